@@ -1,0 +1,35 @@
+# `make demo` and `make test` work on a fresh clone: each sets up .venv itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test soak check lint clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $(STAMP)
+
+## a small adaptation on generated clips, from nothing to masks and MLflow
+demo: $(STAMP)
+	$(BIN)/motion-adapt demo demo
+
+## lint, types and all tests but the slow ones
+test: $(STAMP) check
+	$(BIN)/python -m pytest
+
+## the slow tests: kills, real weights
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+check: $(STAMP) lint
+	$(BIN)/mypy
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) demo motion-adapt build *.egg-info

@@ -1,0 +1,108 @@
+"""Write docs/reference/settings.md from the settings' models; tests/test_docs.py sees that it is up to date.
+
+python docs/settings.py
+"""
+
+import sys
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reference" / "settings.md"
+SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+HEAD = """\
+# Settings
+
+<!-- Written by `python docs/settings.py` from tasks/settings.py; do not edit by hand. -->
+
+Every choice of a run. A setting can come from four places; the later wins:
+
+1. the preset: `--preset compact` (default) or `--preset paper`
+2. a TOML file: `--config mine.toml`, one `[table]` per section below
+3. the environment: `MOTION_ADAPT_` and the name in capitals, `__` for each dot: `MOTION_ADAPT_FLOW__ESTIMATOR=dis`
+4. the command line: `--set flow.updates=12`, as often as needed; `--set 'flow.resolution=[240,416]'` takes
+   JSON, `--set flow.resolution=none` takes a setting back to none
+
+A name that does not exist is an error that suggests the nearest one (exit status 2). A scheduled run takes its settings
+from the deployment's parameters alone: preset, file and environment belong to the command line.
+
+A stage's settings are part of the keys of what it makes, so changing one recomputes that stage and what follows from
+it, and nothing else. Three are not: `flow.folder` and `features.*.checkpoint` name places, and the content that lies
+there is what counts; `pretrain.checkpoint_every` says how often a pre-training saves its state.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    sys.path.insert(0, str(ROOT))
+    from flows.presets import PRESETS
+    from tasks.settings import Settings
+
+    paper = Settings.model_validate(PRESETS["paper"])
+    parts = [HEAD, "## General\n", *table(Settings, Settings(), paper, "")]
+    return "\n".join([*parts, *sections(Settings, Settings(), paper, "")]) + "\n"
+
+
+def sections(model: type[BaseModel], compact: BaseModel, paper: BaseModel, prefix: str) -> list[str]:
+    """One headed table per group of settings, groups inside groups after it."""
+    lines: list[str] = []
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        if not is_group(inner):
+            continue
+        dotted, ours, theirs = f"{prefix}{name}", getattr(compact, name), getattr(paper, name)
+        lines += ["", f"## {dotted}", "", " ".join((inner.__doc__ or "").split()), ""]
+        lines += [*table(inner, ours, theirs, f"{dotted}."), *sections(inner, ours, theirs, f"{dotted}.")]
+    return lines
+
+
+def table(model: type[BaseModel], compact: BaseModel, paper: BaseModel, prefix: str) -> list[str]:
+    """The fields of one group, with the defaults of both presets."""
+    fields = [(name, info) for name, info in model.model_fields.items() if not is_group(info.annotation)]
+    if not fields:
+        return ["Two groups, each with the settings below it."]
+    rows = ["| setting | value | `compact` | `paper` | meaning |", "|---|---|---|---|---|"]
+    for name, info in fields:
+        cells = [f"`{prefix}{name}`", kind(info), shown(getattr(compact, name)), shown(getattr(paper, name))]
+        meaning = (info.description or "").replace("<", "&lt;")
+        rows.append("| " + " | ".join([*cells, meaning]) + " |")
+    return rows
+
+
+def is_group(annotation: Any) -> bool:
+    """Whether a field holds settings of its own."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def kind(info: FieldInfo) -> str:
+    """What a field accepts, in words."""
+    bounds = [f"{sign} {getattr(item, name)}" for item in info.metadata for name, sign in SIGNS.items()
+              if getattr(item, name, None) is not None]  # fmt: skip
+    return " ".join([type_name(info.annotation), ", ".join(bounds)]).strip()
+
+
+def type_name(annotation: Any) -> str:
+    """A type in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(type_name(argument) for argument in arguments)
+    if origin is tuple:
+        return "[height, width]"
+    names = {int: "integer", float: "number", str: "text", bool: "true or false", type(None): "none"}
+    return names[annotation]
+
+
+def shown(value: Any) -> str:
+    """A default as one would write it."""
+    return "none" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,134 @@
+"""Adapt: a folder of unlabelled videos in; masks, and models that know these videos, out.
+
+    materialise     frames, flow and features of every clip
+    round 0         propose -> select -> correct, with the start weights
+    round r         adapt the corrector on round r-1's exemplar frames; correct again
+                    fine-tune OCLR on those masks
+                    propose -> select -> correct, with both adapted models
+    every round     measured without labels and tracked in MLflow; the gate keeps, holds or rolls back
+    at the end      masks and pictures of the round that the gate kept; scores where labels exist
+
+Only the evaluation stage opens an annotation. What the store has already is not computed again.
+"""
+
+import time
+from pathlib import Path
+
+from prefect import flow
+
+from flows.figures import clip_figures, round_metrics
+from flows.finishing import export_clips, output_folder
+from flows.ledger import Ledger, Tracking
+from flows.materialise import add_features, add_flow, open_run, read_frames
+from flows.presets import load_settings
+from flows.report import Report, mean_scores
+from flows.rounds import Round, Work, annotated, first_round, measure_round, next_round, score_round
+from flows.run import RunError
+from flows.runners import ONE_AT_A_TIME
+from flows.weights import champion_weights, find_weights, provenance, smoke_note
+from models.gate import Decision, Verdict, gate
+from storage.runs import record_run
+from tasks.settings import Settings
+from tasks.stage import Place
+
+
+@flow(name="adapt", task_runner=ONE_AT_A_TIME)
+def adapt(
+    source: str,
+    settings: Settings | None = None,
+    preset: str = "compact",
+    rounds: int = 1,
+    clips: list[str] | None = None,
+    split: str | None = None,
+    prune: int | None = None,
+    weights: str | None = None,
+    from_champion: bool = False,
+    output: str | None = None,
+    place: Place = Place(),
+    tracking: Tracking = Tracking(),
+) -> Report:
+    """Adapt the models to the clips of a folder and write their masks.
+
+    Args:
+        source: a video, a folder of frames, a folder of either, or a DAVIS layout.
+        settings: every choice of the run; none: those of the preset, and of the environment.
+        preset: also whose shipped weights are the start where neither `weights` nor `from_champion` is given.
+        rounds: rounds after round 0; 0 only refines.
+        clips: names of the clips to take; all if none.
+        split: a list of ImageSets to take the clips from, e.g. 2016/val.
+        prune: a smoke run on that many clips of 8 frames.
+        weights: a folder with the start weights.
+        from_champion: start from the experiment's champion.
+        output: folder for masks and pictures; default: motion-adapt/results/<source>.
+        place: store, device and threads.
+        tracking: where MLflow keeps the runs.
+    """
+    began = time.monotonic()
+    settings = settings or load_settings(preset)
+    if rounds < 0:
+        raise RunError(f"rounds: wanted 0 or more, got {rounds}")
+    place = place.resolved()
+    report = Report("adapt", source)
+    tracker = tracking.open(source)
+    report.seconds["mlflow_start"] = time.monotonic() - began
+
+    run = open_run(source, place, clips=clips, split=split, prune=prune)
+    folder = output_folder(output, source)
+    materials = read_frames(run, source, prune=prune)
+    if from_champion:
+        start = champion_weights(run, settings, tracker)
+    else:
+        start = find_weights(run, settings, preset, Path(weights) if weights else None)
+    add_flow(run, materials, settings, settings.gaps.inference)
+    if rounds:
+        add_flow(run, materials, settings, settings.gaps.adaptation)
+    add_features(run, materials, settings, start)
+    run.require_clips(source)
+
+    report.provenance = provenance(settings)
+    report.figures = smoke_note(run, start)
+    key = {"clips": materials.content, "settings": settings, "start": start.keys(), "rounds": rounds}
+    ledger = Ledger(tracker, source=source, settings=settings, key=key, figures=report.figures)
+    report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment, "run": ledger.parent}
+    work = Work(run, settings, materials)
+    with ledger:
+        kept = go_through_rounds(work, first_round(work, start), rounds, ledger, report)
+
+        strips = export_clips(run, settings, materials, kept, folder)
+        run.require_clips(source)
+        report.clips = {name: clip_figures(run, kept, name) for name in run.clips}
+        report.unscored = [name for name in run.clips if name not in kept.scores.get("final", {})]
+        report.final = {"round": kept.index, **mean_scores(report.clips)}
+        report.output = str(folder)
+        report.take(run)
+        report.seconds["total"] = time.monotonic() - began
+        record_run(place.open(), "adapt", source, run.made)
+        ledger.close(kept, strips, report)
+    return report
+
+
+def go_through_rounds(work: Work, this: Round, rounds: int, ledger: Ledger, report: Report) -> Round:
+    """Judge round 0, and go on with `rounds` more, each from the round before or, rolled back, from the last kept.
+
+    Returns the last round that the gate kept; its models are put forward as champion.
+    """
+    labels = annotated(work)
+    kept = before = None
+    best: dict[str, float] = {}
+    for index in range(rounds + 1):
+        if before is not None:
+            this = next_round(work, index, before)
+        work.run.require_clips(report.source)
+        measure_round(work, this, before)
+        score_round(work, this, labels)
+        metrics = round_metrics(work, this)
+        decision = gate(best, metrics) if kept else Decision(Verdict.KEEP, ())
+        version = ledger.write(work.run, this, metrics, decision)
+        report.add_round(index, metrics, decision, this.weights.keys(), version)
+        if decision.verdict is Verdict.KEEP:
+            kept, best, kept_version = this, metrics, version
+        before = kept if decision.verdict is Verdict.ROLL_BACK else this
+    if kept is None:
+        raise RunError(f"rounds: wanted 0 or more, got {rounds}")
+    report.champion = ledger.promote(kept_version, best)
+    return kept

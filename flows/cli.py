@@ -1,0 +1,347 @@
+"""The command line: each command resolves its settings, runs one flow, and prints what came of it.
+
+Exit status: 0 if at least one clip went through, 1 if none did (or one was set aside under --strict) or the run could
+not go on, 2 for wrong usage.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli_store import store_app
+from flows.launch import errors, out, running, write_json
+from flows.lines import say
+from flows.options import (
+    DEFAULT_STORE,
+    DEFAULT_TRACKING,
+    Clips,
+    Config,
+    Device,
+    Experiment,
+    From,
+    JsonFile,
+    Output,
+    Preset,
+    Prune,
+    Runner,
+    Sets,
+    Source,
+    Split,
+    Store,
+    Strict,
+    Threads,
+    TrackingUri,
+    Verbose,
+    Weights,
+    Workers,
+    names,
+    place_of,
+    settings_of,
+    text,
+    tracking_of,
+    with_runner,
+)
+
+app = typer.Typer(
+    name="motion-adapt",
+    help="Segment the moving objects of unlabelled videos, and adapt the models to those very videos.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(store_app, name="store")
+
+
+@app.command()
+def adapt(
+    source: Source,
+    preset: Preset = "compact",
+    set_: Sets = None,
+    config: Config = None,
+    rounds: Annotated[int, typer.Option(min=0, help="adaptation rounds after round 0")] = 1,
+    clips: Clips = None,
+    split: Split = None,
+    weights: Weights = None,
+    from_: Annotated[
+        str, typer.Option("--from", help="'preset', or 'champion' to start from the experiment's champion")
+    ] = "preset",
+    prune: Prune = None,
+    store: Store = DEFAULT_STORE,
+    output: Output = None,
+    tracking_uri: TrackingUri = DEFAULT_TRACKING,
+    experiment: Experiment = "",
+    device: Device = "auto",
+    threads: Threads = None,
+    runner: Runner = "threads",
+    workers: Workers = 1,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+    verbose: Verbose = False,
+) -> None:
+    """Segment a folder of videos and adapt the models to it, round by round."""
+    if from_ not in ("preset", "champion"):
+        raise typer.BadParameter("wanted 'preset' or 'champion'", param_hint="--from")
+    if from_ == "champion" and weights:
+        raise typer.BadParameter("--weights and --from champion exclude each other", param_hint="--from")
+    with running("adapt", verbose) as run:
+        from flows.adapt import adapt as flow
+
+        run(
+            with_runner(flow, runner, workers),
+            source=str(source),
+            settings=settings_of(preset, config, set_),
+            preset=preset,
+            rounds=rounds,
+            clips=names(clips),
+            split=split,
+            prune=prune,
+            weights=text(weights),
+            from_champion=from_ == "champion",
+            output=text(output),
+            place=place_of(store, device, threads),
+            tracking=tracking_of(tracking_uri, experiment),
+            json_file=json_file,
+            strict=strict,
+        )
+
+
+@app.command()
+def segment(
+    source: Source,
+    preset: Preset = "compact",
+    set_: Sets = None,
+    config: Config = None,
+    clips: Clips = None,
+    split: Split = None,
+    weights: Weights = None,
+    from_: From = "preset",
+    prune: Prune = None,
+    store: Store = DEFAULT_STORE,
+    output: Output = None,
+    tracking_uri: TrackingUri = DEFAULT_TRACKING,
+    experiment: Experiment = "",
+    device: Device = "auto",
+    threads: Threads = None,
+    runner: Runner = "threads",
+    workers: Workers = 1,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+    verbose: Verbose = False,
+) -> None:
+    """Masks of a video or a folder with given, shipped or champion weights. Nothing is trained."""
+    if from_ not in ("preset", "champion"):
+        raise typer.BadParameter("wanted 'preset' or 'champion'", param_hint="--from")
+    with running("segment", verbose) as run:
+        from flows.segment import segment as flow
+
+        run(
+            with_runner(flow, runner, workers),
+            source=str(source),
+            settings=settings_of(preset, config, set_),
+            preset=preset,
+            clips=names(clips),
+            split=split,
+            prune=prune,
+            weights=text(weights),
+            from_champion=from_ == "champion",
+            output=text(output),
+            place=place_of(store, device, threads),
+            tracking=tracking_of(tracking_uri, experiment),
+            json_file=json_file,
+            strict=strict,
+        )
+
+
+@app.command()
+def materialise(
+    source: Source,
+    preset: Preset = "compact",
+    set_: Sets = None,
+    config: Config = None,
+    clips: Clips = None,
+    split: Split = None,
+    weights: Weights = None,
+    prune: Prune = None,
+    store: Store = DEFAULT_STORE,
+    device: Device = "auto",
+    threads: Threads = None,
+    runner: Runner = "threads",
+    workers: Workers = 1,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+    verbose: Verbose = False,
+) -> None:
+    """Compute frames, optical flow and features into the store, for runs to come."""
+    with running("materialise", verbose) as run:
+        from flows.materialise import materialise as flow
+
+        run(
+            with_runner(flow, runner, workers),
+            source=str(source),
+            settings=settings_of(preset, config, set_),
+            clips=names(clips),
+            split=split,
+            prune=prune,
+            weights=text(weights),
+            place=place_of(store, device, threads),
+            json_file=json_file,
+            strict=strict,
+        )
+
+
+@app.command()
+def pretrain(
+    out_: Annotated[Path, typer.Option("--out", help="folder for the checkpoints")],
+    preset: Preset = "compact",
+    steps: Annotated[int | None, typer.Option(min=1, help="steps of each network")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    set_: Sets = None,
+    config: Config = None,
+    store: Store = DEFAULT_STORE,
+    tracking_uri: TrackingUri = DEFAULT_TRACKING,
+    experiment: Experiment = "pretraining",
+    device: Device = "auto",
+    threads: Threads = None,
+    json_file: JsonFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Train the networks from scratch on synthetic clips."""
+    overrides = [*(set_ or [])]
+    overrides += [f"pretrain.steps={steps}"] if steps is not None else []
+    overrides += [f"pretrain.photos={json.dumps(str(photos))}"] if photos else []
+    overrides += [f"seed={seed}"] if seed is not None else []
+    with running("pretrain", verbose) as run:
+        from flows.pretrain import pretrain as flow
+
+        run(
+            flow,
+            folder=str(out_),
+            settings=settings_of(preset, config, overrides),
+            place=place_of(store, device, threads),
+            tracking=tracking_of(tracking_uri, experiment),
+            json_file=json_file,
+        )
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="folder with one folder of indexed PNGs per clip")],
+    annotations: Annotated[Path, typer.Argument(help="annotations in the same layout")],
+    protocol: Annotated[
+        str, typer.Option(help="single (DAVIS 2016) or objects (DAVIS 2017 unsupervised)")
+    ] = "single",
+    clips: Clips = None,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score masks against annotations: J and F."""
+    if protocol not in ("single", "objects"):
+        raise typer.BadParameter("wanted 'single' or 'objects'", param_hint="--protocol")
+    with running("evaluate", verbose) as run:
+        from flows.evaluate import evaluate as flow
+
+        run(
+            flow,
+            predictions=str(predictions),
+            annotations=str(annotations),
+            protocol=protocol,
+            clips=names(clips),
+            json_file=json_file,
+            strict=strict,
+        )
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="folder for the clips, the weights and the results")] = Path(
+        "demo"
+    ),
+    steps: Annotated[int, typer.Option(min=1, help="pre-training steps of each network")] = 60,
+    threads: Threads = None,
+    json_file: JsonFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Try everything on generated clips: a short pre-training, one round of adaptation, pictures."""
+    with running("demo", verbose) as run:
+        from flows.demo import demo as flow
+
+        run(
+            flow,
+            folder=str(folder),
+            steps=steps,
+            place=place_of(str(folder / "store"), "auto", threads),
+            tracking=tracking_of(f"sqlite:///{folder}/mlflow.db", ""),
+            json_file=json_file,
+        )
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="an official .pth")],
+    model: Annotated[str, typer.Option(help="oclr, selector or corrector")],
+    out_: Annotated[Path, typer.Option("--out", help="folder for <model>.safetensors")] = Path("weights"),
+) -> None:
+    """Turn one of the authors' released checkpoints into the project's format."""
+    if model not in ("oclr", "selector", "corrector"):
+        raise typer.BadParameter("wanted oclr, selector or corrector", param_hint="--model")
+    with errors(verbose=False):
+        from flows.run import RunError
+        from models.checkpoints import save_checkpoint
+        from models.official import import_official
+
+        try:
+            checkpoint = import_official(file, model)
+        except ValueError as error:
+            raise RunError(str(error)) from error
+        out_.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(out_ / f"{model}.safetensors", checkpoint)
+        say(out, "written to", str(out_ / f"{model}.safetensors"))
+
+
+@app.command()
+def rounds(
+    experiment: Annotated[
+        str, typer.Argument(help="MLflow experiment: by default the name of the adapted folder")
+    ],
+    tracking_uri: TrackingUri = DEFAULT_TRACKING,
+    json_file: JsonFile = None,
+) -> None:
+    """Compare the rounds of an experiment."""
+    with errors(verbose=False):
+        from flows.compare import compare_rounds, print_comparison
+
+        table = compare_rounds(tracking_of(tracking_uri, experiment))
+        print_comparison(out, table)
+        if json_file:
+            write_json(json_file, json.loads(table.to_json(orient="records")))
+
+
+@app.command()
+def doctor(
+    preset: Preset = "compact",
+    set_: Sets = None,
+    config: Config = None,
+    weights: Weights = None,
+    store: Store = DEFAULT_STORE,
+    device: Device = "auto",
+) -> None:
+    """Say what is installed, which weights are reachable, which device is used, and what to do about the rest."""
+    with errors(verbose=False):
+        from flows.doctor import examine
+
+        healthy = examine(
+            out, preset, settings_of(preset, config, set_), weights, place_of(store, device, None)
+        )
+    raise typer.Exit(0 if healthy else 1)
+
+
+def main() -> None:
+    """Entry point of the console command."""
+    app()

@@ -1,0 +1,134 @@
+"""Looking after the store: list, verify, explain, prune."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from flows.lines import say
+from flows.run import RunError
+from storage.artifacts import ArtifactStore
+from storage.manifest import Manifest
+from storage.runs import recorded_runs
+from tasks.progress import track
+
+
+def open_store(url: str) -> ArtifactStore:
+    """An existing store.
+
+    Raises:
+        RunError: where there is none.
+    """
+    store = ArtifactStore(url)
+    if not store.fs.exists(store.root):
+        raise RunError(f"there is no store at {url}; name it with --store")
+    return store
+
+
+def list_artifacts(console: Console, url: str, stage: str) -> None:
+    """One line per artifact, with its size and age."""
+    table = Table()
+    for column, side in (
+        ("artifact", "left"),
+        ("arrays", "left"),
+        ("MB", "right"),
+        ("seconds", "right"),
+        ("made", "left"),
+    ):
+        table.add_column(column, justify=side, overflow="fold")  # type: ignore[arg-type]
+    total = 0
+    for manifest in open_store(url).manifests(stage):
+        total += size(manifest)
+        arrays = ", ".join(
+            f"{name} {'x'.join(map(str, entry.shape))}" for name, entry in manifest.arrays.items()
+        )
+        table.add_row(
+            str(manifest.artifact),
+            arrays or ", ".join(manifest.payload),
+            f"{size(manifest) / 1e6:.1f}",
+            f"{manifest.made['seconds']:.1f}",
+            manifest.made["at"],
+        )
+    console.print(table)
+    console.print(f"{table.row_count} artifacts, {total / 1e6:.1f} MB")
+
+
+def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) -> int:
+    """Read everything; print and count the faults, and unpublish the damaged artifacts if asked."""
+    store, faults = open_store(url), 0
+    total = sum(1 for _ in store.manifests(stage))
+    with track(total, "verify") as advance:
+        for name, fault in store.verify(stage, progress=lambda _: advance(1)):
+            faults += 1
+            say(console, "damaged", f"{name}: {fault}", "red")
+            if withdraw:
+                store.unpublish(*name.split("/"))
+    if faults:
+        console.print(
+            f"{faults} faults. "
+            + ("Withdrawn: " if withdraw else "With --withdraw they are unpublished: ")
+            + "the next run that needs them computes them again."
+        )
+    else:
+        console.print(f"{total} artifacts, every byte as it was published")
+    return faults
+
+
+def explain_artifact(console: Console, url: str, text: str) -> None:
+    """The chain from an artifact to its frames and weights, as a tree."""
+    store = open_store(url)
+    trees: list[Tree] = []
+    for depth, name, manifest in store.explain(store.resolve(text)):
+        head = f"{name}: " if depth else ""
+        label = head + (describe(manifest) if manifest else "gone from the store")
+        if not depth:
+            trees = [Tree(label)]
+            continue
+        del trees[depth:]
+        trees.append(trees[-1].add(label))
+    console.print(trees[0], highlight=False, soft_wrap=True)
+
+
+def prune_artifacts(
+    console: Console, url: str, *, unused: bool, keep_runs: int, older_than: float, dry_run: bool
+) -> None:
+    """Delete the litter of killed attempts and, with `unused`, what the last `keep_runs` runs don't need."""
+    store, freed, count = open_store(url), 0, 0
+    for path, bytes_ in list(store.litter(older_than)):
+        freed, count = freed + bytes_, count + 1
+        if not dry_run:
+            store.remove_attempt(path)
+    if unused:
+        kept = recorded_runs(store)[:keep_runs]
+        needed = store.needed_by(artifact for run in kept for artifact in run.artifacts)
+        for manifest in list(store.manifests()):
+            if (manifest.stage, manifest.key) not in needed:
+                freed, count = freed + size(manifest), count + 1
+                say(console, "would delete" if dry_run else "deleted", str(manifest.artifact))
+                if not dry_run:
+                    store.delete(manifest)
+    console.print(f"{count} items, {freed / 1e6:.1f} MB {'would be' if dry_run else ''} freed in {Path(url)}")
+
+
+def describe(manifest: Manifest) -> str:
+    """An artifact in one line: what it is and the settings that it was made with."""
+    settings = ", ".join(f"{name}={_short(value)}" for name, value in manifest.settings.items())
+    return f"[bold]{manifest.stage}[/] {manifest.key[:12]} v{manifest.version} ({escape(settings)})"
+
+
+def size(manifest: Manifest) -> int:
+    """Bytes of an artifact in the store."""
+    return sum(entry.size for entry in manifest.files.values())
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{name}={_short(item)}" for name, item in value.items() if item is not None)
+            + "}"
+        )
+    words = str(value)
+    return words if len(words) <= 24 else f"{words[:12]}..."

@@ -1,0 +1,130 @@
+"""The round ledger: what MLflow is told of an adaptation and its rounds.
+
+Invariant: one parent run per adaptation and one child run per round; a run that was cut off is found again by
+its key and goes on, so no round and no point stands twice. As a context, it marks an adaptation that ends in an
+error as failed.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.figures import SCORE_NAMES, clip_rows
+from flows.report import Report
+from flows.rounds import Round
+from flows.run import Run, RunError, source_name
+from models.gate import Decision, Verdict, gate
+from storage.keys import digest
+from storage.names import printable
+from storage.tracking import Tracker, local_database
+from tasks.settings import Settings
+from tasks.weights import FILE
+
+
+class Tracking(BaseModel):
+    """Where runs are tracked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    uri: str = Field("sqlite:///motion-adapt/mlflow.db", description="any MLflow tracking URI")
+    experiment: str = Field("", description="MLflow experiment; empty: the name of the source")
+
+    def open(self, source: str) -> Tracker:
+        """The tracker; a local database is made where there is none, at an absolute path."""
+        from mlflow.exceptions import MlflowException  # here, since importing it takes seconds
+
+        uri, database = self.uri, local_database(self.uri)
+        if database:
+            database = database.resolve()
+            database.parent.mkdir(parents=True, exist_ok=True)
+            uri = f"sqlite:///{database}"
+        try:
+            return Tracker(uri, self.experiment or source_name(source))
+        except MlflowException as error:
+            raise RunError(f"--tracking-uri {self.uri}: {error}") from error
+
+
+class Ledger:
+    """See the module's invariant."""
+
+    def __init__(
+        self, tracker: Tracker, *, source: str, settings: Settings, key: dict[str, Any], figures: str
+    ) -> None:
+        self.tracker, self._figures = tracker, {"figures": figures} if figures else {}
+        self.key = digest(key)[:16]
+        self.parent = tracker.begin(
+            kind="adaptation",
+            key=self.key,
+            name=f"{source_name(source)} {time.strftime('%Y-%m-%d %H:%M')}",
+            params=settings.model_dump(mode="json"),
+            tags={
+                "source": printable(source),
+                **self._figures,
+                **{f"start.{n}": str(ref) for n, ref in key["start"].items()},
+            },
+        )
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind:
+            self.tracker.finish(self.parent, failed=True)
+
+    def write(self, run: Run, this: Round, metrics: dict[str, float], decision: Decision) -> int:
+        """Enter a round: metrics, per-clip table, training curves, checkpoints; the version it is registered as."""
+        tags = {"decision": decision.verdict.value, "reasons": "; ".join(decision.reasons), **self._figures}
+        child = self.tracker.begin(
+            kind="round",
+            key=f"{self.key}-{this.index}",
+            name=this.name,
+            params={"round": this.index, **self._settings.model_dump(mode="json")},
+            tags={**tags, "round": str(this.index)},
+            parent=self.parent,
+        )
+        self.tracker.tag(child, tags)
+        self.tracker.log(child, metrics)
+        self.tracker.table(child, clip_rows(run, this), "clips")
+        store = run.place.open()
+        with tempfile.TemporaryDirectory() as folder:
+            for model, artifact in this.weights.files(self._settings).items():
+                reader = store.open(artifact)
+                (Path(folder) / f"{model}.safetensors").write_bytes(reader.read(FILE))
+                for name, curve in reader.summary.get("curves", {}).items():
+                    points = [(int(step), {f"train/{model}/{name}": float(value)}) for step, value in curve]
+                    self.tracker.curve(child, points)
+            self.tracker.files(child, sorted(Path(folder).iterdir()), "checkpoints")
+        version = self.tracker.register(child, "checkpoints", {"round": str(this.index), **tags})
+        self.tracker.finish(child)
+        return version
+
+    def promote(self, version: int, metrics: dict[str, float]) -> str:
+        """Make a version the champion unless the gate finds the reigning one better; what happened, in words."""
+        reigning = self.tracker.champion()
+        if reigning is None:
+            self.tracker.promote(version)
+            return f"version {version} is the first champion"
+        number, run_id = reigning
+        if number == version:
+            return f"version {version} stays champion"
+        decision = gate(self.tracker.get(run_id).data.metrics, metrics)
+        if decision.verdict is not Verdict.KEEP:
+            return f"version {number} stays champion: {'; '.join(decision.reasons)}"
+        self.tracker.promote(version)
+        return f"version {version} follows version {number} as champion"
+
+    def close(self, kept: Round, strips: list[Path], report: Report) -> None:
+        """Enter the pictures of the round that was kept and the final figures, and end the adaptation's run."""
+        child = self.tracker.begin(
+            kind="round", key=f"{self.key}-{kept.index}", name=kept.name, params={}, parent=self.parent
+        )
+        self.tracker.files(child, strips, "strips")
+        self.tracker.finish(child)
+        finals = {f"final/{name}": value for name, value in report.final.items() if name in SCORE_NAMES}
+        self.tracker.log(self.parent, finals)
+        self.tracker.json(self.parent, report.json(), "report")
+        self.tracker.finish(self.parent)

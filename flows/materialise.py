@@ -1,0 +1,168 @@
+"""Materialise: frames, optical flow and features of every clip, computed once into the store.
+
+    for each clip:  decode and validate its frames
+    for each clip:  flow at the gap of inference (and of adaptation), to both sides
+    for each clip:  features for the selector (8x14) and for the corrector (16x28)
+
+A clip that can't be read is set aside with its reason and the others go on.
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.presets import load_settings
+from flows.report import Report
+from flows.run import Run, RunError
+from flows.runners import ONE_AT_A_TIME
+from flows.weights import StartWeights, find_backbones
+from models.features import CORRECTOR_GRID, SELECTOR_GRID
+from models.flow import effective_gap
+from storage.clips import find_clips
+from storage.flo import flow_content
+from storage.keys import Artifact
+from storage.runs import record_run
+from storage.videos import content_digest
+from tasks.features import extract_features
+from tasks.flow import estimate_flow
+from tasks.frames import decode
+from tasks.settings import Settings
+from tasks.stage import Place
+
+PRUNED_FRAMES = 8
+
+
+@dataclass
+class Materials:
+    """What is computed once per clip, by clip name."""
+
+    content: dict[str, str] = field(default_factory=dict)
+    frames: dict[str, Artifact] = field(default_factory=dict)
+    flow: dict[int, dict[str, Artifact]] = field(default_factory=dict)  # by gap
+    selector_tokens: dict[str, Artifact] = field(default_factory=dict)
+    corrector_tokens: dict[str, Artifact] = field(default_factory=dict)
+
+
+@flow(name="materialise", task_runner=ONE_AT_A_TIME)
+def materialise(
+    source: str,
+    settings: Settings | None = None,
+    preset: str = "compact",
+    clips: list[str] | None = None,
+    split: str | None = None,
+    prune: int | None = None,
+    weights: str | None = None,
+    place: Place = Place(),
+) -> Report:
+    """Frames, flow and features of the clips of a source; the arguments are those of `adapt`."""
+    began = time.monotonic()
+    settings = settings or load_settings(preset)
+    report = Report("materialise", source)
+    run = open_run(source, place.resolved(), clips=clips, split=split, prune=prune)
+    materials = read_frames(run, source, prune=prune)
+    backbones = find_backbones(run, settings, Path(weights) if weights else None)
+    add_flow(run, materials, settings, settings.gaps.inference)
+    add_flow(run, materials, settings, settings.gaps.adaptation)
+    add_features(run, materials, settings, backbones)
+    run.require_clips(source)
+    report.take(run)
+    report.clips = {name: run.summary(materials.frames[name]) for name in run.clips}
+    record_run(run.place.open(), "materialise", source, run.made)
+    report.seconds["total"] = time.monotonic() - began
+    return report
+
+
+def open_run(
+    source: str,
+    place: Place,
+    *,
+    clips: list[str] | None = None,
+    split: str | None = None,
+    prune: int | None = None,
+) -> Run:
+    """Find the clips of `source`.
+
+    Raises:
+        RunError: where there is nothing to work on, or a clip that was asked for does not exist.
+    """
+    try:
+        found = find_clips(Path(source), only=clips or (), split=split)
+    except (ValueError, OSError) as error:
+        raise RunError(str(error)) from error
+    run = Run.of(place, found, prune=prune)
+    run.require_clips(source)
+    return run
+
+
+def read_frames(run: Run, source: str, *, prune: int | None) -> Materials:
+    """Decode every clip; clips that can't be read are set aside."""
+    limit = PRUNED_FRAMES if prune else None
+    materials = Materials()
+    for name, clip in run.clips.copy().items():
+        try:
+            materials.content[name] = content_digest(clip, limit=limit)
+        except (ValueError, OSError) as error:
+            run.put_aside(name, "frames", error)
+    materials.frames = run.each(
+        decode,
+        "frames",
+        lambda name: {"content": materials.content[name], "limit": limit, "clip": run.clips[name]},
+    )
+    run.require_clips(source)
+    return materials
+
+
+def add_flow(run: Run, materials: Materials, settings: Settings, gap: int) -> None:
+    """Flow at ±gap, for every clip that has none yet."""
+    folder = settings.flow.folder
+    keyed = settings.flow.model_copy(update={"folder": None})
+
+    def arguments(name: str) -> dict[str, Any]:
+        names = run.clips[name].frame_names(run.summary(materials.frames[name])["frames"])
+        return {
+            "frames": materials.frames[name],
+            "gap": gap,
+            "settings": keyed,
+            "flo": flow_content(Path(folder), effective_gap(len(names), gap), name, names)
+            if folder
+            else None,
+            "folder": folder,
+            "names": names,
+        }
+
+    materials.flow[gap] = run.each(estimate_flow, f"flow ±{gap}", arguments)
+
+
+def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:
+    """Features on both grids."""
+    for label, grid, tokens, backbone, weights in (
+        (
+            "selector features",
+            SELECTOR_GRID,
+            "selector_tokens",
+            settings.features.selector,
+            backbones.selector_features,
+        ),
+        (
+            "corrector features",
+            CORRECTOR_GRID,
+            "corrector_tokens",
+            settings.features.corrector,
+            backbones.corrector_features,
+        ),
+    ):
+        keyed = backbone.model_copy(update={"checkpoint": None})
+        made = run.each(
+            extract_features,
+            label,
+            lambda name, keyed=keyed, weights=weights, grid=grid: {  # type: ignore[misc]
+                "frames": materials.frames[name],
+                "weights": weights,
+                "settings": keyed,
+                "grid": grid,
+            },
+        )
+        setattr(materials, tokens, made)

@@ -1,0 +1,91 @@
+"""Options that the commands share, and what flows want in their place."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+    from flows.ledger import Tracking
+    from tasks.settings import Settings
+    from tasks.stage import Place
+
+Source = Annotated[
+    Path, typer.Argument(help="a video, a folder of frames, a folder of either, or a DAVIS layout")
+]
+Preset = Annotated[str, typer.Option(help="compact (two CPU cores) or paper (a GPU)")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="override a setting, e.g. flow.updates=12"),
+]
+Config = Annotated[Path | None, typer.Option(help="a TOML file with settings")]
+Clips = Annotated[str | None, typer.Option(help="only these clips, separated by commas")]
+Split = Annotated[str | None, typer.Option(help="take the clips from this list of ImageSets, e.g. 2016/val")]
+Weights = Annotated[Path | None, typer.Option(help="folder with oclr, selector and corrector .safetensors")]
+From = Annotated[str, typer.Option("--from", help="start weights: 'preset', or 'champion' of the experiment")]
+Prune = Annotated[int | None, typer.Option(min=1, help="a smoke run: this many clips of 8 frames")]
+Store = Annotated[str, typer.Option(help="artifact store: a folder or any fsspec URL")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")]
+Threads = Annotated[int | None, typer.Option(min=1, help="threads of every computation; default: all cores")]
+Runner = Annotated[str, typer.Option(help="threads of this process, or dask: processes of a local cluster")]
+Workers = Annotated[int, typer.Option(min=1, help="clips at once; each takes --threads threads")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for masks and pictures")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="write all numbers of the run to this file")]
+Strict = Annotated[bool, typer.Option("--strict", help="exit 1 if any clip was set aside")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="show Prefect's log and the trace of an error")
+]
+TrackingUri = Annotated[str, typer.Option(help="MLflow tracking URI")]
+Experiment = Annotated[str, typer.Option(help="MLflow experiment; default: the name of the source")]
+
+DEFAULT_STORE = "motion-adapt/store"
+DEFAULT_TRACKING = "sqlite:///motion-adapt/mlflow.db"
+
+
+def with_runner(flow: "Flow[..., Any]", kind: str, workers: int) -> "Flow[..., Any]":
+    """The flow with its tasks in threads or on a local Dask cluster."""
+    from flows.runners import task_runner
+
+    try:
+        return flow.with_options(task_runner=task_runner(kind, workers))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--runner") from error
+
+
+def settings_of(preset: str, config: Path | None, overrides: list[str] | None) -> "Settings":
+    """Settings from all their sources."""
+    from flows.presets import load_settings
+
+    return load_settings(preset, config=config, overrides=overrides or ())
+
+
+def place_of(store: str, device: str, threads: int | None) -> "Place":
+    """The place of a run; unfinished trainings are kept beside a local store."""
+    from tasks.stage import Place
+
+    scratch = "motion-adapt/scratch" if "://" in store else str(Path(store).parent / "scratch")
+    place = Place(store=store, scratch=scratch, device=device)
+    try:
+        place.resolved()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--device") from None
+    return place.model_copy(update={"threads": threads}) if threads else place
+
+
+def tracking_of(uri: str, experiment: str) -> "Tracking":
+    """Where runs are tracked."""
+    from flows.ledger import Tracking
+
+    return Tracking(uri=uri, experiment=experiment)
+
+
+def names(clips: str | None) -> list[str] | None:
+    """`a,b` as a list."""
+    return [name.strip() for name in clips.split(",") if name.strip()] if clips else None
+
+
+def text(path: Path | None) -> str | None:
+    """A path as flow parameters carry it."""
+    return str(path) if path else None

@@ -1,0 +1,121 @@
+"""Settings from a preset, a TOML file, the environment and the command line, in this order: the later wins.
+
+motion-adapt adapt clips --preset paper --config mine.toml --set flow.updates=12
+MOTION_ADAPT_FLOW__ESTIMATOR=dis motion-adapt adapt clips
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from tasks.settings import Settings
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Two CPU cores, no download: OpenCV's flow and the project's own small networks.
+    "compact": {},
+    # The paper's set-up (A.3), for a GPU.
+    "paper": {
+        "flow": {"estimator": "raft_large", "weights": "C_T_V1", "updates": 20},
+        "features": {
+            "selector": {"backbone": "vit_small_patch16_224.dino", "reference": True},
+            "corrector": {"backbone": "vit_small_patch8_224.dino", "reference": True},
+        },
+        "proposal": {"chunk": 30, "overlap": 10},
+        "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
+        "corrector_adaptation": {"steps": 2000},
+        "pretrain": {"size": "paper", "steps": 600_000, "checkpoint_every": 1000},
+    },
+}
+
+
+class SettingsError(ValueError):
+    """A setting that does not exist or has a value that it cannot have."""
+
+
+class _Environment(BaseSettings, Settings):
+    model_config = SettingsConfigDict(
+        env_prefix="MOTION_ADAPT_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+
+def load_settings(
+    preset: str = "compact", *, config: Path | None = None, overrides: Sequence[str] = ()
+) -> Settings:
+    """The settings of a run.
+
+    Args:
+        preset: a name of `PRESETS`.
+        config: a TOML file with any of the fields of `Settings`.
+        overrides: `a.b=value` each; the value is JSON where it parses as JSON, else text.
+
+    Raises:
+        SettingsError: names the field, what is wrong, and the nearest field that exists.
+    """
+    if preset not in PRESETS:
+        raise SettingsError(f"there is no preset '{preset}'; there are {', '.join(PRESETS)}")
+    layers: list[Mapping[str, Any]] = [PRESETS[preset]]
+    if config:
+        try:
+            layers.append(tomllib.loads(config.read_text(encoding="utf-8")))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{config}: {error}") from None
+    layers.append(EnvSettingsSource(_Environment)())
+    layers += [parse_override(text) for text in overrides]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = merge(merged, layer)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError("; ".join(explain(item) for item in error.errors())) from None
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`a.b=value` as a nested mapping."""
+    name, equals, value = text.partition("=")
+    if not equals or not all(name.split(".")):
+        raise SettingsError(f"--set wants field=value, for example flow.estimator=dis; got '{text}'")
+    try:
+        parsed = json.loads(value)
+    except json.JSONDecodeError:
+        parsed = None if value.lower() in ("none", "") else value
+    for part in reversed(name.split(".")):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the fields of `over` in it; mappings merge, all else is replaced."""
+    merged = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = merge(merged[name], value) if both else value
+    return merged
+
+
+def explain(error: Any) -> str:
+    """One pydantic error in words, with the nearest field name where a field does not exist."""
+    path = [str(part) for part in error["loc"]]
+    if error["type"] != "extra_forbidden":
+        message = str(error["msg"]).removeprefix("Value error, ")
+        return f"{'.'.join(path)}: {message}" if path else message
+    near = difflib.get_close_matches(".".join(path), field_names(), n=1, cutoff=0.5)
+    return f"there is no setting '{'.'.join(path)}'" + (f"; did you mean '{near[0]}'?" if near else "")
+
+
+def field_names(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+    """Dotted names of all settings."""
+    names = []
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += field_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(f"{prefix}{name}")
+    return names

@@ -1,0 +1,133 @@
+"""Pre-train: the networks from nothing but synthetic clips.
+
+    features     (where the settings use the project's own) the same point looks the same in two frames
+    OCLR         flow -> masks and order
+    selector     where are OCLR's proposals, and damaged masks, wrong?
+    corrector    repair them from exemplars
+    out          one checkpoint file per network in a folder that --weights takes
+
+Killed and started again, it goes on from the last state of the network it was at.
+"""
+
+import time
+from pathlib import Path
+
+from prefect import flow
+
+from flows.ledger import Tracking
+from flows.presets import load_settings
+from flows.report import Report
+from flows.run import Run, RunError
+from flows.runners import ONE_AT_A_TIME
+from flows.weights import SMOKE_STEPS, find_backbones
+from models.recipe import photo_identity
+from models.sizes import SIZES, STEP_SIZES
+from storage.keys import Artifact, digest
+from storage.runs import record_run
+from storage.tracking import Tracker
+from storage.whole import whole_file
+from tasks.pretraining import train_features, train_head, train_oclr
+from tasks.settings import Settings
+from tasks.stage import Place
+from tasks.weights import FILE
+
+
+@flow(name="pretrain", task_runner=ONE_AT_A_TIME)
+def pretrain(
+    folder: str,
+    settings: Settings | None = None,
+    preset: str = "compact",
+    place: Place = Place(),
+    tracking: Tracking = Tracking(experiment="pretraining"),
+) -> Report:
+    """Train the networks and write their checkpoints to `folder`.
+
+    Args:
+        folder: where the checkpoint files go.
+        settings: `pretrain` says how long and on what; `features` which backbones the heads are for; none: those
+            of the preset.
+        preset: see `settings`.
+        place: store, device and threads.
+        tracking: where MLflow keeps the curves.
+    """
+    began = time.monotonic()
+    settings = settings or load_settings(preset)
+    place = place.resolved()
+    run = Run(place)
+    report = Report("pretrain", "synthetic clips")
+    choice = settings.pretrain
+    try:
+        photos = photo_identity(Path(choice.photos)) if choice.photos else None
+    except (OSError, ValueError) as error:
+        raise RunError(f"pretrain.photos: {error}") from error
+    sizes, steps = SIZES[choice.size], STEP_SIZES[choice.size]
+    common = {"folder": choice.photos, "photos": photos, "seed": settings.seed, "steps": choice.steps,
+              "checkpoint_every": choice.checkpoint_every}  # fmt: skip
+
+    made: dict[str, Artifact] = {}
+    backbones = settings.features
+    if "compact" in (backbones.selector.backbone, backbones.corrector.backbone):
+        made["features"] = run.once(
+            train_features, "train features", network=sizes["features"], sees=steps["features"], **common
+        )
+    made["oclr"] = run.once(
+        train_oclr,
+        "train OCLR",
+        network=sizes["oclr"],
+        sees=steps["oclr"],
+        flow=choice.flow,
+        **common,
+    )
+    tokens = find_backbones(run, settings, None, made.get("features"))
+    for model, backbone, weights in (
+        ("selector", backbones.selector, tokens.selector_features),
+        ("corrector", backbones.corrector, tokens.corrector_features),
+    ):
+        made[model] = run.once(
+            train_head,
+            f"train {model}",
+            oclr=made["oclr"],
+            features=weights,
+            model=model,
+            backbone=backbone.model_copy(update={"checkpoint": None}),
+            network=sizes[model],
+            sees=steps[model],
+            flow=choice.flow,
+            pool=choice.pool,
+            **common,
+        )
+
+    write_checkpoints(place, made, Path(folder))
+    report.output = folder
+    report.figures = "smoke" if choice.steps < SMOKE_STEPS else ""
+    report.take(run)
+    record_run(place.open(), "pretrain", report.source, run.made)
+    tracker = tracking.open("pretraining")
+    report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment}
+    track_curves(tracker, run, settings, made, Path(folder))
+    report.seconds["total"] = time.monotonic() - began
+    return report
+
+
+def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> None:
+    """Copy the checkpoints out of the store."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for model, artifact in made.items():
+        with whole_file(folder / f"{model}.safetensors") as beside:
+            beside.write_bytes(place.open().open(artifact).read(FILE))
+
+
+def track_curves(
+    tracker: Tracker, run: Run, settings: Settings, made: dict[str, Artifact], folder: Path
+) -> None:
+    """One MLflow run with the curves and checkpoints of all networks."""
+    key = digest([str(artifact) for artifact in made.values()])[:16]
+    run_id = tracker.begin(
+        kind="pretraining", key=key, name=f"pretrain {time.strftime('%Y-%m-%d %H:%M')}",
+        params=settings.model_dump(mode="json", include={"seed", "features", "pretrain"}),
+    )  # fmt: skip
+    for model, artifact in made.items():
+        for name, curve in run.summary(artifact)["curves"].items():
+            tracker.curve(run_id, [(int(step), {f"train/{model}/{name}": value}) for step, value in curve])
+    tracker.files(run_id, [folder / f"{model}.safetensors" for model in made], "checkpoints")
+    tracker.finish(run_id)

@@ -1,0 +1,69 @@
+"""Segment: masks of one video or a folder with the weights as they are.
+
+    materialise -> propose -> select -> correct -> final masks and pictures
+
+Nothing is trained and nothing is tracked. Memory does not grow with the length of a video.
+"""
+
+import time
+from pathlib import Path
+
+from prefect import flow
+
+from flows.figures import clip_figures
+from flows.finishing import export_clips, output_folder
+from flows.ledger import Tracking
+from flows.materialise import add_features, add_flow, open_run, read_frames
+from flows.presets import load_settings
+from flows.report import Report
+from flows.rounds import Work, first_round, measure_round
+from flows.runners import ONE_AT_A_TIME
+from flows.weights import champion_weights, find_weights, provenance, smoke_note
+from storage.runs import record_run
+from tasks.settings import Settings
+from tasks.stage import Place
+
+
+@flow(name="segment", task_runner=ONE_AT_A_TIME)
+def segment(
+    source: str,
+    settings: Settings | None = None,
+    preset: str = "compact",
+    clips: list[str] | None = None,
+    split: str | None = None,
+    prune: int | None = None,
+    weights: str | None = None,
+    from_champion: bool = False,
+    output: str | None = None,
+    place: Place = Place(),
+    tracking: Tracking = Tracking(),
+) -> Report:
+    """Segment the clips of a source; the arguments are those of `adapt`."""
+    began = time.monotonic()
+    settings = settings or load_settings(preset)
+    place = place.resolved()
+    report = Report("segment", source)
+    run = open_run(source, place, clips=clips, split=split, prune=prune)
+    folder = output_folder(output, source)
+    materials = read_frames(run, source, prune=prune)
+    if from_champion:
+        start = champion_weights(run, settings, tracking.open(source))
+    else:
+        start = find_weights(run, settings, preset, Path(weights) if weights else None)
+    add_flow(run, materials, settings, settings.gaps.inference)
+    add_features(run, materials, settings, start)
+
+    work = Work(run, settings, materials)
+    only = first_round(work, start)
+    measure_round(work, only, None)
+    export_clips(run, settings, materials, only, folder)
+    run.require_clips(source)
+
+    report.output = str(folder)
+    report.provenance = provenance(settings)
+    report.figures = smoke_note(run, start)
+    report.clips = {name: clip_figures(run, only, name) for name in run.clips}
+    report.take(run)
+    record_run(place.open(), "segment", source, run.made)
+    report.seconds["total"] = time.monotonic() - began
+    return report

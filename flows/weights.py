@@ -1,0 +1,196 @@
+"""Start weights: resolved once per run, imported into the store, and checked against each other and the settings."""
+
+import inspect
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import models
+from flows.run import Run, RunError
+from models.corrector import MaskCorrector
+from models.features import feature_provenance
+from models.flow import flow_provenance
+from models.oclr import OCLR
+from storage.keys import Artifact
+from storage.tracking import Tracker
+from tasks.settings import BackboneSettings, Settings
+from tasks.weights import keep_weights, weights_content
+
+NETWORKS = ("oclr", "selector", "corrector")
+SMOKE_STEPS = 1000  # a network trained for fewer steps only shows that the machinery runs
+SHIPPED = Path(models.__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class StartWeights:
+    """The networks that a run works with; a feature network without an artifact is timm's own pretrained."""
+
+    oclr: Artifact | None = None
+    selector: Artifact | None = None
+    corrector: Artifact | None = None
+    selector_features: Artifact | None = None
+    corrector_features: Artifact | None = None
+
+    def keys(self) -> dict[str, str | None]:
+        """Which artifact each network is."""
+        return {item.name: str(ref) if (ref := getattr(self, item.name)) else None for item in fields(self)}
+
+    @property
+    def networks(self) -> dict[str, Artifact]:
+        """The trained networks of the run; there is no OCLR where proposals are ready-made."""
+        return {model: ref for model in NETWORKS if (ref := getattr(self, model))}
+
+    def need(self, model: str) -> Artifact:
+        """The artifact of a network that the flow can't do without."""
+        found: Artifact | None = getattr(self, model)
+        if found is None:
+            raise RunError(f"this run has no {model}")
+        return found
+
+    def with_(self, **networks: Artifact) -> "StartWeights":
+        """The same weights with some networks replaced."""
+        return replace(self, **networks)
+
+    def files(self, settings: Settings) -> dict[str, Artifact]:
+        """The networks as a folder for --weights holds them, by file name; feature files of the user's stay away."""
+        files = self.networks
+        for backbone, features in (
+            (settings.features.selector, self.selector_features),
+            (settings.features.corrector, self.corrector_features),
+        ):
+            if features and not backbone.checkpoint:
+                files["features"] = features
+        return files
+
+
+def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None) -> StartWeights:
+    """The start weights of a run: those of `folder`, else the ones that ship with the preset.
+
+    Raises:
+        RunError: where a file is missing, is not what its name says, or disagrees with the settings.
+    """
+    where = folder or SHIPPED / preset
+    if not where.is_dir():
+        if folder:
+            raise RunError(f"--weights {folder}: there is no such folder")
+        raise RunError(
+            f"no weights ship with the preset '{preset}' yet. Name a folder with --weights DIR, or train some:\n"
+            f"  motion-adapt pretrain --preset {preset} --out DIR"
+        )
+    found = {name: _keep(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
+    weights = replace(find_backbones(run, settings, where), **found)
+    _check(run, settings, weights)
+    return weights
+
+
+def find_backbones(
+    run: Run, settings: Settings, folder: Path | None, compact: Artifact | None = None
+) -> StartWeights:
+    """The feature networks alone; `compact` is the project's own where the run has just trained it."""
+    return StartWeights(
+        selector_features=_backbone(run, settings.features.selector, "features.selector", folder, compact),
+        corrector_features=_backbone(run, settings.features.corrector, "features.corrector", folder, compact),
+    )
+
+
+def _backbone(
+    run: Run, backbone: BackboneSettings, field: str, folder: Path | None, compact: Artifact | None
+) -> Artifact | None:
+    if backbone.checkpoint:
+        return _keep(run, Path(backbone.checkpoint), None, f"{field}.checkpoint")
+    if backbone.backbone != "compact":
+        return None  # timm's own pretrained weights, by its own name for them
+    if compact:
+        return compact
+    where = folder or SHIPPED / "compact"
+    return _keep(run, where / "features.safetensors", "features")
+
+
+def _keep(run: Run, path: Path, model: str | None, field: str = "") -> Artifact:
+    if not path.is_file():
+        wanted = f"the {model} weights" if model else field
+        raise RunError(
+            f"{wanted}: there is no file {path}. 'motion-adapt pretrain --out {path.parent}' makes the project's own"
+        )
+    made = run.once(keep_weights, f"import {path.name}", content=weights_content(path), path=str(path))
+    found = run.summary(made)["model"]
+    if model and found == "file":
+        raise RunError(f"{path} is damaged, or no checkpoint of this project")
+    if model and found != model:
+        raise RunError(f"{path} is a checkpoint of the {found}, wanted the {model}")
+    return made
+
+
+def wanted(settings: Settings) -> tuple[str, ...]:
+    """The networks that a run with these settings needs."""
+    return NETWORKS if settings.proposal.folder is None else ("selector", "corrector")
+
+
+def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
+    """See that K and the features of the checkpoints are those of the settings."""
+    for model, build, name in (("oclr", OCLR, "num_queries"), ("corrector", MaskCorrector, "num_objects")):
+        if model not in weights.networks:
+            continue
+        network = run.summary(weights.need(model))["settings"]["network"]
+        objects = network.get(name, inspect.signature(build).parameters[name].default)
+        if objects != settings.objects:
+            raise RunError(
+                f"the {model} checkpoint has {objects} objects, the settings say objects={settings.objects}"
+            )
+    for model, backbone in (
+        ("selector", settings.features.selector),
+        ("corrector", settings.features.corrector),
+    ):
+        trained = run.summary(weights.need(model))["settings"].get("features")
+        if trained and trained["name"] != backbone.backbone:
+            raise RunError(
+                f"the {model} checkpoint was trained on features '{trained['name']}', "
+                f"the settings say features.{model}.backbone='{backbone.backbone}'"
+            )
+
+
+def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:
+    """The networks of the experiment's champion, and the settings' feature networks.
+
+    Raises:
+        RunError: where there is no champion, or it disagrees with the settings.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            where = tracker.download_champion(Path(folder))
+        except LookupError as error:
+            raise RunError(str(error)) from error
+        found = {name: _keep(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
+        features = where / "features.safetensors"
+        backbones = find_backbones(run, settings, where if features.is_file() else None)
+    weights = replace(backbones, **found)
+    _check(run, settings, weights)
+    return weights
+
+
+def provenance(settings: Settings) -> dict[str, str]:
+    """Where flow and features come from, and whether labels had a part in them."""
+    told = {"flow": flow_provenance(settings.flow.estimator, settings.flow.weights)}
+    for grid, backbone in (
+        ("selector", settings.features.selector),
+        ("corrector", settings.features.corrector),
+    ):
+        told[f"{grid} features"] = feature_provenance(backbone.backbone, backbone.checkpoint)
+    return told
+
+
+def smoke_note(run: Run, weights: StartWeights) -> str:
+    """'smoke' where a network was trained too little for its figures to mean anything, else nothing."""
+    trained = [run.summary(ref)["settings"] for ref in weights.networks.values()]
+    return "smoke" if any(is_smoke(settings) for settings in trained) else ""
+
+
+def is_smoke(settings: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint goes back to a training too short to mean anything."""
+    training = settings.get("training") or {}
+    if "start" in training:
+        return is_smoke(training["start"])
+    steps = training.get("steps")
+    return steps is not None and steps < SMOKE_STEPS

@@ -1,0 +1,234 @@
+"""Adaptation to unlabelled clips: networks learn from the masks that the method itself has made (3.4, A.3).
+
+The corrector takes corrected masks at their word only where an object's frame is one of its exemplars, and
+does not see the proposals, so that frame and exemplars must suffice. OCLR takes the refined masks of all
+frames, with flow of other gaps than it sees at inference. Clips are read piece by piece.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from models.checkpoints import Checkpoint, build_network
+from models.inference import Readable
+from models.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses, oclr_pseudo_losses
+from models.planning import exemplar_table, parts
+from models.recipe import ADAPTATION_RATE, adapted
+from models.train_corrector import correct_episode
+from models.training import Batch, OnStep, Schedule, mean_of, train
+
+# ------------------------------------------------------------------------------------------------- corrector
+
+
+@dataclass(frozen=True)
+class CorrectorClip:
+    """One clip to adapt to, every array readable piece by piece.
+
+    rgb u8 (T, H, W, 3) and tokens (T, h, w, C) of the frames; masks bool (T, K, H, W), the proposals; scores
+    (T, K) and exemplars bool (T, K) of the selection; corrected bool (T, K, H, W), the pseudo-labels.
+    """
+
+    rgb: Readable
+    tokens: Readable
+    masks: Readable
+    scores: Readable
+    exemplars: Readable
+    corrected: Readable
+
+    def __post_init__(self) -> None:
+        lengths = {name: array.shape[0] for name, array in vars(self).items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"clip: wanted arrays of one length, got {lengths}")
+        if not np.asarray(self.exemplars[:]).any():
+            raise ValueError("clip: no frame is an exemplar, so there is nothing to adapt to; leave it out")
+
+
+@dataclass(frozen=True)
+class CorrectorClipBatches:
+    """Episodes of random clips: a window around a random exemplar, with all exemplars of its part."""
+
+    clips: Sequence[CorrectorClip]
+    window: int
+    limit: int
+    target: int
+    batch: int = 1
+
+    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
+        """The episodes of one step."""
+        return {"episodes": [self.episode(rng) for _ in range(self.batch)]}
+
+    def episode(self, rng: np.random.Generator) -> Batch:
+        """One episode, see `models.train_corrector.correct_episode`, with `truth` and what of it counts."""
+        clip = self.clips[int(rng.integers(len(self.clips)))]
+        marks = np.asarray(clip.exemplars[:], bool)  # (T, K)
+        centre = int(rng.choice(np.flatnonzero(marks.any(1))))
+        first, last = next(p for p in parts(len(marks), self.limit, self.target) if centre < p[1])
+        length = min(self.window, last - first)
+        start = int(rng.integers(max(first, centre - length + 1), min(centre, last - length) + 1))
+        span = slice(start, start + length)
+        table = exemplar_table(marks[first:last])  # (K, E)
+        table[table >= 0] += first
+        read = np.unique(table[table >= 0])
+        rows = np.searchsorted(read, np.maximum(table, read[0])).T  # (E, K)
+        objects = np.arange(len(table))
+        return {
+            "rgb": np.asarray(clip.rgb[span]),
+            "tokens": np.asarray(clip.tokens[span]),
+            "masks": np.asarray(clip.masks[span]),
+            "frames": np.arange(start, start + length),
+            "truth": np.asarray(clip.corrected[span]),
+            "supervised": marks[span],
+            "table": table,
+            "exemplar_tokens": np.asarray(clip.tokens[read.tolist()])[rows],
+            "exemplar_masks": np.asarray(clip.masks[read.tolist()])[rows, objects],
+            "exemplar_scores": np.asarray(clip.scores[read.tolist()])[rows, objects],
+        }
+
+
+def corrector_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss against corrected masks, where an object's frame is one of its exemplars."""
+    return mean_of([episode_loss(module, episode) for episode in batch["episodes"]])
+
+
+def episode_loss(module: nn.Module, episode: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """`corrector_loss` of one episode."""
+    answer = correct_episode(module, episode, use_masks=False)
+    return corrector_losses(
+        answer.logits,
+        answer.features,
+        answer.alpha,
+        tokens=episode["tokens"][None].float(),
+        truth=episode["truth"][None],
+        supervised=episode["supervised"][None],
+        weights=CORRECTOR_PSEUDO_WEIGHTS,
+    )
+
+
+def adapt_corrector(
+    checkpoint: Checkpoint,
+    clips: Sequence[CorrectorClip],
+    *,
+    steps: int,
+    seed: int = 0,
+    device: str = "cpu",
+    batch: int = 1,
+    window: int = 7,
+    limit: int = 104,
+    target: int = 100,
+    rate: float = ADAPTATION_RATE,
+    state: Path | None = None,
+    checkpoint_every: int = 50,
+    on_step: OnStep | None = None,
+    recipe: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Go on from a checkpoint with pseudo-labels: of many clips, or of one alone (A.3: about 200 steps).
+
+    limit, target: the parts that the selection was made in. `recipe` says in the new checkpoint, and to a
+    continued run, what it was trained on (keys of the clips).
+    """
+    if not clips:
+        raise ValueError("clips: wanted at least one to adapt to, got none")
+    training = {"on": "pseudo-labels", "steps": steps, "seed": seed, "window": window, "rate": rate}
+    training |= {"batch": batch, "limit": limit, "target": target, **(recipe or {})}
+    module = build_network(checkpoint, device, expect="corrector")
+    train(
+        module,
+        CorrectorClipBatches(clips, window, limit, target, batch),
+        corrector_loss,
+        steps=steps,
+        schedule=Schedule(rate),
+        seed=seed,
+        device=device,
+        checkpoint=state,
+        checkpoint_every=checkpoint_every,
+        recipe=training,
+        on_step=on_step,
+    )
+    return adapted(checkpoint, module, training)
+
+
+# ------------------------------------------------------------------------------------------------------ OCLR
+
+
+@dataclass(frozen=True)
+class OclrClip:
+    """One clip to adapt to: flow f32 (T, 4, H, W) of a gap that inference does not use, refined masks
+    bool (T, K, H, W), both readable piece by piece."""
+
+    flow: Readable
+    masks: Readable
+
+    def __post_init__(self) -> None:
+        if self.flow.shape[0] != self.masks.shape[0] or self.flow.shape[-2:] != self.masks.shape[-2:]:
+            raise ValueError(f"flow, masks: wanted equal T, H, W, got {self.flow.shape}, {self.masks.shape}")
+
+
+@dataclass(frozen=True)
+class OclrClipBatches:
+    """Stretches of up to `frames` frames of random clips, `batch` at a time."""
+
+    clips: Sequence[OclrClip]
+    frames: int
+    batch: int = 1
+
+    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
+        """Flow f32 (B, T, 4, H, W) and masks bool (B, T, K, H, W), T as the shortest of the clips allows."""
+        clips = [self.clips[i] for i in rng.integers(len(self.clips), size=self.batch)]
+        length = min(self.frames, *(clip.flow.shape[0] for clip in clips))
+        starts = [int(rng.integers(clip.flow.shape[0] - length + 1)) for clip in clips]
+        parts = [(clip, slice(start, start + length)) for clip, start in zip(clips, starts, strict=True)]
+        return {
+            "flow": np.stack([np.asarray(clip.flow[part], np.float32) for clip, part in parts]),
+            "masks": np.stack([np.asarray(clip.masks[part], bool) for clip, part in parts]),
+        }
+
+
+def oclr_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss against refined masks."""
+    logits, order = module(batch["flow"])
+    total, terms, _ = oclr_pseudo_losses(logits, order, batch["masks"])
+    return total, terms
+
+
+def finetune_oclr(
+    checkpoint: Checkpoint,
+    clips: Sequence[OclrClip],
+    *,
+    steps: int,
+    seed: int = 0,
+    device: str = "cpu",
+    frames: int = 30,
+    batch: int = 1,
+    rate: float = ADAPTATION_RATE,
+    state: Path | None = None,
+    checkpoint_every: int = 50,
+    on_step: OnStep | None = None,
+    recipe: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Go on from a checkpoint with refined masks as pseudo-labels (section 3.4).
+
+    `recipe` says in the new checkpoint, and to a continued run, what it was trained on (keys of the clips).
+    """
+    if not clips:
+        raise ValueError("clips: wanted at least one to adapt to, got none")
+    training = {"on": "pseudo-labels", "steps": steps, "seed": seed, "frames": frames, "rate": rate}
+    training |= {"batch": batch, **(recipe or {})}
+    module = build_network(checkpoint, device, expect="oclr")
+    train(
+        module,
+        OclrClipBatches(clips, frames, batch),
+        oclr_loss,
+        steps=steps,
+        schedule=Schedule(rate),
+        seed=seed,
+        device=device,
+        checkpoint=state,
+        checkpoint_every=checkpoint_every,
+        recipe=training,
+        on_step=on_step,
+    )
+    return adapted(checkpoint, module, training)

@@ -1,0 +1,138 @@
+"""One file per trained network: its tensors, and the settings that rebuild it, in the safetensors format.
+
+A checkpoint names its model, so that a selector is never loaded as a corrector, and carries a digest of all
+it holds, so that damage is noticed. Files are written beside their place and renamed: a reader sees a whole
+file or none.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+# where the class of each model is found; imported when one is built
+_CLASSES = {
+    "oclr": ("models.oclr", "OCLR"),
+    "selector": ("models.selector", "MaskSelector"),
+    "corrector": ("models.corrector", "MaskCorrector"),
+    "features": ("models.compact_features", "CompactFeatures"),
+}
+MODELS = tuple(_CLASSES)
+_ENTRY = "motion-adapt"  # the one metadata entry; several would be written in no fixed order
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network's tensors with what is needed to rebuild it and to know where it came from.
+
+    model: one of MODELS.
+    settings: plain JSON values: "network" (constructor arguments), "features" (name, channels and patch of
+        the feature network that it was trained on, or None) and "training" (the recipe).
+    tensors: the network's state dict.
+    """
+
+    model: str
+    settings: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ValueError(f"model: wanted one of {', '.join(MODELS)}, got {self.model!r}")
+        if not isinstance(self.settings.get("network"), dict):
+            raise ValueError(f'settings: wanted constructor arguments under "network", got {self.settings}')
+
+
+def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path`, replacing what is there only once the new file is on disk.
+
+    The same checkpoint always gives the same bytes. Raises ValueError for settings that JSON cannot hold.
+    """
+    # clones, since safetensors refuses tensors that share memory
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in sorted(checkpoint.tensors.items())}
+    header = {"model": checkpoint.model, "settings": checkpoint.settings}
+    try:
+        entry = json.dumps({**header, "digest": _digest(header, tensors)}, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"settings of the {checkpoint.model} checkpoint: {error}") from error
+    _write_whole(Path(path), safetensors.torch.save(tensors, metadata={_ENTRY: entry}))
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises FileNotFoundError where there is none, and ValueError for a file that is damaged or something else.
+    """
+    path = Path(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            entry = (file.metadata() or {}).get(_ENTRY)
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())} if entry else {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: damaged, or not a safetensors file ({error})") from error
+    if entry is None:
+        raise ValueError(f"{path}: a safetensors file, but not a motion-adapt checkpoint")
+    try:
+        header = json.loads(entry)
+        digest = header.pop("digest")
+        checkpoint = Checkpoint(**header, tensors=tensors)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: the checkpoint's settings cannot be read ({error!r})") from error
+    if digest != _digest(header, tensors):
+        raise ValueError(f"{path}: damaged, what it holds is not what was written")
+    return checkpoint
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 in hex of names, dtypes, shapes and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def build_network(
+    checkpoint: Checkpoint, device: str | torch.device = "cpu", *, expect: str | None = None
+) -> nn.Module:
+    """Build the checkpoint's network with its weights, on `device` and in evaluation mode.
+
+    Raises ValueError where the checkpoint is not of the model `expect`, or its tensors do not fit its
+    settings.
+    """
+    if expect is not None and checkpoint.model != expect:
+        raise ValueError(f"checkpoint: wanted a model {expect!r}, got {checkpoint.model!r}")
+    module, name = _CLASSES[checkpoint.model]
+    try:
+        network: nn.Module = getattr(importlib.import_module(module), name)(**checkpoint.settings["network"])
+        network.load_state_dict(checkpoint.tensors)
+    except (TypeError, RuntimeError) as error:  # unknown arguments; missing, unknown or misshapen tensors
+        raise ValueError(f"the {checkpoint.model} checkpoint does not fit its settings: {error}") from error
+    return network.to(device).eval()
+
+
+def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(json.dumps([header, tensors_digest(tensors)], sort_keys=True).encode()).hexdigest()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).chmod(0o644)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,68 @@
+"""Dense CRF: masks of the working resolution drawn to the edges of the native frame (paper, section 4.2).
+
+Kraehenbuehl and Koltun, "Efficient Inference in Fully Connected CRFs" (NeurIPS 2011), over the background and all
+objects at once, so that they stay disjoint. An extra of the paper, the last step of a run: its masks are
+never pseudo-labels.
+"""
+
+import cv2
+import numpy as np
+from pydensecrf.densecrf import DenseCRF2D
+
+
+def refine_masks(
+    frame: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    iterations: int = 5,
+    near: float = 3.0,
+    near_weight: float = 1.0,
+    far: float = 30.0,
+    colour: float = 5.0,
+    colour_weight: float = 4.0,
+    floor: float = 0.02,
+) -> np.ndarray:
+    """The labels u8 (H', W') of one native frame: 0 background, k + 1 object k.
+
+    frame: u8 (H', W', 3) RGB. probabilities: f32 (K, h, w) in [0, 1] of any size, each channel of its own
+    sigmoid; bool masks count as 0 and 1. The background gets what the best object leaves, so that with zero
+    iterations a pixel would go to its best object above 0.5, as everywhere else. iterations: of mean field.
+    near: spread in pixels of the smoothness term, near_weight its weight. far, colour: spread in pixels and
+    in 8-bit colour of the appearance term, colour_weight its weight. floor: the least probability of any
+    label, so how far the frame may overrule a network that is sure. Deterministic. Raises ValueError for
+    other shapes and for values outside [0, 1].
+    """
+    if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
+        raise ValueError(f"frame: wanted u8 (H, W, 3), got {frame.dtype} {frame.shape}")
+    if probabilities.ndim != 3 or not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError(f"probabilities: wanted (K, h, w) within [0, 1], got {_describe(probabilities)}")
+    if not 0 < floor < 0.5:
+        raise ValueError(f"floor: wanted a probability between 0 and 0.5, got {floor}")
+    height, width = frame.shape[:2]
+    objects = [k for k, channel in enumerate(probabilities) if channel.max(initial=0) > floor]
+    if not objects:
+        return np.zeros((height, width), np.uint8)
+    chances = _label_chances(probabilities[objects], height, width, floor)  # (labels, H', W')
+    field = DenseCRF2D(width, height, len(chances))
+    field.setUnaryEnergy(-np.log(chances).reshape(len(chances), -1))  # (labels, H'*W')
+    field.addPairwiseGaussian(sxy=near, compat=near_weight)
+    field.addPairwiseBilateral(sxy=far, srgb=colour, rgbim=np.ascontiguousarray(frame), compat=colour_weight)
+    best = np.asarray(field.inference(iterations)).argmax(axis=0).reshape(height, width)  # (H', W')
+    return np.array([0, *(k + 1 for k in objects)], np.uint8)[best]
+
+
+def _label_chances(probabilities: np.ndarray, height: int, width: int, floor: float) -> np.ndarray:
+    """Probabilities f32 (1 + K, height, width) of the background and each object, none below `floor`."""
+    chances = np.empty((1 + len(probabilities), height, width), np.float32)
+    for k, channel in enumerate(probabilities):
+        chances[1 + k] = cv2.resize(
+            channel.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
+        )
+    chances[0] = 1 - chances[1:].max(axis=0)
+    return np.maximum(chances / chances.sum(axis=0), floor)
+
+
+def _describe(array: np.ndarray) -> str:
+    if not array.size:
+        return f"shape {array.shape}"
+    return f"shape {array.shape} with values from {array.min():g} to {array.max():g}"

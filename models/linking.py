@@ -1,0 +1,80 @@
+"""One identity per object along a clip that passes through OCLR in chunks.
+
+Each chunk names its objects by the channel they come in. Where two chunks overlap, Hungarian matching of the
+IoU of their masks says which channel goes on in which slot. The reference matches chunks to the ground truth
+instead; here there is none.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+
+class NewObject(NamedTuple):
+    """An object of a chunk that continues none of the objects before it.
+
+    slot: its channel in the results. frame: first frame of its chunk. iou: with what the slot held before, on
+    the overlap. replaces: whether the slot had held another object.
+    """
+
+    slot: int
+    frame: int
+    iou: float
+    replaces: bool
+
+
+class Links(NamedTuple):
+    """channels: int (K,), which channel goes into each slot. new: the objects that continue none."""
+
+    channels: NDArray[np.int64]
+    new: tuple[NewObject, ...]
+
+
+def link(
+    before: NDArray[np.bool_],
+    now: NDArray[np.bool_],
+    *,
+    used: NDArray[np.bool_],
+    present: NDArray[np.bool_],
+    frame: int,
+    floor: float,
+) -> Links:
+    """Assign the channels of a chunk to the slots of the clip.
+
+    before, now: bool (T, K, H, W), masks of the T overlapping frames by slot and by channel; T = 0 links
+    nothing and keeps the channels in place. used: bool (K,), slots that have held an object. present: bool
+    (K,), channels with a mask anywhere in the chunk. frame: first of the chunk. Pairs below the IoU `floor`
+    are not linked; what is present and not linked moves into slots that were never used, while there are any.
+    """
+    ious = pairwise_iou(before, now)  # (slots, channels)
+    likeness = np.where(ious >= floor, ious, 0)
+    slots, channels = linear_sum_assignment(likeness, maximize=True)  # slots are 0 ... K - 1
+    linked = likeness[slots, channels] > 0
+    if len(before):
+        # stable sorts: objects before empty channels, unused slots before used ones, else in order
+        free = slots[~linked]
+        rest = np.sort(channels[~linked])
+        channels[free[np.argsort(used[free], kind="stable")]] = rest[
+            np.argsort(~present[rest], kind="stable")
+        ]
+    else:
+        channels = slots
+    new = tuple(
+        NewObject(int(slot), frame, float(ious[slot, channels[slot]]), bool(used[slot]))
+        for slot in np.flatnonzero(~linked & present[channels])
+    )
+    return Links(channels, new)
+
+
+def pairwise_iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """IoU of every object of `first` with every object of `second` over all frames; 0 where both are empty.
+
+    first: bool (T, K, H, W). second: bool (T, L, H, W). Returns f64 (K, L).
+    """
+    a = first.swapaxes(0, 1).reshape(first.shape[1], -1).astype(np.float32)  # (K, T * H * W)
+    b = second.swapaxes(0, 1).reshape(second.shape[1], -1).astype(np.float32)  # (L, T * H * W)
+    shared = (a @ b.T).astype(np.float64)  # exact: counts below 2^24
+    union = a.sum(axis=1, dtype=np.float64)[:, None] + b.sum(axis=1, dtype=np.float64) - shared
+    return shared / np.maximum(union, 1)

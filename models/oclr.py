@@ -1,0 +1,124 @@
+"""OCLR-flow: object masks and depth order from optical flow alone (equation 1; Xie et al., NeurIPS 2022).
+
+A UNet encodes the flow of each frame; a transformer lets the frames talk to each other; K queries per frame
+become attention maps over the tokens of their frame, which a UNet decodes into amodal masks. One query is one
+object along the whole clip, and one scalar per object tells how far back it lies.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.blocks import (
+    EncoderLayer,
+    FeedForward,
+    Norm,
+    SoftmaxAttention,
+    check_shape,
+    coordinates,
+    line,
+    stack,
+)
+from models.unet import UNetDecoder, UNetEncoder, in_parts
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention of the queries, cross-attention to the tokens, feed-forward; all post-norm."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attention = SoftmaxAttention(width, num_heads, dropout)
+        self.cross_attention = SoftmaxAttention(width, num_heads, dropout)
+        self.feed_forward = FeedForward(width, dropout)
+        self.norm1, self.norm2, self.norm3 = Norm(width), Norm(width), Norm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """x: (B, K * T, width). tokens: (B, T * h * w, width). Returns the shape of x."""
+        x = self.norm1(x + self.dropout(self.self_attention(x, x)))
+        x = self.norm2(x + self.dropout(self.cross_attention(x, tokens)))
+        return self.norm3(x + self.dropout(self.feed_forward(x)))
+
+
+class OCLR(nn.Module):
+    """Flow of a group of frames in, amodal mask logits and order values out.
+
+    in_channels: 2 per frame gap. features: channels of the UNet's first level, doubled at each of four
+        poolings.
+    width: channels of bottleneck and transformer, 16 * features by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 4,
+        num_queries: int = 3,
+        features: int = 32,
+        width: int | None = None,
+        num_heads: int = 8,
+        num_layers: int = 3,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        width = 16 * features if width is None else width
+        widths = [features, 2 * features, 4 * features, 8 * features, width]
+        self.in_channels = in_channels
+        self.num_queries = num_queries
+        self.features = features
+        self.num_heads = num_heads
+        self.encoder = UNetEncoder(in_channels, widths)
+        self.position = nn.Linear(3, width)
+        self.encoder_layers = stack(EncoderLayer(width, num_heads, dropout), num_layers)
+        self.queries = nn.Embedding(num_queries, width)
+        self.query_time = nn.Linear(1, width)
+        self.decoder_layers = stack(DecoderLayer(width, num_heads, dropout), num_layers)
+        self.attention_maps = nn.Linear(num_queries * num_heads, width)
+        self.order_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+        self.decoder = UNetDecoder(widths[::-1], num_queries)
+
+    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Propose amodal masks.
+
+        flow: float (B, T, in_channels, H, W), pixels at this resolution; u, v of one gap after the other,
+            (u+, v+, u-, v-) for the gaps +g and -g. H and W are multiples of 16, and T is about 30 or fewer.
+        Returns amodal mask logits f32 (B, T, K, H, W), and order values f32 (B, T, K), larger further back
+        and equal for all frames of a clip.
+        """
+        check_shape("flow", flow, "B T channels H W", channels=self.in_channels)
+        B, T, _, H, W = flow.shape
+        if H % 16 or W % 16:
+            raise ValueError(f"flow: wanted H and W to be multiples of 16, got {H} x {W}")
+
+        x = flow.to(self.position.weight.dtype).flatten(0, 1)  # (B * T, channels, H, W)
+        parts = [self.encoder(part) for (part,) in in_parts(2 * self.features, x)]
+        bottleneck = torch.cat([maps[-1] for maps in parts])  # (B * T, width, h, w)
+        h, w = bottleneck.shape[-2:]
+
+        tokens = bottleneck.permute(0, 2, 3, 1).unflatten(0, (B, T))  # (B, T, h, w, width)
+        tokens = tokens + self.position(coordinates(T, h, w, device=flow.device))
+        tokens = tokens.flatten(1, 3)  # (B, T * h * w, width)
+        for layer in self.encoder_layers:
+            tokens = layer(tokens, T)
+
+        queries = self._initial_queries(T).expand(B, -1, -1)  # (B, K * T, width)
+        for layer in self.decoder_layers:
+            queries = layer(queries, tokens)
+        queries = queries.unflatten(1, (self.num_queries, T))  # (B, K, T, width)
+
+        maps = self._attention_maps(queries, tokens.unflatten(1, (T, h * w)))  # (B, T, h * w, width)
+        maps = maps.mT.reshape(B * T, -1, h, w)  # (B * T, width, h, w)
+        logits = self.decoder.in_parts(maps, [skips for *skips, _ in parts])
+        logits = logits.unflatten(0, (B, T))  # (B, T, K, H, W)
+        order = self.order_head(queries.amax(dim=2)).mT.expand(B, T, -1)  # (B, T, K)
+        return logits, order
+
+    def _initial_queries(self, frames: int) -> Tensor:
+        times = self.query_time(line(frames, self.queries.weight.device)[:, None])  # (T, width)
+        return (self.queries.weight[:, None] + times).flatten(0, 1)  # (K * T, width), query slowest
+
+    def _attention_maps(self, queries: Tensor, tokens: Tensor) -> Tensor:
+        # plain dot products within a frame, without scale or softmax: K * heads maps, object slowest
+        queries = queries.unflatten(-1, (self.num_heads, -1))  # (B, K, T, heads, c)
+        tokens = tokens.unflatten(-1, (self.num_heads, -1))  # (B, T, h * w, heads, c)
+        maps = torch.einsum("bktgc,btngc->btnkg", queries, tokens).flatten(3)  # (B, T, h * w, K * heads)
+        return F.relu(self.attention_maps(maps))

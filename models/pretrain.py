@@ -1,0 +1,128 @@
+"""Pre-train all networks on synthetic clips, on any machine: photos in, checkpoint files out.
+
+    python -m models.pretrain --out weights --steps 20000 --photos photos
+
+trains, in this order, the compact feature network (unless a ViT is named), OCLR, the selector on OCLR's
+proposals and the corrector on proposals and exemplars; each goes to OUT/<model>.safetensors. A run that was
+killed goes on where it was when it is started again with the same arguments (its state is in OUT/.state).
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
+from models.features import COMPACT, load_features
+from models.recipe import TokenExtractor
+from models.sizes import SIZES, STEP_SIZES
+from models.synthetic_flow import FLOW_KINDS
+from models.train_corrector import pretrain_corrector
+from models.train_features import pretrain_features
+from models.train_oclr import pretrain_oclr
+from models.train_selector import pretrain_selector
+from models.training import OnStep
+
+STAGES = ("features", "oclr", "selector", "corrector")
+VIT_POOL = 64  # distinct clips where tokens come from a ViT, which is too slow to see new ones at every step
+
+Report = Callable[[str], None]
+
+
+def pretrain(
+    out: Path,
+    *,
+    steps: int,
+    only: Sequence[str] = STAGES,
+    size: str = "compact",
+    features: str = COMPACT,
+    features_checkpoint: Path | None = None,
+    photos: Path | None = None,
+    flow: str = "mixed",
+    seed: int = 0,
+    device: str = "cpu",
+    workers: int = 0,
+    report: Report = print,
+) -> dict[str, Path]:
+    """Run the stages named in `only` and return their files; what they build on is read from `out`."""
+    unknown = [stage for stage in only if stage not in STAGES]
+    if unknown:
+        raise ValueError(f"only: wanted some of {', '.join(STAGES)}, got {', '.join(unknown)}")
+    stages = [s for s in STAGES if s in only and not (s == "features" and features != COMPACT)]
+    files = {stage: out / f"{stage}.safetensors" for stage in STAGES}
+    out.mkdir(parents=True, exist_ok=True)
+    for stage in stages:
+        options: dict[str, Any] = {"steps": steps, "seed": seed, "device": device, "photos": photos}
+        options |= {"network": SIZES[size][stage], "workers": workers, **STEP_SIZES[size][stage]}
+        options |= {"state": out / ".state" / f"{stage}.pt", "on_step": progress(stage, steps, report)}
+        if stage != "features":
+            options["flow"] = flow
+        if stage in ("selector", "corrector"):
+            options["features"] = extractor(features, features_checkpoint, files["features"], device)
+            options["pool"] = 0 if features == COMPACT else VIT_POOL
+        save_checkpoint(files[stage], run_stage(stage, files, options))
+        report(f"{stage}: written to {files[stage]}")
+    return {stage: files[stage] for stage in stages}
+
+
+def run_stage(stage: str, files: dict[str, Path], options: dict[str, Any]) -> Checkpoint:
+    """Train one network."""
+    if stage == "features":
+        return pretrain_features(**options)
+    if stage == "oclr":
+        return pretrain_oclr(**options)
+    if not files["oclr"].exists():
+        raise ValueError(f"{stage}: it learns from OCLR's proposals, and {files['oclr']} does not exist")
+    train_stage = pretrain_selector if stage == "selector" else pretrain_corrector
+    return train_stage(read_checkpoint(files["oclr"]), **options)
+
+
+def extractor(name: str, checkpoint: Path | None, trained: Path, device: str) -> TokenExtractor:
+    """The feature network: a ViT of timm, or the compact one, by default the one trained here."""
+    if name == COMPACT and checkpoint is None:
+        checkpoint = trained
+    return load_features(name, checkpoint=checkpoint, device=device)
+
+
+def progress(stage: str, steps: int, report: Report) -> OnStep:
+    """A callback that reports about twenty times in a run, and at its end."""
+    every = max(1, steps // 20)
+    times = [time.monotonic()]
+
+    def on_step(step: int, terms: dict[str, float]) -> None:
+        times.append(time.monotonic())
+        if (step + 1) % every == 0 or step + 1 == steps:
+            seconds = (times[-1] - times[0]) / (len(times) - 1)
+            times[:-1] = []
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+            report(f"{stage} {step + 1}/{steps}  {shown}  {seconds:.2f} s/step")
+
+    return on_step
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.pretrain", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoints")
+    parser.add_argument("--steps", type=int, required=True, help="updates of each network")
+    parser.add_argument("--photos", type=Path, help="folder of pictures; procedural textures without it")
+    parser.add_argument("--only", default=",".join(STAGES), help="comma-separated: " + ", ".join(STAGES))
+    parser.add_argument("--size", choices=sorted(SIZES), default="compact")
+    parser.add_argument("--features", default=COMPACT, help="compact, or a ViT of timm by name")
+    parser.add_argument("--features-checkpoint", type=Path, help="weights of the feature network")
+    parser.add_argument("--flow", choices=FLOW_KINDS, default="mixed", help="flow that the networks see")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead")
+    given = vars(parser.parse_args(arguments))
+    try:
+        pretrain(given.pop("out"), only=given.pop("only").split(","), **given)
+    except ValueError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

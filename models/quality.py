@@ -1,0 +1,158 @@
+"""How good the masks of a clip look to someone without labels: the measures that compare round with round.
+
+    flow_consistency             neighbouring masks cover the same pixels, one carried along the flow
+    agreement                    two mask clips do: proposals and corrections, this round and the one before
+    empty, empty_frames          share of the objects' masks, and of the whole frames, that hold nothing
+    coverage                     share of the pixels that are foreground
+    exemplar_error, frame_error  what the selector predicts (eq. 3), for the exemplars and for all frames
+
+None of them is accuracy: a still, wrong mask can be consistent. They are read together, by `models.gate`.
+Mask clips are bool (T, K, H, W) arrays or readers that are sliced like one; they are read chunk by chunk. A
+measure that has nothing to look at is None, and is left out of averages, never NaN.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+# Forward and backward flow disagree where a pixel is hidden in the other frame (Sundaram et al., ECCV 2010):
+# |f + b|^2 > OCCLUSION_SHARE * (|f|^2 + |b|^2) + OCCLUSION_PIXELS
+OCCLUSION_SHARE, OCCLUSION_PIXELS = 0.01, 0.5
+
+
+class Reader(Protocol):
+    """An array along the frames of a clip, or anything that is sliced like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, ...)."""
+
+    def __getitem__(self, index: slice) -> np.ndarray:
+        """Entries of a range of frames."""
+
+
+class Overlap(NamedTuple):
+    """A mean IoU, for all objects and for each, None where no pair of masks counted."""
+
+    mean: float | None
+    objects: tuple[float | None, ...]
+
+
+class Shares(NamedTuple):
+    """What share of a mask clip is empty, and what share of its pixels is foreground."""
+
+    empty: float  # of the T * K masks
+    empty_frames: float  # of the T frames: no object at all
+    coverage: float  # of the pixels: any object
+
+
+def flow_consistency(masks: Reader, flow: Reader, *, gap: int = 1, chunk: int = 16) -> Overlap:
+    """IoU of each mask with the mask `gap` frames later, brought back by the forward flow.
+
+    flow: f16 or f32 (T, 4, H, W), as models.flow.stream_flow gives it for that gap, at the masks' own H and W.
+    Pixels that leave the frame, or that forward and backward flow show to be hidden, are left out of both
+    masks. A pair of an object counts once, whatever its area, and only where one of its two masks is not
+    empty: nothing found is no evidence of consistency. The mean is over all pairs of all objects that count.
+    """
+    count, objects, height, width = masks.shape
+    if flow.shape != (count, 4, height, width):
+        raise ValueError(f"flow: wanted {(count, 4, height, width)} like the masks, got {flow.shape}")
+    if gap < 1:
+        raise ValueError(f"gap: wanted at least 1 frame, got {gap}")
+    sums, pairs = np.zeros(objects), np.zeros(objects, int)
+    for start in range(0, count - gap, chunk):
+        stop = min(start + chunk, count - gap)
+        some_masks = np.asarray(masks[start : stop + gap])
+        some_flow = np.asarray(flow[start : stop + gap], np.float32)  # OpenCV remaps no f16
+        for t in range(stop - start):
+            visible, columns, rows = _correspond(some_flow[t, :2], some_flow[t + gap, 2:])
+            for k in range(objects):
+                later = some_masks[t + gap, k].astype(np.float32)
+                back = (cv2.remap(later, columns, rows, cv2.INTER_LINEAR) > 0.5) & visible
+                here = some_masks[t, k] & visible
+                union = np.count_nonzero(here | back)
+                if union:
+                    sums[k] += np.count_nonzero(here & back) / union
+                    pairs[k] += 1
+    return _overlap(sums, pairs)
+
+
+def agreement(first: Reader, second: Reader, *, chunk: int = 64) -> Overlap:
+    """IoU of two mask clips, object k with object k, averaged over all frames; two empty masks agree: 1."""
+    if first.shape != second.shape:
+        raise ValueError(f"masks: wanted two clips of one shape, got {first.shape} and {second.shape}")
+    sums = np.zeros(first.shape[1])
+    for one, other in _chunks(first, second, chunk=chunk):
+        shared, union = (both.sum(axis=(2, 3)) for both in (one & other, one | other))  # (n, K)
+        sums += np.where(union > 0, shared / np.maximum(union, 1), 1.0).sum(axis=0)
+    return _overlap(sums, np.full(len(sums), first.shape[0]))
+
+
+def shares(masks: Reader, *, chunk: int = 64) -> Shares:
+    """Shares of empty masks, empty frames and foreground pixels of a mask clip of at least one frame."""
+    count, objects, height, width = masks.shape
+    if not count:
+        raise ValueError("masks: wanted at least one frame, got none")
+    empty, empty_frames, covered = 0, 0, 0
+    for (some,) in _chunks(masks, chunk=chunk):
+        present = np.any(some, axis=(2, 3))  # (n, K)
+        empty += int((~present).sum())
+        empty_frames += int((~np.any(present, axis=1)).sum())
+        covered += int(np.any(some, axis=1).sum())
+    return Shares(empty / (count * objects), empty_frames / count, covered / (count * height * width))
+
+
+def predicted_errors(
+    errors: np.ndarray, exemplars: np.ndarray, masked: np.ndarray
+) -> tuple[float | None, float | None]:
+    """Mean predicted error r of the exemplars, and of all frames.
+
+    errors: float (T, K), error pixels per mask pixel (eq. 3). exemplars: bool (T, K), the exemplars of each object.
+    masked: bool (T, K), whether there is a mask: an empty one, whose r is a pixel count, is left out of both
+    means.
+    """
+    of_exemplars, of_all = errors[exemplars & masked], errors[masked]
+    return (
+        float(of_exemplars.mean()) if of_exemplars.size else None,
+        float(of_all.mean()) if of_all.size else None,
+    )
+
+
+def average_quality(clips: Iterable[Mapping[str, float | None]]) -> dict[str, float]:
+    """Each measure averaged over the clips that have it; a measure that no clip has is absent."""
+    values: dict[str, list[float]] = {}
+    for clip in clips:
+        for name, value in clip.items():
+            if value is not None:
+                values.setdefault(name, []).append(value)
+    return {name: float(np.mean(found)) for name, found in values.items()}
+
+
+def _correspond(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each pixel is in the later frame, and whether it can be seen there.
+
+    forward f32 (2, H, W) from the earlier frame, backward from the later one. Returns visible bool (H, W),
+    columns and rows f32 (H, W).
+    """
+    _, height, width = forward.shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    columns, rows = columns + forward[0], rows + forward[1]
+    returning = np.stack(
+        [cv2.remap(np.ascontiguousarray(part), columns, rows, cv2.INTER_LINEAR) for part in backward]
+    )
+    error = np.square(forward + returning).sum(axis=0)
+    length = np.square(forward).sum(axis=0) + np.square(returning).sum(axis=0)
+    inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+    return inside & (error <= OCCLUSION_SHARE * length + OCCLUSION_PIXELS), columns, rows
+
+
+def _chunks(*clips: Reader, chunk: int) -> Iterator[tuple[np.ndarray, ...]]:
+    for start in range(0, clips[0].shape[0], chunk):
+        yield tuple(np.asarray(clip[start : start + chunk]) for clip in clips)
+
+
+def _overlap(sums: np.ndarray, pairs: np.ndarray) -> Overlap:
+    objects = tuple(float(s / n) if n else None for s, n in zip(sums, pairs, strict=True))
+    return Overlap(float(sums.sum() / pairs.sum()) if pairs.sum() else None, objects)

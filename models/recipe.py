@@ -1,0 +1,104 @@
+"""What trainings share: the network they start from, the learning rate, the checkpoint they end in."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.checkpoints import Checkpoint, build_network
+from models.textures import list_photos
+from models.training import Schedule
+
+LONG_RUN = 100_000
+RARE = -2.0  # logit of what about one pixel in eight shows
+SHORT_RUN_RATE = 1e-3
+ADAPTATION_RATE = 2e-5
+
+
+class TokenExtractor(Protocol):
+    """A frozen feature network, as `models.features.load_features` gives it."""
+
+    name: str
+    channels: int
+    patch_size: int
+
+    def extract(self, frames: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+        """Frames u8 (n, H', W', 3) -> tokens f32 (n, h, w, C)."""
+        ...
+
+
+def fresh_network(
+    build: Callable[..., nn.Module],
+    arguments: dict[str, Any],
+    seed: int,
+    *,
+    first_guess: float | Sequence[float] | None = None,
+) -> nn.Module:
+    """A network with random weights that depend on the seed alone.
+
+    first_guess: logits of the output channels before any training. Most pixels show no object and most of a
+    proposal is right; a network that starts from there need not spend its first hundreds of steps on it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build(**arguments)
+    if first_guess is not None:
+        bias = network.get_parameter("decoder.out.bias")
+        bias.data.copy_(torch.as_tensor(first_guess).expand_as(bias))
+    return network
+
+
+def schedule_for(steps: int, rate: float | None = None) -> Schedule:
+    """The published schedule for long runs, its shape with a higher rate for short ones."""
+    if rate is None and steps >= LONG_RUN:
+        return Schedule.published()
+    return Schedule.scaled(steps, SHORT_RUN_RATE if rate is None else rate)
+
+
+def photo_identity(photos: Path | None) -> dict[str, Any] | None:
+    """Number and content digest of the photos, None for procedural textures: a recipe names no path."""
+    if photos is None:
+        return None
+    digest = hashlib.sha256()
+    paths = list_photos(photos)
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return {"count": len(paths), "sha256": digest.hexdigest()}
+
+
+def finished(
+    model: str,
+    module: nn.Module,
+    *,
+    network: dict[str, Any],
+    training: dict[str, Any],
+    features: TokenExtractor | None = None,
+) -> Checkpoint:
+    """The checkpoint of a trained module, on the CPU."""
+    read = features and {"name": features.name, "channels": features.channels, "patch": features.patch_size}
+    settings = {"network": dict(network), "features": read, "training": training}
+    return Checkpoint(model, settings, weights_of(module))
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of the module's tensors, on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+
+
+def frozen(checkpoint: Checkpoint, model: str, device: str | torch.device) -> nn.Module:
+    """A trained network that is only read."""
+    return build_network(checkpoint, device, expect=model).requires_grad_(False)
+
+
+def adapted(checkpoint: Checkpoint, module: nn.Module, training: dict[str, Any]) -> Checkpoint:
+    """The checkpoint of a network that went on from another one."""
+    return Checkpoint(checkpoint.model, {**checkpoint.settings, "training": training}, weights_of(module))
+
+
+def with_tokens(network: dict[str, Any], features: TokenExtractor) -> dict[str, Any]:
+    """Constructor arguments for the tokens of a feature network."""
+    return {**network, "feature_channels": features.channels}

@@ -1,0 +1,39 @@
+"""Constructor arguments of the networks in the two sizes that the presets name."""
+
+from typing import Any
+
+Size = dict[str, dict[str, Any]]
+
+# Measured parameters: features 0.6M, OCLR 5.2M, selector 1.4M, corrector 2.4M. Their runs are short: no dropout.
+COMPACT: Size = {
+    "features": {"channels": 64, "patch_size": 8, "width": 96},
+    "oclr": {"features": 16, "width": 256, "dropout": 0.0},
+    "selector": {"features": 8, "width": 192, "feature_channels": 64, "dropout": 0.0},
+    "corrector": {"features": 16, "width": 192, "feature_channels": 64, "dropout": 0.0},
+}
+
+# The paper's: OCLR 20.7M, selector 3.3M, corrector 16.2M, on ViT-S tokens.
+PAPER: Size = {
+    "features": COMPACT["features"],
+    "oclr": {"features": 32, "width": 512},
+    "selector": {"features": 16, "width": 256, "feature_channels": 384},
+    "corrector": {"features": 64, "width": 384, "feature_channels": 384},
+}
+
+SIZES: dict[str, Size] = {"compact": COMPACT, "paper": PAPER}
+
+# What a step of pre-training sees, for each size.
+STEP_SIZES: dict[str, dict[str, dict[str, int]]] = {
+    "compact": {
+        "features": {"pairs": 4},
+        "oclr": {"frames": 4, "batch": 2},
+        "selector": {"frames": 6, "batch": 1},
+        "corrector": {"frames": 8, "window": 4, "batch": 1},
+    },
+    "paper": {
+        "features": {"pairs": 16},
+        "oclr": {"frames": 30, "batch": 2},
+        "selector": {"frames": 20, "batch": 2},
+        "corrector": {"frames": 20, "window": 7, "batch": 2},
+    },
+}

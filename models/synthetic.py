@@ -1,0 +1,232 @@
+"""Synthetic clips with exact labels, which the networks are pre-trained on (in the manner of OCLR's).
+
+One to three textured sprites travel over a scene that a camera pans across, each on its own smooth random
+homography path, deforming slightly, at times standing still, entering and leaving. Layers are drawn back to
+front; channel k of the masks is sprite k, the last sprite is in front. Flow follows from the geometry and is
+exact for every gap. A clip is a pure function of (seed, index): the same on every machine and in any order.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models.imaging import HEIGHT, WIDTH
+from models.layers import Layer
+from models.shapes import random_silhouette
+from models.textures import Textures, smooth_field
+from models.trajectories import Motion, log_uniform, random_path, smooth_noise, translation
+
+NUM_OBJECTS = 3
+OBJECT_SHARES = (0.4, 0.35, 0.25)  # of clips with one, two, three objects
+
+
+@dataclass(frozen=True)
+class SyntheticClip:
+    """A rendered clip: T frames of H x W pixels with K object channels, absent objects last and empty.
+
+    rgb u8 (T, H, W, 3); amodal, modal bool (T, K, H, W); owner u8 (T, H, W), the layer seen at each pixel,
+    and points f32 (T, H, W, 6), its material point there; layers: the scene first, then the objects.
+    """
+
+    rgb: np.ndarray
+    amodal: np.ndarray
+    modal: np.ndarray
+    owner: np.ndarray
+    points: np.ndarray
+    layers: tuple[Layer, ...]
+    num_objects: int
+
+    @property
+    def order(self) -> np.ndarray:
+        """Object channels from back to front, (K,)."""
+        return np.arange(self.amodal.shape[1])
+
+    def displacement(self, t: int, s: int) -> np.ndarray:
+        """Exact motion of what frame t shows, from t to s, in pixels (x, y), f32 (H, W, 2)."""
+        height, width = self.owner.shape[1:]
+        moved = np.zeros((height, width, 2), np.float32)
+        for number, layer in enumerate(self.layers):
+            mine = self.owner[t] == number
+            material = self.points[t][mine]  # (N, 6)
+            here, there = layer.project(t, material), layer.project(s, material)
+            moved[mine] = np.stack([there[0] - here[0], there[1] - here[1]], axis=1)
+        return moved
+
+    def visible(self, t: int, s: int, displacement: np.ndarray) -> np.ndarray:
+        """Which pixels of frame t are still in view in frame s, not hidden and inside, bool (H, W)."""
+        height, width = self.owner.shape[1:]
+        y, x = np.mgrid[0:height, 0:width]
+        to_x = np.rint(x + displacement[..., 0]).astype(int)
+        to_y = np.rint(y + displacement[..., 1]).astype(int)
+        inside = (to_x >= 0) & (to_x < width) & (to_y >= 0) & (to_y < height)
+        seen = self.owner[s][np.clip(to_y, 0, height - 1), np.clip(to_x, 0, width - 1)]
+        return inside & (seen == self.owner[t])
+
+    def flow(self, gap: int = 1) -> np.ndarray:
+        """Exact flow to the frames at +gap and -gap, f32 (T, 4, H, W): u+, v+, u-, v- in pixels.
+
+        Where the clip has no such frame, the negated opposite stands. ValueError for fewer than 2*gap frames.
+        """
+        frames = len(self.rgb)
+        if not 1 <= gap <= frames // 2:
+            raise ValueError(f"gap: wanted 1 to {frames // 2} for a clip of {frames} frames, got {gap}")
+        forward = {t: self.displacement(t, t + gap) for t in range(frames - gap)}
+        backward = {t: self.displacement(t, t - gap) for t in range(gap, frames)}
+        return stack_flow(forward, backward, frames)
+
+
+def stack_flow(forward: dict[int, np.ndarray], backward: dict[int, np.ndarray], frames: int) -> np.ndarray:
+    """Fields (H, W, 2) by frame -> f32 (T, 4, H, W), a missing one being the negated opposite."""
+    pairs = []
+    for t in range(frames):
+        ahead = forward[t] if t in forward else -backward[t]
+        behind = backward[t] if t in backward else -forward[t]
+        pairs.append(np.concatenate([ahead, behind], axis=2))
+    return np.ascontiguousarray(np.stack(pairs).transpose(0, 3, 1, 2))
+
+
+class SyntheticClips:
+    """An endless, indexable supply of synthetic clips.
+
+    photos: folder of pictures for textures and backgrounds, None for procedural ones. size: (H, W) of frames.
+    max_objects: at most this many of the `NUM_OBJECTS` channels are used.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        photos: Path | None = None,
+        size: tuple[int, int] = (HEIGHT, WIDTH),
+        frames: int = 7,
+        max_objects: int = NUM_OBJECTS,
+    ) -> None:
+        if frames < 2:
+            raise ValueError(f"frames: wanted at least 2, got {frames}")
+        if not 1 <= max_objects <= NUM_OBJECTS:
+            raise ValueError(f"max_objects: wanted 1 to {NUM_OBJECTS}, got {max_objects}")
+        self.seed, self.size, self.frames, self.max_objects = seed, size, frames, max_objects
+        self.textures = Textures(photos)
+
+    def make(self, index: int, *, frames: int | None = None) -> SyntheticClip:
+        """Clip number `index`, of `frames` frames (default: those of the supply)."""
+        rng = np.random.default_rng([self.seed, index])
+        shares = np.array(OBJECT_SHARES[: self.max_objects])
+        count = 1 + int(rng.choice(self.max_objects, p=shares / shares.sum()))
+        camera = self.camera_path(rng, self.frames if frames is None else frames)
+        background = self.background(rng, camera)
+        scene = [background, self.foreground(rng, camera)] if rng.random() < 0.3 else [background]
+        sprites = [self.sprite(rng, camera, background) for _ in range(count)]
+        return draw(rng, scene, sprites, self.size)
+
+    def camera_path(self, rng: np.random.Generator, frames: int) -> np.ndarray:
+        """Motion of the scene in the frame, around its centre, (T, 3, 3); still in one clip of six."""
+        if rng.random() < 1 / 6:
+            return np.tile(np.eye(3), (frames, 1, 1))
+        height, width = self.size
+        speed = log_uniform(rng, 0.002, 0.03) * width
+        motion = Motion(speed, rotation=0.004, scale=0.006, shear=0.002, perspective=0.004 / width)
+        return centred(random_path(rng, frames, motion, rests=False), width / 2, height / 2)
+
+    def background(self, rng: np.random.Generator, camera: np.ndarray) -> Layer:
+        """A scene larger than the frame, with parallax: near parts (a depth map) shift more than far ones."""
+        height, width = self.size
+        h, w = int(height * 1.4), int(width * 1.4)
+        texture = self.textures.sample(rng, h, w)
+        ground = np.linspace(-1, 1, h, dtype=np.float32)[:, None] * rng.uniform(0.0, 1.5)
+        depth = np.tanh(smooth_field(rng, h, w, rng.uniform(2, 6))[..., 0] * rng.uniform(0.1, 0.8) + ground)
+        zero = np.zeros_like(depth)
+        fields = np.stack([depth, zero, zero, depth], axis=2)
+        shift = np.array([camera[:, 0, 2], camera[:, 1, 2]]).T  # (T, 2)
+        parallax = rng.uniform(0.0, 0.35) * (rng.random() < 0.7)
+        amplitudes = np.clip((shift - shift.mean(0)) * parallax, -height / 12, height / 12)
+        place = translation((width - w) / 2, (height - h) / 2)
+        return Layer(texture, None, camera @ place, fields, amplitudes)
+
+    def foreground(self, rng: np.random.Generator, camera: np.ndarray) -> Layer:
+        """A near part of the scene with a ragged edge, which the camera's travel shifts more."""
+        height, width = self.size
+        h, w = int(height * 1.8), int(width * 1.8)
+        edge = h * rng.uniform(0.55, 0.75) + smooth_field(rng, 1, w, rng.uniform(3, 12))[0, :, 0] * h * 0.05
+        rows = np.arange(h, dtype=np.float32)[:, None]
+        silhouette = np.clip(rows - edge + 0.5, 0, 1).astype(np.float32)
+        if rng.random() < 0.3:
+            silhouette = np.ascontiguousarray(silhouette[::-1])
+        near = camera.copy()
+        near[:, :2, 2] *= rng.uniform(1.2, 1.8)
+        still = np.zeros((len(camera), 2))
+        place = translation((width - w) / 2, (height - h) / 2)
+        texture = self.textures.sample(rng, h, w)
+        return Layer(texture, silhouette, near @ place, np.zeros((h, w, 4), np.float32), still)
+
+    def sprite(self, rng: np.random.Generator, camera: np.ndarray, background: Layer) -> Layer:
+        """One object: most move within the scene, some with the camera (which then follows them)."""
+        height, width = self.size
+        size = int(log_uniform(rng, 0.22, 1.15) * height)
+        silhouette = random_silhouette(rng, size)
+        texture = self.textures.sample(rng, size, size)
+        if rng.random() < 0.15:  # camouflage: cut from the scene itself
+            y = rng.integers(background.texture.shape[0] - size + 1)
+            x = rng.integers(background.texture.shape[1] - size + 1)
+            texture = np.ascontiguousarray(background.texture[y : y + size, x : x + size])
+        speed = log_uniform(rng, 0.005, 0.025) * width
+        motion = Motion(speed, rotation=0.025, scale=0.012, shear=0.008, perspective=0.05 / width / size)
+        path = random_path(rng, len(camera), motion, rests=bool(rng.random() < 0.4))
+        x, y = rng.uniform(0.1, 0.9) * width, rng.uniform(0.15, 0.85) * height
+        scene = camera if rng.random() < 0.7 else np.eye(3)
+        anchor = camera[rng.integers(len(camera))]  # where the object is at (x, y) on the screen
+        offset = translation(x, y) if scene is not camera else np.linalg.inv(anchor) @ translation(x, y)
+        paths = scene @ offset @ path @ translation(-size / 2, -size / 2)
+        fields = smooth_field(rng, size, size, rng.uniform(1.0, 2.5), 4)
+        amplitudes = smooth_noise(rng, len(camera), rng.uniform(1.5, 5.0), 2) * size * rng.uniform(0.0, 0.03)
+        return Layer(texture, silhouette, paths, fields, amplitudes)
+
+
+def centred(path: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The same homographies, acting around the point (x, y)."""
+    return translation(x, y) @ path @ translation(-x, -y)
+
+
+def draw(
+    rng: np.random.Generator, scene: list[Layer], sprites: list[Layer], size: tuple[int, int]
+) -> SyntheticClip:
+    """Paint scene and sprites back to front, and record who is seen where."""
+    height, width = size
+    layers = (*scene, *sprites)
+    frames = len(layers[0].paths)
+    rgb = np.zeros((frames, height, width, 3), np.uint8)
+    amodal = np.zeros((frames, NUM_OBJECTS, height, width), bool)
+    owner = np.zeros((frames, height, width), np.uint8)
+    points = np.zeros((frames, height, width, 6), np.float32)
+    blur, grain = max(0.0, rng.normal(0.2, 0.35)), abs(rng.normal(0, 3.0))
+    exposure = 1.0 + 0.03 * smooth_noise(rng, frames, 3.0, 1)[:, 0] * (rng.random() < 0.5)
+    for t in range(frames):
+        picture = np.zeros((height, width, 3), np.float32)
+        for number, layer in enumerate(layers):
+            rows, columns = layer.box(t, height, width)
+            if rows.start >= rows.stop or columns.start >= columns.stop:
+                continue
+            c_x, c_y = layer.canvas_points(t, rows, columns)
+            opacity = layer.opacity(c_x, c_y)
+            solid = opacity > 0.5
+            window = picture[rows, columns]
+            window += opacity[..., None] * (layer.colours(c_x, c_y) - window)
+            owner[t, rows, columns][solid] = number
+            material = np.concatenate([c_x[..., None], c_y[..., None], layer.displacements(c_x, c_y)], axis=2)
+            points[t, rows, columns][solid] = material[solid]
+            if number >= len(scene):
+                amodal[t, number - len(scene), rows, columns] = solid
+        rgb[t] = camera_noise(rng, picture * exposure[t], blur, grain)
+    channels = np.arange(NUM_OBJECTS, dtype=np.uint8) + len(scene)
+    modal = owner[:, None] == channels[:, None, None]
+    return SyntheticClip(rgb, amodal, modal, owner, points, layers, len(sprites))
+
+
+def camera_noise(rng: np.random.Generator, picture: np.ndarray, blur: float, grain: float) -> np.ndarray:
+    """Defocus of `blur` pixels and sensor noise of `grain` grey levels, f32 (H, W, 3) -> u8."""
+    if blur > 0.1:
+        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+    noise = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(grain)
+    return np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,105 @@
+"""Appearance of synthetic layers: crops of photos where a folder is given, procedural textures otherwise."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+class Textures:
+    """Random textures, each a function of the generator that is passed in and of nothing else.
+
+    photos: folder of pictures (searched in depth), or None for procedural textures alone.
+    """
+
+    def __init__(self, photos: Path | None = None) -> None:
+        self.paths = list_photos(photos) if photos is not None else []
+
+    def sample(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+        """One texture, u8 (height, width, 3) RGB."""
+        if self.paths:
+            picture = read_photo(self.paths[rng.integers(len(self.paths))])
+            texture = random_crop(rng, picture, height, width)
+        else:
+            texture = procedural(rng, height, width)
+        return recolour(rng, texture)
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """Sorted picture files under `folder`; ValueError where there are none."""
+    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"photos: no picture ({', '.join(SUFFIXES)}) under {folder}")
+    return paths
+
+
+@lru_cache(maxsize=256)
+def read_photo(path: Path) -> np.ndarray:
+    """u8 (H, W, 3) RGB; ValueError for a file that is no picture."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"photos: {path} cannot be decoded; remove it from the folder")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def random_crop(rng: np.random.Generator, picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A random window of the wanted aspect (40-100 % of what fits), perhaps mirrored, resized."""
+    rows, columns = picture.shape[:2]
+    fit = min(rows / height, columns / width) * rng.uniform(0.4, 1.0)
+    h, w = max(2, int(height * fit)), max(2, int(width * fit))
+    y, x = rng.integers(rows - h + 1), rng.integers(columns - w + 1)
+    crop = picture[y : y + h, x : x + w]
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    shrinks = h > height
+    return cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def smooth_field(
+    rng: np.random.Generator, height: int, width: int, cells: float, channels: int = 1
+) -> np.ndarray:
+    """Smooth noise near unit variance, about `cells` bumps along the longer side, f32 (height, width, C)."""
+    step = max(height, width) / cells
+    rows, columns = int(height / step) + 3, int(width / step) + 3
+    grid = rng.standard_normal((rows, columns, channels)).astype(np.float32)
+    field = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+    return field.reshape(height, width, channels) * np.float32(1.25)
+
+
+def procedural(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A multi-scale texture: a palette looked up by warped noise, with stripes, spots and fine grain."""
+    octaves = rng.uniform(1.0, 3.0) * 2.0 ** np.arange(5)
+    fade = rng.uniform(0.45, 0.8)
+    value = np.zeros((height, width), np.float32)
+    for octave, cells in enumerate(octaves):
+        value += fade**octave * smooth_field(rng, height, width, cells)[..., 0]
+    kind = rng.choice(["cloud", "stripes", "cells", "flat"], p=[0.4, 0.2, 0.25, 0.15])
+    if kind == "stripes":
+        angle, period = rng.uniform(0, np.pi), rng.uniform(6, 40)
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        along = (np.cos(angle) * x + np.sin(angle) * y) * (2 * np.pi / period)
+        value = np.sin(along + value * rng.uniform(0.2, 2.0)) * 1.5
+    elif kind == "cells":
+        value = np.round(value * rng.uniform(0.8, 2.0)) + 0.25 * value
+    elif kind == "flat":
+        value = value * 0.25
+    grain = smooth_field(rng, height, width, rng.uniform(30, 90), 3) * rng.uniform(2, 12)
+    palette = rng.uniform(20, 235, (6, 1)) + rng.normal(0, rng.uniform(5, 50), (6, 3)) + rng.normal(0, 25, 3)
+    palette = palette.astype(np.float32)
+    place = np.clip((value + 2.5) / 5.0, 0.0, 1.0) * 5.0
+    low = np.clip(place.astype(np.int32), 0, 4)
+    share = (place - low)[..., None].astype(np.float32)
+    colours = palette[low] * (1 - share) + palette[low + 1] * share + grain
+    return np.clip(colours, 0, 255).astype(np.uint8)
+
+
+def recolour(rng: np.random.Generator, texture: np.ndarray) -> np.ndarray:
+    """A mild random change of contrast, brightness and colour balance, u8 in and out."""
+    gain = rng.uniform(0.7, 1.2) * rng.uniform(0.9, 1.1, 3)
+    shift = rng.uniform(-25, 25)
+    table = (np.arange(256)[:, None] - 128.0) * gain + 128.0 + shift
+    table = np.clip(table, 0, 255).astype(np.uint8)  # (256, 3)
+    return cv2.LUT(np.ascontiguousarray(texture), table[None])

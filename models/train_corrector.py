@@ -1,0 +1,153 @@
+"""Pre-training of the mask corrector on synthetic clips (section 3.3).
+
+It learns from episodes: a window of target frames is corrected from the exemplars of its clip. Now and then
+the masks of the window are hidden from the UNet, so that frame and exemplars must suffice.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.checkpoints import Checkpoint, tensors_digest
+from models.clip_pool import ClipBatches, ClipTokens, proposals
+from models.corrector import Correction, MaskCorrector
+from models.losses import corrector_losses
+from models.planning import exemplars
+from models.recipe import (
+    RARE,
+    TokenExtractor,
+    finished,
+    fresh_network,
+    frozen,
+    photo_identity,
+    schedule_for,
+    with_tokens,
+)
+from models.selector import scores
+from models.sizes import COMPACT
+from models.synthetic import SyntheticClips
+from models.train_features import normalised
+from models.training import Batch, OnStep, mean_of, train
+
+GRID = (16, 28)
+HIDDEN_SHARE = 0.3  # of pre-training steps that hide the masks from the UNet
+EXEMPLARS = 10
+
+
+def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correction:
+    """The corrector's answer to an episode: tensors of one clip, without the batch axis.
+
+    Window: rgb u8 (T, H, W, 3), tokens (T, h, w, C), masks (T, K, H, W), frames (T,). Exemplars, gathered by
+    `table` int (K, E): exemplar_tokens (E, K, h, w, C), exemplar_masks (E, K, H, W), exemplar_scores (E, K).
+    """
+    of = {name: value[None] for name, value in episode.items() if isinstance(value, Tensor)}
+    tokens, masks, scores = (of[f"exemplar_{name}"].float() for name in ("tokens", "masks", "scores"))
+    memory = module.remember(tokens, masks, scores, of["table"])
+    rgb = normalised(episode["rgb"])[None]  # (1, T, 3, H, W)
+    window = rgb, of["tokens"].float(), of["masks"].float(), of["frames"]
+    answer: Correction = module(*window, memory, use_masks=use_masks)
+    return answer
+
+
+class CorrectorLoss:
+    """Episodes from synthetic clips: exemplars are the frames whose masks are truly best, roughly."""
+
+    def __init__(self, oclr: nn.Module, tokens: ClipTokens, window: int) -> None:
+        self.oclr, self.tokens, self.window = oclr, tokens, window
+
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch of `ClipBatches`, the mean over its clips."""
+        masks, tokens = proposals(self.oclr, batch), self.tokens.of(batch)
+        results = []
+        for clip in range(len(masks)):
+            draws, truth = batch["draws"][clip], batch["truth"][clip]
+            table, score = choose_exemplars(masks[clip], truth, draws)
+            start = int(draws[1, 0] * (len(truth) - self.window + 1))
+            span = slice(start, start + self.window)
+            rows = table.clamp(min=0).T  # (E, K); entries without exemplar hold any frame
+            objects = torch.arange(len(table), device=table.device)
+            episode = {
+                "rgb": batch["rgb"][clip, span],
+                "tokens": tokens[clip, span],
+                "masks": masks[clip, span],
+                "frames": torch.arange(span.start, span.stop, device=masks.device),
+                "table": table,
+                "exemplar_tokens": tokens[clip, rows],
+                "exemplar_masks": masks[clip, rows, objects],
+                "exemplar_scores": score[rows, objects],
+            }
+            answer = correct_episode(module, episode, use_masks=bool(draws[1, 1] > HIDDEN_SHARE))
+            results.append(
+                corrector_losses(
+                    answer.logits,
+                    answer.features,
+                    answer.alpha,
+                    tokens=tokens[clip : clip + 1, span],
+                    truth=truth[None, span],
+                )
+            )
+        return mean_of(results)
+
+
+def choose_exemplars(masks: Tensor, truth: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """Exemplars and scores from the true errors of masks bool (T, K, H, W), as a good selector gives them.
+
+    draws: uniform (T, K), which blur the errors and choose how many exemplars there are.
+    Returns the table (K, E) of frames and the scores (T, K).
+    """
+    wrong = (masks != truth).sum(dim=(2, 3))
+    errors = wrong / (masks.sum(dim=(2, 3)) + 1.0) * torch.exp(draws - 0.5)  # (T, K)
+    count = 1 + int(draws[0, 0] * min(EXEMPLARS, len(masks)))
+    usable = masks.flatten(2).any(2)
+    table = exemplars(errors.cpu().numpy(), usable.cpu().numpy(), count)
+    return torch.from_numpy(table).to(masks.device), scores(errors[None].float())[0]
+
+
+def pretrain_corrector(
+    oclr: Checkpoint,
+    *,
+    features: TokenExtractor,
+    steps: int,
+    seed: int = 0,
+    device: str = "cpu",
+    photos: Path | None = None,
+    network: dict[str, Any] | None = None,
+    frames: int = 8,
+    window: int = 4,
+    batch: int = 1,
+    flow: str = "mixed",
+    pool: int = 0,
+    rate: float | None = None,
+    state: Path | None = None,
+    checkpoint_every: int = 100,
+    on_step: OnStep | None = None,
+    workers: int = 0,
+) -> Checkpoint:
+    """Train a corrector to repair proposals of `oclr` and damaged masks, `window` frames of a clip at a time.
+
+    features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
+    """
+    if not 1 <= window <= frames or frames < 2:
+        raise ValueError(f"window, frames: wanted 1 <= window <= frames and 2 frames, got {window}, {frames}")
+    network = with_tokens(COMPACT["corrector"] if network is None else network, features)
+    recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "window": window}
+    recipe |= {"batch": batch, "flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
+    recipe |= {"oclr": tensors_digest(oclr.tensors)}
+    module = fresh_network(MaskCorrector, network, seed, first_guess=RARE)
+    train(
+        module,
+        ClipBatches(SyntheticClips(seed=seed, photos=photos, frames=frames), batch, flow, pool),
+        CorrectorLoss(frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool), window),
+        steps=steps,
+        schedule=schedule_for(steps, rate),
+        seed=seed,
+        device=device,
+        checkpoint=state,
+        checkpoint_every=checkpoint_every,
+        recipe=recipe | {"network": network},
+        on_step=on_step,
+        workers=workers,
+    )
+    return finished("corrector", module, network=network, training=recipe, features=features)

@@ -1,0 +1,102 @@
+"""Pre-training of the mask selector on synthetic clips: where are these proposals wrong? (section 3.2)"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.checkpoints import Checkpoint, tensors_digest
+from models.clip_pool import ClipBatches, ClipTokens, proposals
+from models.losses import selector_losses
+from models.recipe import (
+    RARE,
+    TokenExtractor,
+    finished,
+    fresh_network,
+    frozen,
+    photo_identity,
+    schedule_for,
+    with_tokens,
+)
+from models.selector import MaskSelector
+from models.sizes import COMPACT
+from models.synthetic import SyntheticClips
+from models.train_features import normalised
+from models.training import Batch, OnStep, train
+
+GRID = (8, 14)
+EMPTY_CHANNEL_SHARE = 0.1  # of clips judged on a channel drawn from all, perhaps one without an object
+
+
+class SelectorLoss:
+    """One object of each clip is judged: the selector treats objects apart, so one is enough for a step."""
+
+    def __init__(self, oclr: nn.Module, tokens: ClipTokens) -> None:
+        self.oclr, self.tokens = oclr, tokens
+
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch of `ClipBatches`."""
+        chosen = choose_objects(batch["truth"], batch["draws"])
+        masks, truth = (pick(m, chosen) for m in (proposals(self.oclr, batch), batch["truth"]))
+        rgb = torch.stack([normalised(frames) for frames in batch["rgb"]])  # (B, T, 3, H, W)
+        error_maps = module(masks.float(), rgb, self.tokens.of(batch))
+        return selector_losses(error_maps, masks, truth)
+
+
+def choose_objects(truth: Tensor, draws: Tensor) -> Tensor:
+    """A channel of each clip, (B,): mostly one that shows an object; draws are uniform, (B, T, K)."""
+    shown = truth.flatten(3).any(3).any(1)  # (B, K)
+    anything = draws[:, 0, 0] < EMPTY_CHANNEL_SHARE
+    eligible = shown | anything[:, None] | ~shown.any(1, keepdim=True)
+    return torch.where(eligible, draws[:, -1], -1.0).argmax(1)
+
+
+def pick(masks: Tensor, channels: Tensor) -> Tensor:
+    """(B, T, K, H, W), (B,) -> (B, T, 1, H, W)."""
+    return torch.stack([clip[:, k : k + 1] for clip, k in zip(masks, channels.tolist(), strict=True)])
+
+
+def pretrain_selector(
+    oclr: Checkpoint,
+    *,
+    features: TokenExtractor,
+    steps: int,
+    seed: int = 0,
+    device: str = "cpu",
+    photos: Path | None = None,
+    network: dict[str, Any] | None = None,
+    frames: int = 6,
+    batch: int = 1,
+    flow: str = "mixed",
+    pool: int = 0,
+    rate: float | None = None,
+    state: Path | None = None,
+    checkpoint_every: int = 100,
+    on_step: OnStep | None = None,
+    workers: int = 0,
+) -> Checkpoint:
+    """Train a selector to find the errors in proposals of `oclr` and in damaged masks.
+
+    features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
+    """
+    network = with_tokens(COMPACT["selector"] if network is None else network, features)
+    recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "batch": batch}
+    recipe |= {"flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
+    recipe |= {"oclr": tensors_digest(oclr.tensors)}
+    module = fresh_network(MaskSelector, network, seed, first_guess=(RARE, 0.0, RARE))
+    train(
+        module,
+        ClipBatches(SyntheticClips(seed=seed, photos=photos, frames=frames), batch, flow, pool),
+        SelectorLoss(frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool)),
+        steps=steps,
+        schedule=schedule_for(steps, rate),
+        seed=seed,
+        device=device,
+        checkpoint=state,
+        checkpoint_every=checkpoint_every,
+        recipe=recipe | {"network": network},
+        on_step=on_step,
+        workers=workers,
+    )
+    return finished("selector", module, network=network, training=recipe, features=features)

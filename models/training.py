@@ -1,0 +1,244 @@
+"""The one training loop: resumable to the exact step, safe against NaN, silent but for its callback.
+
+A run is a pure function of its recipe. Batches are a function of (seed, step), and so is every random number
+that a step draws (dropout), hence a state file needs weights, optimiser and step counter alone: a run that is
+killed and continued ends with the same bits as one that was not.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from models.training_state import StateFile
+
+GRADIENT_LIMIT = 5.0
+BAD_STEPS_IN_A_ROW = 20
+HISTORY_ENTRIES = 100
+
+Batch = dict[str, Any]
+Batches = Callable[[int, np.random.Generator], Batch]
+Loss = Callable[[Any, Batch], tuple[Tensor, dict[str, Tensor]]]
+OnStep = Callable[[int, dict[str, float]], None]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate: linear warm-up in `warmup` steps, then halved every `halve_every` (0: never)."""
+
+    rate: float
+    warmup: int = 0
+    halve_every: int = 0
+
+    @classmethod
+    def published(cls) -> "Schedule":
+        """OCLR's: 5e-5 after 40k steps, halved every 80k, for runs of several 100k steps."""
+        return cls(rate=5e-5, warmup=40_000, halve_every=80_000)
+
+    @classmethod
+    def scaled(cls, steps: int, rate: float) -> "Schedule":
+        """The same shape for a run of `steps`: a fifteenth of them to warm up, then two halvings."""
+        return cls(rate=rate, warmup=max(1, steps // 15), halve_every=max(1, math.ceil(steps / 3)))
+
+    def at(self, step: int) -> float:
+        """Rate of update number `step`, counted from 0."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        halvings = step // self.halve_every if self.halve_every else 0
+        return self.rate * warm * 0.5**halvings
+
+
+@dataclass
+class History:
+    """What a run has done so far: mean terms of about a hundred equal stretches of it, and steps skipped."""
+
+    steps: int
+    entries: list[dict[str, float]] = field(default_factory=list)
+    stretch: list[dict[str, float]] = field(default_factory=list)
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    def add(self, step: int, terms: dict[str, float]) -> None:
+        """Count a step that updated the weights."""
+        self.skipped_in_a_row = 0
+        self.stretch.append(terms)
+        if (step + 1) % max(1, self.steps // HISTORY_ENTRIES) == 0 or step + 1 == self.steps:
+            means = {name: float(np.mean([entry[name] for entry in self.stretch])) for name in terms}
+            self.entries.append({"step": float(step + 1), **means})
+            self.stretch.clear()
+
+    def skip(self, step: int) -> None:
+        """Count a step whose loss or gradient was not finite; too many of them end the run."""
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        logger.warning("step %d skipped: its loss or gradient is not finite", step)
+        if self.skipped_in_a_row >= BAD_STEPS_IN_A_ROW:
+            raise FloatingPointError(
+                f"training: no finite loss and gradient in the {BAD_STEPS_IN_A_ROW} steps up to {step}; "
+                "lower the learning rate or look at the inputs"
+            )
+
+
+def train(
+    module: nn.Module,
+    batches: Batches,
+    loss: Loss,
+    *,
+    steps: int,
+    schedule: Schedule,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 100,
+    recipe: dict[str, Any] | None = None,
+    on_step: OnStep | None = None,
+    workers: int = 0,
+) -> History:
+    """Train `module` in place with Adam, from `checkpoint` on where that file exists.
+
+    batches(step, generator) gives the arrays of a step; `workers` processes make them ahead (0: inline; else
+    it must be picklable). loss(module, batch) gives the total and its terms. The state goes to `checkpoint`
+    every `checkpoint_every` steps and at the end. `recipe`, with steps, schedule and seed, must be the same
+    when a run is continued; ValueError where it is not. on_step(step, terms) is called after every step
+    (terms: "loss", its parts, "rate") and may raise in order to stop.
+    """
+    if steps < 1:
+        raise ValueError(f"steps: wanted at least 1, got {steps}")
+    recipe = {"steps": steps, "schedule": vars(schedule), "seed": seed, **(recipe or {})}
+    module.to(device).train()
+    optimiser = torch.optim.Adam(module.parameters(), lr=schedule.rate)
+    state = StateFile(checkpoint) if checkpoint else None
+    history, start = History(steps), 0
+    if state and (saved := state.read()):
+        start = restore(saved, recipe, module, optimiser, history, state.path)
+    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        for step, batch in enumerate(stream(batches, seed, start, steps, workers), start):
+            torch.manual_seed(step_seed(seed, step))
+            terms = update(module, optimiser, loss, to_device(batch, device), schedule.at(step))
+            if terms is None:
+                history.skip(step)
+            else:
+                history.add(step, terms)
+            if state and ((step + 1) % checkpoint_every == 0 or step + 1 == steps):
+                state.write(snapshot(step + 1, recipe, module, optimiser, history))
+            if on_step:
+                on_step(step, {**(terms or {"loss": math.nan}), "rate": schedule.at(step)})
+    module.eval()
+    return history
+
+
+def update(
+    module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, batch: Batch, rate: float
+) -> dict[str, float] | None:
+    """One step of the optimiser; None, and nothing changed, where loss or gradient is not finite."""
+    optimiser.zero_grad(set_to_none=True)
+    total, terms = loss(module, batch)
+    if not torch.isfinite(total):
+        return None
+    total.backward()
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    if not torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all():
+        return None
+    torch.nn.utils.clip_grad_value_(module.parameters(), GRADIENT_LIMIT)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+    return {"loss": total.item(), **{name: term.item() for name, term in terms.items()}}
+
+
+def mean_of(results: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The mean of several losses with equally named terms."""
+    total = torch.stack([loss for loss, _ in results]).mean()
+    return total, {name: torch.stack([terms[name] for _, terms in results]).mean() for name in results[0][1]}
+
+
+# --------------------------------------------------------------------------------------------------- batches
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of everything random inside one step."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Steps(Dataset[Batch]):
+    """The batches of a run, indexed by step."""
+
+    def __init__(self, batches: Batches, seed: int) -> None:
+        self.batches, self.seed = batches, seed
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.batches(step, np.random.default_rng([self.seed, step]))
+
+
+def stream(batches: Batches, seed: int, start: int, stop: int, workers: int) -> Iterator[Batch]:
+    """Batches of the steps from start to stop, in order, made ahead by worker processes."""
+    ahead: dict[str, Any] = {}
+    if workers:
+        ahead = {"prefetch_factor": 4, "multiprocessing_context": "spawn", "worker_init_fn": alone}
+    sampler: Any = range(start, stop)
+    yield from DataLoader(
+        Steps(batches, seed), batch_size=None, sampler=sampler, num_workers=workers, **ahead
+    )
+
+
+def alone(worker: int) -> None:
+    """One thread for each worker process: there are as many of them as cores are wanted."""
+    cv2.setNumThreads(0)
+
+
+def to_device(batch: Any, device: str | torch.device) -> Any:
+    """Arrays and tensors in a batch, at any depth of lists and dicts, as tensors on the device."""
+    if isinstance(batch, dict):
+        return {name: to_device(value, device) for name, value in batch.items()}
+    if isinstance(batch, list):
+        return [to_device(value, device) for value in batch]
+    if isinstance(batch, np.ndarray | Tensor):
+        return torch.as_tensor(batch).to(device, non_blocking=True)
+    return batch
+
+
+# ----------------------------------------------------------------------------------------------------- state
+
+
+def snapshot(
+    step: int, recipe: dict[str, Any], module: nn.Module, optimiser: torch.optim.Optimizer, history: History
+) -> dict[str, Any]:
+    """Everything that a continued run needs."""
+    return {
+        "step": step,
+        "recipe": recipe,
+        "module": module.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "history": vars(history),
+    }
+
+
+def restore(
+    saved: dict[str, Any],
+    recipe: dict[str, Any],
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    history: History,
+    path: Path,
+) -> int:
+    """Put a saved state into module, optimiser and history; returns the step to go on from."""
+    changed = sorted(k for k in saved["recipe"] | recipe if saved["recipe"].get(k) != recipe.get(k))
+    if changed:
+        before, now = ({k: r.get(k) for k in changed} for r in (saved["recipe"], recipe))
+        raise ValueError(
+            f"training state {path} is of another run: it has {before}, wanted {now}; delete it to start anew"
+        )
+    module.load_state_dict(saved["module"])
+    optimiser.load_state_dict(saved["optimiser"])
+    vars(history).update(saved["history"])
+    return int(saved["step"])

@@ -1,0 +1,103 @@
+"""How good are trained networks? Modal IoU on synthetic clips that no training sees, channels matched to the truth."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from models.checkpoints import Checkpoint, build_network
+from models.inference import correct, propose, select
+from models.matching import matched_ious
+from models.recipe import TokenExtractor
+from models.synthetic import SyntheticClip, SyntheticClips
+from models.synthetic_flow import clip_flow
+from models.train_corrector import GRID as CORRECTOR_GRID
+from models.train_selector import GRID as SELECTOR_GRID
+
+SEED = 1_000_003  # no training starts from it
+
+
+class Validation(NamedTuple):
+    """Mean IoU (0 to 1) of proposals and of corrected masks, and how well the selector ranks frames: the mean
+    rank correlation of predicted and true error over time."""
+
+    proposals: float
+    corrected: float
+    ranking: float
+
+
+def held_out(
+    clips: int, frames: int, flow: str, photos: Path | None
+) -> Iterator[tuple[SyntheticClip, np.ndarray]]:
+    """Clips with their flow f32 (T, 4, H, W)."""
+    supply = SyntheticClips(seed=SEED, photos=photos, frames=frames)
+    for index in range(clips):
+        clip = supply.make(index)
+        yield clip, clip_flow(clip, kind=flow, gap=1, rng=np.random.default_rng([SEED, index]))
+
+
+def iou(masks: np.ndarray, clip: SyntheticClip) -> float:
+    """Mean IoU of masks bool (T, K, H, W) with the visible objects of a clip."""
+    pair = (torch.from_numpy(np.ascontiguousarray(m))[None] for m in (masks, clip.modal))
+    return matched_ious(*pair).mean().item()
+
+
+def validate_oclr(
+    checkpoint: Checkpoint,
+    *,
+    clips: int = 16,
+    frames: int = 6,
+    flow: str = "noisy",
+    photos: Path | None = None,
+    device: str = "cpu",
+) -> float:
+    """Mean IoU of the proposals of OCLR."""
+    net: Any = build_network(checkpoint, device, expect="oclr")
+    ious = []
+    for clip, seen in held_out(clips, frames, flow, photos):
+        ious.append(iou(np.concatenate([part.masks for part in propose(net, seen)]), clip))
+    return float(np.mean(ious))
+
+
+def validate_pipeline(
+    oclr: Checkpoint,
+    selector: Checkpoint,
+    corrector: Checkpoint,
+    features: TokenExtractor,
+    *,
+    clips: int = 8,
+    frames: int = 12,
+    flow: str = "noisy",
+    photos: Path | None = None,
+    device: str = "cpu",
+) -> Validation:
+    """Propose, select and correct as a user's clips are, and compare with the truth."""
+    given = {"oclr": oclr, "selector": selector, "corrector": corrector}
+    nets: dict[str, Any] = {name: build_network(c, device, expect=name) for name, c in given.items()}
+    results = []
+    for clip, seen in held_out(clips, frames, flow, photos):
+        masks = np.concatenate([part.masks for part in propose(nets["oclr"], seen)])
+        tokens = features.extract(clip.rgb, SELECTOR_GRID)
+        (selection,) = select(nets["selector"], clip.rgb, tokens, masks)
+        tokens = features.extract(clip.rgb, CORRECTOR_GRID)
+        given_to = clip.rgb, tokens, masks, selection.scores, selection.exemplars
+        corrected = np.concatenate([part.masks for part in correct(nets["corrector"], *given_to)])
+        results.append((iou(masks, clip), iou(corrected, clip), ranking(selection.errors, masks, clip)))
+    return Validation(*(float(np.nanmean(column)) for column in zip(*results, strict=True)))
+
+
+def ranking(errors: np.ndarray, masks: np.ndarray, clip: SyntheticClip) -> float:
+    """Rank correlation over time of predicted errors (T, K) with true ones, mean over the objects; NaN without any.
+
+    The true error of a mask is measured against the object that it fits best.
+    """
+    found = []
+    for k in np.flatnonzero(masks.any(axis=(0, 2, 3))):
+        wrong = [(masks[:, k] != clip.modal[:, j]).sum(axis=(1, 2)) for j in range(clip.num_objects)]
+        true = min(wrong, key=np.sum) / (masks[:, k].sum(axis=(1, 2)) + 1)
+        if np.ptp(true) > 0 and np.ptp(errors[:, k]) > 0:
+            ranks = [np.argsort(np.argsort(values)).astype(float) for values in (true, errors[:, k])]
+            found.append(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    return float(np.mean(found)) if found else float("nan")

@@ -1,0 +1,104 @@
+"""Annotations of a clip, for evaluation alone: nothing else in the package may open one.
+
+Files lie in <annotations>/<clip>/<frame>.png and need not be there for every frame: frames without one
+are not scored. What counts as an object is decided by `storage.masks.decode_labels`.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from storage.clips import Clip
+from storage.decoding import PictureError
+from storage.keys import digest, file_digest
+from storage.masks import decode_labels
+from storage.names import natural_key, printable, safe_name
+
+
+class AnnotationError(ValueError):
+    """A clip's annotations cannot be used, so the clip is unscored; `reason` names the offending file."""
+
+    def __init__(self, clip: str, reason: str) -> None:
+        super().__init__(clip, reason)
+        self.clip, self.reason = clip, reason
+
+    def __str__(self) -> str:
+        return f"annotations of {self.clip}: {self.reason}"
+
+
+class Annotations:
+    """The annotated frames of one clip, read one at a time.
+
+    `frames` are the names that have a mask, in the clip's order; `warnings` names frames without a mask,
+    masks without a frame and, once they have been read, masks with grey levels.
+    """
+
+    def __init__(self, clip: str, files: dict[str, Path], size: tuple[int, int], warnings: list[str]) -> None:
+        self.clip, self.size, self.warnings = clip, size, warnings
+        self.frames = tuple(files)
+        self._files = files
+        self._grey: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Each annotated frame's name and label map."""
+        return ((frame, self.read(frame)) for frame in self.frames)
+
+    def content(self, frame_names: Sequence[str]) -> str:
+        """Digest of which frames have which bytes as their mask; file and clip names do not enter."""
+        places = {name: index for index, name in enumerate(frame_names)}
+        return digest([[places[frame], file_digest(path)] for frame, path in self._files.items()])
+
+    def read(self, frame: str) -> np.ndarray:
+        """u8 (H, W): 0 background, 1, 2... objects, 255 void. Raises AnnotationError naming the file."""
+        path = self._files[frame]
+        try:
+            decoded = decode_labels(path)
+        except PictureError as error:
+            raise AnnotationError(self.clip, f"{printable(path.name)} {error}") from error
+        if decoded.labels.shape != self.size:
+            height, width = decoded.labels.shape
+            sizes = f"is {width}x{height}, its frame is {self.size[1]}x{self.size[0]}"
+            raise AnnotationError(self.clip, f"{printable(path.name)} {sizes}")
+        if decoded.grey_levels and not self._grey:
+            self._grey = frame
+            self.warnings.append(
+                f"annotations of {self.clip}: {printable(path.name)} has grey levels; all but 0 is foreground"
+            )
+        return decoded.labels
+
+
+def open_annotations(
+    root: Path, clip: Clip, frame_names: Sequence[str], *, size: tuple[int, int]
+) -> Annotations:
+    """The annotations under `root` (as `find_clips` located it) for a clip whose frames are `size` (H, W).
+
+    Opens no file yet. Raises AnnotationError where the clip has none at all.
+    """
+    folder = root / (clip.path.stem if clip.kind == "video" else clip.path.name)
+    try:
+        paths = [path for path in folder.iterdir() if path.suffix.lower() == ".png" and path.name[0] != "."]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AnnotationError(clip.name, f"there is no folder {printable(folder)}") from error
+    except OSError as error:
+        raise AnnotationError(clip.name, f"{printable(folder)} cannot be read ({error.strerror})") from error
+
+    found = {safe_name(path.stem): path for path in sorted(paths, key=lambda path: natural_key(path.stem))}
+    files = {frame: found[frame] for frame in frame_names if frame in found}
+    if not files:
+        raise AnnotationError(clip.name, f"no mask in {printable(folder)} is named like a frame")
+    missing = [f"{frame}.png" for frame in frame_names if frame not in found]
+    extra = [printable(path.name) for frame, path in found.items() if frame not in set(frame_names)]
+    warnings = []
+    if missing:
+        warnings.append(
+            f"annotations of {clip.name}: {_listed(missing)} missing; frames without a mask are not scored"
+        )
+    if extra:
+        warnings.append(f"annotations of {clip.name}: {_listed(extra)} without a frame; ignored")
+    return Annotations(clip.name, files, size, warnings)
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,73 @@
+"""One picture file, decoded strictly or refused with a short reason.
+
+Pillow decodes here rather than OpenCV, which returns a half-grey picture for a JPEG that is cut short and
+turns pictures by their EXIF orientation. Orientation is ignored throughout: pixels come as they are stored.
+"""
+
+import warnings
+from io import BufferedReader
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+# Only formats that Pillow decodes by itself: no PostScript, no plugin that starts another program.
+FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
+    ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM",
+}  # fmt: skip
+MAX_PIXELS = 2**26  # 8192 x 8192, twice an 8K frame
+
+# Pillow's own alarm goes to stderr and names no clip; the size is checked below, before anything is decoded.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class PictureError(ValueError):
+    """A picture file that cannot be used; the message is a reason in few words, without the file's name."""
+
+
+def open_bytes(path: Path) -> BufferedReader:
+    """The file opened for reading, if it is a readable, regular, non-empty file. Raises PictureError."""
+    try:
+        if path.is_dir():
+            raise PictureError("is a folder, not a file")
+        if not path.exists():
+            raise PictureError("is a link to nothing" if path.is_symlink() else "does not exist")
+        if not path.is_file():
+            raise PictureError("is not a regular file")
+        if path.stat().st_size == 0:
+            raise PictureError("is empty (zero bytes)")
+        return path.open("rb")
+    except OSError as error:
+        raise PictureError(f"cannot be read ({error.strerror or type(error).__name__})") from error
+
+
+def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture fully decoded, in whatever mode it is stored. Raises PictureError."""
+    with open_bytes(path) as file:
+        try:
+            image = Image.open(file, formats=sorted(set(FORMATS.values())))
+            width, height = image.size
+            if width * height > max_pixels:
+                raise PictureError(f"is {width}x{height}, more than the {max_pixels} pixels allowed")
+            image.load()
+            return image
+        except PictureError:
+            raise
+        except UnidentifiedImageError as error:
+            raise PictureError("is not a picture") from error
+        except Image.DecompressionBombError as error:
+            raise PictureError(f"has more than the {max_pixels} pixels allowed") from error
+        except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes
+            raise PictureError("is damaged or cut short") from error
+
+
+def read_rgb(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The picture as u8 (H, W, 3) RGB: grey repeated, alpha dropped, 16 bits scaled to 8 (PictureError)."""
+    image = open_picture(path, max_pixels=max_pixels)
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise PictureError("has 32 bits a channel; 8 or 16 are read")
+    return np.array(image.convert("RGB"))

@@ -1,0 +1,57 @@
+"""Which artifacts each run needed: what pruning must keep.
+
+One small JSON file per run beside the artifacts, `<store>/_runs/<time>-<id>.json`, written when the run ends.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from storage.artifacts import ArtifactStore
+from storage.keys import Artifact
+
+FOLDER = "_runs"
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A finished run."""
+
+    name: str
+    command: str
+    source: str
+    artifacts: tuple[Artifact, ...]
+
+
+def record_run(store: ArtifactStore, command: str, source: str, artifacts: Iterable[Artifact]) -> None:
+    """Remember what a run needed."""
+    unique = {str(artifact): artifact for artifact in artifacts}
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+    record = {
+        "command": command,
+        "source": source,
+        "artifacts": [artifact.model_dump() for _, artifact in sorted(unique.items())],
+    }
+    store.fs.makedirs(f"{store.root}/{FOLDER}", exist_ok=True)
+    store.fs.pipe_file(f"{store.root}/{FOLDER}/{name}.json", json.dumps(record).encode())
+
+
+def recorded_runs(store: ArtifactStore) -> list[RecordedRun]:
+    """All recorded runs, the latest first.
+
+    Raises:
+        ValueError: for a damaged record, since pruning without it could delete what is needed.
+    """
+    runs = []
+    for path in sorted(store.fs.glob(f"{store.root}/{FOLDER}/*.json"), reverse=True):
+        try:
+            record = json.loads(store.fs.cat_file(path))
+            artifacts = tuple(Artifact.model_validate(item) for item in record["artifacts"])
+            runs.append(RecordedRun(path.rpartition("/")[2], record["command"], record["source"], artifacts))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"the record {path} is damaged ({error}); delete it to go on without it"
+            ) from error
+    return runs

@@ -1,0 +1,215 @@
+"""Runs in MLflow: a parent run per adaptation, a child run per round, the same metric names in each.
+
+Every call names its run. MLflow's "active run" is a thread's own, so a metric logged from a task thread would open
+a new run; the client API has no such trap. Logging is idempotent: a metric's point is written once, whatever is
+killed and started again.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storage.keys import jsonable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import Run
+
+KEY_TAG = "motion_adapt.key"
+KIND_TAG = "motion_adapt.kind"
+PARENT_TAG = "mlflow.parentRunId"
+CHAMPION = "champion"
+_BATCH = 1000  # MLflow's own limit of metrics in one call
+
+
+class Tracker:
+    """One MLflow experiment at one tracking URI."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        import mlflow
+        from mlflow.tracking import MlflowClient
+
+        self.uri, self.experiment = uri, experiment
+        self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        found = self.client.get_experiment_by_name(experiment)
+        if found is None:
+            database = local_database(uri)
+            location = None
+            if database:  # a relative default would depend on the current directory of whoever logs
+                location = (
+                    (database.parent / "mlflow-artifacts" / safe_model_name(experiment)).resolve().as_uri()
+                )
+            self.experiment_id = self.client.create_experiment(experiment, artifact_location=location)
+        else:
+            self.experiment_id = found.experiment_id
+        self._download = mlflow.artifacts.download_artifacts
+
+    # ---------------------------------------------------------------- runs
+
+    def begin(
+        self,
+        *,
+        kind: str,
+        key: str,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str] | None = None,
+        parent: str | None = None,
+    ) -> str:
+        """The id of the run of this kind and key, running again; a new one where there is none.
+
+        The same adaptation started again, cut off or finished, is the same run: it goes on in its place.
+        """
+        quoted = [f"tags.`{KEY_TAG}` = '{key}'", f"tags.`{KIND_TAG}` = '{kind}'"]
+        if parent:
+            quoted.append(f"tags.`{PARENT_TAG}` = '{parent}'")
+        for run in self.client.search_runs([self.experiment_id], " and ".join(quoted)):
+            self.client.update_run(run.info.run_id, status="RUNNING")
+            return str(run.info.run_id)
+        all_tags = {KEY_TAG: key, KIND_TAG: kind, **(tags or {}), **({PARENT_TAG: parent} if parent else {})}
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
+        run_id = str(run.info.run_id)
+        self._log_params(run_id, params)
+        return run_id
+
+    def finish(self, run_id: str, *, failed: bool = False) -> None:
+        """End a run."""
+        self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+
+    def rounds(self) -> list["Run"]:
+        """All rounds of the experiment, oldest adaptation first, rounds in order."""
+        runs = self.client.search_runs([self.experiment_id], f"tags.`{KIND_TAG}` = 'round'", max_results=5000)
+        return sorted(runs, key=lambda run: run.info.start_time)
+
+    def get(self, run_id: str) -> "Run":
+        """One run with its params, tags and last metric values."""
+        return self.client.get_run(run_id)
+
+    # ---------------------------------------------------------------- what a run carries
+
+    def log(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Single values, at step 0. Values that are not finite are left out."""
+        self.curve(run_id, [(0, metrics)])
+
+    def curve(self, run_id: str, points: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Points (step, metrics) of a curve; points that the run already has are not written again."""
+        from mlflow.entities import Metric
+
+        known = self.client.get_run(run_id).data.metrics
+        seen: dict[str, set[int]] = {}
+        new = []
+        for step, metrics in points:
+            for name, value in metrics.items():
+                if name not in seen:
+                    history = self.client.get_metric_history(run_id, name) if name in known else []
+                    seen[name] = {point.step for point in history}
+                if step not in seen[name] and math.isfinite(value):
+                    seen[name].add(step)
+                    new.append(Metric(name, float(value), timestamp=step, step=step))
+        for start in range(0, len(new), _BATCH):
+            self.client.log_batch(run_id, metrics=new[start : start + _BATCH])
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        for name, value in tags.items():
+            self.client.set_tag(run_id, name, value)
+
+    def table(self, run_id: str, table: "pd.DataFrame", name: str) -> None:
+        """A table that MLflow's page shows, and the same as CSV."""
+        self.client.log_text(run_id, table.to_csv(index=False), f"{name}.csv")
+        self.client.log_text(run_id, table.to_json(orient="split", index=False), f"{name}.json")
+
+    def json(self, run_id: str, value: Any, name: str) -> None:
+        """A JSON file."""
+        self.client.log_dict(run_id, jsonable(value), f"{name}.json")
+
+    def files(self, run_id: str, paths: Sequence[Path], folder: str) -> None:
+        """Files as artifacts of the run."""
+        for path in paths:
+            self.client.log_artifact(run_id, str(path), folder)
+
+    def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        rows = [Param(name, str(value)) for name, value in flatten(params).items()]
+        for start in range(0, len(rows), 100):
+            self.client.log_batch(run_id, params=rows[start : start + 100])
+
+    # ---------------------------------------------------------------- models
+
+    @property
+    def model_name(self) -> str:
+        """The registered model of this experiment: one version per round, all its networks together."""
+        return f"motion-adapt-{safe_model_name(self.experiment)}"
+
+    def register(self, run_id: str, folder: str, tags: Mapping[str, str]) -> int:
+        """Register the checkpoints that lie in a run's artifact folder; the version that has them, new or not."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(self.model_name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for version in self.client.search_model_versions(f"name = '{self.model_name}'"):
+            if version.run_id == run_id:
+                return int(version.version)
+        source = f"{self.client.get_run(run_id).info.artifact_uri}/{folder}"
+        made = self.client.create_model_version(
+            self.model_name, source=source, run_id=run_id, tags=dict(tags)
+        )
+        return int(made.version)
+
+    def promote(self, version: int) -> None:
+        """Make a version the champion."""
+        self.client.set_registered_model_alias(self.model_name, CHAMPION, str(version))
+
+    def champion(self) -> tuple[int, str] | None:
+        """(version, run id) of the champion, if there is one."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            version = self.client.get_model_version_by_alias(self.model_name, CHAMPION)
+        except MlflowException:
+            return None
+        return int(version.version), str(version.run_id)
+
+    def download_champion(self, folder: Path) -> Path:
+        """The champion's checkpoints as a folder.
+
+        Raises:
+            LookupError: where the experiment has no champion yet.
+        """
+        found = self.champion()
+        if found is None:
+            raise LookupError(
+                f"experiment '{self.experiment}' has no champion yet: name start weights with --weights DIR"
+            )
+        version = self.client.get_model_version(self.model_name, str(found[0]))
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(self._download(artifact_uri=version.source, dst_path=str(folder), tracking_uri=self.uri))
+
+
+def local_database(uri: str) -> Path | None:
+    """The file of an SQLite tracking URI, or None for any other URI."""
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+
+
+def safe_model_name(text: str) -> str:
+    """A name that MLflow's registry and file systems take."""
+    return (
+        "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in text).strip("-") or "clips"
+    )
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

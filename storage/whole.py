@@ -1,0 +1,44 @@
+"""Files and folders that appear whole or not at all: written beside their place, then renamed."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to; it becomes `path`, replacing what was there, only if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path).with_suffix(path.suffix)  # encoders choose their format by the suffix
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill; it becomes `path`, replacing what was there, only if the block ends well."""
+    beside, earlier = _beside(path), _beside(path)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        if path.exists():
+            path.rename(earlier)
+        try:
+            beside.rename(path)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(path)
+            raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder, so that the rename stays on one file system."""
+    return path.with_name(f".{path.name[:48]}.{uuid.uuid4().hex[:12]}.part")

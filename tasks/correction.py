@@ -1,0 +1,50 @@
+"""Correction: masks repaired from the exemplars, window by window (paper eq. 5-8)."""
+
+from models.inference import correct as correct_masks
+from storage.keys import Artifact
+from storage.writer import ArtifactWriter
+from tasks.progress import track
+from tasks.proposal import MASK_DIMS
+from tasks.settings import CorrectionSettings
+from tasks.stage import Place, stage
+from tasks.weights import get_network
+
+
+@stage("correction", version=1)
+def correct(
+    frames: Artifact,
+    tokens: Artifact,
+    proposal: Artifact,
+    selection: Artifact,
+    weights: Artifact,
+    *,
+    settings: CorrectionSettings,
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Correct a clip's masks.
+
+    Makes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape; and `segments` u8
+    (T, 128, 224), the query whose alpha is largest.
+    """
+    store = place.open()
+    chosen = store.open(selection)
+    net = get_network(place, weights, "corrector")
+    total, limit = chosen.summary["frames"], chosen.summary["limit"]
+    with track(total, f"correct {place.label}") as advance:
+        for block in correct_masks(
+            net,
+            store.open(frames).array("rgb"),
+            store.open(tokens).array("tokens"),
+            store.open(proposal).array("masks"),
+            chosen.array("scores"),
+            chosen.array("exemplars"),
+            window=settings.window,
+            limit=limit,
+            target=min(limit, 100),
+        ):
+            out.append("masks", block.masks, MASK_DIMS)
+            out.append("probabilities", block.probabilities, MASK_DIMS)
+            out.append("segments", block.segments, ("time", "row", "column"))
+            advance(len(block.masks))
+    out.summary = {"frames": total}

@@ -1,0 +1,77 @@
+"""Curves of a training: about two hundred points, kept through a kill and published with the checkpoint."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.checkpoints import Checkpoint
+from models.training import OnStep
+from storage.writer import ArtifactWriter
+from tasks.progress import track
+from tasks.stage import Place
+from tasks.weights import put_checkpoint
+
+POINTS = 200
+
+
+class Curve:
+    """Points of each term of a loss, written down line by line as they come.
+
+    A step that a continued run repeats gives the same numbers, so the later line of a step counts.
+    """
+
+    def __init__(self, path: Path, steps: int) -> None:
+        self.path, self.every = path, max(1, steps // POINTS)
+        self.steps = steps
+
+    def add(self, step: int, terms: dict[str, float]) -> None:
+        """Note a step, counted from 0, if it is a point of the curve."""
+        if (step + 1) % self.every and step + 1 != self.steps:
+            return
+        with self.path.open("a", encoding="ascii") as file:
+            file.write(json.dumps([step + 1, terms]) + "\n")
+
+    def points(self) -> dict[str, list[list[float]]]:
+        """[step, value] pairs by term; a line that a kill cut short is passed over."""
+        by_step: dict[int, dict[str, float]] = {}
+        lines = self.path.read_text(encoding="ascii").splitlines() if self.path.exists() else []
+        for line in lines:
+            try:
+                step, terms = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            by_step[step] = {name: value for name, value in terms.items() if value == value}  # not NaN
+        curves: dict[str, list[list[float]]] = {}
+        for step, terms in sorted(by_step.items()):
+            for name, value in terms.items():
+                curves.setdefault(name, []).append([step, value])
+        return curves
+
+
+@contextmanager
+def training(
+    place: Place, out: ArtifactWriter, steps: int
+) -> Iterator[tuple[Path, OnStep, Callable[[Checkpoint], None]]]:
+    """The state file of a training, its callback, and the function that publishes its checkpoint with its curves.
+
+    The state goes away once the checkpoint is ready to be published; until then a killed training goes on from it.
+    """
+    state = place.training_state(out.recipe)
+    curve = Curve(state.with_suffix(".curve"), steps)
+    with track(steps, place.label) as advance:
+        shown = 0
+
+        def on_step(step: int, terms: dict[str, float]) -> None:
+            nonlocal shown
+            curve.add(step, terms)
+            advance(step + 1 - shown)
+            shown = step + 1
+
+        def publish(checkpoint: Checkpoint) -> None:
+            put_checkpoint(out, checkpoint, state.with_suffix(".safetensors"))
+            out.summary["curves"] = curve.points()
+
+        yield state, on_step, publish
+    for path in state.parent.glob(f"{state.stem}.*"):
+        path.unlink()

@@ -1,0 +1,112 @@
+"""Evaluation: J and F where labels exist (paper 4.1). The only stage that opens an annotation."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from models.imaging import native_labels
+from models.protocols import Pair, averages, score_matched, score_objects, score_union
+from storage.annotations import Annotations, open_annotations
+from storage.clips import Clip
+from storage.keys import Artifact
+from storage.reader import ArtifactReader
+from storage.writer import ArtifactWriter
+from tasks.stage import NotKeyed, Place, stage
+
+Protocol = Literal["single", "objects"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A clip's annotations, as the key of its scores sees them."""
+
+    root: Path
+    clip: Clip
+    frame_names: tuple[str, ...]
+    size: tuple[int, int]
+    content: str
+    warnings: tuple[str, ...]  # of masks without a frame and frames without a mask
+
+    def open(self) -> Annotations:
+        """Open them.
+
+        Raises:
+            AnnotationError: where they can't be used.
+        """
+        return open_annotations(self.root, self.clip, self.frame_names, size=self.size)
+
+
+def find_labels(root: Path, clip: Clip, frames: int, size: tuple[int, int]) -> Labels:
+    """The annotations of a clip of `frames` frames of `size` (H, W).
+
+    Raises:
+        AnnotationError: where there are none.
+    """
+    names = clip.frame_names(frames)
+    found = open_annotations(root, clip, names, size=size)
+    return Labels(root, clip, names, size, found.content(names), tuple(found.warnings))
+
+
+@stage("scores", version=1)
+def score(
+    masks: Artifact,
+    *,
+    content: str,
+    protocol: Protocol,
+    objects: int,
+    labels: NotKeyed[Labels],
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Score proposals, corrections or final masks at native size; `content` is `labels.content`.
+
+    The summary has `scores` (see `score_pairs`) and the number of frames that counted.
+    """
+    reader = place.open().open(masks)
+    annotations = labels.open()
+
+    def pairs() -> Iterator[Pair]:
+        known = set(annotations.frames)
+        for name, predicted in zip(labels.frame_names, label_maps(reader, labels.size), strict=True):
+            yield (annotations.read(name) if name in known else None), predicted
+
+    scores, frames = score_pairs(pairs, protocol=protocol, objects=objects, clip=labels.clip.name)
+    out.summary = {"scores": scores, "frames_scored": frames}
+    out.made["warnings"] = [text for text in annotations.warnings if text not in labels.warnings]
+
+
+def score_pairs(
+    pairs: Callable[[], Iterator[Pair]], *, protocol: Protocol, objects: int, clip: str
+) -> tuple[dict[str, float], int]:
+    """J, F and JF of a clip by name, and how many frames counted.
+
+    single: `J` is that of the union of all objects, which needs no label to choose; `J_matched` that of the one
+    object that fits the annotation best. objects: each annotated object with its own mask, by assignment.
+
+    Raises:
+        NothingToScore: where no frame counts.
+    """
+    if protocol == "objects":
+        found = score_objects(pairs(), clip=clip)
+        return _named(averages([found]), ""), len(found.frames)
+    union = score_union(pairs(), clip=clip)
+    matched = score_matched(pairs(), objects=objects, clip=clip)
+    return _named(averages([union]), "") | _named(averages([matched]), "_matched"), len(union.frames)
+
+
+def label_maps(reader: ArtifactReader, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Label maps u8 (H', W') of native size, frame by frame, of an artifact with `labels` or with `masks`."""
+    if "labels" in reader.manifest.arrays:
+        for _, block in reader.array("labels").blocks():
+            yield from block
+        return
+    for _, block in reader.array("masks").blocks():
+        for masks in block:
+            yield native_labels(masks[None], *size)[0]
+
+
+def _named(values: dict[str, float], suffix: str) -> dict[str, Any]:
+    return {f"{name}{suffix}": values[name] for name in ("J", "F", "JF")}

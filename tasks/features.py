@@ -1,0 +1,52 @@
+"""Features: what a frozen network sees, on the selector's 8x14 and the corrector's 16x28 grid (paper 3.2, A.3)."""
+
+from contextlib import ExitStack
+from functools import lru_cache
+
+import numpy as np
+
+from models.features import FeatureNetwork, load_features, stream_features
+from storage.artifacts import ArtifactStore
+from storage.keys import Artifact
+from storage.writer import ArtifactWriter
+from tasks.progress import track
+from tasks.settings import BackboneSettings
+from tasks.stage import Place, stage
+from tasks.weights import FILE
+
+DIMS = ("time", "row", "column", "channel")
+
+
+@stage("features", version=1)
+def extract_features(
+    frames: Artifact,
+    *,
+    weights: Artifact | None,
+    settings: BackboneSettings,
+    grid: tuple[int, int],
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Extract features; `weights` holds the network's weights, or None for timm's own pretrained ones.
+
+    Makes `tokens` f16 (T, h, w, C).
+    """
+    store = place.open()
+    reader = store.open(frames)
+    network = load_backbone(place.store, weights, settings.backbone, settings.reference, place.device)
+    total = reader.summary["frames"]
+    with track(total, f"features {grid[0]}x{grid[1]} of {place.label}") as advance:
+        for _, block in stream_features(reader.array("native"), network, grid):
+            out.append("tokens", block.astype(np.float16), DIMS)
+            advance(len(block))
+    out.summary = {"frames": total, "name": network.name, "channels": network.channels}
+
+
+@lru_cache(maxsize=2)
+def load_backbone(
+    store: str, weights: Artifact | None, backbone: str, reference: bool, device: str
+) -> FeatureNetwork:
+    """A feature network; the last two stay in memory, since every clip needs them."""
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(ArtifactStore(store).open(weights).path(FILE)) if weights else None
+        return load_features(backbone, checkpoint=checkpoint, device=device, reference=reference)

@@ -1,0 +1,62 @@
+"""Optical flow: of each frame to the frames at +gap and -gap (paper A.3)."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.flow import effective_gap, flow_estimator, stream_flow
+from models.imaging import HEIGHT, WIDTH, resize_flow
+from storage.flo import read_flow_pairs
+from storage.keys import Artifact
+from storage.writer import ArtifactWriter
+from tasks.progress import track
+from tasks.settings import FlowSettings
+from tasks.stage import NotKeyed, Place, stage
+
+DIMS = ("time", "component", "row", "column")
+
+
+@stage("flow", version=1)
+def estimate_flow(
+    frames: Artifact,
+    *,
+    gap: int,
+    settings: FlowSettings,
+    flo: str | None,
+    folder: NotKeyed[str | None],
+    names: NotKeyed[tuple[str, ...]],
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Estimate flow, or read it from `.flo` files (`flo` is the digest of their bytes, `folder` holds them).
+
+    Makes `flow` f16 (T, 4, 128, 224): u+, v+, u-, v- in pixels at the working resolution; where a frame has no
+    partner on one side, the negated flow of the other side stands. A clip too short for the gap uses a smaller one,
+    which the summary records.
+    """
+    reader = place.open().open(frames)
+    total = reader.summary["frames"]
+    used = effective_gap(total, gap)
+    blocks: Iterator[tuple[int, np.ndarray]]
+    if settings.estimator == "flo":
+        blocks = from_files(Path(str(folder)), place.label, names, used)
+    else:
+        estimator = flow_estimator(
+            settings.estimator, weights=settings.weights, updates=settings.updates, device=place.device
+        )
+        blocks = stream_flow(
+            reader.array("native"), gap=used, estimator=estimator, resolution=settings.resolution
+        )
+    with track(total, f"flow ±{used} of {place.label}") as advance:
+        for _, block in blocks:
+            out.append("flow", block.astype(np.float16), DIMS)
+            advance(len(block))
+    out.summary = {"frames": total, "gap": used, "asked_gap": gap}
+
+
+def from_files(folder: Path, clip: str, names: Sequence[str], gap: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Ready-made flow, frame by frame, at the working resolution: (start, f32 (1, 4, 128, 224))."""
+    for index, pair in enumerate(read_flow_pairs(folder, gap, clip, names)):
+        both = resize_flow(np.stack(pair), HEIGHT, WIDTH)  # (2, H, W, 2)
+        yield index, both.transpose(0, 3, 1, 2).reshape(1, 4, HEIGHT, WIDTH)  # (1, 4, H, W)

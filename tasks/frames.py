@@ -1,0 +1,35 @@
+"""Frames: a video file or image folder becomes validated RGB frames in the store."""
+
+from models.imaging import HEIGHT, WIDTH, resize_frames
+from storage.clips import Clip
+from storage.videos import frame_rate, open_frames
+from storage.writer import ArtifactWriter
+from tasks.progress import track
+from tasks.stage import NotKeyed, Place, stage
+
+DIMS = ("time", "row", "column", "channel")
+
+
+@stage("frames", version=1)
+def decode(
+    *, content: str, limit: int | None, clip: NotKeyed[Clip], place: Place, out: ArtifactWriter
+) -> None:
+    """Decode a clip.
+
+    `content` is the digest of the clip's file bytes, `limit` the number of frames to take (None: all).
+    Makes `native` u8 (T, H', W', 3), the frames' own size, and `rgb` u8 (T, 128, 224, 3), what the networks see.
+
+    Raises:
+        ClipError: names the clip, the file, and what is wrong with it.
+    """
+    frames = 0
+    shape: tuple[int, ...] = ()
+    with track(limit or len(clip.files), f"frames of {place.label}") as advance:
+        stream = open_frames(clip, limit=limit)
+        for frame in stream:
+            out.append("native", frame[None], DIMS)
+            out.append("rgb", resize_frames(frame[None], HEIGHT, WIDTH), DIMS)
+            frames, shape = frames + 1, frame.shape
+            advance(1)
+    out.summary = {"frames": frames, "height": shape[0], "width": shape[1], "rate": frame_rate(clip)}
+    out.made["warnings"] = stream.warnings  # they name the clip, which is no part of the result

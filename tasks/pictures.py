@@ -1,0 +1,70 @@
+"""Pictures: an overlay video and a stage strip per clip, for people who would rather look than read."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from models.imaging import labels_from_masks
+from storage.keys import Artifact
+from storage.pictures import write_overlay_video
+from storage.reader import ArtifactReader
+from storage.strips import StageColumn, spread, stage_strip, write_png
+from storage.writer import ArtifactWriter
+from tasks.stage import Place, stage
+
+OVERLAY, STRIP = "overlay.mp4", "strip.png"
+DEFAULT_RATE = 24.0  # frames per second of a folder of frames
+
+
+@stage("pictures", version=1)
+def draw(
+    frames: Artifact,
+    flow: Artifact,
+    proposal: Artifact,
+    selection: Artifact,
+    correction: Artifact,
+    final: Artifact,
+    *,
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Draw `overlay.mp4`, the frames with their final masks, and `strip.png`, a few frames through all stages."""
+    store = place.open()
+    clip, done = store.open(frames), store.open(final)
+    made = [store.open(item) for item in (flow, proposal, selection, correction)]
+    columns = [column(index, clip, made, done) for index in spread(clip.summary["frames"])]
+    with tempfile.TemporaryDirectory() as folder:
+        overlay, strip = Path(folder) / OVERLAY, Path(folder) / STRIP
+        write_overlay_video(
+            overlay,
+            rows(clip, "native"),
+            rows(done, "labels"),
+            rate=clip.summary["rate"] or DEFAULT_RATE,
+        )
+        write_png(strip, stage_strip(columns))
+        out.put(OVERLAY, overlay.read_bytes())
+        out.put(STRIP, strip.read_bytes())
+
+
+def column(index: int, clip: ArtifactReader, made: list[ArtifactReader], done: ArtifactReader) -> StageColumn:
+    """One frame through the stages."""
+    flow, proposal, selection, correction = made
+    exemplar_of = np.flatnonzero(selection.array("exemplars")[index]) + 1
+    return StageColumn(
+        frame_name=f"frame {index + 1}",
+        frame=clip.array("native")[index],
+        flow=flow.array("flow")[index][:2].transpose(1, 2, 0).astype(np.float32),
+        proposal=labels_from_masks(proposal.array("masks")[[index]])[0],
+        errors=selection.array("error_labels")[index],
+        exemplar_of=tuple(exemplar_of.tolist()),
+        corrected=labels_from_masks(correction.array("masks")[[index]])[0],
+        final=done.array("labels")[index],
+    )
+
+
+def rows(reader: ArtifactReader, name: str) -> Iterator[np.ndarray]:
+    """The rows of an array, one at a time."""
+    for _, block in reader.array(name).blocks():
+        yield from block

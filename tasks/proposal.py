@@ -1,0 +1,72 @@
+"""Proposal: K object masks per frame from flow alone, one identity per object along the clip (paper eq. 1)."""
+
+from pathlib import Path
+
+from models.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
+from models.inference import propose as propose_masks
+from storage.keys import Artifact
+from storage.masks import read_masks
+from storage.writer import ArtifactWriter
+from tasks.progress import track
+from tasks.settings import ProposalSettings
+from tasks.stage import NotKeyed, Place, stage
+from tasks.weights import get_network
+
+MASK_DIMS = ("time", "object", "row", "column")
+
+
+@stage("proposal", version=1)
+def propose(
+    flow: Artifact, weights: Artifact, *, settings: ProposalSettings, place: Place, out: ArtifactWriter
+) -> None:
+    """Propose masks: makes `masks` bool (T, K, 128, 224), disjoint.
+
+    The summary lists the objects that continue none of the chunk before them.
+    """
+    reader = place.open().open(flow)
+    net = get_network(place, weights, "oclr")
+    total, new = reader.summary["frames"], []
+    with track(total, f"propose {place.label}") as advance:
+        for block in propose_masks(
+            net,
+            reader.array("flow"),
+            chunk=settings.chunk,
+            overlap=settings.overlap,
+            link_iou=settings.link_iou,
+        ):
+            out.append("masks", block.masks, MASK_DIMS)
+            new += [item._asdict() for item in block.new_objects]
+            advance(len(block.masks))
+    out.summary = {"frames": total, "new_objects": new}
+
+
+@stage("given-proposal", version=1)
+def take_proposals(
+    frames: Artifact,
+    *,
+    content: str,
+    objects: int,
+    folder: NotKeyed[str],
+    names: NotKeyed[tuple[str, ...]],
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Take masks that another model has made: `<folder>/<clip>/<frame>.png`, 0 background, k object k.
+
+    `content` is the digest of their bytes. Masks are resized as the reference does (bilinear map of each label,
+    above 0.5); labels above `objects` are dropped, as it drops them. Makes what `propose` makes.
+
+    Raises:
+        ValueError: for a mask that is missing, damaged or of another size than its frame.
+    """
+    clip = place.open().open(frames).summary
+    with track(clip["frames"], f"take proposals of {place.label}") as advance:
+        for name, labels in zip(names, read_masks(Path(folder), place.label, names), strict=True):
+            if labels.shape != (clip["height"], clip["width"]):
+                got, wanted = labels.shape[::-1], (clip["width"], clip["height"])
+                raise ValueError(f"{name}.png is {got[0]}x{got[1]}, its frame is {wanted[0]}x{wanted[1]}")
+            out.append(
+                "masks", resize_masks(masks_from_labels(labels[None], objects), HEIGHT, WIDTH), MASK_DIMS
+            )
+            advance(1)
+    out.summary = {"frames": clip["frames"], "new_objects": []}

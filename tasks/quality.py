@@ -1,0 +1,45 @@
+"""Quality: what can be said of a round's masks without labels (design of the measures: models/quality.py)."""
+
+import numpy as np
+
+from models.quality import agreement, flow_consistency, predicted_errors, shares
+from storage.keys import Artifact
+from storage.writer import ArtifactWriter
+from tasks.stage import Place, stage
+
+
+@stage("quality", version=1)
+def measure(
+    flow: Artifact,
+    proposal: Artifact,
+    selection: Artifact,
+    correction: Artifact,
+    before: Artifact | None,
+    *,
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Measure one clip; `before` is the correction of the round before, if there was one.
+
+    The summary's `measures` has the names that `models.gate` judges by; a measure with nothing to look at is null.
+    """
+    store = place.open()
+    motion, chosen = store.open(flow), store.open(selection)
+    proposed, corrected = store.open(proposal).array("masks"), store.open(correction).array("masks")
+    share = shares(corrected)
+    masked = np.concatenate([block.any(axis=(2, 3)) for _, block in proposed.blocks()])  # (T, K)
+    exemplar_error, frame_error = predicted_errors(
+        chosen.array("errors")[:], chosen.array("exemplars")[:], masked
+    )
+    out.summary["measures"] = {
+        "flow_consistency": flow_consistency(corrected, motion.array("flow"), gap=motion.summary["gap"]).mean,
+        "agreement_proposal": agreement(proposed, corrected).mean,
+        "agreement_previous": agreement(store.open(before).array("masks"), corrected).mean
+        if before
+        else None,
+        "exemplar_error": exemplar_error,
+        "frame_error": frame_error,
+        "empty": share.empty,
+        "empty_frames": share.empty_frames,
+        "coverage": share.coverage,
+    }

@@ -1,0 +1,175 @@
+"""Every choice of a run, by stage. A stage's settings are part of its artifacts' keys, and nothing else is.
+
+The defaults are the `compact` preset; `flows/presets.py` has the others and the ways to override a field.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
+
+
+class StageSettings(BaseModel):
+    """Frozen; an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FlowSettings(StageSettings):
+    """Optical flow between frames i and i ± gap."""
+
+    estimator: Literal["dis", "raft_large", "raft_small", "flo"] = Field(
+        "dis", description="dis: OpenCV, needs no weights; raft_*: torchvision; flo: ready-made .flo files"
+    )
+    weights: str | None = Field(None, description="torchvision's weight name for raft_*, e.g. C_T_V1")
+    updates: int = Field(20, ge=1, description="RAFT's recurrent updates")
+    resolution: Size | None = Field(
+        None, description="(height, width) that the estimator sees; none: the frames' own"
+    )
+    folder: str | None = Field(None, description="for flo: the folder with Flows_gap1/<clip>/<frame>.flo")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "FlowSettings":
+        if self.estimator.startswith("raft") and not self.weights:
+            raise ValueError(f"flow.weights: {self.estimator} needs a torchvision weight name, e.g. C_T_V1")
+        if self.estimator == "flo" and not self.folder:
+            raise ValueError("flow.folder: name the folder that holds Flows_gap1, Flows_gap-1, ...")
+        return self
+
+
+class GapSettings(StageSettings):
+    """Frame distances of the flow pairs (paper A.3): fine-tuning sees other gaps than inference does."""
+
+    inference: int = Field(1, ge=1, description="±gap of proposals; 3 for slow data sets")
+    adaptation: int = Field(2, ge=1, description="±gap of OCLR fine-tuning")
+
+    @model_validator(mode="after")
+    def _differ(self) -> "GapSettings":
+        if self.inference == self.adaptation:
+            raise ValueError(
+                "gaps.adaptation must differ from gaps.inference: fine-tuning on the same flow learns nothing"
+            )
+        return self
+
+
+class BackboneSettings(StageSettings):
+    """A frozen feature network."""
+
+    backbone: str = Field("compact", description="'compact' (the project's own) or any timm ViT by name")
+    checkpoint: str | None = Field(
+        None, description="a local weight file; none: the project's own or timm's pretrained"
+    )
+    reference: bool = Field(False, description="the official code's RGB std and position-table resampling")
+
+
+class FeatureSettings(StageSettings):
+    """Features on an 8x14 grid for the selector and a 16x28 grid for the corrector."""
+
+    selector: BackboneSettings = BackboneSettings()
+    corrector: BackboneSettings = BackboneSettings()
+
+
+class ProposalSettings(StageSettings):
+    """OCLR on flow (eq. 1), or ready-made masks of any other model."""
+
+    chunk: int = Field(30, ge=1, description="frames that OCLR sees at once")
+    overlap: int = Field(
+        10, ge=0, description="frames that neighbouring chunks share; 0 is the reference's grouping"
+    )
+    link_iou: float = Field(
+        0.1, ge=0, le=1, description="below this IoU on the overlap an object counts as a new one"
+    )
+
+    folder: str | None = Field(
+        None,
+        description="ready-made proposals, <clip>/<frame>.png indexed; OCLR is then neither run nor fine-tuned",
+    )
+
+    @model_validator(mode="after")
+    def _overlap(self) -> "ProposalSettings":
+        if self.overlap >= self.chunk:
+            raise ValueError("proposal.overlap must be smaller than proposal.chunk")
+        return self
+
+
+class SelectionSettings(StageSettings):
+    """The mask selector (eq. 2-4)."""
+
+    exemplars: int = Field(10, ge=1, description="exemplars per object (t)")
+    limit: int = Field(104, ge=2, description="frames that the selector sees at once; longer clips are split")
+
+
+class CorrectionSettings(StageSettings):
+    """The mask corrector (eq. 5-8)."""
+
+    window: int = Field(7, ge=1, description="target frames per window (T)")
+
+
+class TrainingSettings(StageSettings):
+    """A training on pseudo-labels."""
+
+    steps: int = Field(200, ge=1)
+    learning_rate: float = Field(2e-5, gt=0)
+    batch: int = Field(1, ge=1)
+    # excluded from keys: how often the state is saved changes no result
+    checkpoint_every: int = Field(50, ge=1, exclude=True, description="steps between resumable checkpoints")
+
+
+class OclrTrainingSettings(TrainingSettings):
+    """OCLR fine-tuning."""
+
+    frames: int = Field(12, ge=2, description="frames of a training sample")
+
+
+class CrfSettings(StageSettings):
+    """Dense CRF on the final masks at the frames' own resolution."""
+
+    enabled: bool = False
+    iterations: int = Field(5, ge=1)
+
+
+class EvaluationSettings(StageSettings):
+    """How masks are scored where labels exist."""
+
+    protocol: Literal["single", "objects"] = Field(
+        "single",
+        description="single: one foreground, DAVIS 2016; objects: by assignment, DAVIS 2017 unsupervised",
+    )
+
+
+class PretrainSettings(StageSettings):
+    """Training from scratch on synthetic clips."""
+
+    steps: int = Field(2000, ge=1, description="steps of each network")
+    size: Literal["compact", "paper"] = Field(
+        "compact", description="widths of the networks, and what a step sees (models/sizes.py)"
+    )
+    flow: Literal["exact", "noisy", "dis", "mixed"] = Field(
+        "mixed", description="what OCLR sees of a synthetic clip's motion; mixed: noisy or dis, by the clip"
+    )
+    pool: int = Field(
+        0, ge=0, description="distinct clips that the heads see, whose features are kept; 0: endless"
+    )
+    photos: str | None = Field(
+        None, description="a folder of photos for textures and backgrounds; none: procedural ones"
+    )
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class Settings(StageSettings):
+    """All of a run's settings."""
+
+    seed: int = Field(0, ge=0)
+    objects: int = Field(3, ge=1, description="masks per clip (K); the checkpoints must agree")
+    flow: FlowSettings = FlowSettings()
+    gaps: GapSettings = GapSettings()
+    features: FeatureSettings = FeatureSettings()
+    proposal: ProposalSettings = ProposalSettings()
+    selection: SelectionSettings = SelectionSettings()
+    correction: CorrectionSettings = CorrectionSettings()
+    corrector_adaptation: TrainingSettings = TrainingSettings()
+    oclr_finetuning: OclrTrainingSettings = OclrTrainingSettings()
+    crf: CrfSettings = CrfSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    pretrain: PretrainSettings = PretrainSettings()

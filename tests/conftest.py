@@ -1,0 +1,50 @@
+"""Shared fixtures: one Prefect server for the session, and the folders of reference data where they are given."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PREFECT_HOME" not in os.environ:  # nobody's own results and profiles have a part in a test
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
+    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A real Prefect server with a database of its own, started once."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+def folder_from(variable: str) -> Path:
+    """The folder that an environment variable names; skips the test where it names none."""
+    value = os.environ.get(variable)
+    if not value or not Path(value).is_dir():
+        pytest.skip(f"{variable} does not name a folder with reference data")
+    return Path(value)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real clips: `tiny/`, `bad/`, `DAVIS2016-half/`."""
+    return folder_from("MOTION_ADAPT_DATA")
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """Offline weights: torchvision's RAFT in `torch/`, a ViT as a file."""
+    return folder_from("MOTION_ADAPT_WEIGHTS")

@@ -1,0 +1,211 @@
+"""Small clips, hardly trained weights and a home for a run, so that a whole adaptation takes seconds.
+
+One adaptation is run for the session; tests that change things work on a copy of its home. A copied store is
+as good as the first: nothing in it knows where it lies.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.adapt import adapt
+from flows.ledger import Tracking
+from flows.report import Report
+from flows.segment import segment
+from models.checkpoints import Checkpoint, save_checkpoint
+from models.compact_features import CompactFeatures
+from models.corrector import MaskCorrector
+from models.imaging import labels_from_masks
+from models.oclr import OCLR
+from models.recipe import fresh_network, weights_of
+from models.selector import MaskSelector
+from models.synthetic import SyntheticClips
+from storage.artifacts import ArtifactStore
+from storage.manifest import Manifest
+from storage.masks import write_masks
+from storage.tracking import Tracker
+from tasks.settings import Settings
+from tasks.stage import Place
+
+SIZE = 90, 160  # of the files; the networks see 128 x 224
+FRAMES = 8
+SETTINGS = Settings.model_validate(
+    {
+        "selection": {"exemplars": 3},
+        "corrector_adaptation": {"steps": 4, "checkpoint_every": 1},
+        "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
+    }
+)
+# The same from the command line.
+OVERRIDES = (
+    "selection.exemplars=3",
+    "corrector_adaptation.steps=4",
+    "corrector_adaptation.checkpoint_every=1",
+    "oclr_finetuning.steps=2",
+    "oclr_finetuning.frames=4",
+    "oclr_finetuning.checkpoint_every=1",
+)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder with clips, a store, a tracking database and results of its own."""
+
+    path: Path
+    weights: Path
+
+    @property
+    def clips(self) -> Path:
+        return self.path / "clips"
+
+    @property
+    def output(self) -> Path:
+        return self.path / "out"
+
+    @property
+    def place(self) -> Place:
+        return Place(
+            store=str(self.path / "store"), scratch=str(self.path / "scratch"), device="cpu", threads=1
+        )
+
+    @property
+    def tracking(self) -> Tracking:
+        return Tracking(uri=f"sqlite:///{self.path}/mlflow.db", experiment="clips")
+
+    @property
+    def store(self) -> ArtifactStore:
+        return self.place.open()
+
+    @property
+    def tracker(self) -> Tracker:
+        return self.tracking.open("")
+
+    def adapt(self, *, name: str = "adapt", **changes: Any) -> Report:
+        arguments = {"source": str(self.clips), **self._common(), **changes}
+        return adapt.with_options(flow_run_name=name)(**arguments)
+
+    def segment(self, source: Path | None = None, **changes: Any) -> Report:
+        arguments = {"source": str(source or self.clips), **self._common(), **changes}
+        return segment(**arguments)
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "settings": SETTINGS,
+            "weights": str(self.weights),
+            "output": str(self.output),
+            "place": self.place,
+            "tracking": self.tracking,
+        }
+
+    def options(self) -> list[str]:
+        """The same on the command line, for commands that run the method."""
+        options = ["--store", str(self.path / "store"), "--threads", "1", "--device", "cpu"]
+        options += ["--weights", str(self.weights), "--output", str(self.output)]
+        options += ["--tracking-uri", f"sqlite:///{self.path}/mlflow.db", "--experiment", "clips"]
+        return options + [part for override in OVERRIDES for part in ("--set", override)]
+
+    def digests(self, stage: str = "*") -> set[tuple[str, str, str]]:
+        """(stage, key, digest of the bytes) of what the store has."""
+        return {(m.stage, m.key, m.digest) for m in self.store.manifests(stage)}
+
+    def file_of(self, manifest: Manifest, name: str) -> Path:
+        return Path(self.store.prefix(manifest)) / name
+
+
+@pytest.fixture(scope="session")
+def smoke_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained networks as small as they come, which propose something everywhere."""
+    folder = tmp_path_factory.mktemp("weights")
+    features = {"name": "compact", "channels": 16, "patch": 8}
+    head = {"features": 4, "width": 32, "num_heads": 4, "num_layers": 1, "dropout": 0.0}
+    networks: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any] | None]] = {
+        "features": (CompactFeatures, {"channels": 16, "patch_size": 8, "width": 24}, None),
+        "oclr": (OCLR, head, None),
+        "selector": (MaskSelector, {**head, "feature_channels": 16}, features),
+        "corrector": (MaskCorrector, {**head, "feature_channels": 16}, features),
+    }
+    for model, (build, network, seen) in networks.items():
+        module = fresh_network(build, network, seed=0)
+        settings = {"network": network, "features": seen, "training": {"steps": 1}}
+        save_checkpoint(folder / f"{model}.safetensors", Checkpoint(model, settings, weights_of(module)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two synthetic clips of 8 frames with their true masks, in DAVIS layout."""
+    folder = tmp_path_factory.mktemp("clips")
+    supply = SyntheticClips(seed=7, frames=FRAMES, size=SIZE)
+    for index, name in enumerate(("heron", "tram [raw]")):
+        clip = supply.make(index)
+        frames = [f"{5 * index + frame:05d}" for frame in range(FRAMES)]
+        write_frames(folder / "JPEGImages" / "480p" / name, frames, clip.rgb)
+        write_masks(
+            folder / "Annotations" / "480p",
+            "heron" if not index else name,
+            frames,
+            labels_from_masks(clip.modal),
+        )
+    return folder
+
+
+def write_frames(folder: Path, names: list[str], frames: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    for name, frame in zip(names, frames, strict=True):
+        Image.fromarray(frame).save(folder / f"{name}.jpg", quality=92)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database as MLflow makes it, which takes seconds; homes start from a copy."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Tracker(f"sqlite:///{path}", "Default")
+    return path
+
+
+@pytest.fixture(scope="session")
+def adapted(
+    tmp_path_factory: pytest.TempPathFactory,
+    prefect_server: None,
+    smoke_weights: Path,
+    smoke_clips: Path,
+    empty_database: Path,
+) -> tuple[Home, Report]:
+    """A home in which the clips were adapted to once, and the report; not to be changed."""
+    home = make_home(tmp_path_factory.mktemp("adapted"), smoke_weights, smoke_clips, empty_database)
+    return home, home.adapt(name="first")
+
+
+@pytest.fixture
+def home(
+    tmp_path: Path, prefect_server: None, smoke_weights: Path, smoke_clips: Path, empty_database: Path
+) -> Home:
+    """A home in which nothing was done yet."""
+    return make_home(tmp_path, smoke_weights, smoke_clips, empty_database)
+
+
+@pytest.fixture
+def again(tmp_path: Path, adapted: tuple[Home, Report], empty_database: Path) -> Home:
+    """A copy of the adapted home, to change and to run again in."""
+    first, _ = adapted
+    home = make_home(tmp_path, first.weights, first.clips, empty_database)
+    shutil.copytree(first.path / "store", home.path / "store")
+    return home
+
+
+def make_home(path: Path, weights: Path, clips: Path, database: Path) -> Home:
+    shutil.copytree(clips, path / "clips")
+    shutil.copy(database, path / "mlflow.db")
+    return Home(path, weights)
+
+
+def child_environment(home: Path) -> dict[str, str]:
+    """The environment of a command in a process of its own, with a Prefect of its own."""
+    return {**os.environ, "PREFECT_HOME": str(home), "COLUMNS": "200"}

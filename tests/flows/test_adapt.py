@@ -1,0 +1,127 @@
+"""Adapt as a user meets it: every stage runs, results lie where the report says, MLflow tells round from round."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.evaluate import evaluate
+from flows.report import Report
+from storage.tracking import KIND_TAG, PARENT_TAG
+from tests.flows.conftest import FRAMES, SIZE, Home
+
+CLIPS = {"heron": range(8), "tram [raw]": range(5, 13)}
+STAGES = {
+    "frames": 2, "weights": 4, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 6,
+    "pseudo-labels": 4, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 14, "final": 4,
+    "pictures": 2,
+}  # fmt: skip
+LABEL_FREE = {
+    "exemplar_error", "frame_error", "agreement_proposal", "flow_consistency", "empty", "empty_frames", "coverage",
+    "seconds_per_frame/proposal", "seconds_per_frame/selection", "seconds_per_frame/correction",
+}  # fmt: skip
+SCORES = {f"{stage}/{name}" for stage in ("proposal", "corrected") for name in ("J", "F", "JF", "J_matched")}
+
+
+def test_every_stage_ran_once_for_each_clip_and_round(adapted: tuple[Home, Report]) -> None:
+    _, report = adapted
+    assert {name: count["computed"] for name, count in report.stages.items()} == STAGES
+    assert report.recomputed == sum(STAGES.values())
+    assert set(report.clips) == set(CLIPS)
+    assert not report.set_aside
+    assert not report.warnings
+
+
+def test_the_report_has_scores_and_label_free_measures_of_both_rounds(adapted: tuple[Home, Report]) -> None:
+    _, report = adapted
+    assert [item["round"] for item in report.rounds] == [0, 1]
+    first, second = (item["metrics"] for item in report.rounds)
+    assert set(first) >= LABEL_FREE | SCORES
+    assert LABEL_FREE | SCORES | {"agreement_previous", "adapted/J", "adapted/F"} <= set(second)
+    for metrics in (first, second):
+        assert all(np.isfinite(value) for value in metrics.values())
+        assert all(0 <= metrics[name] <= 1 for name in SCORES)
+    assert report.final["round"] in (0, 1)
+    assert report.final["J"] == pytest.approx(np.mean([clip["J"] for clip in report.clips.values()]))
+    assert report.figures == "smoke"
+
+
+def test_masks_are_indexed_pngs_of_native_size_under_the_names_of_the_frames(
+    adapted: tuple[Home, Report],
+) -> None:
+    home, report = adapted
+    assert report.output == str(home.output)
+    for clip, numbers in CLIPS.items():
+        masks = sorted((home.output / "masks" / clip).iterdir())
+        assert [path.name for path in masks] == [f"{number:05d}.png" for number in numbers]
+        for path in masks:
+            with Image.open(path) as image:
+                assert image.mode == "P"
+                assert image.size == SIZE[::-1]
+                assert np.array(image).max() <= 3
+
+
+def test_each_clip_has_an_overlay_video_and_a_strip(adapted: tuple[Home, Report]) -> None:
+    home, _ = adapted
+    for clip in CLIPS:
+        with av.open(str(home.output / "overlays" / f"{clip}.mp4")) as video:
+            assert sum(1 for _ in video.decode(video=0)) == FRAMES
+        with Image.open(home.output / "strips" / f"{clip}.png") as strip:
+            strip.load()
+            assert min(strip.size) > 100
+
+
+def test_mlflow_has_a_parent_two_rounds_a_version_for_each_and_a_champion(
+    adapted: tuple[Home, Report], tmp_path: Path
+) -> None:
+    home, report = adapted
+    tracker = home.tracker
+    runs = tracker.client.search_runs([tracker.experiment_id])
+    parents = [run for run in runs if run.data.tags[KIND_TAG] == "adaptation"]
+    rounds = tracker.rounds()
+    assert len(parents) == 1
+    assert [run.data.tags["round"] for run in rounds] == ["0", "1"]
+    assert {run.data.tags[PARENT_TAG] for run in rounds} == {parents[0].info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert parents[0].data.params["selection.exemplars"] == "3"
+    assert parents[0].data.metrics["final/J"] == pytest.approx(report.final["J"])
+    for run, item in zip(rounds, report.rounds, strict=True):
+        logged = {name: value for name, value in run.data.metrics.items() if not name.startswith("train/")}
+        assert logged == pytest.approx(item["metrics"])
+        paths = {entry.path for entry in tracker.client.list_artifacts(run.info.run_id)}
+        assert {"checkpoints", "clips.csv"} <= paths
+    curves = {name for name in rounds[1].data.metrics if name.startswith("train/")}
+    assert {"train/oclr/loss", "train/corrector/loss"} <= curves
+    assert len(tracker.client.get_metric_history(rounds[1].info.run_id, "train/corrector/loss")) == 4
+    versions = tracker.client.search_model_versions(f"name = '{tracker.model_name}'")
+    assert len(versions) == 2
+    champion = tracker.champion()
+    assert champion is not None
+    assert champion[1] == rounds[report.final["round"]].info.run_id
+    folder = tracker.download_champion(tmp_path / "champion")
+    assert {path.name for path in folder.iterdir()} == {
+        "oclr.safetensors", "selector.safetensors", "corrector.safetensors", "features.safetensors"
+    }  # fmt: skip
+
+
+def test_evaluating_the_exported_masks_gives_the_final_scores_of_the_report(
+    adapted: tuple[Home, Report],
+) -> None:
+    home, report = adapted
+    found = evaluate(str(home.output / "masks"), str(home.clips))
+    assert set(found.clips) == set(CLIPS)
+    for clip, scores in found.clips.items():
+        for name in ("J", "F", "J_matched", "F_matched"):
+            assert scores[name] == pytest.approx(report.clips[clip][name], abs=1e-9), (clip, name)
+
+
+def test_a_run_from_the_champion_gives_the_masks_of_the_round_that_was_kept(
+    adapted: tuple[Home, Report], again: Home
+) -> None:
+    first, _ = adapted
+    made = again.segment(weights=None, from_champion=True, tracking=first.tracking)
+    assert set(made.clips) == set(CLIPS)
+    digests = [{digest for _, _, digest in home.digests("final")} for home in (first, again)]
+    assert digests[0] == digests[1]

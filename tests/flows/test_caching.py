@@ -1,0 +1,171 @@
+"""What is in the store is not computed again; what is gone, damaged or made of something else is, and nothing more."""
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.report import Report
+from flows.run import RunError
+from storage.manifest import Manifest
+from storage.tracking import KIND_TAG
+from tests.flows.conftest import SETTINGS, Home
+from tests.flows.test_adapt import STAGES
+
+
+def computed(report: Report) -> dict[str, int]:
+    return {name: count["computed"] for name, count in report.stages.items() if count["computed"]}
+
+
+def states(flow_run: str) -> list[str]:
+    """Names of the states that a flow run's task runs ended in; the server takes a moment to know them."""
+    wanted = FlowRunFilter(name=FlowRunFilterName(any_=[flow_run]))
+    with get_client(sync_client=True) as client:
+        for _ in range(50):
+            found = [run.state_name or "" for run in client.read_task_runs(flow_run_filter=wanted)]
+            if found and set(found) <= {"Completed", "Cached", "Failed"}:
+                break
+            time.sleep(0.2)
+    return found
+
+
+def artifact(home: Home, stage: str) -> Manifest:
+    return next(iter(home.store.manifests(stage)))
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+
+
+def test_a_second_run_computes_nothing_and_adds_nothing_to_mlflow(again: Home) -> None:
+    first = again.adapt()  # the store is a copy, the tracking database is not: this run is new to MLflow
+    assert first.recomputed == 0
+    tracker = again.tracker
+    runs = tracker.client.search_runs([tracker.experiment_id])
+    points = {run.info.run_id: run.data.metrics for run in runs}
+    second = again.adapt(name="second")
+    assert second.recomputed == 0
+    assert {name: count["cached"] for name, count in second.stages.items()} == {**STAGES, "weights": 5}
+    assert (second.rounds, second.final, second.clips) == (first.rounds, first.final, first.clips)
+    after = tracker.client.search_runs([tracker.experiment_id])
+    assert {run.info.run_id: run.data.metrics for run in after} == points
+    assert {run.info.status for run in after} == {"FINISHED"}
+    assert len(tracker.client.search_model_versions(f"name = '{tracker.model_name}'")) == 2
+    assert set(states("second")) == {"Cached"}
+
+
+def test_a_deleted_artifact_is_computed_again_and_nothing_else(again: Home) -> None:
+    gone = artifact(again, "flow")
+    before = again.digests()
+    again.store.delete(gone)
+    assert computed(again.adapt()) == {"flow": 1}
+    assert again.digests() == before
+
+
+def test_a_flipped_byte_is_found_withdrawn_and_computed_again(again: Home) -> None:
+    damaged = artifact(again, "proposal")
+    before = again.digests()
+    flip_a_byte(again.file_of(damaged, "masks/c/0/0/0/0"))
+    command = ["store", "verify", "--store", again.place.store]
+    found = CliRunner().invoke(app, command)
+    assert found.exit_code == 1
+    assert f"{damaged.artifact}: masks/c/0/0/0/0 has other bytes" in found.output
+    assert CliRunner().invoke(app, [*command, "--withdraw"]).exit_code == 1
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert computed(again.adapt()) == {"proposal": 1}
+    assert again.digests() == before
+
+
+def test_damage_that_a_run_meets_sets_the_clip_aside_until_the_next_run(again: Home) -> None:
+    corrections = {manifest.key: manifest for manifest in again.store.manifests("correction")}
+    for final in again.store.manifests("final"):
+        damaged = corrections[final.inputs["correction"].key]
+        if damaged.inputs["weights"].stage == "adapted-corrector":
+            break
+    flip_a_byte(again.file_of(damaged, "masks/c/0/0/0/0"))
+    again.store.delete(final)
+    met = again.adapt()
+    (why,) = met.set_aside.values()
+    assert "is damaged: masks/c/0/0/0/0 has other bytes" in why
+    assert "run the same command again" in why
+    mended = again.adapt()
+    assert not mended.set_aside
+    assert computed(mended) == {"correction": 1, "final": 1}
+
+
+def test_another_crf_setting_recomputes_final_masks_and_what_follows(again: Home) -> None:
+    crf = SETTINGS.model_validate({**SETTINGS.model_dump(), "crf": {"enabled": True, "iterations": 1}})
+    assert computed(again.adapt(settings=crf)) == {"final": 4, "pictures": 2, "scores": 4}
+
+
+def test_another_frame_recomputes_its_clip_alone_before_the_round(again: Home) -> None:
+    frame = again.clips / "JPEGImages" / "480p" / "heron" / "00003.jpg"
+    with Image.open(frame) as image:
+        changed = np.array(image)
+    changed[20:40, 20:40] = 255 - changed[20:40, 20:40]
+    Image.fromarray(changed).save(frame)
+    assert computed(again.adapt(rounds=0)) == {
+        "frames": 1, "flow": 1, "features": 2, "proposal": 1, "selection": 1, "correction": 1, "quality": 1,
+        "scores": 3, "final": 1, "pictures": 2,
+    }  # fmt: skip
+
+
+def test_other_names_recompute_nothing(again: Home) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        folder = again.clips / kind / "480p"
+        (folder / "heron").rename(folder / "zebra")  # now the last in the list of clips
+    again.clips.rename(again.path / "moved")
+    report = again.adapt(source=str(again.path / "moved"))
+    assert report.recomputed == 0
+    assert set(report.clips) == {"zebra", "tram [raw]"}
+    assert {path.name for path in (again.output / "masks").iterdir()} == {"zebra", "tram [raw]"}
+
+
+def test_annotations_change_no_mask_and_no_checkpoint(adapted: tuple[Home, Report], home: Home) -> None:
+    first, _ = adapted
+    shutil.rmtree(home.clips / "Annotations")
+    report = home.adapt()
+    assert set(report.clips) == {"heron", "tram [raw]"}
+    assert "scores" not in report.stages
+    assert report.unscored == ["heron", "tram [raw]"]
+    assert {item for item in first.digests() if item[0] != "scores"} == home.digests()
+
+
+@pytest.mark.parametrize("stage", ["frames", "final"])
+def test_a_store_explains_where_a_mask_comes_from(adapted: tuple[Home, Report], stage: str) -> None:
+    home, _ = adapted
+    wanted = artifact(home, stage)
+    shown = CliRunner().invoke(app, ["store", "explain", str(wanted.artifact), "--store", home.place.store])
+    assert shown.exit_code == 0
+    names = {"frames"} if stage == "frames" else {"final", "correction", "selection", "weights", "frames"}
+    assert all(name in shown.output for name in names), shown.output
+
+
+def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_goes_on_later(again: Home) -> None:
+    trained = artifact(again, "adapted-corrector")
+    labels = {manifest.key: manifest for manifest in again.store.manifests("pseudo-labels")}
+    for name, made in trained.inputs.items():
+        if name.startswith("labels"):
+            flip_a_byte(again.file_of(labels[made.key], "masks/c/0/0/0/0"))
+    again.store.delete(trained)
+    with pytest.raises(RunError, match=r"adapt the corrector.*is damaged"):
+        again.adapt()
+    tracker = again.tracker
+    (parent,) = tracker.client.search_runs([tracker.experiment_id], f"tags.`{KIND_TAG}` = 'adaptation'")
+    assert parent.info.status == "FAILED"
+    for _ in range(2):  # each run withdraws what damage it meets
+        try:
+            again.adapt()
+        except RunError:
+            continue
+    assert tracker.get(parent.info.run_id).info.status == "FINISHED"
+    assert len(tracker.rounds()) == 2

@@ -1,0 +1,127 @@
+"""Segment, materialise and pre-train: the commands beside adapt."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from flows.materialise import materialise
+from flows.pretrain import pretrain
+from flows.report import Report
+from models.checkpoints import read_checkpoint
+from storage.flo import write_flo
+from storage.masks import write_masks
+from tasks.settings import FlowSettings, PretrainSettings, ProposalSettings, Settings
+from tests.flows.conftest import FRAMES, SETTINGS, SIZE, Home, child_environment
+from tests.flows.test_killed import kill_when
+from tests.storage.media import save_frames, save_video
+
+
+def test_a_video_file_gives_masks_of_its_frames(home: Home) -> None:
+    video = save_video(home.path / "walk.mp4", count=4, height=48, width=80)
+    report = home.segment(video)
+    assert report.clips["walk"]["frames"] == 4
+    masks = sorted((home.output / "masks" / "walk").iterdir())
+    assert [path.name for path in masks] == [f"{index:05d}.png" for index in range(4)]
+    with Image.open(masks[0]) as image:
+        assert image.size == (80, 48)
+    assert (home.output / "overlays" / "walk.mp4").is_file()
+    assert not any(home.tracker.client.search_runs([home.tracker.experiment_id]))
+
+
+def test_what_was_materialised_is_not_computed_again(home: Home) -> None:
+    first = materialise(str(home.clips), settings=SETTINGS, weights=str(home.weights), place=home.place)
+    assert {name: count["computed"] for name, count in first.stages.items()} == {
+        "frames": 2, "weights": 1, "flow": 4, "features": 4
+    }  # fmt: skip
+    assert (first.clips["heron"]["height"], first.clips["heron"]["width"]) == (90, 160)
+    report = home.segment(clips=["heron"])
+    assert list(report.clips) == ["heron"]
+    assert {name for name, count in report.stages.items() if count["computed"]} == {
+        "weights", "proposal", "selection", "correction", "quality", "final", "pictures"
+    }  # fmt: skip
+
+
+def test_a_clip_without_motion_is_processed(home: Home) -> None:
+    clip = home.path / "still" / "wall"
+    clip.mkdir(parents=True)
+    for index in range(3):
+        Image.fromarray(np.full((60, 100, 3), 90, np.uint8)).save(clip / f"{index}.png")
+    report = home.segment(clip.parent)
+    assert report.clips["wall"]["frames"] == 3
+    assert not report.set_aside
+
+
+def test_ready_made_flow_is_read_and_new_files_are_new_flow(home: Home) -> None:
+    clips, folder = home.path / "two", home.path / "flow"
+    for clip in ("short", "bare"):
+        save_frames(clips / clip, ["a.png", "b.png", "c.png"])
+    for frame in ("a", "b", "c"):
+        write_flo(folder / "Flows_gap1" / "short" / f"{frame}.flo", np.ones((36, 64, 2), np.float32))
+    settings = Settings(flow=FlowSettings(estimator="flo", folder=str(folder)))
+
+    def run() -> Report:
+        return materialise(str(clips), settings=settings, weights=str(home.weights), place=home.place)
+
+    first = run()
+    assert list(first.clips) == ["short"]
+    assert "no flow for gap 1" in first.set_aside["bare"]
+    flows = {(m.settings["gap"], m.summary["gap"]) for m in home.store.manifests("flow")}
+    assert flows == {(1, 1), (2, 1)}  # three frames have no gap of 2: both are read from Flows_gap1
+    assert run().stages["flow"] == {"computed": 0, "cached": 2, "seconds": 0.0}
+    write_flo(folder / "Flows_gap1" / "short" / "b.flo", np.zeros((36, 64, 2), np.float32))
+    assert run().stages["flow"]["computed"] == 2
+
+
+def test_ready_made_proposals_stand_in_for_oclr(home: Home) -> None:
+    given = home.path / "given"
+    names = [f"{index:05d}" for index in range(FRAMES)]
+    square = np.zeros(SIZE, np.uint8)
+    square[20:60, 30:90], square[60:70, 100:140] = 1, 3
+    write_masks(given, "heron", names, [square] * FRAMES)
+    weights = home.path / "without-oclr"
+    weights.mkdir()
+    for path in home.weights.iterdir():
+        if path.stem != "oclr":
+            shutil.copy(path, weights)
+    settings = SETTINGS.model_copy(update={"proposal": ProposalSettings(folder=str(given))})
+    report = home.adapt(settings=settings, weights=str(weights))
+    assert list(report.clips) == ["heron"]
+    assert "00005.png is missing: every frame wants a mask" in report.set_aside["tram [raw]"]
+    assert {"proposal", "finetuned-oclr"}.isdisjoint(report.stages)
+    assert report.stages["given-proposal"]["computed"] == 1  # the second round finds the first one's
+    assert report.stages["adapted-corrector"]["computed"] == 1
+    (manifest,) = home.store.manifests("given-proposal")
+    masks = home.store.open(manifest.artifact).array("masks")[0]
+    assert masks.shape == (3, 128, 224)
+    assert masks[0].mean() == pytest.approx(40 * 60 / square.size, rel=0.05)
+    assert not masks[1].any()
+
+
+@pytest.mark.slow
+def test_a_killed_pretraining_goes_on_to_the_same_weights(home: Home) -> None:
+    settings = Settings(pretrain=PretrainSettings(steps=3, pool=2, checkpoint_every=1))
+    options = ["--steps", "3", "--set", "pretrain.pool=2"]
+    options += ["--set", "pretrain.checkpoint_every=1", "--threads", "1", "--device", "cpu"]
+    options += ["--store", str(home.path / "store"), "--tracking-uri", home.tracking.uri]
+    state = home.path / "scratch" / "pretrained-oclr-*.pt"
+    out = home.path / "made"
+    kill_when(["pretrain", "--out", str(out), *options], child_environment(home.path / "prefect"), state)
+    (left,) = state.parent.glob(state.name)
+    assert 1 <= torch.load(left, weights_only=False)["step"] < 3
+    assert not out.exists()
+    resumed = pretrain(str(out), settings=settings, place=home.place, tracking=home.tracking)
+    assert resumed.stages["pretrained-features"] == {"computed": 0, "cached": 1, "seconds": 0.0}
+    elsewhere = home.place.model_copy(
+        update={"store": str(home.path / "other"), "scratch": str(home.path / "other-scratch")}
+    )
+    undisturbed = home.path / "undisturbed"
+    pretrain(str(undisturbed), settings=settings, place=elsewhere, tracking=home.tracking)
+    for model in ("features", "oclr", "selector", "corrector"):
+        first, second = (Path(folder) / f"{model}.safetensors" for folder in (out, undisturbed))
+        assert first.read_bytes() == second.read_bytes(), model
+        assert read_checkpoint(first).settings["training"]["steps"] == 3
+    assert not list(state.parent.iterdir())

@@ -1,0 +1,261 @@
+"""Pre-training on tiny networks: losses fall, the same seed gives the same weights, a run continues."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.checkpoints import build_network, read_checkpoint, tensors_digest
+from models.clip_pool import ClipBatches, ClipTokens, proposals
+from models.compact_features import CompactFeatures
+from models.corrector import MaskCorrector
+from models.corruptions import CORRUPTIONS, corrupt_clip
+from models.features import CompactTokens
+from models.oclr import OCLR
+from models.pretrain import main, pretrain
+from models.recipe import frozen, schedule_for
+from models.selector import MaskSelector
+from models.sizes import SIZES, STEP_SIZES
+from models.synthetic import SyntheticClips
+from models.train_corrector import CorrectorLoss, pretrain_corrector
+from models.train_features import FeatureBatches, correspondence_loss
+from models.train_oclr import OclrBatches, amodal_loss, pretrain_oclr
+from models.train_selector import SelectorLoss, choose_objects, pretrain_selector
+from models.training import Schedule, to_device, train
+from models.validation import ranking, validate_oclr, validate_pipeline
+
+TINY_OCLR = {"features": 4, "width": 32, "num_heads": 2, "num_layers": 1}
+TINY_SELECTOR = {"features": 4, "width": 16, "num_heads": 2, "num_layers": 1}
+TINY_CORRECTOR = {"features": 4, "width": 16, "num_heads": 2, "num_layers": 1}
+TINY_FEATURES = {"channels": 8, "width": 16}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    torch.manual_seed(0)
+    return CompactTokens("compact", CompactFeatures(**TINY_FEATURES), channels=8, patch_size=8)
+
+
+@pytest.fixture(scope="module")
+def oclr():
+    return pretrain_oclr(steps=2, network=TINY_OCLR, frames=4, flow="exact")
+
+
+def first_and_last(module, batches, loss, steps=30):
+    """Loss on one small batch before and after so many steps on it."""
+    fixed = batches(0, np.random.default_rng(0))
+    seen = []
+    train(
+        module,
+        lambda step, rng: fixed,
+        loss,
+        steps=steps,
+        schedule=Schedule(3e-3),
+        on_step=lambda step, terms: seen.append(terms["loss"]),
+    )
+    return np.mean(seen[:3]), np.mean(seen[-3:])
+
+
+SMALL = SyntheticClips(seed=0, frames=4, size=(64, 112))
+
+
+def test_oclr_learns():
+    torch.manual_seed(0)
+    before, after = first_and_last(OCLR(**TINY_OCLR), OclrBatches(SMALL, 1, "exact"), amodal_loss)
+    assert after < 0.9 * before
+
+
+def test_the_selector_learns(oclr, extractor):
+    torch.manual_seed(0)
+    module = MaskSelector(**TINY_SELECTOR, feature_channels=8)
+    loss = SelectorLoss(frozen(oclr, "oclr", "cpu"), ClipTokens(extractor, (4, 7), keep=0))
+    before, after = first_and_last(module, ClipBatches(SMALL, 1, "exact", 0), loss)
+    assert after < 0.9 * before
+
+
+def test_the_corrector_learns(oclr, extractor):
+    torch.manual_seed(0)
+    module = MaskCorrector(**TINY_CORRECTOR, feature_channels=8)
+    loss = CorrectorLoss(frozen(oclr, "oclr", "cpu"), ClipTokens(extractor, (8, 14), keep=0), window=2)
+    before, after = first_and_last(module, ClipBatches(SMALL, 1, "exact", 0), loss)
+    assert after < 0.9 * before
+
+
+def test_the_features_learn():
+    torch.manual_seed(0)
+    before, after = first_and_last(
+        CompactFeatures(**TINY_FEATURES), FeatureBatches(SMALL, 2), correspondence_loss
+    )
+    assert after < 0.9 * before
+
+
+def test_the_same_seed_gives_the_same_checkpoint(oclr):
+    again = pretrain_oclr(steps=2, network=TINY_OCLR, frames=4, flow="exact")
+    other = pretrain_oclr(steps=2, network=TINY_OCLR, frames=4, flow="exact", seed=1)
+    assert tensors_digest(oclr.tensors) == tensors_digest(again.tensors) != tensors_digest(other.tensors)
+    assert oclr.settings == again.settings
+
+
+def test_checkpoints_say_what_they_were_made_from(oclr, extractor):
+    selector = pretrain_selector(oclr, features=extractor, network=TINY_SELECTOR, frames=2, steps=1)
+    assert selector.settings["features"] == {"name": "compact", "channels": 8, "patch": 8}
+    assert selector.settings["network"]["feature_channels"] == 8
+    assert selector.settings["training"]["oclr"] == tensors_digest(oclr.tensors)
+    assert not build_network(selector, expect="selector").training
+
+
+def test_a_pool_of_clips_computes_their_tokens_once(oclr, extractor):
+    class Counting:
+        name, channels, patch_size, frames = "counting", 8, 8, 0
+
+        def extract(self, frames, grid):
+            self.frames += len(frames)
+            return extractor.extract(frames, grid)
+
+    counting = Counting()
+    pretrain_selector(oclr, features=counting, network=TINY_SELECTOR, frames=2, steps=8, pool=2)
+    assert counting.frames <= 2 * 2
+
+
+def test_batches_hold_what_they_promise(oclr):
+    clips = SyntheticClips(seed=0, frames=3)
+    batch = OclrBatches(clips, 2, "noisy")(0, np.random.default_rng(0))
+    B, T = batch["flow"].shape[:2]
+    assert batch["flow"].shape == (2, T, 4, 128, 224) and batch["amodal"].shape == (B, T, 3, 128, 224)
+    batches = ClipBatches(clips, 2, "exact", 0)
+    batch, again = (batches(5, np.random.default_rng(1)) for _ in range(2))
+    assert batch["numbers"] == [10, 11]
+    assert all(np.array_equal(batch[name], again[name]) for name in ("rgb", "flow", "truth", "damaged"))
+
+
+def test_proposals_come_from_oclr_where_wanted(oclr):
+    batch = ClipBatches(SyntheticClips(seed=0, frames=3), 1, "exact", 0)(0, np.random.default_rng(0))
+    batch = to_device(batch, "cpu")
+    net = frozen(oclr, "oclr", "cpu")
+    batch["proposed"] = torch.zeros(1, 3, 3, dtype=torch.bool)
+    assert torch.equal(proposals(net, batch), batch["damaged"])
+    batch["proposed"][0, 1] = True
+    mixed = proposals(net, batch)
+    assert torch.equal(mixed[:, [0, 2]], batch["damaged"][:, [0, 2]])
+    assert mixed[:, 1].sum(1).max() <= 1  # OCLR's modal masks are disjoint
+
+
+def test_tokens_stay_in_memory_up_to_a_limit(extractor):
+    tokens = ClipTokens(extractor, (8, 14), keep=2)
+    frames = torch.zeros(2, 128, 224, 3, dtype=torch.uint8)
+    found = [tokens.one(number, frames) for number in (1, 2, 1, 3)]
+    assert found[0].shape == (2, 8, 14, 8) and found[0].dtype == np.float16
+    assert list(tokens.kept) == [2, 3]
+
+
+def test_mostly_objects_that_are_there_are_judged():
+    truth = torch.zeros(1, 2, 3, 8, 8, dtype=torch.bool)
+    truth[0, 1, 1, 2:4] = True
+    draws = torch.rand(1, 2, 3)
+    draws[0, 0, 0] = 0.9
+    assert choose_objects(truth, draws).tolist() == [1]
+    assert 0 <= choose_objects(torch.zeros_like(truth), draws).item() <= 2
+
+
+def test_corruptions_keep_shape_and_cope_with_empty_masks():
+    square = np.zeros((32, 48), bool)
+    square[8:20, 10:30] = True
+    for corruption in CORRUPTIONS:
+        for mask in (square, np.zeros_like(square)):
+            damaged = corruption(np.random.default_rng(0), mask, ~square)
+            assert damaged.shape == mask.shape and damaged.dtype == bool, corruption.__name__
+    masks = np.stack([square[None].repeat(3, 0)] * 6)
+    before = masks.copy()
+    damaged = corrupt_clip(np.random.default_rng(0), masks)
+    assert np.array_equal(masks, before)
+    frames_hit = (damaged != masks).any(axis=(2, 3)).mean()
+    assert 0.1 < frames_hit < 0.95
+
+
+def test_compact_tokens_have_unit_variance_and_belong_to_their_patch():
+    net = CompactFeatures().eval()
+    assert sum(p.numel() for p in net.parameters()) <= 1_000_000
+    with torch.inference_mode():
+        tokens = net(torch.randn(2, 3, 64, 112))
+        assert tokens.shape == (2, 64, 8, 14)
+        torch.testing.assert_close(tokens.var(1, unbiased=False), torch.ones(2, 8, 14), atol=1e-2, rtol=0)
+        assert torch.allclose(net(torch.ones(1, 3, 64, 112)), net(torch.ones(2, 3, 64, 112))[:1], atol=1e-5)
+    with pytest.raises(ValueError, match="multiple of 8"):
+        net(torch.zeros(1, 3, 60, 112))
+    with pytest.raises(ValueError, match="power of two"):
+        CompactFeatures(patch_size=14)
+
+
+def test_validation_measures_held_out_clips(oclr, extractor):
+    assert 0 <= validate_oclr(oclr, clips=2, frames=2, flow="exact") <= 1
+    options = {"features": extractor, "frames": 2, "steps": 1}
+    selector = pretrain_selector(oclr, network=TINY_SELECTOR, **options)
+    corrector = pretrain_corrector(oclr, network=TINY_CORRECTOR, window=1, **options)
+    found = validate_pipeline(oclr, selector, corrector, extractor, clips=2, frames=3, flow="exact")
+    assert 0 <= found.proposals <= 1 and 0 <= found.corrected <= 1
+
+
+def test_ranking_compares_predicted_with_true_error():
+    clip = SyntheticClips(seed=0, frames=4, size=(64, 112), max_objects=1).make(0)
+    masks = clip.modal.copy()
+    for t in range(4):
+        masks[t, 0, : 8 * t] = True
+    assert ranking(np.arange(4.0)[:, None].repeat(3, 1), masks, clip) == pytest.approx(1)
+    assert ranking(-np.arange(4.0)[:, None].repeat(3, 1), masks, clip) == pytest.approx(-1)
+    assert np.isnan(ranking(np.ones((4, 3)), masks, clip))
+
+
+def test_long_runs_get_the_published_schedule():
+    assert schedule_for(600_000) == Schedule.published()
+    assert schedule_for(100, 1e-2).rate == 1e-2
+
+
+@pytest.fixture
+def tiny_sizes(monkeypatch):
+    tiny = {
+        "features": TINY_FEATURES,
+        "oclr": TINY_OCLR,
+        "selector": TINY_SELECTOR,
+        "corrector": TINY_CORRECTOR,
+    }
+    clip = {"frames": 3, "batch": 1}
+    steps = {"features": {"pairs": 1}, "oclr": clip, "selector": clip, "corrector": {**clip, "window": 2}}
+    monkeypatch.setitem(SIZES, "compact", tiny)
+    monkeypatch.setitem(STEP_SIZES, "compact", steps)
+
+
+def test_the_command_line_makes_all_checkpoints_and_goes_on_after_a_kill(tmp_path, tiny_sizes):
+    class Killed(Exception):
+        pass
+
+    def kill_in_selector(line):
+        if line.startswith("selector 2/"):
+            raise Killed
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    main(["--out", str(whole), "--steps", "3"])
+    with pytest.raises(Killed):
+        pretrain(broken, steps=3, report=kill_in_selector)
+    lines = []
+    files = pretrain(broken, steps=3, report=lines.append)
+    assert list(files) == ["features", "oclr", "selector", "corrector"]
+    assert not [line for line in lines if line.startswith("oclr 1/")]  # it was done before
+    for stage, path in files.items():
+        assert read_checkpoint(path).model == stage
+        assert path.read_bytes() == (whole / path.name).read_bytes()
+
+
+def test_the_command_line_says_what_is_missing(tmp_path, tiny_sizes, capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--steps", "1", "--only", "selector,tracker"])
+    assert "tracker" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--steps", "1", "--only", "features,corrector"])
+    assert "oclr.safetensors" in capsys.readouterr().err

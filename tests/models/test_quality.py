@@ -1,0 +1,128 @@
+"""Label-free measures: they rise with good masks and fall with the faults that are put in."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.quality import agreement, average_quality, flow_consistency, predicted_errors, shares
+
+T, K, H, W = 9, 3, 48, 80
+SPEED = 3
+
+
+@pytest.fixture
+def moving():
+    """A box that moves right by SPEED over a still background, with its exact flow; two empty objects."""
+    masks, flow = np.zeros((T, K, H, W), bool), np.zeros((T, 4, H, W), np.float32)
+    for t in range(T):
+        masks[t, 0, 10:30, 8 + SPEED * t : 28 + SPEED * t] = True
+        flow[t, 0][masks[t, 0]], flow[t, 2][masks[t, 0]] = SPEED, -SPEED
+    return masks, flow
+
+
+# ---------------------------------------------------------------------------------- flow consistency
+
+
+def test_masks_that_follow_the_flow_are_consistent(moving):
+    masks, flow = moving
+    found = flow_consistency(masks, flow, chunk=4)
+    assert found.mean == 1 and found.objects == (1.0, None, None)
+    assert flow_consistency(masks, flow.astype(np.float16)) == found
+
+
+def test_faults_lower_the_consistency(moving):
+    masks, flow = moving
+    still, flicker, wide = masks.copy(), masks.copy(), masks.copy()
+    still[:] = masks[0]
+    flicker[::2] = False
+    wide[::2, 0] |= np.roll(masks[::2, 0], 8, axis=1)
+    for name, fault, most in (("still", still, 0.9), ("flicker", flicker, 0.0), ("wide", wide, 0.8)):
+        assert flow_consistency(fault, flow).mean <= most, name
+
+
+def test_chunks_change_nothing(moving):
+    masks, flow = moving
+    masks = np.roll(masks, 5, axis=3) | masks
+    wanted = flow_consistency(masks, flow, chunk=100)
+    for chunk in (1, 2, 5):
+        assert flow_consistency(masks, flow, chunk=chunk) == wanted
+
+
+def test_the_gap_is_that_of_the_flow(moving):
+    masks, flow = moving
+    assert flow_consistency(masks, 2 * flow, gap=2).mean == 1
+    with pytest.raises(ValueError, match="gap"):
+        flow_consistency(masks, flow, gap=0)
+
+
+def test_nothing_found_is_no_evidence(moving):
+    masks, flow = moving
+    assert flow_consistency(np.zeros_like(masks), flow).mean is None
+    assert flow_consistency(masks[:1], flow[:1]).mean is None
+
+
+def test_pixels_out_of_view_or_hidden_do_not_count():
+    masks, flow = np.zeros((2, 1, H, W), bool), np.zeros((2, 4, H, W), np.float32)
+    masks[0, 0, 10:30, :20] = True
+    masks[1, 0, 10:30, :10] = True
+    flow[:, 0], flow[:, 2] = -10, 10
+    assert flow_consistency(masks, flow).mean == 1  # half of the object has left the frame
+    masks[:], flow[:] = False, 0
+    masks[0, 0, 10:30, 20:40] = masks[1, 0, 10:30, 30:40] = True
+    flow[1, 2, :, 20:30] = 7  # something else came over the left half: its backward flow is another
+    assert flow_consistency(masks, flow).mean == 1
+
+
+def test_shapes_are_checked(moving):
+    masks, flow = moving
+    with pytest.raises(ValueError, match="flow"):
+        flow_consistency(masks, flow[:-1])
+    with pytest.raises(ValueError, match="one shape"):
+        agreement(masks, masks[:-1])
+
+
+# -------------------------------------------------------------------------------------- other measures
+
+
+def test_agreement(moving):
+    masks, _ = moving
+    half = masks.copy()
+    half[:, 0, 20:] = False
+    assert agreement(masks, masks).mean == 1
+    assert agreement(masks, half, chunk=2).objects == (0.5, 1.0, 1.0)
+    assert agreement(masks, np.zeros_like(masks)).objects == (0.0, 1.0, 1.0)
+
+
+@given(arrays(bool, (3, 2, 4, 5)), arrays(bool, (3, 2, 4, 5)), st.integers(1, 4))
+def test_agreement_is_a_symmetric_share(first, second, chunk):
+    found = agreement(first, second, chunk=chunk)
+    assert 0 <= found.mean <= 1
+    assert found == agreement(second, first)
+    assert (found.mean == 1) == np.array_equal(first, second)
+
+
+def test_shares(moving):
+    masks, _ = moving
+    found = shares(masks, chunk=2)
+    assert found == (pytest.approx(2 / 3), 0, pytest.approx(20 * 20 / (H * W)))
+    masks[:3] = False
+    assert shares(masks).empty_frames == pytest.approx(3 / 9)
+    assert shares(np.ones((2, 1, 4, 4), bool)) == (0, 0, 1)
+    with pytest.raises(ValueError, match="one frame"):
+        shares(masks[:0])
+
+
+def test_predicted_errors_leave_empty_masks_out():
+    errors = np.array([[0.1, 9000.0], [0.3, 0.5], [0.8, 0.7]])
+    masked = errors < 100
+    exemplars = np.array([[True, True], [True, True], [False, False]])
+    of_exemplars, of_all = predicted_errors(errors, exemplars, masked)
+    assert of_exemplars == pytest.approx(0.3) and of_all == pytest.approx(0.48)
+    assert predicted_errors(errors, exemplars, np.zeros_like(masked)) == (None, None)
+
+
+def test_averages_pass_over_what_was_not_measured():
+    clips = [{"a": 1.0, "b": None}, {"a": 3.0, "b": 0.5}, {"c": None}]
+    assert average_quality(clips) == {"a": 2.0, "b": 0.5}

@@ -1,0 +1,149 @@
+"""The synthetic engine: labels that agree with each other, and clips that repeat."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.flow_noise import noisy_flow
+from models.shapes import random_silhouette
+from models.synthetic import SyntheticClips
+from models.synthetic_flow import clip_flow, estimated_flow
+
+SIZE = (64, 112)
+indices = st.integers(0, 10_000)
+
+
+def clip_of(index, frames=6, **settings):
+    return SyntheticClips(seed=1, size=SIZE, frames=frames, **settings).make(index)
+
+
+@settings(max_examples=12, deadline=None)
+@given(indices)
+def test_masks_are_layered(index):
+    clip = clip_of(index)
+    assert clip.rgb.shape == (6, *SIZE, 3) and clip.rgb.dtype == np.uint8
+    assert clip.amodal.shape == clip.modal.shape == (6, 3, *SIZE)
+    assert 1 <= clip.num_objects <= 3
+    assert not clip.amodal[:, clip.num_objects :].any()
+    in_front = np.zeros((6, *SIZE), bool)
+    for k in clip.order[::-1]:
+        assert np.array_equal(clip.modal[:, k], clip.amodal[:, k] & ~in_front)
+        in_front |= clip.amodal[:, k]
+
+
+@settings(max_examples=12, deadline=None)
+@given(indices, st.integers(1, 3))
+def test_flow_leads_to_the_same_material(index, gap):
+    clip = clip_of(index)
+    t, s = 1, 1 + gap
+    moved = clip.displacement(t, s)
+    seen = clip.visible(t, s, moved)
+    y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]].astype(np.float32)
+    to_x, to_y = x + moved[..., 0], y + moved[..., 1]
+    arrived = cv2.remap(clip.points[s][..., :2], to_x, to_y, cv2.INTER_LINEAR)
+    error = np.abs(arrived - clip.points[t][..., :2]).max(-1)
+    inner = cv2.erode(seen.astype(np.uint8), np.ones((5, 5))) > 0  # no mixing across motion boundaries
+    same = [clip.owner[s] == n for n in range(len(clip.layers))]
+    solid = np.maximum.reduce([cv2.erode(m.astype(np.uint8), np.ones((3, 3))) for m in same])
+    inner &= cv2.remap(solid, to_x, to_y, cv2.INTER_LINEAR) > 0.99
+    if inner.any():
+        assert np.percentile(error[inner], 95) < 0.15
+
+
+@settings(max_examples=6, deadline=None)
+@given(indices)
+def test_warping_the_masks_by_the_flow_gives_the_masks(index):
+    clip = clip_of(index)
+    moved = clip.displacement(2, 3)
+    y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]].astype(np.float32)
+    seen = clip.visible(2, 3, moved)
+    for k in range(clip.num_objects):
+        there = cv2.remap(
+            clip.modal[3, k].astype(np.uint8), x + moved[..., 0], y + moved[..., 1], cv2.INTER_NEAREST
+        )
+        mine = clip.modal[2, k] & seen
+        assert (there[mine] == 1).mean() > 0.98 if mine.sum() > 50 else True
+
+
+def test_flow_has_both_directions_and_fills_the_ends():
+    clip = clip_of(7)
+    flow = clip.flow(2)
+    assert flow.shape == (6, 4, *SIZE) and flow.dtype == np.float32
+    np.testing.assert_array_equal(flow[0, 2:], -flow[0, :2])
+    np.testing.assert_array_equal(flow[5, :2], -flow[5, 2:])
+    np.testing.assert_array_equal(flow[3, :2].transpose(1, 2, 0), clip.displacement(3, 5))
+    np.testing.assert_array_equal(flow[3, 2:].transpose(1, 2, 0), clip.displacement(3, 1))
+    with pytest.raises(ValueError, match="gap"):
+        clip.flow(4)
+
+
+def test_a_clip_depends_on_seed_and_index_alone():
+    clips = SyntheticClips(seed=5, size=SIZE, frames=4)
+    first = clips.make(3)
+    clips.make(9)
+    again = SyntheticClips(seed=5, size=SIZE, frames=4).make(3)
+    assert np.array_equal(first.rgb, again.rgb)
+    assert np.array_equal(first.flow(), again.flow())
+    assert not np.array_equal(first.rgb, clips.make(4).rgb)
+    assert not np.array_equal(first.rgb, SyntheticClips(seed=6, size=SIZE, frames=4).make(3).rgb)
+
+
+def test_objects_stand_still_at_times():
+    """Somewhere among many clips an object rests in the scene while its flow equals the scene's."""
+    rests = 0
+    for index in range(12):
+        clip = clip_of(index, frames=10)
+        paths = [layer.paths for layer in clip.layers[-clip.num_objects :]]
+        camera = clip.layers[0].paths
+        steady = np.linalg.inv(camera)[:, None] @ np.stack(paths, 1)  # in the scene's own coordinates
+        change = np.abs(np.diff(steady[..., :2, 2], axis=0)).max(-1)
+        rests += bool((change < 1e-6).any())
+    assert rests >= 1
+
+
+@settings(max_examples=10, deadline=None)
+@given(indices, st.integers(16, 90))
+def test_silhouettes_have_a_body_and_stay_inside(seed, size):
+    mask = random_silhouette(np.random.default_rng(seed), size)
+    assert mask.shape == (size, size) and mask.min() >= 0 and mask.max() <= 1
+    assert (mask > 0.5).mean() > 0.02
+    assert max(mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) < 0.5
+
+
+def test_photos_are_used(tmp_path):
+    picture = np.zeros((80, 120, 3), np.uint8)
+    picture[..., 2] = 200  # red, in OpenCV's order
+    cv2.imwrite(str(tmp_path / "red.png"), picture)
+    rgb = SyntheticClips(seed=0, photos=tmp_path, size=SIZE, frames=2).make(0).rgb
+    assert rgb[..., 0].mean() > rgb[..., 1].mean() + 40
+    with pytest.raises(ValueError, match="no picture"):
+        SyntheticClips(photos=tmp_path / "nothing")
+    (tmp_path / "broken.jpg").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match="broken"):
+        for index in range(20):
+            SyntheticClips(seed=0, photos=tmp_path, size=SIZE, frames=2).make(index)
+
+
+def test_kinds_of_flow():
+    clip = clip_of(2)
+    exact = clip_flow(clip, kind="exact", gap=1, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(exact, clip.flow(1))
+    noisy = clip_flow(clip, kind="noisy", gap=1, rng=np.random.default_rng(0))
+    assert noisy.shape == exact.shape and np.isfinite(noisy).all() and not np.array_equal(noisy, exact)
+    np.testing.assert_array_equal(noisy, noisy_flow(exact, np.random.default_rng(0)))
+    with pytest.raises(ValueError, match="flow"):
+        clip_flow(clip, kind="perfect", gap=1, rng=np.random.default_rng(0))
+
+
+def test_estimated_flow_pairs_the_right_frames():
+    rgb = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 3), np.uint8)
+
+    def brightness_change(first, second):
+        change = second.astype(np.float32) - first
+        return change[..., :2]
+
+    flow = estimated_flow(rgb, gap=2, estimator=brightness_change)
+    assert flow[:, 0, 0, 0].tolist() == [2, 2, 2, 2, 2]
+    assert flow[:, 2, 0, 0].tolist() == [-2, -2, -2, -2, -2]

@@ -1,0 +1,159 @@
+"""The training loop: a run that was killed and continued ends with the same bits as one that was not."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.training import BAD_STEPS_IN_A_ROW, Schedule, train
+from models.training_state import StateFile
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
+
+
+def batches(step, rng):
+    x = rng.standard_normal((8, 4)).astype(np.float32)
+    return {"x": x, "y": x.sum(1, keepdims=True), "name": f"step {step}"}
+
+
+def loss(module, batch):
+    error = ((module(batch["x"]) - batch["y"]) ** 2).mean()
+    return error, {"mse": error}
+
+
+def run(module, steps=40, **options):
+    schedule = Schedule.scaled(steps, 1e-2)
+    return train(module, batches, loss, steps=steps, schedule=schedule, seed=3, **options)
+
+
+def weights(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(step):
+    def on_step(now, terms):
+        if now == step:
+            raise Killed
+
+    return on_step
+
+
+def test_the_loss_falls_and_the_history_says_so():
+    history = run(network(), steps=200)
+    losses = [entry["loss"] for entry in history.entries]
+    assert len(losses) == 100 and np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+    assert history.skipped == 0
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before():
+    first, second = network(), network()
+    run(first)
+    torch.manual_seed(99)
+    torch.rand(17)
+    before = torch.get_rng_state()
+    run(second)
+    assert_same(weights(first), weights(second))
+    assert torch.equal(before, torch.get_rng_state())  # the caller's stream is left alone
+
+
+@pytest.mark.parametrize("death", [3, 17, 38])
+def test_a_killed_run_continues_bit_for_bit(tmp_path, death):
+    whole, state = network(), tmp_path / "state.pt"
+    full = run(whole)
+    with pytest.raises(Killed):
+        run(network(), checkpoint=state, checkpoint_every=5, on_step=kill_at(death))
+    torch.manual_seed(1234)
+    seen = []
+    continued = network()
+    history = run(continued, checkpoint=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
+    assert_same(weights(whole), weights(continued))
+    assert history.entries == full.entries
+    assert seen[0] == (death + 1) // 5 * 5  # no more than one interval is lost
+    assert seen[-1] == 39
+
+
+def test_a_finished_run_is_not_repeated(tmp_path):
+    first, again, seen = network(), network(), []
+    run(first, checkpoint=tmp_path / "state.pt")
+    run(again, checkpoint=tmp_path / "state.pt", on_step=lambda step, _: seen.append(step))
+    assert seen == []
+    assert_same(weights(first), weights(again))
+
+
+def test_a_damaged_state_gives_way_to_the_one_before(tmp_path):
+    whole, state = network(), tmp_path / "state.pt"
+    run(whole)
+    with pytest.raises(Killed):
+        run(network(), checkpoint=state, checkpoint_every=5, on_step=kill_at(22))
+    state.write_bytes(state.read_bytes()[:100])
+    continued, seen = network(), []
+    with pytest.warns(UserWarning, match="damaged"):
+        run(continued, checkpoint=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
+    assert seen[0] == 15
+    assert_same(weights(whole), weights(continued))
+    for path in (state, StateFile(state).previous):
+        path.write_bytes(b"nothing")
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="delete"):
+        run(network(), checkpoint=state)
+
+
+def test_a_state_of_another_run_is_refused(tmp_path):
+    run(network(), checkpoint=tmp_path / "state.pt", recipe={"photos": "a"})
+    with pytest.raises(ValueError, match=r"another run.*photos"):
+        run(network(), checkpoint=tmp_path / "state.pt", recipe={"photos": "b"})
+
+
+def spoiled(when):
+    def batch(step, rng):
+        made = batches(step, rng)
+        return {**made, "x": made["x"] * np.float32("nan")} if when(step) else made
+
+    return batch
+
+
+def test_a_step_without_finite_loss_is_skipped_and_counted():
+    module, schedule = network(), Schedule(1e-2)
+    seen = {}
+    history = train(
+        module, spoiled(lambda s: s % 4 == 1), loss, steps=20, schedule=schedule, on_step=seen.__setitem__
+    )
+    assert history.skipped == 5
+    assert all(torch.isfinite(w).all() for w in module.state_dict().values())
+    assert math.isnan(seen[1]["loss"]) and math.isfinite(seen[2]["loss"])
+
+
+def test_nothing_but_bad_steps_is_an_error():
+    with pytest.raises(FloatingPointError, match=str(BAD_STEPS_IN_A_ROW)):
+        train(network(), spoiled(lambda s: True), loss, steps=50, schedule=Schedule(1e-2))
+
+
+def test_batches_made_by_other_processes_are_the_same():
+    inline, ahead = network(), network()
+    run(inline, steps=6)
+    run(ahead, steps=6, workers=1)
+    assert_same(weights(inline), weights(ahead))
+
+
+def test_schedules():
+    published = Schedule.published()
+    assert published.at(39_999) == pytest.approx(5e-5)
+    assert published.at(19_999) == pytest.approx(2.5e-5)
+    assert published.at(80_000) == pytest.approx(2.5e-5) and published.at(160_000) == pytest.approx(1.25e-5)
+    short = Schedule.scaled(30, 1e-3)
+    assert short.at(0) == pytest.approx(5e-4) and short.at(1) == pytest.approx(1e-3)
+    assert short.at(29) == pytest.approx(1e-3 / 4)
+    assert Schedule(2e-5).at(0) == Schedule(2e-5).at(10**6) == 2e-5

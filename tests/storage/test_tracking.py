@@ -1,0 +1,79 @@
+"""Runs in MLflow: found again by their key, no point twice, and one champion at a time."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from storage.tracking import Tracker, flatten, safe_model_name
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    return Tracker(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db", "my clips (2)")
+
+
+def begin(tracker: Tracker, key: str, parent: str | None = None) -> str:
+    kind = "round" if parent else "adaptation"
+    params = {"flow": {"estimator": "dis"}, "seed": 0}
+    return tracker.begin(kind=kind, key=key, name=key, params=params, tags={"round": "0"}, parent=parent)
+
+
+def test_a_run_that_was_cut_off_goes_on_and_writes_no_point_twice(tracker: Tracker) -> None:
+    run = begin(tracker, "cut-off")
+    tracker.curve(run, [(1, {"loss": 3.0}), (2, {"loss": 2.0})])
+    again = begin(tracker, "cut-off")  # after a kill
+    assert again == run
+    tracker.curve(run, [(step, {"loss": 4.0 - step}) for step in (1, 2, 3)])
+    tracker.log(run, {"J": 0.5})
+    tracker.log(run, {"J": 0.5, "undefined": float("nan")})
+    tracker.finish(run)
+    history = tracker.client.get_metric_history(run, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert len(tracker.client.get_metric_history(run, "J")) == 1
+    assert "undefined" not in tracker.get(run).data.metrics
+    assert tracker.get(run).info.status == "FINISHED"
+    assert tracker.get(run).data.params == {"flow.estimator": "dis", "seed": "0"}
+
+
+def test_rounds_are_children_of_their_adaptation(tracker: Tracker) -> None:
+    parent, other = begin(tracker, "parent"), begin(tracker, "other")
+    first = begin(tracker, "round-0", parent)
+    assert begin(tracker, "round-0", parent) == first
+    assert begin(tracker, "round-0", other) != first
+    assert tracker.get(first).data.tags["mlflow.parentRunId"] == parent
+    assert {run.info.run_id for run in tracker.rounds()} >= {first}
+
+
+def test_files_and_tables_are_kept(tracker: Tracker, tmp_path: Path) -> None:
+    run = begin(tracker, "files")
+    (tmp_path / "strip.png").write_bytes(b"picture")
+    tracker.files(run, [tmp_path / "strip.png"], "strips")
+    tracker.table(run, pd.DataFrame({"clip": ["dog"], "J": [0.5]}), "clips")
+    tracker.json(run, {"a": [1, 2]}, "report")
+    names = {item.path for item in tracker.client.list_artifacts(run)}
+    assert names == {"strips", "clips.csv", "clips.json", "report.json"}
+
+
+def test_a_round_is_registered_once_and_the_champion_can_be_fetched(tracker: Tracker, tmp_path: Path) -> None:
+    assert tracker.champion() is None
+    with pytest.raises(LookupError, match="no champion yet"):
+        tracker.download_champion(tmp_path / "none")
+    runs, versions = [], []
+    for number in range(2):
+        run = begin(tracker, f"registered-{number}")
+        (tmp_path / "oclr.safetensors").write_bytes(f"weights {number}".encode())
+        tracker.files(run, [tmp_path / "oclr.safetensors"], "checkpoints")
+        versions.append(tracker.register(run, "checkpoints", {"round": str(number)}))
+        runs.append(run)
+    assert tracker.register(runs[0], "checkpoints", {}) == versions[0]
+    tracker.promote(versions[1])
+    assert tracker.champion() == (versions[1], runs[1])
+    folder = tracker.download_champion(tmp_path / "champion")
+    assert (folder / "oclr.safetensors").read_bytes() == b"weights 1"
+
+
+def test_names_that_the_registry_takes() -> None:
+    assert safe_model_name("été (1)/x") == "t---1--x"
+    assert safe_model_name("日本") == "clips"
+    assert flatten({"a": {"b": {"c": 1}}, "d": None}) == {"a.b.c": 1, "d": None}

@@ -1,0 +1,100 @@
+"""A stage's artifact is computed once, never claimed when it is gone, and recomputed when its input changed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect import flow
+
+from storage.artifacts import ArtifactStore
+from storage.keys import Artifact
+from storage.writer import ArtifactWriter
+from tasks.stage import NotKeyed, Place, stage
+
+RUNS: list[str] = []
+
+
+@stage("source", version=1)
+def source(*, value: int, clip: NotKeyed[str], place: Place, out: ArtifactWriter) -> None:
+    RUNS.append("source")
+    out.append("x", np.full((3, 2), value, np.float32), ("time", "channel"))
+
+
+@stage("doubled", version=1)
+def doubled(
+    first: Artifact, others: list[Artifact], *, factor: float, place: Place, out: ArtifactWriter
+) -> None:
+    RUNS.append("doubled")
+    rows = place.open().open(first).array("x")[:] * factor
+    for other in others:
+        rows = rows + place.open().open(other).array("x")[:]
+    out.append("x", rows, ("time", "channel"))
+
+
+@flow
+def chain(place: Place, clip: str = "a") -> tuple[list[str], Artifact]:
+    first = source.submit(value=1, clip=clip, place=place)
+    other = source.submit(value=2, clip=clip, place=place)
+    last = doubled.submit(first, [other], factor=2.0, place=place)
+    last.wait()
+    return [future.state.name for future in (first, other, last)], last.result()
+
+
+@pytest.fixture
+def place(tmp_path: Path, prefect_server: None) -> Place:
+    RUNS.clear()
+    return Place(store=str(tmp_path / "store"), scratch=str(tmp_path / "scratch"), threads=1)
+
+
+def test_a_second_run_recomputes_nothing_and_prefect_says_cached(place: Place) -> None:
+    states, made = chain(place)
+    assert states == ["Completed"] * 3
+    assert sorted(RUNS) == ["doubled", "source", "source"]
+    again, same = chain(place, clip="renamed")  # a name is no part of a key
+    assert again == ["Cached"] * 3
+    assert same == made
+    assert len(RUNS) == 3
+    np.testing.assert_array_equal(place.open().open(made).array("x")[:], np.full((3, 2), 4, np.float32))
+
+
+def test_a_deleted_artifact_is_recomputed_and_what_depends_on_it_is_not(place: Place) -> None:
+    _, made = chain(place)
+    store = place.open()
+    store.delete(store.manifest(made))
+    states, again = chain(place)
+    assert states == ["Cached", "Cached", "Completed"]
+    assert again.digest == made.digest
+    assert RUNS.count("doubled") == 2
+    assert chain(place)[0] == ["Cached"] * 3
+
+
+def test_a_truncated_file_is_no_hit(place: Place) -> None:
+    _, made = chain(place)
+    store = place.open()
+    shard = next(Path(store.prefix(store.manifest(made))).glob("x/c/*/*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert "damaged" in store.lookup(doubled_recipe(store, made)).why
+    assert chain(place)[0] == ["Cached", "Cached", "Completed"]
+
+
+def test_what_depends_on_an_input_with_other_bytes_is_recomputed(place: Place) -> None:
+    _, made = chain(place)
+    store = place.open()
+    recipe = doubled_recipe(store, made)
+    first = recipe.inputs["first"]
+    changed = first.model_copy(update={"digest": "0" * 64})
+    stale = type(recipe)(recipe.stage, recipe.version, recipe.settings, {**recipe.inputs, "first": changed})
+    assert store.lookup(stale).why == "its input 'first' has other bytes now"
+
+
+def test_the_body_runs_without_a_flow(tmp_path: Path) -> None:
+    place = Place(store=str(tmp_path / "store"), scratch=str(tmp_path), threads=1)
+    made = source.fn(value=3, clip="a", place=place)
+    assert source.fn(value=3, clip="b", place=place) == made
+
+
+def doubled_recipe(store: ArtifactStore, made: Artifact):  # type: ignore[no-untyped-def]
+    from storage.keys import Recipe
+
+    manifest = store.manifest(made)
+    return Recipe(manifest.stage, manifest.version, manifest.settings, manifest.inputs)

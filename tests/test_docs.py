@@ -1,0 +1,152 @@
+"""The documentation says what the code does: settings, command lines, deployments, links."""
+
+import dataclasses
+import inspect
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import pairwise, takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from flows.cli import app
+from flows.options import settings_of
+from flows.report import Report
+from models.gate import RULES
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+SHELLS = ("sh", "console")
+
+
+def fenced(text: str) -> Iterator[tuple[str, str]]:
+    """(language, body) of every fenced block."""
+    for block in re.finditer(r"^ *```(\w*)\n(.*?)^ *```", text, re.M | re.S):
+        yield block[1], block[2]
+
+
+def command_lines(page: Path) -> list[str]:
+    """Every command of the page's shell blocks, continued lines joined; and `motion-adapt ...` within sentences."""
+    text = page.read_text(encoding="utf-8")
+    lines = [
+        line.strip()
+        for language, body in fenced(text)
+        if language in SHELLS
+        for line in body.replace("\\\n", " ").splitlines()
+    ]
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
+    return lines + [" ".join(span.split()) for span in re.findall(r"`(motion-adapt [^`]+)`", prose)]
+
+
+def calls(program: str) -> list[Any]:
+    """Arguments of every call of a program on any page, with the variables set before it."""
+    found = []
+    for page in PAGES:
+        for line in command_lines(page):
+            words = shlex.split(line, comments=True)
+            variables = list(takewhile(lambda word: "=" in word, words))
+            if words[len(variables) : len(variables) + 1] == [program]:
+                arguments = words[len(variables) + 1 :]
+                found.append(pytest.param(variables, arguments, id=f"{page.name}: {' '.join(arguments)}"))
+    return found
+
+
+def parsed(arguments: list[str]) -> dict[str, Any]:
+    """What the command line's own parser makes of arguments; nothing runs. Wrong usage raises."""
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("motion-adapt", list(arguments))
+    while hasattr(command, "resolve_command"):
+        rest = [*context._protected_args, *context.args]
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, rest, parent=context)
+    return dict(context.params)
+
+
+def test_settings_page_is_up_to_date() -> None:
+    module = runpy.run_path(str(ROOT / "docs" / "settings.py"))
+    assert module["PAGE"].read_text(encoding="utf-8") == module["page"](), "run: python docs/settings.py"
+
+
+@pytest.mark.parametrize(("variables", "arguments"), calls("motion-adapt"))
+def test_commands_parse(variables: list[str], arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in variables:
+        monkeypatch.setenv(*variable.split("=", 1))
+    given = parsed(arguments)
+    if "preset" in given:
+        settings_of(given["preset"], None, given.get("set_"))
+
+
+def test_the_command_line_page_names_every_command_and_option() -> None:
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+
+    def names(command: Any, prefix: str = "") -> Iterator[str]:
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from names(inner, f"{prefix}{name} ")
+        if not hasattr(command, "commands"):
+            yield prefix.strip()
+            yield from (option for item in command.params for option in item.opts if option[0] == "-")
+
+    missing = {name for name in names(typer.main.get_command(app)) if f"`{name}" not in page}
+    assert not missing
+
+
+def test_the_json_page_names_every_field() -> None:
+    page = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
+    assert not {field.name for field in dataclasses.fields(Report) if f"| `{field.name}` |" not in page}
+
+
+def test_the_artifacts_page_names_every_stage() -> None:
+    page = (ROOT / "docs" / "reference" / "artifacts.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tasks").glob("*.py"))
+    stages = re.findall(r'^@stage\("([^"]+)"', code, re.M)
+    assert stages
+    assert not {stage for stage in stages if f"`{stage}`" not in page}
+
+
+def test_the_rounds_page_has_the_thresholds_of_the_gate() -> None:
+    page = (ROOT / "docs" / "explanation" / "rounds.md").read_text(encoding="utf-8")
+    rows = {
+        row[1]: (float(row[2]), float(row[3]))
+        for row in re.finditer(r"^\| `(\w+)` \|.*\| ([\d.]+) \| ([\d.]+) \|$", page, re.M)
+    }
+    assert rows == {rule.measure: (rule.hold, rule.roll_back) for rule in RULES}
+
+
+def test_an_invented_option_is_noticed() -> None:
+    with pytest.raises(Exception, match="No such option"):
+        parsed(["adapt", "videos", "--no-such-option"])
+
+
+def test_toml_examples_are_settings(tmp_path: Path) -> None:
+    examples = [body for page in PAGES for kind, body in fenced(page.read_text("utf-8")) if kind == "toml"]
+    assert examples
+    for example in examples:
+        (tmp_path / "mine.toml").write_text(example, encoding="utf-8")
+        settings_of("compact", tmp_path / "mine.toml", None)
+
+
+@pytest.mark.parametrize(("variables", "arguments"), calls("prefect"))
+def test_deployments_that_are_run_exist(variables: list[str], arguments: list[str]) -> None:
+    if arguments[:2] != ["deployment", "run"]:
+        return
+    flow, name = arguments[2].split("/")
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    entrypoint = next(item["entrypoint"] for item in deployments if item["name"] == name)
+    module, _, function = entrypoint.rpartition(".")
+    assert function == flow
+    parameters = inspect.signature(getattr(import_module(module), function).fn).parameters
+    for flag, value in pairwise(arguments):
+        if flag == "-p":
+            assert value.split("=")[0] in parameters
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
