@@ -237,6 +237,13 @@ def evaluate(
         str, typer.Option(help="single (DAVIS 2016) or objects (DAVIS 2017 unsupervised)")
     ] = "single",
     clips: Clips = None,
+    against_paper: Annotated[
+        bool, typer.Option("--against-paper", help="print the paper's published figures beside them")
+    ] = False,
+    data_set: Annotated[
+        str | None,
+        typer.Option("--dataset", help="which data set of the paper this is; its frame rule is followed"),
+    ] = None,
     json_file: JsonFile = None,
     strict: Strict = False,
     verbose: Verbose = False,
@@ -245,17 +252,21 @@ def evaluate(
     if protocol not in ("single", "objects"):
         raise typer.BadParameter("wanted 'single' or 'objects'", param_hint="--protocol")
     with running("evaluate", verbose) as run:
+        from flows.against_paper import print_against_paper
         from flows.evaluate import evaluate as flow
 
-        run(
+        report = run(
             flow,
             predictions=str(predictions),
             annotations=str(annotations),
             protocol=protocol,
             clips=names(clips),
+            data_set=data_set,
             json_file=json_file,
             strict=strict,
         )
+        if against_paper:
+            print_against_paper(out, report.final, protocol, data_set, len(report.clips))
 
 
 @app.command()

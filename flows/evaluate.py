@@ -19,6 +19,7 @@ from flows.runners import ONE_AT_A_TIME
 from storage.annotations import open_annotations
 from storage.clips import Clip, find_clips
 from storage.masks import read_masks
+from storage.published import full_name
 from tasks.evaluation import Protocol, score_pairs
 from tasks.progress import track
 
@@ -30,20 +31,29 @@ def evaluate(
     protocol: Protocol = "single",
     objects: int = 3,
     clips: list[str] | None = None,
+    data_set: str | None = None,
 ) -> Report:
     """Score folders of indexed PNGs.
 
     Args:
         predictions: a folder with one folder of masks per clip.
         annotations: the same layout, or the root of a data set in DAVIS layout.
-        protocol: single: one foreground, first and last frame left out, as the union of all objects and as the
-            object that fits best (DAVIS 2016); objects: each object with its own mask by assignment, all
-            frames (DAVIS 2017 unsupervised).
+        protocol: single: one foreground, as the union of all objects and as the object that fits best, by the
+            frame rule of DAVIS 2016; objects: each object with its own mask by assignment, all frames (DAVIS
+            2017 unsupervised).
         objects: how many objects the masks may hold, for `single`.
         clips: names of the clips to score; all if none.
+        data_set: one that the paper has figures on, whose frame rule is then followed: with `single`, only
+            DAVIS2016 leaves out each clip's first and last frame. None: the rule of DAVIS2016.
     """
     began = time.monotonic()
     report = Report("evaluate", predictions)
+    skip_ends = True
+    if data_set:
+        try:
+            skip_ends = full_name(data_set) == "DAVIS2016"
+        except ValueError as error:
+            raise RunError(str(error)) from error
     try:
         found = find_clips(Path(predictions), only=clips or ())
     except (ValueError, OSError) as error:
@@ -53,7 +63,7 @@ def evaluate(
     with track(len(found.clips), "evaluate") as advance:
         for clip in found.clips:
             try:
-                scores, warnings = score_folder(clip, root, protocol, objects)
+                scores, warnings = score_folder(clip, root, protocol, objects, skip_ends=skip_ends)
             except (ValueError, OSError) as error:
                 report.set_aside[clip.name] = reason(error)
             else:
@@ -66,7 +76,7 @@ def evaluate(
 
 
 def score_folder(
-    clip: Clip, root: Path, protocol: Protocol, objects: int
+    clip: Clip, root: Path, protocol: Protocol, objects: int, *, skip_ends: bool = True
 ) -> tuple[dict[str, float], list[str]]:
     """Scores and warnings of one folder of masks.
 
@@ -83,7 +93,9 @@ def score_folder(
         for name, mask in zip(names, read_masks(*folder, names), strict=True):
             yield (labels.read(name) if name in known else None), mask
 
-    scores, frames = score_pairs(pairs, protocol=protocol, objects=objects, clip=clip.name)
+    scores, frames = score_pairs(
+        pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends
+    )
     return {"frames": frames, **scores}, labels.warnings
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -18,19 +18,25 @@ from flows.environment import quiet
 from flows.lines import say
 from storage.whole import whole_file
 
+if TYPE_CHECKING:
+    from flows.report import Report
+
 WIDTH = None if sys.stdout.isatty() else 160  # where there is no terminal, lines are not cut to 80 signs
 out, err = Console(width=WIDTH), Console(stderr=True)
 
 
 @contextmanager
-def running(command: str, verbose: bool) -> Iterator[Callable[..., None]]:
-    """Yield the function that runs a flow, prints its report, writes --json and sets the exit status."""
+def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
+    """Yield the function that runs a flow, prints its report, writes --json and sets the exit status.
+
+    It returns the report of a run in which at least one clip went through.
+    """
     began = time.monotonic()
     quiet(verbose=verbose)
 
     def run(
         flow: Callable[..., Any], *, json_file: Path | None, strict: bool = False, **parameters: Any
-    ) -> None:
+    ) -> "Report":
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from flows.report import Report
@@ -62,6 +68,7 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., None]]:
             raise typer.Exit(1)
         if strict and report.set_aside:
             raise typer.Exit(1)
+        return report
 
     with errors(verbose=verbose):
         yield run

@@ -79,12 +79,18 @@ def score(
 
 
 def score_pairs(
-    pairs: Callable[[], Iterator[Pair]], *, protocol: Protocol, objects: int, clip: str
+    pairs: Callable[[], Iterator[Pair]],
+    *,
+    protocol: Protocol,
+    objects: int,
+    clip: str,
+    skip_ends: bool = True,
 ) -> tuple[dict[str, float], int]:
     """J, F and JF of a clip by name, and how many frames counted.
 
     single: `J` is that of the union of all objects, which needs no label to choose; `J_matched` that of the one
-    object that fits the annotation best. objects: each annotated object with its own mask, by assignment.
+    object that fits the annotation best; `skip_ends` leaves out the first and the last frame, as DAVIS 2016
+    does. objects: each annotated object with its own mask, by assignment, in all annotated frames.
 
     Raises:
         NothingToScore: where no frame counts.
@@ -92,8 +98,8 @@ def score_pairs(
     if protocol == "objects":
         found = score_objects(pairs(), clip=clip)
         return _named(averages([found]), ""), len(found.frames)
-    union = score_union(pairs(), clip=clip)
-    matched = score_matched(pairs(), objects=objects, clip=clip)
+    union = score_union(pairs(), clip=clip, skip_ends=skip_ends)
+    matched = score_matched(pairs(), objects=objects, clip=clip, skip_ends=skip_ends)
     return _named(averages([union]), "") | _named(averages([matched]), "_matched"), len(union.frames)
 
 

@@ -144,7 +144,17 @@ def test_masks_are_evaluated_clip_by_clip_and_bad_ones_left_out(
     command = ["evaluate", tmp_path / "masks", home.clips / "Annotations" / "480p", "--json", tmp_path / "j"]
     assert invoke(*command, "--strict").exit_code == 0
     assert json.loads((tmp_path / "j").read_text())["final"]["J"] == pytest.approx(report.final["J"])
-    assert invoke(*command, "--protocol", "objects").exit_code == 0
+    beside = invoke(*command, "--protocol", "objects", "--against-paper", "--dataset", "DAVIS17-m")
+    assert beside.exit_code == 0
+    assert "OCLR-flow" in beside.output and "2 clips were scored" in beside.output
+    counted = [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
+    assert invoke(*command, "--dataset", "SegTrackv2").exit_code == 0
+    counted += [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
+    assert invoke(*command).exit_code == 0
+    counted += [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
+    assert counted == [8, 8, 6]  # only the rule of DAVIS 2016 leaves out both ends
+    unknown = invoke(*command, "--dataset", "KITTI")
+    assert unknown.exit_code == 1 and "DAVIS2017-motion" in unknown.output
     damaged = tmp_path / "masks" / "tram [raw]" / "00007.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
     result = invoke(*command)
