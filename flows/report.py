@@ -73,7 +73,7 @@ class Report:
 
 def mean_scores(clips: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Mean over the scored clips of every score."""
-    table = pd.DataFrame(list(clips.values())).drop(columns="frames", errors="ignore")
+    table = pd.DataFrame(list(clips.values())).drop(columns=["frames", "alarms"], errors="ignore")
     return {str(name): float(table[name].mean()) for name in table if table[name].notna().any()}
 
 

@@ -62,6 +62,9 @@ def print_clips(console: Console, report: Report) -> None:
             table.add_section()
             table.add_row("mean", *(cell(report.final.get(column)) for column in columns))
         console.print(table)
+    for name, values in report.clips.items():
+        for text in values.get("alarms", ()):
+            say(console, "alarm", f"{name}: {text}", "yellow")
     for name, why in report.set_aside.items():
         say(console, "set aside", f"{name}: {why}", "yellow")
     if report.unscored:

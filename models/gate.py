@@ -24,6 +24,8 @@ from typing import Literal
 FLOOR = 1e-3
 EMPTY_COLLAPSE = 0.95  # share of frames without any object
 FULL_COLLAPSE = 0.9  # share of the pixels that are foreground
+SWAP_COLLAPSE = 0.5  # share of the frames whose objects sit in other channels than in most of their clip
+CLIP_SWAPS = 0.25  # the same, for one clip to raise an alarm
 
 
 class Verdict(StrEnum):
@@ -60,7 +62,28 @@ RULES = (
     Rule("exemplar_error", "growth", hold=0.15, roll_back=0.50),
     Rule("frame_error", "growth", hold=0.25, roll_back=1.00),
     Rule("coverage", "change", hold=1.0, roll_back=2.0),
+    Rule("identity_switches", "rise", hold=0.05, roll_back=0.20),
+    Rule("identity_previous", "lack", hold=0.25, roll_back=0.90),
+    Rule("alarmed_clips", "rise", hold=0.10, roll_back=0.30),
 )
+
+
+def alarms(measures: Mapping[str, float | None]) -> tuple[str, ...]:
+    """What is plainly wrong with one clip's masks, in words; nothing, mostly.
+
+    The share of clips with an alarm is itself a measure, `alarmed_clips`: a mean over many clips hides the collapse of
+    a few.
+    """
+    found = []
+    for name, limit, words in (
+        ("empty_frames", EMPTY_COLLAPSE, "{:.0%} of the frames are without an object"),
+        ("coverage", FULL_COLLAPSE, "the foreground fills {:.0%} of the frames"),
+        ("identity_switches", CLIP_SWAPS, "objects swap identities for {:.0%} of the frames"),
+    ):
+        value = measures.get(name)
+        if value is not None and value >= limit:
+            found.append(words.format(value))
+    return tuple(found)
 
 
 def gate(
@@ -109,6 +132,7 @@ def _collapses(previous: Mapping[str, float], current: Mapping[str, float]) -> l
     for name, limit, words in (
         ("empty_frames", EMPTY_COLLAPSE, "nearly every frame is without an object"),
         ("coverage", FULL_COLLAPSE, "the foreground fills the frame"),
+        ("identity_switches", SWAP_COLLAPSE, "objects swap identities along the clips"),
     ):
         if current.get(name, 0.0) >= limit:
             known = previous.get(name, 0.0) >= limit

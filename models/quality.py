@@ -5,6 +5,7 @@
     empty, empty_frames          share of the objects' masks, and of the whole frames, that hold nothing
     coverage                     share of the pixels that are foreground
     exemplar_error, frame_error  what the selector predicts (eq. 3), for the exemplars and for all frames
+    quality                      one figure of them all, to see the worst clips first
 
 None of them is accuracy: a still, wrong mask can be consistent. They are read together, by `models.gate`.
 Mask clips are bool (T, K, H, W) arrays or readers that are sliced like one; they are read chunk by chunk. A
@@ -16,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
+from scipy.stats import spearmanr
 
 # Forward and backward flow disagree where a pixel is hidden in the other frame (Sundaram et al., ECCV 2010):
 # |f + b|^2 > OCCLUSION_SHARE * (|f|^2 + |b|^2) + OCCLUSION_PIXELS
@@ -67,7 +69,7 @@ def flow_consistency(masks: Reader, flow: Reader, *, gap: int = 1, chunk: int = 
         some_masks = np.asarray(masks[start : stop + gap])
         some_flow = np.asarray(flow[start : stop + gap], np.float32)  # OpenCV remaps no f16
         for t in range(stop - start):
-            visible, columns, rows = _correspond(some_flow[t, :2], some_flow[t + gap, 2:])
+            visible, columns, rows = correspond(some_flow[t, :2], some_flow[t + gap, 2:])
             for k in range(objects):
                 later = some_masks[t + gap, k].astype(np.float32)
                 back = (cv2.remap(later, columns, rows, cv2.INTER_LINEAR) > 0.5) & visible
@@ -130,7 +132,37 @@ def average_quality(clips: Iterable[Mapping[str, float | None]]) -> dict[str, fl
     return {name: float(np.mean(found)) for name, found in values.items()}
 
 
-def _correspond(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def overall(measures: Mapping[str, float | None]) -> float | None:
+    """A clip's measures as one figure in [0, 1], higher is better; None where nothing could be measured.
+
+    The geometric mean of flow_consistency, agreement_proposal, 1 - empty_frames, 1 - identity_switches and
+    1 / (1 + frame_error), of those that there are: one that is near 0 is not made up for by the others.
+    """
+    parts = [measures.get(name) for name in ("flow_consistency", "agreement_proposal")]
+    parts += [
+        None if (value := measures.get(name)) is None else 1 - value
+        for name in ("empty_frames", "identity_switches")
+    ]
+    error = measures.get("frame_error")
+    parts += [None if error is None else 1 / (1 + error)]
+    found = [max(part, 0.0) for part in parts if part is not None]
+    return float(np.prod(found) ** (1 / len(found))) if found else None
+
+
+def rank_correlation(measure: Iterable[float], scores: Iterable[float]) -> float | None:
+    """Spearman's correlation of a measure with J over clips, in [-1, 1]: how well it ranks them.
+
+    None for fewer than 4 clips, or where either has one value throughout: there is nothing to rank.
+    """
+    one, other = np.asarray(list(measure), float), np.asarray(list(scores), float)
+    known = np.isfinite(one) & np.isfinite(other)
+    one, other = one[known], other[known]
+    if len(one) < 4 or len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
+        return None
+    return float(spearmanr(one, other).statistic)
+
+
+def correspond(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where each pixel is in the later frame, and whether it can be seen there.
 
     forward f32 (2, H, W) from the earlier frame, backward from the later one. Returns visible bool (H, W),

@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from models.quality import agreement, flow_consistency, predicted_errors, shares
+from models.gate import alarms
+from models.identity import identity_switches, same_identities
+from models.quality import agreement, flow_consistency, overall, predicted_errors, shares
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.stage import Place, stage
 
 
-@stage("quality", version=1)
+@stage("quality", version=2)
 def measure(
     flow: Artifact,
     proposal: Artifact,
@@ -22,6 +24,7 @@ def measure(
     """Measure one clip; `before` is the correction of the round before, if there was one.
 
     The summary's `measures` has the names that `models.gate` judges by; a measure with nothing to look at is null.
+    `alarms` says in words what is plainly wrong, and `switches` where objects change channels: [frame, channels].
     """
     store = place.open()
     motion, chosen = store.open(flow), store.open(selection)
@@ -31,15 +34,22 @@ def measure(
     exemplar_error, frame_error = predicted_errors(
         chosen.array("errors")[:], chosen.array("exemplars")[:], masked
     )
-    out.summary["measures"] = {
-        "flow_consistency": flow_consistency(corrected, motion.array("flow"), gap=motion.summary["gap"]).mean,
+    gap, earlier = motion.summary["gap"], store.open(before).array("masks") if before else None
+    identities = identity_switches(corrected, motion.array("flow"), gap=gap)
+    measures = {
+        "flow_consistency": flow_consistency(corrected, motion.array("flow"), gap=gap).mean,
         "agreement_proposal": agreement(proposed, corrected).mean,
-        "agreement_previous": agreement(store.open(before).array("masks"), corrected).mean
-        if before
-        else None,
+        "agreement_previous": agreement(earlier, corrected).mean if earlier is not None else None,
+        "identity_previous": same_identities(earlier, corrected) if earlier is not None else None,
+        "identity_switches": identities.switched,
         "exemplar_error": exemplar_error,
         "frame_error": frame_error,
         "empty": share.empty,
         "empty_frames": share.empty_frames,
         "coverage": share.coverage,
+    }
+    out.summary = {
+        "measures": {**measures, "quality": overall(measures)},
+        "alarms": list(alarms(measures)),
+        "switches": [[item.frame, list(item.channels)] for item in identities.switches],
     }

@@ -18,6 +18,9 @@ GOOD = {
     "exemplar_error": 0.2,
     "frame_error": 0.4,
     "coverage": 0.08,
+    "identity_switches": 0.01,
+    "identity_previous": 1.0,
+    "alarmed_clips": 0.0,
 }
 
 
@@ -45,6 +48,10 @@ def test_a_round_that_is_no_worse_is_kept():
         ({"exemplar_error": 0.4}, "roll_back", "exemplar_error"),
         ({"frame_error": 0.55}, "hold", "frame_error"),
         ({"agreement_previous": 0.2}, "hold", "agreement_previous"),
+        ({"identity_switches": 0.1}, "hold", "identity_switches"),
+        ({"identity_switches": 0.6}, "roll_back", "swap identities"),
+        ({"identity_previous": 0.6}, "hold", "identity_previous"),
+        ({"alarmed_clips": 0.4}, "roll_back", "alarmed_clips"),
         ({"flow_consistency": math.nan}, "roll_back", "nan"),
     ],
 )

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.quality import agreement, average_quality, flow_consistency, predicted_errors, shares
+from models.quality import (
+    agreement,
+    average_quality,
+    flow_consistency,
+    overall,
+    predicted_errors,
+    rank_correlation,
+    shares,
+)
 
 T, K, H, W = 9, 3, 48, 80
 SPEED = 3
@@ -126,3 +134,37 @@ def test_predicted_errors_leave_empty_masks_out():
 def test_averages_pass_over_what_was_not_measured():
     clips = [{"a": 1.0, "b": None}, {"a": 3.0, "b": 0.5}, {"c": None}]
     assert average_quality(clips) == {"a": 2.0, "b": 0.5}
+
+
+# ---------------------------------------------------------------------------------- one figure, and its worth
+
+
+GOOD = {"flow_consistency": 0.9, "agreement_proposal": 0.8, "empty_frames": 0.0, "frame_error": 0.1}
+
+
+def test_overall_quality_falls_with_every_fault():
+    best = overall(GOOD)
+    assert 0.8 < best < 1
+    for name, worse in (
+        ("flow_consistency", 0.3), ("agreement_proposal", 0.1), ("empty_frames", 0.9), ("frame_error", 3.0),
+        ("identity_switches", 0.7),
+    ):  # fmt: skip
+        assert overall(GOOD | {name: worse}) < best, name
+    assert overall(GOOD | {"empty_frames": 1.0}) == 0
+
+
+def test_overall_quality_of_what_could_be_measured():
+    assert overall({"flow_consistency": 0.7, "frame_error": None}) == pytest.approx(0.7)
+    assert overall({"coverage": 0.2}) is None
+
+
+def test_rank_correlation_is_that_of_the_ranks():
+    scores = [0.2, 0.4, 0.6, 0.9]
+    assert rank_correlation([1, 10, 100, 1000], scores) == pytest.approx(1)
+    assert rank_correlation([-1, -10, -100, -1000], scores) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 4, 3, np.nan], [*scores, 0.1]) == pytest.approx(0.8)
+
+
+def test_too_few_or_equal_values_rank_nothing():
+    assert rank_correlation([1, 2, 3], [1, 2, 3]) is None
+    assert rank_correlation([1, 1, 1, 1], [1, 2, 3, 4]) is None
