@@ -1,19 +1,22 @@
 """Annotations of a clip, for evaluation alone: nothing else in the package may open one.
 
-Files lie in <annotations>/<clip>/<frame>.png and need not be there for every frame: frames without one
-are not scored. What counts as an object is decided by `storage.masks.decode_labels`.
+Files lie in <annotations>/<clip>/<frame>.png, or as the benchmark that they belong to has them
+(`storage.datasets.truth`), and need not be there for every frame: frames without one are not scored. What counts
+as an object is decided by `storage.masks.decode_labels`, or by the benchmark's own rule.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from storage.clips import Clip
+from storage.datasets.catalogue import DataSet
+from storage.datasets.layouts import is_table, truth_folder
+from storage.datasets.truth import Truth, due, found
 from storage.decoding import PictureError
-from storage.keys import digest, file_digest
-from storage.masks import decode_labels
-from storage.names import natural_key, printable, safe_name
+from storage.keys import digest
+from storage.names import printable
 
 
 class AnnotationError(ValueError):
@@ -34,7 +37,9 @@ class Annotations:
     masks without a frame and, once they have been read, masks with grey levels.
     """
 
-    def __init__(self, clip: str, files: dict[str, Path], size: tuple[int, int], warnings: list[str]) -> None:
+    def __init__(
+        self, clip: str, files: Mapping[str, Truth], size: tuple[int, int], warnings: list[str]
+    ) -> None:
         self.clip, self.size, self.warnings = clip, size, warnings
         self.frames = tuple(files)
         self._files = files
@@ -47,13 +52,13 @@ class Annotations:
     def content(self, frame_names: Sequence[str]) -> str:
         """Digest of which frames have which bytes as their mask; file and clip names do not enter."""
         places = {name: index for index, name in enumerate(frame_names)}
-        return digest([[places[frame], file_digest(path)] for frame, path in self._files.items()])
+        return digest([[places[frame], truth.content()] for frame, truth in self._files.items()])
 
     def read(self, frame: str) -> np.ndarray:
         """u8 (H, W): 0 background, 1, 2... objects, 255 void. Raises AnnotationError naming the file."""
-        path = self._files[frame]
+        path = self._files[frame].path
         try:
-            decoded = decode_labels(path)
+            decoded = self._files[frame].decode(self.size)
         except PictureError as error:
             raise AnnotationError(self.clip, f"{printable(path.name)} {error}") from error
         if decoded.labels.shape != self.size:
@@ -69,26 +74,33 @@ class Annotations:
 
 
 def open_annotations(
-    root: Path, clip: Clip, frame_names: Sequence[str], *, size: tuple[int, int]
+    root: Path,
+    clip: Clip,
+    frame_names: Sequence[str],
+    *,
+    size: tuple[int, int],
+    data_set: DataSet | None = None,
 ) -> Annotations:
     """The annotations under `root` (as `find_clips` located it) for a clip whose frames are `size` (H, W).
 
-    Opens no file yet. Raises AnnotationError where the clip has none at all.
+    `data_set`: the benchmark that they belong to, whose layout and colours are then read. Opens no picture yet.
+    Raises AnnotationError where the clip has none at all.
     """
-    folder = root / (clip.path.stem if clip.kind == "video" else clip.path.name)
+    path = clip.path.with_suffix("") if clip.kind == "video" else clip.path
+    folder = root if is_table(root) else truth_folder(root, path)
     try:
-        paths = [path for path in folder.iterdir() if path.suffix.lower() == ".png" and path.name[0] != "."]
+        there = found(root, path, frame_names, data_set)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise AnnotationError(clip.name, f"there is no folder {printable(folder)}") from error
     except OSError as error:
         raise AnnotationError(clip.name, f"{printable(folder)} cannot be read ({error.strerror})") from error
-
-    found = {safe_name(path.stem): path for path in sorted(paths, key=lambda path: natural_key(path.stem))}
-    files = {frame: found[frame] for frame in frame_names if frame in found}
+    except PictureError as error:
+        raise AnnotationError(clip.name, f"{printable(folder)} {error}") from error
+    files = {frame: there[frame] for frame in frame_names if frame in there}
     if not files:
         raise AnnotationError(clip.name, f"no mask in {printable(folder)} is named like a frame")
-    missing = [f"{frame}.png" for frame in frame_names if frame not in found]
-    extra = [printable(path.name) for frame, path in found.items() if frame not in set(frame_names)]
+    missing = [f"{frame}.png" for frame in due(frame_names, list(files), data_set) if frame not in there]
+    extra = [printable(truth.path.name) for frame, truth in there.items() if frame not in set(frame_names)]
     warnings = []
     if missing:
         warnings.append(

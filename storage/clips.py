@@ -1,32 +1,28 @@
 """What a source holds: clips found, clips set aside with the reason, annotations located but never opened.
 
-A source is one video file, a folder of frames, a folder of such folders and videos, or a data set in DAVIS
-layout (JPEGImages/480p/<clip>, Annotations/480p/<clip>, ImageSets/<split>.txt). One bad clip never stops
-the others.
+A source is one video file, a folder of frames, a folder of such folders and videos, a data set in DAVIS
+layout (JPEGImages/480p/<clip>, Annotations/480p/<clip>, ImageSets/<split>.txt), or one of the benchmarks of
+`storage.datasets` as it was downloaded. One bad clip never stops the others.
 """
 
 import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
-from storage.decoding import FORMATS
-from storage.names import natural_key, printable, safe_name, unique_names
+from storage.datasets.catalogue import DataSet, data_set
+from storage.datasets.layouts import detect
+from storage.names import printable, safe_name, unique_names
+from storage.sources import ACCEPTED, hint, is_video, lay_out_source, pictures
 from storage.splits import read_split
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".webm", ".mkv", ".m4v"})
-_RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
+OWN = "none"  # the name under which a source is nobody's benchmark
 _ANNOTATIONS = ("Annotations", "Annotations_unsupervised")
-_ACCEPTED = (
-    f"a video file ({' '.join(sorted(VIDEO_SUFFIXES))}), a folder of frames, a folder of clips, "
-    "or a data set in DAVIS layout"
-)
 
 
 class ClipError(ValueError):
@@ -72,22 +68,38 @@ class ClipList:
     set_aside: tuple[SetAside, ...] = ()
     annotations: Path | None = None
     warnings: tuple[str, ...] = ()
+    data_set: DataSet | None = None
 
 
-def find_clips(source: Path, *, only: Sequence[str] = (), split: str | None = None) -> ClipList:
+def benchmark(source: Path, name: str | None = None) -> DataSet | None:
+    """The benchmark that a source is said to be, or, unsaid, looks like; None: somebody's own clips (`OWN`).
+
+    Raises ValueError for a name that no benchmark has.
+    """
+    if name == OWN:
+        return None
+    return data_set(name) if name else detect(Path(source))
+
+
+def find_clips(
+    source: Path, *, only: Sequence[str] = (), split: str | None = None, dataset: str | None = None
+) -> ClipList:
     """The clips of a source in natural order, restricted to its `split` ("2016/val") and to names in `only`.
 
+    `dataset`: as in `benchmark`. Of a benchmark that is named, the clips that its figures are averages over are
+    taken unless `split` or `only` asks for others; split "all" is all there are.
     Raises ValueError with the next step where the source itself is of no use: it does not exist, holds
     nothing, the split is unknown, or a name in `only` is.
     """
     source = Path(source)
     try:
         if not source.exists():
-            raise ValueError(f"{printable(source)} does not exist; give {_ACCEPTED}")
+            raise ValueError(f"{printable(source)} does not exist; give {ACCEPTED}")
         named = source.resolve() if source.name in ("", "..") else source.absolute()
-        paths, annotations, warnings = _lay_out(named)
+        known = benchmark(named, dataset)
+        paths, annotations, warnings = lay_out_source(named, known)
         if not paths:
-            raise ValueError(f"no clips in {printable(source)}; give {_ACCEPTED}{_hint(source)}")
+            raise ValueError(f"no clips in {printable(source)}; give {ACCEPTED}{hint(source)}")
     except OSError as error:
         reason = f"{printable(source)} cannot be read ({error.strerror}); check its permissions"
         raise ValueError(reason) from error
@@ -98,53 +110,21 @@ def find_clips(source: Path, *, only: Sequence[str] = (), split: str | None = No
             clips.append(_clip(path, name))
         except ClipError as error:
             set_aside.append(SetAside(error.clip, error.reason))
-    found = ClipList(tuple(clips), tuple(set_aside), annotations)
-    if split is not None:
-        found = _keep_split(found, split, read_split(source, split))
+    found = ClipList(tuple(clips), tuple(set_aside), annotations, data_set=known)
+    if split is not None and (known is None or split != "all"):
+        found = _keep_split(found, split, read_split(source, split, known.splits if known else None))
+    elif split is None and not only and known is not None and dataset:
+        found, missing = _keep_evaluated(found, known, source)
+        warnings += missing
     if only:
         found = _keep_only(found, only, source)
     warnings += [gap for clip in found.clips if (gap := _numbering_gap(clip))]
     return replace(found, warnings=tuple(warnings))
 
 
-def _lay_out(source: Path) -> tuple[list[Path], Path | None, list[str]]:
-    """The paths that are to be clips, the folder of annotations, and warnings."""
-    if not source.is_dir():
-        if source.suffix.lower() not in VIDEO_SUFFIXES:
-            raise ValueError(f"{printable(source)} is not a video that can be read; give {_ACCEPTED}")
-        return [source], None, []
-
-    if (source / "JPEGImages").is_dir():
-        resolutions = [name for name in _RESOLUTIONS if (source / "JPEGImages" / name).is_dir()]
-        sub = Path(*resolutions[:1])
-        located = [source / kind / sub for kind in _ANNOTATIONS if (source / kind / sub).is_dir()]
-        paths = _candidates(source / "JPEGImages" / sub)
-        several = f"{printable(source)} has {' and '.join(resolutions)}; {sub} is used"
-        return paths, located[0] if located else None, [several] if resolutions[1:] else []
-
-    paths, pictures = _candidates(source), _pictures(source)
-    usable = [path for path in paths if _is_video(path) or _holds_pictures(path)]
-    if len(pictures) > 1 or (pictures and not usable):
-        inside = [
-            f"{printable(source)} is one clip; {printable(path.name)} inside is ignored" for path in usable
-        ]
-        return [source], None, inside
-    return paths if usable else [], None, []
-
-
-def _candidates(folder: Path) -> list[Path]:
-    """What may be a clip: folders, videos, and links to nothing that would have been either."""
-
-    def may_be_clip(path: Path) -> bool:
-        lost = path.is_symlink() and not path.exists()
-        return path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES or (lost and not path.suffix)
-
-    return [path for path in _visible(folder) if may_be_clip(path)]
-
-
 def _clip_names(paths: Sequence[Path]) -> list[str]:
     """The name of each: a video loses its suffix unless that would give two clips one name."""
-    short = [path.stem if _is_video(path) else path.name for path in paths]
+    short = [path.stem if is_video(path) else path.name for path in paths]
     shared = {name for name, count in Counter(name.casefold() for name in short).items() if count > 1}
     return unique_names(
         path.name if name.casefold() in shared else name for path, name in zip(paths, short, strict=True)
@@ -154,10 +134,10 @@ def _clip_names(paths: Sequence[Path]) -> list[str]:
 def _clip(path: Path, name: str) -> Clip:
     if not path.exists():
         raise ClipError(name, f"{printable(path.name)} is a link to nothing")
-    if _is_video(path):
+    if is_video(path):
         return Clip(name, path, "video", (path,))
     try:
-        files = _pictures(path)
+        files = pictures(path)
     except OSError as error:
         raise ClipError(name, f"{printable(path.name)} cannot be read ({error.strerror})") from error
     if not files:
@@ -202,6 +182,26 @@ def _keep_split(found: ClipList, split: str, names: Sequence[str]) -> ClipList:
     return replace(found, clips=in_order, set_aside=tuple(set_aside.values()))
 
 
+def _keep_evaluated(found: ClipList, known: DataSet, source: Path) -> tuple[ClipList, list[str]]:
+    """The clips that the benchmark's figures are averages over; a warning that counts those that are not there.
+
+    Raises ValueError where none is.
+    """
+    wanted = set(known.evaluated)
+    clips = tuple(clip for clip in found.clips if clip.path.name in wanted)
+    set_aside = tuple(entry for entry in found.set_aside if entry.name in wanted)
+    there = {clip.path.name for clip in clips} | {entry.name for entry in set_aside}
+    if not there:
+        raise ValueError(
+            f"{printable(source)} has no clip of {known.name} {known.split}; --split all takes the others"
+        )
+    missing = [name for name in known.evaluated if name not in there]
+    counted = (
+        f"{known.name} {known.split} has {len(wanted)} clips; {len(missing)} are not in {printable(source)}"
+    )
+    return replace(found, clips=clips, set_aside=set_aside), [counted] if missing else []
+
+
 def _keep_only(found: ClipList, only: Sequence[str], source: Path) -> ClipList:
     clips: set[str] = set()
     set_aside: set[str] = set()
@@ -227,33 +227,3 @@ def _matching(found: ClipList, name: str) -> tuple[list[Clip], list[SetAside]]:
         if matches := [clip for clip in found.clips if attrgetter(attribute)(clip) == name]:
             return matches, []
     return [], [entry for entry in found.set_aside if entry.name in (name, safe_name(name))]
-
-
-def _visible(folder: Path) -> list[Path]:
-    entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX"]
-    return sorted(entries, key=lambda path: (natural_key(path.stem), path.name))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    """Entries named like pictures, in natural order; whether they are any good is found out by decoding."""
-    return [path for path in _visible(folder) if path.suffix.lower() in FORMATS]
-
-
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
-
-
-def _holds_pictures(path: Path) -> bool:
-    try:
-        return path.is_dir() and bool(_pictures(path))
-    except OSError:
-        return True  # unreadable: kept, so that it is set aside with the reason
-
-
-def _hint(source: Path) -> str:
-    """Where the clips probably are, if they lie deeper than looked."""
-    for child in filter(Path.is_dir, _visible(source)):
-        with suppress(OSError):
-            if (child / "JPEGImages").is_dir() or any(map(_holds_pictures, _visible(child))):
-                return f". Did you mean {printable(child)}?"
-    return ""

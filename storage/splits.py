@@ -1,15 +1,17 @@
 """The split files of a DAVIS data set: ImageSets/<split>.txt, one clip's name a line."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from storage.names import natural_key, printable
 
 
-def read_split(source: Path, split: str) -> list[str]:
+def read_split(source: Path, split: str, official: Mapping[str, Sequence[str]] | None = None) -> list[str]:
     """The names that `split` ("2016/val") lists, stripped, each once, in order; no comments, no blank lines.
 
     A line of image pairs ("/JPEGImages/480p/dog/00000.jpg /Annotations/...") names the clip of its first.
-    Raises ValueError listing the splits there are where this one is not.
+    `official`: lists that hold where the source has no file of that name. Raises ValueError listing the splits
+    there are where this one is not.
     """
     folder = source / "ImageSets"
     known = {
@@ -18,8 +20,10 @@ def read_split(source: Path, split: str) -> list[str]:
         if not file.name.startswith(".")
     }
     name = split.removesuffix(".txt").strip("/")
+    if name not in known and name in (official or {}):
+        return list((official or {})[name])
     if name not in known:
-        there = ", ".join(map(printable, sorted(known, key=natural_key))) or "none"
+        there = ", ".join(map(printable, sorted({*known, *(official or {})}, key=natural_key))) or "none"
         raise ValueError(f"no split {printable(split)!r} in {printable(folder)}; there are: {there}")
     try:
         # File names need not be UTF-8: names of such clips still match theirs.
