@@ -5,12 +5,13 @@ does not see the proposals, so that frame and exemplars must suffice. OCLR takes
 frames, with flow of other gaps than it sees at inference. Clips are read piece by piece.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint, build_network
@@ -18,7 +19,7 @@ from models.inference import Readable
 from models.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses, oclr_pseudo_losses
 from models.planning import exemplar_table, parts
 from models.recipe import ADAPTATION_RATE, adapted
-from models.train_corrector import correct_episode
+from models.train_corrector import correct_episode, weights_for
 from models.training import Batch, OnStep, Schedule, mean_of, train
 
 # ------------------------------------------------------------------------------------------------- corrector
@@ -46,10 +47,14 @@ class CorrectorClip:
         if not np.asarray(self.exemplars[:]).any():
             raise ValueError("clip: no frame is an exemplar, so there is nothing to adapt to; leave it out")
 
+    def supervised(self) -> NDArray[np.bool_]:
+        """Where `corrected` is to be believed, (T, K): an object's exemplars."""
+        return np.asarray(self.exemplars[:], bool)
+
 
 @dataclass(frozen=True)
 class CorrectorClipBatches:
-    """Episodes of random clips: a window around a random exemplar, with all exemplars of its part."""
+    """Episodes of random clips: a window around a random supervised frame, with all exemplars of its part."""
 
     clips: Sequence[CorrectorClip]
     window: int
@@ -65,7 +70,8 @@ class CorrectorClipBatches:
         """One episode, see `models.train_corrector.correct_episode`, with `truth` and what of it counts."""
         clip = self.clips[int(rng.integers(len(self.clips)))]
         marks = np.asarray(clip.exemplars[:], bool)  # (T, K)
-        centre = int(rng.choice(np.flatnonzero(marks.any(1))))
+        supervised = clip.supervised()
+        centre = int(rng.choice(np.flatnonzero(supervised.any(1))))
         first, last = next(p for p in parts(len(marks), self.limit, self.target) if centre < p[1])
         length = min(self.window, last - first)
         start = int(rng.integers(max(first, centre - length + 1), min(centre, last - length) + 1))
@@ -81,7 +87,7 @@ class CorrectorClipBatches:
             "masks": np.asarray(clip.masks[span]),
             "frames": np.arange(start, start + length),
             "truth": np.asarray(clip.corrected[span]),
-            "supervised": marks[span],
+            "supervised": supervised[span],
             "table": table,
             "exemplar_tokens": np.asarray(clip.tokens[read.tolist()])[rows],
             "exemplar_masks": np.asarray(clip.masks[read.tolist()])[rows, objects],
@@ -89,23 +95,32 @@ class CorrectorClipBatches:
         }
 
 
-def corrector_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss against corrected masks, where an object's frame is one of its exemplars."""
-    return mean_of([episode_loss(module, episode) for episode in batch["episodes"]])
+@dataclass(frozen=True)
+class CorrectorClipLoss:
+    """Loss against corrected masks, where an object's frame is one of its exemplars.
 
+    weights: of the terms of `models.losses.corrector_losses`. use_masks: whether the UNet sees the proposals.
+    """
 
-def episode_loss(module: nn.Module, episode: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """`corrector_loss` of one episode."""
-    answer = correct_episode(module, episode, use_masks=False)
-    return corrector_losses(
-        answer.logits,
-        answer.features,
-        answer.alpha,
-        tokens=episode["tokens"][None].float(),
-        truth=episode["truth"][None],
-        supervised=episode["supervised"][None],
-        weights=CORRECTOR_PSEUDO_WEIGHTS,
-    )
+    weights: Mapping[str, float] = field(default_factory=lambda: CORRECTOR_PSEUDO_WEIGHTS)
+    use_masks: bool = False
+
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch of `CorrectorClipBatches`, the mean over its episodes."""
+        return mean_of([self.of_episode(module, episode) for episode in batch["episodes"]])
+
+    def of_episode(self, module: Any, episode: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one episode."""
+        answer = correct_episode(module, episode, use_masks=self.use_masks)
+        return corrector_losses(
+            answer.logits,
+            answer.features,
+            answer.alpha,
+            tokens=episode["tokens"][None].float(),
+            truth=episode["truth"][None],
+            supervised=episode["supervised"][None],
+            weights=weights_for(module, self.weights),
+        )
 
 
 def adapt_corrector(
@@ -120,6 +135,7 @@ def adapt_corrector(
     limit: int = 104,
     target: int = 100,
     rate: float = ADAPTATION_RATE,
+    reconstruction: bool = True,
     state: Path | None = None,
     checkpoint_every: int = 50,
     on_step: OnStep | None = None,
@@ -127,18 +143,23 @@ def adapt_corrector(
 ) -> Checkpoint:
     """Go on from a checkpoint with pseudo-labels: of many clips, or of one alone (A.3: about 200 steps).
 
-    limit, target: the parts that the selection was made in. `recipe` says in the new checkpoint, and to a
+    limit, target: the parts that the selection was made in. reconstruction: False leaves the reconstruction of
+    the tokens out of the loss (Table 15). `recipe` says in the new checkpoint, and to a
     continued run, what it was trained on (keys of the clips).
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")
     training = {"on": "pseudo-labels", "steps": steps, "seed": seed, "window": window, "rate": rate}
     training |= {"batch": batch, "limit": limit, "target": target, **(recipe or {})}
+    weights = dict(CORRECTOR_PSEUDO_WEIGHTS)
+    if not reconstruction:
+        del weights["reconstruction"]
+        training |= {"reconstruction": False}
     module = build_network(checkpoint, device, expect="corrector")
     train(
         module,
         CorrectorClipBatches(clips, window, limit, target, batch),
-        corrector_loss,
+        CorrectorClipLoss(weights),
         steps=steps,
         schedule=Schedule(rate),
         seed=seed,

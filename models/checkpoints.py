@@ -27,6 +27,8 @@ _CLASSES = {
     "corrector": ("models.corrector", "MaskCorrector"),
     "features": ("models.compact_features", "CompactFeatures"),
 }
+# constructor arguments that stand for another class: (model, argument, value)
+_VARIANTS = {("corrector", "maps", "dense"): ("models.dense_corrector", "DenseCorrector")}
 MODELS = tuple(_CLASSES)
 _ENTRY = "motion-adapt"  # the one metadata entry; several would be written in no fixed order
 
@@ -112,13 +114,30 @@ def build_network(
     """
     if expect is not None and checkpoint.model != expect:
         raise ValueError(f"checkpoint: wanted a model {expect!r}, got {checkpoint.model!r}")
-    module, name = _CLASSES[checkpoint.model]
     try:
-        network: nn.Module = getattr(importlib.import_module(module), name)(**checkpoint.settings["network"])
+        network = new_network(checkpoint.model, checkpoint.settings["network"])
         network.load_state_dict(checkpoint.tensors)
-    except (TypeError, RuntimeError) as error:  # unknown arguments; missing, unknown or misshapen tensors
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # unknown arguments; missing, unknown or misshapen tensors
         raise ValueError(f"the {checkpoint.model} checkpoint does not fit its settings: {error}") from error
     return network.to(device).eval()
+
+
+def new_network(model: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """An untrained network of a model with the constructor arguments of a checkpoint, on the CPU.
+
+    maps="dense" makes a corrector without object queries (models/dense_corrector.py); all other arguments are
+    those of the model's class. Raises TypeError for arguments that it does not take.
+    """
+    (module, name), given = _CLASSES[model], dict(arguments)
+    for (of, argument, value), variant in _VARIANTS.items():
+        if of == model and given.get(argument) == value:
+            (module, name), _ = variant, given.pop(argument)
+    network: nn.Module = getattr(importlib.import_module(module), name)(**given)
+    return network
 
 
 def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:

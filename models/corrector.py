@@ -2,11 +2,11 @@
 
 Exemplar masks pool ViT tokens into one query per object; queries compete, object against object and
 background, for the tokens of the target frames and of the exemplars; what each query then stands for is shown
-by reconstructing the tokens, and its attention maps are decoded into masks.
+by reconstructing the tokens, and its attention maps (or, a row of Table 5, its alpha map) are decoded into masks.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -96,8 +96,11 @@ class MaskCorrector(nn.Module):
 
     features: channels of the UNet's first level. width: channels of the queries. feature_channels: channels
     of the tokens, mapped linearly to `width` where they differ. The number of objects is fixed; absent
-    objects have empty masks.
+    objects have empty masks. num_background: queries that no object owns (Table 8). maps: what the UNet decodes
+    into masks, the "attention" maps of each head or the one "alpha" map of each object.
     """
+
+    reconstructs = True  # its features are to explain the tokens
 
     def __init__(
         self,
@@ -110,8 +113,12 @@ class MaskCorrector(nn.Module):
         num_heads: int = 8,
         num_layers: int = 3,
         dropout: float = 0.1,
+        maps: Literal["attention", "alpha"] = "attention",
     ) -> None:
         super().__init__()
+        if maps not in ("attention", "alpha"):
+            raise ValueError(f"maps: wanted attention or alpha, got {maps!r}")
+        self.maps = maps
         widths = [features, 2 * features, 4 * features, 8 * features]
         self.features = features
         self.feature_channels = feature_channels
@@ -139,7 +146,7 @@ class MaskCorrector(nn.Module):
             nn.Linear(width, widths[-1]), nn.ReLU(inplace=True), nn.Linear(widths[-1], 1)
         )
 
-        self.attention_maps = nn.Linear(num_heads, widths[-1])
+        self.attention_maps = nn.Linear(num_heads if maps == "attention" else 1, widths[-1])
         self.mix_objects = nn.Linear(num_objects * widths[-1], widths[-1])
         self.decoder = UNetDecoder(widths[::-1], num_objects)
 
@@ -209,7 +216,11 @@ class MaskCorrector(nn.Module):
         queries = queries.unflatten(1, (self.num_queries, T))  # (B, Q, T, width)
 
         features, alpha = self._reconstruct(queries, *keys.shape[2:4], with_features=with_features)
-        maps = self._attention_maps(queries[:, : self.num_objects], keys)  # (B, T, h, w, K, channels)
+        if self.maps == "attention":
+            maps = _attention(queries[:, : self.num_objects], keys, self.num_heads)  # (B, T, h, w, K, heads)
+        else:
+            maps = alpha[:, : self.num_objects].movedim(1, -1).unsqueeze(-1)  # (B, T, h, w, K, 1)
+        maps = F.relu_(self.attention_maps(maps))  # (B, T, h, w, K, channels)
         mixed = self.mix_objects(maps.flatten(4)).flatten(0, 1).permute(0, 3, 1, 2)  # (B * T, channels, h, w)
         logits = self.decoder.in_parts(mixed, skips).unflatten(0, (B, T))  # (B, T, K, H, W)
         return Correction(features, alpha, logits)
@@ -244,12 +255,14 @@ class MaskCorrector(nn.Module):
         alpha = self.alpha_head(z).squeeze(-1).softmax(dim=1)  # (B, Q, T, h, w)
         return self.feature_head(z) if with_features else z[..., :0], alpha
 
-    def _attention_maps(self, queries: Tensor, keys: Tensor) -> Tensor:
-        # plain dot products within a frame, without scale, softmax or projection
-        queries = queries.unflatten(-1, (self.num_heads, -1))  # (B, K, T, heads, c)
-        keys = keys.unflatten(-1, (self.num_heads, -1))  # (B, T, h, w, heads, c)
-        maps = torch.einsum("bktgc,btyxgc->btyxkg", queries, keys)  # (B, T, h, w, K, heads)
-        return F.relu_(self.attention_maps(maps))
+
+def _attention(queries: Tensor, keys: Tensor, heads: int) -> Tensor:
+    """Plain dot products within a frame, by head, without scale, softmax or projection.
+
+    queries: (B, K, T, width). keys: (B, T, h, w, width). Returns (B, T, h, w, K, heads).
+    """
+    queries = queries.unflatten(-1, (heads, -1))  # (B, K, T, heads, c)
+    return torch.einsum("bktgc,btyxgc->btyxkg", queries, keys.unflatten(-1, (heads, -1)))
 
 
 def _pool(x: Tensor, masks: Tensor, scores: Tensor) -> Tensor:

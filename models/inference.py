@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.corrector import ExemplarMemory, MaskCorrector
 from models.imaging import hard_masks, normalise_rgb
+from models.judges import Judge, without_mask
 from models.layering import hard_modal
 from models.linking import NewObject, link
 from models.oclr import OCLR
@@ -48,16 +49,18 @@ class Proposal(NamedTuple):
 class Selection(NamedTuple):
     """Verdict on the proposals of one part of a clip, from frame `start`.
 
-    errors: f32 (n, K), predicted error (equation 3). scores: f32 (n, K), softmax of -errors over the part.
+    errors: f32 (n, K), predicted error (equation 3), or 1 - quality by the other methods of models/judges.py.
+    scores: f32 (n, K), softmax of -errors over the part.
     exemplars: bool (n, K), the frames that each object's corrections start from.
-    error_labels: u8 (n, K, H, W), the likeliest of 0 false positive, 1 correct, 2 false negative.
+    error_labels: u8 (n, K, H, W), the likeliest of 0 false positive, 1 correct, 2 false negative; None from
+        methods that predict no error map.
     """
 
     start: int
     errors: NDArray[np.float32]
     scores: NDArray[np.float32]
     exemplars: NDArray[np.bool_]
-    error_labels: NDArray[np.uint8]
+    error_labels: NDArray[np.uint8] | None
 
 
 class Corrected(NamedTuple):
@@ -106,7 +109,7 @@ def propose(
 
 
 def select(
-    net: MaskSelector,
+    judge: MaskSelector | Judge,
     frames: Readable,
     tokens: Readable,
     masks: Readable,
@@ -118,18 +121,22 @@ def select(
 ) -> Iterator[Selection]:
     """Judge proposals and choose up to t exemplars per object, part by part (equations 2-4).
 
-    frames: u8 RGB (T, H, W, 3). tokens: float (T, h, w, C), h = H / 16. masks: bool (T, K, H, W). A clip of
-    more than `limit` frames is judged in parts of about `target`, each with exemplars of its own
-    (models/planning.py).
+    judge: the selector, or a rule of models/judges.py. frames: u8 RGB (T, H, W, 3). tokens: float (T, h, w, C),
+    for the selector h = H / 16. masks: bool (T, K, H, W). A clip of more than `limit` frames is judged in parts
+    of about `target`, each with exemplars of its own (models/planning.py).
     """
     T = _same_length(frames=frames, tokens=tokens, masks=masks)
-    device = _device(net)
     for start, stop in parts(T, limit, target):
         mask = np.asarray(masks[start:stop])
-        with _autocast(device, precision):
-            maps, error, score = _judge(net, frames[start:stop], tokens[start:stop], mask, device)
+        if isinstance(judge, MaskSelector):
+            device = _device(judge)
+            with _autocast(device, precision):
+                error, labels = _judge(judge, frames[start:stop], tokens[start:stop], mask, device)
+        else:
+            error, labels = judge(np.asarray(tokens[start:stop]), mask, start), None
         table = exemplars(error, np.any(mask, axis=(2, 3)), t)
-        yield Selection(start, error, score, exemplar_marks(table, stop - start), maps)
+        score = scores(torch.from_numpy(error)[None])[0].numpy()  # (n, K)
+        yield Selection(start, error, score, exemplar_marks(table, stop - start), labels)
 
 
 def correct(
@@ -181,12 +188,13 @@ def _modal_masks(net: OCLR, flow: np.ndarray, device: torch.device) -> NDArray[n
 @torch.inference_mode()
 def _judge(
     net: MaskSelector, frames: np.ndarray, tokens: np.ndarray, masks: np.ndarray, device: torch.device
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
     mask = _tensor(masks, device)
-    maps = net(mask, normalise_rgb(np.asarray(frames)).to(device)[None], _tensor(tokens, device)).float()
-    error = predicted_error(maps, mask)
-    labels = maps[0].argmax(dim=2).to(torch.uint8)  # (T, K, H, W)
-    return labels.cpu().numpy(), error[0].cpu().numpy(), scores(error)[0].cpu().numpy()
+    answer = net(mask, normalise_rgb(np.asarray(frames)).to(device)[None], _tensor(tokens, device)).float()
+    if net.head == "score":
+        return without_mask(1 - answer[0].cpu().numpy(), masks), None
+    labels = answer[0].argmax(dim=2).to(torch.uint8)  # (n, K, H, W)
+    return predicted_error(answer, mask)[0].cpu().numpy(), labels.cpu().numpy()
 
 
 @torch.inference_mode()

@@ -4,7 +4,8 @@ Pre-training compares with ground truth of synthetic clips, adaptation with pseu
 
     network    pre-training                                   adaptation
     OCLR       amodal + boundary + modal + order              modal + amodal outside other objects
-    selector   BCE on the three error regions                 (is not adapted)
+    selector   BCE on the three error regions; MSE of the     (is not adapted)
+               IoU with head="score"
     corrector  BCE + boundary + reconstruction + alpha        the same without boundary, at exemplars only
 
 Every function returns the weighted total and its unweighted terms by name.
@@ -165,6 +166,21 @@ def selector_losses(error_maps: Tensor, masks: Tensor, truth: Tensor) -> tuple[T
     return bce, {"bce": bce}
 
 
+def score_losses(scores: Tensor, masks: Tensor, truth: Tensor) -> tuple[Tensor, Terms]:
+    """Mean squared error of predicted with true IoU (the scalar head of Table 3).
+
+    scores: (B, T, K) in [0, 1]; masks (the proposals), truth: (B, T, K, H, W) of 0 and 1; two empty masks: IoU 1.
+    """
+    B, T, K, H, W = masks.shape
+    check_shape("scores", scores, "B T K", B=B, T=T, K=K)
+    check_shape("truth", truth, "B T K H W", B=B, T=T, K=K, H=H, W=W)
+    m, g = masks.bool().flatten(3), truth.bool().flatten(3)  # (B, T, K, H * W)
+    union = (m | g).sum(-1)
+    iou = torch.where(union > 0, (m & g).sum(-1) / union.clamp(min=1), 1.0)  # (B, T, K)
+    mse = F.mse_loss(scores, iou)
+    return mse, {"mse": mse}
+
+
 # ------------------------------------------------------------------------------------------------- corrector
 
 
@@ -183,26 +199,30 @@ def corrector_losses(
     logits: (B, T, K, H, W); features: (B, Q, T, h, w, C); alpha: (B, Q, T, h, w), softmax over Q; tokens:
     (B, T, h, w, C), what the features reconstruct; truth: (B, T, K, H, W) of 0 and 1. supervised: (B, T, K)
     of 0 and 1, where the mask terms count (adaptation: that object's exemplar frames; default everywhere);
-    the reconstruction needs no mask and counts everywhere.
+    the reconstruction needs no mask and counts everywhere. Reconstruction and boundary are computed only where
+    `weights` names them; without the former, features and tokens are not looked at.
     """
     B, T, K, H, W = logits.shape
-    _, Q, _, h, w, C = features.shape
-    check_shape("tokens", tokens, "B T h w C", B=B, T=T, h=h, w=w, C=C)
+    Q, h, w = alpha.shape[1], *alpha.shape[-2:]
     check_shape("alpha", alpha, "B Q T h w", B=B, Q=Q, T=T, h=h, w=w)
     check_shape("truth", truth, "B T K H W", B=B, T=T, K=K, H=H, W=W)
     counts = torch.ones_like(logits[..., 0, 0]) if supervised is None else supervised.to(logits)
     check_shape("supervised", counts, "B T K", B=B, T=T, K=K)
     logits, truth = finite(logits), truth.to(logits)
-    reconstruction = torch.einsum("bqthw,bqthwc->bthwc", alpha, features)  # (B, T, h, w, C)
     own_alpha = alpha[:, :K].transpose(1, 2)  # (B, T, K, h, w)
     small_truth = F.adaptive_avg_pool2d(truth.flatten(0, 1), (h, w)).view_as(own_alpha)
     terms = {
         "bce": counted_mean(F.binary_cross_entropy_with_logits(logits, truth, reduction="none"), counts),
-        "reconstruction": F.mse_loss(reconstruction, tokens),
         "alpha": counted_mean(
             F.binary_cross_entropy(own_alpha.clamp(0.0, 1.0), small_truth, reduction="none"), counts
         ),
     }
+    if "reconstruction" in weights:
+        C = features.shape[-1]
+        check_shape("features", features, "B Q T h w C", B=B, Q=Q, T=T, h=h, w=w)
+        check_shape("tokens", tokens, "B T h w C", B=B, T=T, h=h, w=w, C=C)
+        reconstruction = torch.einsum("bqthw,bqthwc->bthwc", alpha, features)  # (B, T, h, w, C)
+        terms["reconstruction"] = F.mse_loss(reconstruction, tokens)
     if "boundary" in weights:
         terms["boundary"] = boundary_loss(logits.sigmoid(), truth)
     return weighted_sum(terms, weights), terms

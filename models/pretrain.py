@@ -23,6 +23,7 @@ from models.train_features import pretrain_features
 from models.train_oclr import pretrain_oclr
 from models.train_selector import pretrain_selector
 from models.training import OnStep
+from models.variants import BACKGROUND, CORRECTORS, SELECTORS, corrector_arguments, selector_arguments
 
 STAGES = ("features", "oclr", "selector", "corrector")
 VIT_POOL = 64  # distinct clips where tokens come from a ViT, which is too slow to see new ones at every step
@@ -38,6 +39,9 @@ def pretrain(
     size: str = "compact",
     features: str = COMPACT,
     features_checkpoint: Path | None = None,
+    selector: str = "error_map",
+    corrector: str = "attention",
+    background: int = BACKGROUND,
     photos: Path | None = None,
     flow: str = "mixed",
     seed: int = 0,
@@ -45,16 +49,22 @@ def pretrain(
     workers: int = 0,
     report: Report = print,
 ) -> dict[str, Path]:
-    """Run the stages named in `only` and return their files; what they build on is read from `out`."""
+    """Run the stages named in `only` and return their files; what they build on is read from `out`.
+
+    selector, corrector, background: the paper's variants of the heads (models/variants.py).
+    """
     unknown = [stage for stage in only if stage not in STAGES]
     if unknown:
         raise ValueError(f"only: wanted some of {', '.join(STAGES)}, got {', '.join(unknown)}")
     stages = [s for s in STAGES if s in only and not (s == "features" and features != COMPACT)]
     files = {stage: out / f"{stage}.safetensors" for stage in STAGES}
+    networks = dict(SIZES[size])
+    networks["selector"] = networks["selector"] | selector_arguments(selector)
+    networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
     out.mkdir(parents=True, exist_ok=True)
     for stage in stages:
         options: dict[str, Any] = {"steps": steps, "seed": seed, "device": device, "photos": photos}
-        options |= {"network": SIZES[size][stage], "workers": workers, **STEP_SIZES[size][stage]}
+        options |= {"network": networks[stage], "workers": workers, **STEP_SIZES[size][stage]}
         options |= {"state": out / ".state" / f"{stage}.pt", "on_step": progress(stage, steps, report)}
         if stage != "features":
             options["flow"] = flow
@@ -113,6 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", choices=sorted(SIZES), default="compact")
     parser.add_argument("--features", default=COMPACT, help="compact, or a ViT of timm by name")
     parser.add_argument("--features-checkpoint", type=Path, help="weights of the feature network")
+    parser.add_argument(
+        "--selector", choices=SELECTORS, default="error_map", help="what it predicts (Table 3)"
+    )
+    parser.add_argument(
+        "--corrector", choices=CORRECTORS, default="attention", help="what it decodes (Table 5)"
+    )
+    parser.add_argument("--background", type=int, default=BACKGROUND, help="background queries (Table 8)")
     parser.add_argument("--flow", choices=FLOW_KINDS, default="mixed", help="flow that the networks see")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")

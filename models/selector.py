@@ -3,8 +3,10 @@
 A UNet reads a frame with one object's mask, its bottleneck is fused with ViT tokens of the frame, a
 transformer compares the frames, and a decoder predicts an error map: false positive, correct, false negative.
 The predicted error of a frame is the share of wrong pixels in the mask area; the frames with the least become
-exemplars.
+exemplars. With head="score" (a row of Table 3) the same network predicts the mask's IoU instead of an error map.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +21,8 @@ class MaskSelector(nn.Module):
     """Masks, frames and ViT tokens of a clip in, error maps out. Each object is judged by itself.
 
     features: channels of the UNet's first level. width: channels of bottleneck and transformer, 16 * features
-    by default. feature_channels: channels of the tokens.
+    by default. feature_channels: channels of the tokens. head: "error_map", or "score", one number for each mask
+    instead.
     """
 
     def __init__(
@@ -31,8 +34,12 @@ class MaskSelector(nn.Module):
         num_heads: int = 8,
         num_layers: int = 3,
         dropout: float = 0.1,
+        head: Literal["error_map", "score"] = "error_map",
     ) -> None:
         super().__init__()
+        if head not in ("error_map", "score"):
+            raise ValueError(f"head: wanted error_map or score, got {head!r}")
+        self.head = head
         width = 16 * features if width is None else width
         widths = [features, 2 * features, 4 * features, 8 * features, width]
         self.features = features
@@ -43,14 +50,18 @@ class MaskSelector(nn.Module):
         self.fusion = nn.Linear(width + feature_channels, width)
         self.position = nn.Linear(3, width)
         self.encoder_layers = stack(EncoderLayer(width, num_heads, dropout), num_layers)
-        self.decoder = UNetDecoder(widths[::-1], 3)
+        if head == "error_map":
+            self.decoder = UNetDecoder(widths[::-1], 3)
+        else:
+            self.score_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
 
     def forward(self, masks: Tensor, rgb: Tensor, tokens: Tensor) -> Tensor:
         """Predict the error maps of a clip of up to about 100 frames.
 
         masks: (B, T, K, H, W), 0 or 1. rgb: normalised (B, T, 3, H, W). tokens: (B, T, h, w, C), h = H / 16,
             w = W / 16.
-        Returns probabilities f32 (B, T, K, 3, H, W) that sum to one over the channels FP, correct, FN.
+        Returns probabilities f32 (B, T, K, 3, H, W) that sum to one over the channels FP, correct, FN; with
+        head="score" the predicted IoU of each mask, f32 (B, T, K) in [0, 1].
         """
         check_shape("masks", masks, "B T K H W")
         B, T, K, H, W = masks.shape
@@ -63,16 +74,19 @@ class MaskSelector(nn.Module):
         masks, tokens = masks.to(dtype), tokens.to(dtype)
         # the stem sees the same frames for every object: once is enough
         parts = [self.rgb_stem(part) for part in self._in_parts(rgb.to(dtype))]
-        return torch.stack([self._error_map(masks[:, :, k], parts, tokens) for k in range(K)], dim=2)
+        return torch.stack([self._judge(masks[:, :, k], parts, tokens) for k in range(K)], dim=2)
 
-    def _error_map(self, mask: Tensor, rgb: list[Tensor], tokens: Tensor) -> Tensor:
-        # mask: (B, T, H, W); rgb: the stem's maps, in the parts of _in_parts; returns (B, T, 3, H, W)
+    def _judge(self, mask: Tensor, rgb: list[Tensor], tokens: Tensor) -> Tensor:
+        # mask: (B, T, H, W); rgb: the stem's maps, in the parts of _in_parts; returns (B, T, 3, H, W) or (B, T)
         B, T = mask.shape[:2]
         parts = [self._encode(*part) for part in zip(rgb, self._in_parts(mask.unsqueeze(2)), strict=True)]
         bottleneck = torch.cat([maps[-1] for maps in parts])  # (B * T, width, h, w)
 
         fused = bottleneck.permute(0, 2, 3, 1).unflatten(0, (B, T))  # (B, T, h, w, width)
-        fused = self._compare_frames(fused, tokens).flatten(0, 1).permute(0, 3, 1, 2)  # (B * T, width, h, w)
+        fused = self._compare_frames(fused, tokens)  # (B, T, h, w, width)
+        if self.head == "score":
+            return self.score_head(fused.mean(dim=(2, 3))).squeeze(-1).sigmoid()  # (B, T)
+        fused = fused.flatten(0, 1).permute(0, 3, 1, 2)  # (B * T, width, h, w)
 
         logits = self.decoder.in_parts(fused, [skips for *skips, _ in parts])  # (B * T, 3, H, W)
         return logits.softmax(dim=1).unflatten(0, (B, T))

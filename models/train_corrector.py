@@ -4,17 +4,19 @@ It learns from episodes: a window of target frames is corrected from the exempla
 the masks of the window are hidden from the UNet, so that frame and exemplars must suffice.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.checkpoints import Checkpoint, tensors_digest
+from models.checkpoints import Checkpoint, new_network, tensors_digest
 from models.clip_pool import ClipBatches, ClipTokens, proposals
-from models.corrector import Correction, MaskCorrector
-from models.losses import corrector_losses
-from models.planning import exemplars
+from models.corrector import Correction
+from models.losses import CORRECTOR_WEIGHTS, corrector_losses
+from models.planning import exemplars as frames_of_least_error
 from models.recipe import (
     RARE,
     TokenExtractor,
@@ -52,18 +54,21 @@ def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correcti
 
 
 class CorrectorLoss:
-    """Episodes from synthetic clips: exemplars are the frames whose masks are truly best, roughly."""
+    """Episodes from synthetic clips: exemplars are the frames whose masks are truly best, roughly.
 
-    def __init__(self, oclr: nn.Module, tokens: ClipTokens, window: int) -> None:
-        self.oclr, self.tokens, self.window = oclr, tokens, window
+    exemplars: at most so many for each object.
+    """
 
-    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def __init__(self, oclr: nn.Module, tokens: ClipTokens, window: int, exemplars: int = EXEMPLARS) -> None:
+        self.oclr, self.tokens, self.window, self.exemplars = oclr, tokens, window, exemplars
+
+    def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch of `ClipBatches`, the mean over its clips."""
         masks, tokens = proposals(self.oclr, batch), self.tokens.of(batch)
         results = []
         for clip in range(len(masks)):
             draws, truth = batch["draws"][clip], batch["truth"][clip]
-            table, score = choose_exemplars(masks[clip], truth, draws)
+            table, score = choose_exemplars(masks[clip], truth, draws, self.exemplars)
             start = int(draws[1, 0] * (len(truth) - self.window + 1))
             span = slice(start, start + self.window)
             rows = table.clamp(min=0).T  # (E, K); entries without exemplar hold any frame
@@ -86,22 +91,30 @@ class CorrectorLoss:
                     answer.alpha,
                     tokens=tokens[clip : clip + 1, span],
                     truth=truth[None, span],
+                    weights=weights_for(module, CORRECTOR_WEIGHTS),
                 )
             )
         return mean_of(results)
 
 
-def choose_exemplars(masks: Tensor, truth: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+def weights_for(module: Any, weights: Mapping[str, float]) -> dict[str, float]:
+    """The terms of a loss that apply to a corrector: one without object queries reconstructs nothing."""
+    return {name: value for name, value in weights.items() if module.reconstructs or name != "reconstruction"}
+
+
+def choose_exemplars(
+    masks: Tensor, truth: Tensor, draws: Tensor, most: int = EXEMPLARS
+) -> tuple[Tensor, Tensor]:
     """Exemplars and scores from the true errors of masks bool (T, K, H, W), as a good selector gives them.
 
-    draws: uniform (T, K), which blur the errors and choose how many exemplars there are.
+    draws: uniform (T, K), which blur the errors and choose how many exemplars there are, up to `most`.
     Returns the table (K, E) of frames and the scores (T, K).
     """
     wrong = (masks != truth).sum(dim=(2, 3))
     errors = wrong / (masks.sum(dim=(2, 3)) + 1.0) * torch.exp(draws - 0.5)  # (T, K)
-    count = 1 + int(draws[0, 0] * min(EXEMPLARS, len(masks)))
+    count = 1 + int(draws[0, 0] * min(most, len(masks)))
     usable = masks.flatten(2).any(2)
-    table = exemplars(errors.cpu().numpy(), usable.cpu().numpy(), count)
+    table = frames_of_least_error(errors.cpu().numpy(), usable.cpu().numpy(), count)
     return torch.from_numpy(table).to(masks.device), scores(errors[None].float())[0]
 
 
@@ -116,6 +129,7 @@ def pretrain_corrector(
     network: dict[str, Any] | None = None,
     frames: int = 8,
     window: int = 4,
+    exemplars: int = EXEMPLARS,
     batch: int = 1,
     flow: str = "mixed",
     pool: int = 0,
@@ -127,6 +141,7 @@ def pretrain_corrector(
 ) -> Checkpoint:
     """Train a corrector to repair proposals of `oclr` and damaged masks, `window` frames of a clip at a time.
 
+    network: constructor arguments, see `models.checkpoints.new_network`. exemplars: at most so many per object.
     features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
     """
     if not 1 <= window <= frames or frames < 2:
@@ -135,11 +150,13 @@ def pretrain_corrector(
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "window": window}
     recipe |= {"batch": batch, "flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
     recipe |= {"oclr": tensors_digest(oclr.tensors)}
-    module = fresh_network(MaskCorrector, network, seed, first_guess=RARE)
+    if exemplars != EXEMPLARS:  # else nothing is said, and a run that began before there was a choice goes on
+        recipe |= {"exemplars": exemplars}
+    module = fresh_network(partial(new_network, "corrector", network), {}, seed, first_guess=RARE)
     train(
         module,
         ClipBatches(SyntheticClips(seed=seed, photos=photos, frames=frames), batch, flow, pool),
-        CorrectorLoss(frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool), window),
+        CorrectorLoss(frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool), window, exemplars),
         steps=steps,
         schedule=schedule_for(steps, rate),
         seed=seed,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint, tensors_digest
 from models.clip_pool import ClipBatches, ClipTokens, proposals
-from models.losses import selector_losses
+from models.losses import score_losses, selector_losses
 from models.recipe import (
     RARE,
     TokenExtractor,
@@ -40,8 +40,8 @@ class SelectorLoss:
         chosen = choose_objects(batch["truth"], batch["draws"])
         masks, truth = (pick(m, chosen) for m in (proposals(self.oclr, batch), batch["truth"]))
         rgb = torch.stack([normalised(frames) for frames in batch["rgb"]])  # (B, T, 3, H, W)
-        error_maps = module(masks.float(), rgb, self.tokens.of(batch))
-        return selector_losses(error_maps, masks, truth)
+        answer = module(masks.float(), rgb, self.tokens.of(batch))
+        return (score_losses if module.head == "score" else selector_losses)(answer, masks, truth)
 
 
 def choose_objects(truth: Tensor, draws: Tensor) -> Tensor:
@@ -76,7 +76,8 @@ def pretrain_selector(
     on_step: OnStep | None = None,
     workers: int = 0,
 ) -> Checkpoint:
-    """Train a selector to find the errors in proposals of `oclr` and in damaged masks.
+    """Train a selector to find the errors in proposals of `oclr` and in damaged masks, or with `network`'s
+    head="score" to tell their IoU.
 
     features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
     """
@@ -84,7 +85,8 @@ def pretrain_selector(
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "batch": batch}
     recipe |= {"flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
     recipe |= {"oclr": tensors_digest(oclr.tensors)}
-    module = fresh_network(MaskSelector, network, seed, first_guess=(RARE, 0.0, RARE))
+    first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)
+    module = fresh_network(MaskSelector, network, seed, first_guess=first_guess)
     train(
         module,
         ClipBatches(SyntheticClips(seed=seed, photos=photos, frames=frames), batch, flow, pool),

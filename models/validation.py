@@ -1,6 +1,6 @@
 """How good are trained networks? Modal IoU on synthetic clips that no training sees, channels matched to the truth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,9 @@ import torch
 
 from models.checkpoints import Checkpoint, build_network
 from models.inference import correct, propose, select
+from models.judges import Judge
 from models.matching import matched_ious
+from models.ranking import mask_ious, object_aps
 from models.recipe import TokenExtractor
 from models.synthetic import SyntheticClip, SyntheticClips
 from models.synthetic_flow import clip_flow
@@ -21,11 +23,13 @@ SEED = 1_000_003  # no training starts from it
 
 class Validation(NamedTuple):
     """Mean IoU (0 to 1) of proposals and of corrected masks, and how well the selector ranks frames: the mean
-    rank correlation of predicted and true error over time."""
+    rank correlation of predicted and true error over time, and the selection AP (models/ranking.py; with fewer
+    than 20 frames a clip of it is easier than the paper's). NaN where no clip has a figure."""
 
     proposals: float
     corrected: float
     ranking: float
+    selection_ap: float
 
 
 def held_out(
@@ -63,7 +67,7 @@ def validate_oclr(
 
 def validate_pipeline(
     oclr: Checkpoint,
-    selector: Checkpoint,
+    selector: Checkpoint | Judge,
     corrector: Checkpoint,
     features: TokenExtractor,
     *,
@@ -73,19 +77,32 @@ def validate_pipeline(
     photos: Path | None = None,
     device: str = "cpu",
 ) -> Validation:
-    """Propose, select and correct as a user's clips are, and compare with the truth."""
-    given = {"oclr": oclr, "selector": selector, "corrector": corrector}
-    nets: dict[str, Any] = {name: build_network(c, device, expect=name) for name, c in given.items()}
-    results = []
+    """Propose, select and correct as a user's clips are, and compare with the truth.
+
+    selector: a checkpoint, or a rule of models/judges.py in its place.
+    """
+    nets: dict[str, Any] = {
+        name: build_network(c, device, expect=name) for name, c in (("oclr", oclr), ("corrector", corrector))
+    }
+    judge: Any = selector
+    if isinstance(selector, Checkpoint):
+        judge = build_network(selector, device, expect="selector")
+    results, aps = [], []
     for clip, seen in held_out(clips, frames, flow, photos):
         masks = np.concatenate([part.masks for part in propose(nets["oclr"], seen)])
-        tokens = features.extract(clip.rgb, SELECTOR_GRID)
-        (selection,) = select(nets["selector"], clip.rgb, tokens, masks)
         tokens = features.extract(clip.rgb, CORRECTOR_GRID)
+        seen_by_judge = features.extract(clip.rgb, SELECTOR_GRID) if judge is not selector else tokens
+        (selection,) = select(judge, clip.rgb, seen_by_judge, masks)
         given_to = clip.rgb, tokens, masks, selection.scores, selection.exemplars
         corrected = np.concatenate([part.masks for part in correct(nets["corrector"], *given_to)])
         results.append((iou(masks, clip), iou(corrected, clip), ranking(selection.errors, masks, clip)))
-    return Validation(*(float(np.nanmean(column)) for column in zip(*results, strict=True)))
+        aps += object_aps(-selection.errors, mask_ious(masks, clip.modal)).tolist()
+    return Validation(*(_mean(column) for column in (*zip(*results, strict=True), aps)))
+
+
+def _mean(values: Sequence[float]) -> float:
+    found = [value for value in values if not np.isnan(value)]
+    return float(np.mean(found)) if found else float("nan")
 
 
 def ranking(errors: np.ndarray, masks: np.ndarray, clip: SyntheticClip) -> float:

@@ -1,0 +1,44 @@
+"""The paper's ablations as constructor arguments: what a checkpoint stores, so that it is loaded as what it is.
+
+A default adds nothing to the arguments of a size (models/sizes.py), whose recipes and checkpoints stay as they are.
+"""
+
+from typing import Any
+
+from models.train_corrector import EXEMPLARS
+
+SELECTORS = ("error_map", "score")  # Table 3
+CORRECTORS = ("attention", "alpha", "dense")  # Table 5
+BACKGROUND = 4  # Table 8
+
+
+def selector_arguments(method: str = "error_map") -> dict[str, Any]:
+    """Of `models.selector.MaskSelector`: what it predicts of a mask."""
+    if method not in SELECTORS:
+        raise ValueError(f"selector: wanted one of {', '.join(SELECTORS)}, got {method!r}")
+    return {} if method == "error_map" else {"head": method}
+
+
+def corrector_arguments(maps: str = "attention", background: int = BACKGROUND) -> dict[str, Any]:
+    """Of a corrector: what its UNet decodes, and how many background queries it has (dense: none, whatever is said)."""
+    if maps not in CORRECTORS:
+        raise ValueError(f"corrector: wanted one of {', '.join(CORRECTORS)}, got {maps!r}")
+    arguments: dict[str, Any] = {} if maps == "attention" else {"maps": maps}
+    if maps != "dense" and background != BACKGROUND:
+        arguments["num_background"] = background
+    return arguments
+
+
+def episode_arguments(
+    step: dict[str, int], *, window: int | None = None, exemplars: int = EXEMPLARS
+) -> dict[str, int]:
+    """What a corrector's step sees (models/sizes.py), with other target frames (Table 6) and exemplars (Table 7).
+
+    A clip is long enough for the window and for as many exemplars beside a target frame.
+    """
+    changed = dict(step)
+    if window is not None:
+        changed |= {"window": window, "frames": max(step["frames"], window)}
+    if exemplars != EXEMPLARS:
+        changed |= {"exemplars": exemplars, "frames": max(changed["frames"], exemplars + 1)}
+    return changed
