@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.lines import say
-from storage.published import CLIPS, SOURCE, full_name, published
+from storage.datasets.catalogue import data_set as benchmark
+from storage.published import CLIPS, SOURCE, published
 
 TABLE_OF = {"single": 20, "objects": 19}
 METRICS = {"single": ("J",), "objects": ("JF", "J", "F")}
@@ -69,7 +70,10 @@ def print_against_paper(
 
     Nothing is printed for a data set that the paper did not score by that protocol, and that is said.
     """
-    wanted = [full_name(data_set)] if data_set else data_sets(protocol)
+    if protocol not in TABLE_OF:
+        say(console, "paper:", f"no figures under --protocol {protocol}", "yellow")
+        return
+    wanted = [benchmark(data_set).name] if data_set else data_sets(protocol)
     for name in wanted:
         if name not in data_sets(protocol):
             others = ", ".join(data_sets(protocol))

@@ -1,4 +1,4 @@
-"""Settings from a preset, a TOML file, the environment and the command line, in this order: the later wins.
+"""Settings from a preset, the benchmark at hand, a TOML file, the environment and the command line: the later wins.
 
 motion-adapt adapt clips --preset paper --config mine.toml --set flow.updates=12
 MOTION_ADAPT_FLOW__ESTIMATOR=dis motion-adapt adapt clips
@@ -14,6 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from storage.clips import benchmark
+from storage.datasets.catalogue import DataSet
 from tasks.settings import Settings
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -45,7 +47,11 @@ class _Environment(BaseSettings, Settings):
 
 
 def load_settings(
-    preset: str = "compact", *, config: Path | None = None, overrides: Sequence[str] = ()
+    preset: str = "compact",
+    *,
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+    data_set: DataSet | None = None,
 ) -> Settings:
     """The settings of a run.
 
@@ -53,13 +59,14 @@ def load_settings(
         preset: a name of `PRESETS`.
         config: a TOML file with any of the fields of `Settings`.
         overrides: `a.b=value` each; the value is JSON where it parses as JSON, else text.
+        data_set: a benchmark, whose gaps and protocol are the default.
 
     Raises:
         SettingsError: names the field, what is wrong, and the nearest field that exists.
     """
     if preset not in PRESETS:
         raise SettingsError(f"there is no preset '{preset}'; there are {', '.join(PRESETS)}")
-    layers: list[Mapping[str, Any]] = [PRESETS[preset]]
+    layers: list[Mapping[str, Any]] = [PRESETS[preset], defaults_of(data_set)]
     if config:
         try:
             layers.append(tomllib.loads(config.read_text(encoding="utf-8")))
@@ -74,6 +81,29 @@ def load_settings(
         return Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError("; ".join(explain(item) for item in error.errors())) from None
+
+
+def known_benchmark(source: str | Path, dataset: str | None) -> DataSet | None:
+    """The benchmark that a source is said to be or looks like; None: somebody's own clips.
+
+    Raises:
+        SettingsError: for a name that no benchmark has.
+    """
+    try:
+        return benchmark(Path(source), dataset)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def defaults_of(known: DataSet | None) -> dict[str, Any]:
+    """A benchmark's gaps and protocol as fields of `Settings`; anything said about them wins."""
+    if known is None:
+        return {}
+    inference, adaptation = known.gaps
+    return {
+        "gaps": {"inference": inference, "adaptation": adaptation},
+        "evaluation": {"protocol": known.protocol, "skip_ends": known.skip_ends},
+    }
 
 
 def parse_override(text: str) -> dict[str, Any]:

@@ -86,10 +86,10 @@ def open_annotations(
     `data_set`: the benchmark that they belong to, whose layout and colours are then read. Opens no picture yet.
     Raises AnnotationError where the clip has none at all.
     """
-    path = clip.path.with_suffix("") if clip.kind == "video" else clip.path
-    folder = root if is_table(root) else truth_folder(root, path)
+    name = clip.path.stem if clip.kind == "video" else clip.path.name
+    folder = root if is_table(root) else truth_folder(root, name)
     try:
-        there = found(root, path, frame_names, data_set)
+        there = found(root, name, frame_names, data_set)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise AnnotationError(clip.name, f"there is no folder {printable(folder)}") from error
     except OSError as error:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Literal
 
 Colour = tuple[int, int, int]
@@ -85,11 +84,11 @@ def data_sets() -> Mapping[str, DataSet]:
             **{name: getattr(rules, name) for name in ("name", "short", "protocol", "annotated", "colours")},
             skip_ends=rules.skip_ends,
             gaps=rules.gaps,
-            splits=MappingProxyType({split: tuple(clips) for split, clips in lists["splits"].items()}),
-            objects=MappingProxyType(lists.get("objects", {})),
+            splits={split: tuple(clips) for split, clips in lists["splits"].items()},
+            objects=lists.get("objects", {}),
             others=frozenset(lists.get("left_out", ())),
         )
-    return MappingProxyType(known)
+    return known
 
 
 def data_set(name: str) -> DataSet:

@@ -19,6 +19,7 @@ from storage.datasets.catalogue import DataSet, data_sets
 from storage.names import printable
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
+TRUTH_BESIDE = "GroundTruth"
 FBMS_PARTS = ("Testset", "Trainingset")  # the evaluated one first
 
 
@@ -97,9 +98,12 @@ def is_table(annotations: Path) -> bool:
     return annotations.suffix.lower() == ".csv"
 
 
-def truth_folder(annotations: Path, clip: Path) -> Path:
-    """The folder with a clip's annotations: under `annotations`, or where FBMS-59 keeps it, in the clip's own."""
-    return clip / "GroundTruth" if clip.parent.parent == annotations else annotations / clip.name
+def truth_folder(annotations: Path, clip: str) -> Path:
+    """The folder with a clip's annotations: under `annotations`, or where FBMS-59 keeps it, beside the frames."""
+    for part in FBMS_PARTS:
+        if (annotations / part / clip).is_dir():
+            return annotations / part / clip / TRUTH_BESIDE
+    return annotations / clip
 
 
 def _ytvos_images(source: Path) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from storage.datasets.catalogue import Colour, DataSet
-from storage.datasets.layouts import is_table, truth_folder
+from storage.datasets.layouts import TRUTH_BESIDE, is_table, truth_folder
 from storage.decoding import FORMATS, PictureError, open_picture, read_rgb
 from storage.keys import file_digest
 from storage.masks import Decoded, decode_labels
@@ -145,21 +145,21 @@ class Box:
 
 
 def found(
-    annotations: Path, clip: Path, frame_names: Sequence[str], data_set: DataSet | None = None
+    annotations: Path, clip: str, frame_names: Sequence[str], data_set: DataSet | None = None
 ) -> dict[str, Truth]:
-    """Annotations of the clip whose frames lie at `clip`, by frame name; those without a frame by their own name.
+    """Annotations of a clip, by the name of its folder, by frame name; those without a frame by their own name.
 
     Raises:
         PictureError: where the table of a data set with boxes cannot be read.
         OSError: where there is no such folder, or it cannot be read.
     """
     if is_table(annotations):
-        return dict(read_boxes(annotations).get(clip.name, {}))
+        return dict(read_boxes(annotations).get(safe_name(clip), {}))
     folder = truth_folder(annotations, clip)
     if data_set is not None and data_set.name == "SegTrackv2":
         return _layers(folder)
-    if data_set is not None and folder.parent == clip:
-        return _regions(folder, clip.name, frame_names)
+    if data_set is not None and data_set.name == "FBMS-59" and folder.name == TRUTH_BESIDE:
+        return _regions(folder, clip, frame_names)
     colours = data_set.colours if data_set is not None and data_set.multi_object else ()
     return {safe_name(path.stem): MaskFile(path, colours) for path in _pictures(folder, (".png",))}
 

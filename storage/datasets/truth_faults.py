@@ -20,10 +20,10 @@ def annotation_findings(
     clip: Clip, frames: Sequence[str], size: Size, root: Path, known: DataSet | None
 ) -> Iterator[Finding]:
     """Findings of the annotations that `root` (as `find_clips` located it) has of a clip with these frames."""
-    path = clip.path.with_suffix("") if clip.kind == "video" else clip.path
-    folder = root if is_table(root) else truth_folder(root, path)
+    name = clip.path.stem if clip.kind == "video" else clip.path.name
+    folder = root if is_table(root) else truth_folder(root, name)
     try:
-        there = found(root, path, frames, known)
+        there = found(root, name, frames, known)
     except PictureError as error:
         yield finding("undecodable annotation", clip.name, folder, str(error))
         return
