@@ -6,7 +6,7 @@
                     fine-tune OCLR on those masks
                     propose -> select -> correct, with both adapted models
     every round     measured without labels and tracked in MLflow; the gate keeps, holds or rolls back
-    at the end      masks and pictures of the round that the gate kept; scores where labels exist
+    at the end      masks and pictures of the round that the gate kept; scores where labels exist; all rounds on a page
 
 Only the evaluation stage opens an annotation. What the store has already is not computed again.
 """
@@ -20,7 +20,8 @@ from flows.figures import clip_figures, round_metrics
 from flows.finishing import export_clips, output_folder
 from flows.ledger import Ledger, Tracking
 from flows.materialise import add_features, add_flow, open_run, read_frames
-from flows.presets import load_settings
+from flows.presets import known_benchmark, load_settings
+from flows.publish import PAGE, publish_comparison
 from flows.report import Report, mean_scores
 from flows.rounds import Round, Work, annotated, first_round, measure_round, next_round, score_round
 from flows.run import RunError
@@ -104,6 +105,11 @@ def adapt(
         report.seconds["total"] = time.monotonic() - began
         record_run(place.open(), "adapt", source, run.made)
         ledger.close(kept, strips, report)
+        try:
+            publish_comparison(tracker, ledger.parent, folder)
+        except RunError as error:  # the masks are written: a run does not fail for want of a page
+            run.warn(f"no {PAGE}: {error}")
+            report.warnings = list(run.warnings)
     return report
 
 

@@ -32,6 +32,10 @@ class StageColumn:
     errors: np.ndarray | None = None  # u8 (K, h, w): 0 false positive, 1 correct, 2 false negative
     exemplar_of: tuple[int, ...] | None = None  # labels of the objects that this frame is an exemplar of
     corrected: np.ndarray | None = None
+    regions: np.ndarray | None = (
+        None  # u8 (h, w): the query that explains a pixel; the objects', then background
+    )
+    objects: int = 3  # how many of the queries are objects'
     pseudo_label: np.ndarray | None = None
     final: np.ndarray | None = None
 
@@ -104,6 +108,11 @@ def _rows(columns: Sequence[StageColumn], size: tuple[int, int]) -> list[_Row]:
             "exemplars", [_exemplar_panel(column, frame) for column, frame in drawn], _note("trusted frames")
         ),
         masks("corrected", "corrected", "from exemplars"),
+        _Row(
+            "alpha regions",
+            [_region_panel(column, frame) for column, frame in drawn],
+            _note("query by query"),
+        ),
         masks("pseudo_label", "pseudo-label", "to learn from"),
         masks("final", "final", ""),
     ]
@@ -145,6 +154,16 @@ def _exemplar_panel(column: StageColumn, frame: np.ndarray) -> np.ndarray | None
         draw.circle(centre, 11, tuple(davis_palette()[label].tolist()), outline="white", width=2)
         draw.text(centre, str(label), "white", _font(14), anchor="mm")
     return np.array(image)
+
+
+def _region_panel(column: StageColumn, frame: np.ndarray) -> np.ndarray | None:
+    """Where each query explains the features (eq. 6): objects in their colours, background queries in greys."""
+    if column.regions is None:
+        return None
+    greys = np.linspace(70, 220, max(int(column.regions.max(initial=0)) + 1 - column.objects, 4))
+    colours = np.concatenate([davis_palette()[1 : column.objects + 1], np.repeat(greys[:, None], 3, axis=1)])
+    regions = cv2.resize(column.regions, (frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_NEAREST)
+    return (0.25 * frame + 0.75 * colours[regions]).astype(np.uint8)
 
 
 def _note(text: str) -> Callable[[Image.Image, int, int], None]:

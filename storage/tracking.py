@@ -5,7 +5,9 @@ a new run; the client API has no such trap. Logging is idempotent: a metric's po
 killed and started again.
 """
 
+import json
 import math
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +84,12 @@ class Tracker:
         runs = self.client.search_runs([self.experiment_id], f"tags.`{KIND_TAG}` = 'round'", max_results=5000)
         return sorted(runs, key=lambda run: run.info.start_time)
 
+    def adaptations(self) -> list["Run"]:
+        """All adaptations of the experiment, newest first."""
+        where = f"tags.`{KIND_TAG}` = 'adaptation'"
+        runs = self.client.search_runs([self.experiment_id], where, max_results=5000)
+        return sorted(runs, key=lambda run: -run.info.start_time)
+
     def get(self, run_id: str) -> "Run":
         """One run with its params, tags and last metric values."""
         return self.client.get_run(run_id)
@@ -128,6 +136,28 @@ class Tracker:
         """Files as artifacts of the run."""
         for path in paths:
             self.client.log_artifact(run_id, str(path), folder)
+
+    def read(self, run_id: str, name: str) -> bytes | None:
+        """The bytes of one of a run's files, or None where it has none of that name."""
+        folder, _, _ = name.rpartition("/")
+        if name not in {entry.path for entry in self.client.list_artifacts(run_id, folder or None)}:
+            return None
+        with tempfile.TemporaryDirectory() as beside:
+            path = self._download(
+                artifact_uri=f"runs:/{run_id}/{name}", dst_path=beside, tracking_uri=self.uri
+            )
+            return Path(path).read_bytes()
+
+    def read_table(self, run_id: str, name: str) -> "pd.DataFrame | None":
+        """A table as `table` has written it."""
+        import pandas as pd
+
+        found = self.read(run_id, f"{name}.json")
+        return None if found is None else pd.DataFrame(**json.loads(found))
+
+    def history(self, run_id: str, name: str) -> list[tuple[int, float]]:
+        """(step, value) of a curve, in order."""
+        return sorted((point.step, point.value) for point in self.client.get_metric_history(run_id, name))
 
     def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param

@@ -18,7 +18,7 @@ OVERLAY, STRIP = "overlay.mp4", "strip.png"
 DEFAULT_RATE = 24.0  # frames per second of a folder of frames
 
 
-@stage("pictures", version=1)
+@stage("pictures", version=2)
 def draw(
     frames: Artifact,
     flow: Artifact,
@@ -57,9 +57,13 @@ def column(index: int, clip: ArtifactReader, made: list[ArtifactReader], done: A
         frame=clip.array("native")[index],
         flow=flow.array("flow")[index][:2].transpose(1, 2, 0).astype(np.float32),
         proposal=labels_from_masks(proposal.array("masks")[[index]])[0],
-        errors=selection.array("error_labels")[index],
+        errors=selection.array("error_labels")[index]
+        if "error_labels" in selection.manifest.arrays
+        else None,
         exemplar_of=tuple(exemplar_of.tolist()),
         corrected=labels_from_masks(correction.array("masks")[[index]])[0],
+        regions=correction.array("segments")[index] if "segments" in correction.manifest.arrays else None,
+        objects=correction.manifest.arrays["masks"].shape[1],
         final=done.array("labels")[index],
     )
 

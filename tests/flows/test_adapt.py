@@ -1,11 +1,13 @@
 """Adapt as a user meets it: every stage runs, results lie where the report says, MLflow tells round from round."""
 
+import json
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
+from prefect.artifacts import Artifact
 
 from flows.evaluate import evaluate
 from flows.report import Report
@@ -104,6 +106,23 @@ def test_mlflow_has_a_parent_two_rounds_a_version_for_each_and_a_champion(
     assert {path.name for path in folder.iterdir()} == {
         "oclr.safetensors", "selector.safetensors", "corrector.safetensors", "features.safetensors"
     }  # fmt: skip
+
+
+def test_the_rounds_are_compared_in_prefect_in_mlflow_and_as_a_page(adapted: tuple[Home, Report]) -> None:
+    home, report = adapted
+    found = Artifact.get("rounds-clips")
+    assert found is not None and isinstance(found.data, str)
+    *clips, mean = json.loads(found.data)
+    assert [row["clip"] for row in clips] == sorted(CLIPS, key=lambda name: report.clips[name]["J"])
+    assert mean["clip"] == "mean"
+    for index, item in enumerate(report.rounds):
+        assert mean[f"round {index}"] == pytest.approx(item["metrics"]["final/J"])
+    parent = home.tracker.adaptations()[0].info.run_id
+    table = home.tracker.read_table(parent, "rounds_by_clip")
+    assert table is not None and list(table["clip"]) == [row["clip"] for row in clips]
+    page = home.tracker.read(parent, "page/report.html")
+    assert page == (home.output / "report.html").read_bytes()
+    assert page.count(b"data:image/webp") == len(CLIPS)
 
 
 def test_evaluating_the_exported_masks_gives_the_final_scores_of_the_report(

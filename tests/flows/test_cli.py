@@ -190,6 +190,15 @@ def test_rounds_of_an_experiment_are_compared(adapted: tuple[Home, Report], tmp_
     assert [row["champion"] for row in rows] == [index == report.final["round"] for index in (0, 1)]
     change = rows[1]["corrected/J"] - rows[0]["corrected/J"]
     assert rows[1]["d corrected/J"] == pytest.approx(change)
+    assert "final/J by clip, worst first" in result.output and "tram [raw]" in result.output
+    shown = invoke("rounds", "clips", "--tracking-uri", home.tracking.uri, "-o", tmp_path / "csv")
+    assert shown.exit_code == 0
+    assert len((tmp_path / "csv" / "rounds.csv").read_text().splitlines()) == 1 + 2
+    assert len((tmp_path / "csv" / "clips.csv").read_text().splitlines()) == 1 + 2 * 2
+    page = tmp_path / "report.html"
+    assert invoke("report", "clips", "--tracking-uri", home.tracking.uri, "-o", page).exit_code == 0
+    assert page.read_text() == (home.output / "report.html").read_text()
+    assert invoke("report", "nothing", "--tracking-uri", home.tracking.uri, "-o", page).exit_code == 1
     assert invoke("rounds", "nothing", "--tracking-uri", home.tracking.uri).exit_code == 1
 
 

@@ -102,6 +102,7 @@ def test_strip_of_every_stage(tmp_path: Path) -> None:
         errors=errors,
         exemplar_of=(1, 2),
         corrected=labels(),
+        regions=np.arange(7, dtype=np.uint8).repeat(83)[:576].reshape(18, 32),
         pseudo_label=labels(),
         final=labels(),
     )
@@ -111,6 +112,19 @@ def test_strip_of_every_stage(tmp_path: Path) -> None:
         assert (strip == colour).all(axis=2).any()
     write_png(tmp_path / "strip.png", strip)
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "strip.png")), strip)
+
+
+def test_alpha_regions_show_objects_in_their_colours_and_background_queries_in_greys() -> None:
+    regions = np.tile(np.arange(8, dtype=np.uint8).repeat(8), (36, 1))  # 8 queries of 3 objects in stripes
+    grey = np.full((36, 64, 3), 128, np.uint8)
+    strip = stage_strip([StageColumn("00000", grey, regions=regions)], panel_width=64)
+    panel = strip[-16 - 36 : -16, 16 + 124 : 16 + 124 + 64].astype(int)
+    stripes = [panel[10:30, 8 * query + 2 : 8 * query + 6].reshape(-1, 3).mean(axis=0) for query in range(8)]
+    red, green, yellow = stripes[:3]
+    assert red[0] > red[1] + 50 and green[1] > green[0] + 50 and yellow[:2].min() > yellow[2] + 50
+    greys = np.array([stripe.mean() for stripe in stripes[3:]])
+    assert max(np.ptp(stripe) for stripe in stripes[3:]) == 0
+    assert (np.diff(greys) > 10).all()
 
 
 def test_strip_needs_a_column() -> None:
