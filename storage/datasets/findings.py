@@ -25,15 +25,18 @@ KINDS = {
     "object count": "differs from the benchmark's own",
     "later object": "first seen after the first annotated frame: the protocol counts it as background",
     "every fifth frame": "YouTubeVOS without the frames in between: motion is five times as fast",
+    "hardly any motion": "of one's own clips: too few frames in which anything moves beside the camera",
+    "slow motion": "of one's own clips: too little from frame to frame at the gap of inference",
     "layout": "what was chosen where a folder holds several of something",
 }
-ALWAYS_WARNINGS = {"later object", "every fifth frame", "layout"}
+ALWAYS_WARNINGS = {"later object", "every fifth frame", "layout", "hardly any motion", "slow motion"}
 # What is a fault in a benchmark and may be meant in clips of one's own.
 OWN_WARNINGS = {
     "missing annotations",
     "frame without annotation",
     "annotation without frame",
     "missing frames",
+    "no object",
 }
 
 

@@ -24,12 +24,20 @@ from storage.datasets.layouts import TRUTH_BESIDE, is_table, truth_folder
 from storage.decoding import FORMATS, PictureError, open_picture, read_rgb
 from storage.keys import file_digest
 from storage.masks import Decoded, decode_labels
-from storage.names import natural_key, printable, safe_name
+from storage.names import natural_key, safe_name
 
 # FBMS-59: what counts as an object, as a share of white; the rule of the preprocessing that the field shares.
 _REGION_THRESHOLD = {"marple7": 0.05, "marple2": 0.4}
 _REGION_DEFAULT = 0.1
 _REGION_WHITE = 0.99  # of colour pictures: their background
+
+
+class ForeignLabel(PictureError):
+    """A colour that no label of the data set has."""
+
+
+class OtherSize(PictureError):
+    """A picture of another size than its frame."""
 
 
 class Truth(Protocol):
@@ -69,7 +77,7 @@ class MaskFile:
         unknown = np.argwhere(labels == len(self.colours))
         if len(unknown):
             y, x = unknown[0].tolist()
-            raise PictureError(
+            raise ForeignLabel(
                 f"has the colour {tuple(rgb[y, x].tolist())}, which is no label of its data set"
             )
         return Decoded(labels)
@@ -94,9 +102,13 @@ class LayerFiles:
         """What is brighter than half counts: edges are smoothed in some files."""
         labels = np.zeros(size, np.uint8)
         for label, path in enumerate(self.paths, start=1):
-            layer = read_rgb(path).max(axis=2)
+            which = f"(object {path.parent.name}) " if len(self.paths) > 1 else ""
+            try:
+                layer = read_rgb(path).max(axis=2)
+            except PictureError as error:
+                raise PictureError(f"{which}{error}") from error
             if layer.shape != size:
-                raise PictureError(f"({printable(path.parent.name)}) is {_size(layer)}, not {_size(labels)}")
+                raise OtherSize(f"{which}is {_size(layer)}, its frame {_size(labels)}")
             labels[layer > 127] = label
         return Decoded(labels)
 

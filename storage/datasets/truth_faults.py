@@ -9,10 +9,11 @@ from storage.clips import Clip
 from storage.datasets.catalogue import DataSet
 from storage.datasets.findings import Finding, finding, size_text
 from storage.datasets.layouts import is_table, truth_folder
-from storage.datasets.truth import Box, LayerFiles, Truth, due, found
+from storage.datasets.truth import Box, ForeignLabel, LayerFiles, OtherSize, Truth, due, found
 from storage.decoding import PictureError
 from storage.masks import VOID
 
+_KINDS: dict[type[Exception], str] = {ForeignLabel: "label", OtherSize: "annotation size"}
 Size = tuple[int, int]  # (H, W)
 
 
@@ -31,12 +32,12 @@ def annotation_findings(
         yield finding("missing annotations", clip.name, folder, error.strerror or "cannot be read")
         return
     matched = {frame: there[frame] for frame in frames if frame in there}
-    for frame, truth in there.items():
-        if frame not in matched:
-            yield finding("annotation without frame", clip.name, truth.path, f"there is no frame {frame}")
     if not matched:
         yield finding("missing annotations", clip.name, folder, "no annotation is named like a frame")
         return
+    for frame, truth in there.items():
+        if frame not in matched:
+            yield finding("annotation without frame", clip.name, truth.path, f"there is no frame {frame}")
     for frame in due(frames, list(matched), known):
         if frame not in matched:
             text = "the frame has no annotation"
@@ -68,8 +69,9 @@ def _labels(
         try:
             decoded = truth.decode(size)
         except PictureError as error:
-            kind = "label" if "colour" in str(error) else "undecodable annotation"
-            yield finding(kind, clip.name, truth.path, str(error))
+            yield finding(
+                _KINDS.get(type(error), "undecodable annotation"), clip.name, truth.path, str(error)
+            )
             continue
         here: Size = decoded.labels.shape[0], decoded.labels.shape[1]
         if here != size:
@@ -77,7 +79,7 @@ def _labels(
                 "annotation size", clip.name, truth.path, f"is {size_text(here)}, its frame {size_text(size)}"
             )
             continue
-        ids = set(np.unique(decoded.labels).tolist()) - {0, VOID}
+        ids = set(np.flatnonzero(np.bincount(decoded.labels.ravel(), minlength=256)).tolist()) - {0, VOID}
         if isinstance(truth, Box) and not ids:
             text = f"the box of {frame} is empty or outside of the frame"
             yield finding("box", clip.name, truth.path, text)
@@ -85,6 +87,7 @@ def _labels(
             yield finding("label", clip.name, truth.path, "has grey levels; all but 0 would be foreground")
         elif text := _unknown_labels(ids, truth, known):
             yield finding("label", clip.name, truth.path, text)
+            continue
         first = ids if first is None else first
         late = {label for label in ids - seen if label > max(first, default=0)}
         if late and seen and known is not None and known.protocol == "objects":

@@ -5,7 +5,6 @@ else a warning. Nothing is mended and nothing stops at the first fault.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,46 +19,33 @@ from storage.decoding import PictureError, open_picture
 from storage.names import printable
 from storage.videos import MIN_SIDE, open_frames
 
-# What else is done with the frames of clips that belong to no benchmark: clip, index of the frame, u8 (H, W, 3) RGB.
-Look = Callable[[Clip, int, np.ndarray], None]
+Look = Callable[[np.ndarray], None]  # what else is done with an own clip's frames, u8 (H, W, 3) RGB each
 
 
-def verify(
-    source: Path,
-    *,
-    dataset: str | None = None,
-    split: str | None = None,
-    workers: int = 1,
-    look: Look | None = None,
-    advance: Callable[[int, int], None] = lambda done, count: None,
-) -> Iterator[Finding]:
-    """Findings of a folder, clip by clip; `dataset` and `split` as in `find_clips`.
+def clips_to_verify(source: Path, *, dataset: str | None = None, split: str | None = None) -> ClipList:
+    """The clips of a folder; of a benchmark, named or recognised, those that its figures are averages over.
 
-    `look` sees every frame of clips that belong to no benchmark. `workers` clips are read at once.
-
-    Raises:
-        ValueError: where the folder holds nothing that could be checked.
+    `dataset` and `split` as in `find_clips`. Raises ValueError where the folder holds nothing that could be checked.
     """
     clips = find_clips(source, dataset=dataset, split=split)
-    known = clips.data_set
-    if known is not None and dataset is None and split is None:
-        clips = find_clips(
-            source, dataset=known.name
-        )  # the list that figures go over, as if it had been named
-    clip_of = {clip.name: clip for clip in clips.clips}
-    yield from _listed(clips, source, split)
+    if clips.data_set is not None and dataset is None and split is None:
+        return find_clips(source, dataset=clips.data_set.name)
+    return clips
 
-    def check(clip: Clip) -> list[Finding]:
-        return [judged(item, known) for item in _clip_findings(clip, clips.annotations, known, look)]
 
-    with ThreadPoolExecutor(workers) as pool:
-        for done, findings in enumerate(pool.map(check, clip_of.values()), start=1):
-            advance(done, len(clip_of))
-            yield from findings
+def verify_list(clips: ClipList, source: Path, split: str | None = None) -> list[Finding]:
+    """What is wrong with the folder itself: clips that its list names and that are not there or of no use."""
+    return [judged(item, clips.data_set) for item in _listed(clips, source, split)]
+
+
+def verify_clip(
+    clip: Clip, annotations: Path | None, known: DataSet | None, look: Look | None = None
+) -> list[Finding]:
+    """What is wrong with a clip and its annotations; `look` sees its frames where it belongs to no benchmark."""
+    return [judged(item, known) for item in _clip_findings(clip, annotations, known, look)]
 
 
 def _listed(clips: ClipList, source: Path, split: str | None) -> Iterator[Finding]:
-    """Clips that a list names and that are not there or of no use; what was chosen among several layouts."""
     known = clips.data_set
     there = {clip.path.name for clip in clips.clips} | {entry.name for entry in clips.set_aside}
     if known is not None and split is None:
@@ -73,7 +59,7 @@ def _listed(clips: ClipList, source: Path, split: str | None) -> Iterator[Findin
         yield finding(kind, entry.name, source / entry.name, entry.reason)
     for text in clips.warnings:
         if " is used" in text:
-            yield judged(finding("layout", "", source, text), known)
+            yield finding("layout", "", source, text)
 
 
 def _clip_findings(
@@ -98,10 +84,11 @@ def _clip_findings(
 def _video(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, list[Finding]]:
     size, count = None, 0
     try:
-        for count, frame in enumerate(open_frames(clip), start=1):
+        for frame in open_frames(clip):
+            count += 1
             size = frame.shape[0], frame.shape[1]
             if look:
-                look(clip, count - 1, frame)
+                look(frame)
     except ClipError as error:
         kind = "too few frames" if "at least two" in error.reason else "undecodable frame"
         return None, count, [finding(kind, clip.name, clip.path, error.reason)]
@@ -113,7 +100,7 @@ def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int,
     findings: list[Finding] = []
     size: tuple[int, int] | None = None
     first = clip.files[0]
-    for index, path in enumerate(clip.files):
+    for path in clip.files:
         try:
             picture = open_picture(path)
         except PictureError as error:
@@ -129,7 +116,7 @@ def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int,
             text = f"is {size_text(here)}, {printable(first.name)} is {size_text(size)}"
             findings.append(finding("frame size", clip.name, path, text))
         elif look:
-            look(clip, index, np.asarray(picture.convert("RGB")))
+            look(np.asarray(picture.convert("RGB")))
     if len(clip.files) < 2:
         findings.append(
             finding("too few frames", clip.name, clip.path, "has one frame; optical flow needs two")
