@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tasks.stage import Place
 
 Source = Annotated[
-    Path, typer.Argument(help="a video, a folder of frames, a folder of either, or a DAVIS layout")
+    Path, typer.Argument(help="a video, a folder of frames, a folder of either, or a data set")
 ]
 Preset = Annotated[str, typer.Option(help="compact (two CPU cores) or paper (a GPU)")]
 Sets = Annotated[
@@ -25,6 +25,12 @@ Clips = Annotated[str | None, typer.Option(help="only these clips, separated by 
 Split = Annotated[str | None, typer.Option(help="take the clips from this list of ImageSets, e.g. 2016/val")]
 Weights = Annotated[Path | None, typer.Option(help="folder with oclr, selector and corrector .safetensors")]
 From = Annotated[str, typer.Option("--from", help="start weights: 'preset', or 'champion' of the experiment")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        help="the benchmark that the source is, e.g. DAVIS2016, or none; default: by its clips' names"
+    ),
+]
 Prune = Annotated[int | None, typer.Option(min=1, help="a smoke run: this many clips of 8 frames")]
 Store = Annotated[str, typer.Option(help="artifact store: a folder or any fsspec URL")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")]
@@ -54,11 +60,19 @@ def with_runner(flow: "Flow[..., Any]", kind: str, workers: int) -> "Flow[..., A
         raise typer.BadParameter(str(error), param_hint="--runner") from error
 
 
-def settings_of(preset: str, config: Path | None, overrides: list[str] | None) -> "Settings":
-    """Settings from all their sources."""
-    from flows.presets import load_settings
+def settings_of(
+    preset: str,
+    config: Path | None,
+    overrides: list[str] | None,
+    *,
+    source: Path | None = None,
+    dataset: str | None = None,
+) -> "Settings":
+    """Settings from all their sources; `source` may be a benchmark, with gaps and a protocol of its own."""
+    from flows.presets import known_benchmark, load_settings
 
-    return load_settings(preset, config=config, overrides=overrides or ())
+    known = known_benchmark(source, dataset) if source else None
+    return load_settings(preset, config=config, overrides=overrides or (), data_set=known)
 
 
 def place_of(store: str, device: str, threads: int | None) -> "Place":

@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from models.boxes import score_boxes
 from models.imaging import native_labels
 from models.protocols import Pair, averages, score_matched, score_objects, score_union
 from storage.annotations import Annotations, open_annotations
 from storage.clips import Clip
+from storage.datasets.catalogue import DataSet
 from storage.keys import Artifact
 from storage.reader import ArtifactReader
 from storage.writer import ArtifactWriter
 from tasks.stage import NotKeyed, Place, stage
 
-Protocol = Literal["single", "objects"]
+Protocol = Literal["single", "objects", "boxes"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Labels:
     size: tuple[int, int]
     content: str
     warnings: tuple[str, ...]  # of masks without a frame and frames without a mask
+    data_set: DataSet | None = None  # the benchmark that they belong to
 
     def open(self) -> Annotations:
         """Open them.
@@ -36,18 +39,22 @@ class Labels:
         Raises:
             AnnotationError: where they can't be used.
         """
-        return open_annotations(self.root, self.clip, self.frame_names, size=self.size)
+        return open_annotations(
+            self.root, self.clip, self.frame_names, size=self.size, data_set=self.data_set
+        )
 
 
-def find_labels(root: Path, clip: Clip, frames: int, size: tuple[int, int]) -> Labels:
-    """The annotations of a clip of `frames` frames of `size` (H, W).
+def find_labels(
+    root: Path, clip: Clip, frames: int, size: tuple[int, int], data_set: DataSet | None = None
+) -> Labels:
+    """The annotations of a clip of `frames` frames of `size` (H, W), in the ways of `data_set` where it is one's.
 
     Raises:
         AnnotationError: where there are none.
     """
     names = clip.frame_names(frames)
-    found = open_annotations(root, clip, names, size=size)
-    return Labels(root, clip, names, size, found.content(names), tuple(found.warnings))
+    found = open_annotations(root, clip, names, size=size, data_set=data_set)
+    return Labels(root, clip, names, size, found.content(names), tuple(found.warnings), data_set)
 
 
 @stage("scores", version=1)
@@ -56,6 +63,7 @@ def score(
     *,
     content: str,
     protocol: Protocol,
+    skip_ends: bool,
     objects: int,
     labels: NotKeyed[Labels],
     place: Place,
@@ -73,7 +81,9 @@ def score(
         for name, predicted in zip(labels.frame_names, label_maps(reader, labels.size), strict=True):
             yield (annotations.read(name) if name in known else None), predicted
 
-    scores, frames = score_pairs(pairs, protocol=protocol, objects=objects, clip=labels.clip.name)
+    scores, frames = score_pairs(
+        pairs, protocol=protocol, objects=objects, clip=labels.clip.name, skip_ends=skip_ends
+    )
     out.summary = {"scores": scores, "frames_scored": frames}
     out.made["warnings"] = [text for text in annotations.warnings if text not in labels.warnings]
 
@@ -90,7 +100,8 @@ def score_pairs(
 
     single: `J` is that of the union of all objects, which needs no label to choose; `J_matched` that of the one
     object that fits the annotation best; `skip_ends` leaves out the first and the last frame, as DAVIS 2016
-    does. objects: each annotated object with its own mask, by assignment, in all annotated frames.
+    does. objects: each annotated object with its own mask, by assignment, in all annotated frames. boxes: J and SR
+    of `score_boxes` in their place.
 
     Raises:
         NothingToScore: where no frame counts.
@@ -98,6 +109,8 @@ def score_pairs(
     if protocol == "objects":
         found = score_objects(pairs(), clip=clip)
         return _named(averages([found]), ""), len(found.frames)
+    if protocol == "boxes":
+        return score_boxes(pairs(), objects=objects, clip=clip)
     union = score_union(pairs(), clip=clip, skip_ends=skip_ends)
     matched = score_matched(pairs(), objects=objects, clip=clip, skip_ends=skip_ends)
     return _named(averages([union]), "") | _named(averages([matched]), "_matched"), len(union.frames)
