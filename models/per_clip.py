@@ -1,0 +1,166 @@
+"""Adaptation to a single clip: the corrector goes on with that clip's own pseudo-labels, for that clip only (A.3).
+
+One clip is little to learn from, so some of its exemplar frames are held out and never learnt from: the loss on them is
+a criterion without labels of when to stop. The best corrector on the way is kept, and that is the one it started from
+where nothing was any better.
+"""
+
+import contextlib
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.adaptation import CorrectorClip, CorrectorClipBatches, CorrectorClipLoss
+from models.checkpoints import Checkpoint, build_network
+from models.losses import CORRECTOR_PSEUDO_WEIGHTS
+from models.recipe import ADAPTATION_RATE, adapted
+from models.training import OnStep, Schedule, to_device, train
+
+HELD_OUT = 4  # every fourth exemplar frame is held out; a clip with fewer exemplar frames has none to spare
+
+
+class _Enough(Exception):
+    """No held-out improvement for long enough."""
+
+
+@dataclass(frozen=True)
+class PartOfClip(CorrectorClip):
+    """A clip of which only some frames are believed: those learnt from, or those held out."""
+
+    believed: NDArray[np.bool_] = field(kw_only=True)  # (T,)
+
+    def __post_init__(self) -> None:
+        if not self.supervised().any():
+            raise ValueError("clip: no believed frame is an exemplar")
+
+    def supervised(self) -> NDArray[np.bool_]:
+        """Where `corrected` counts, (T, K)."""
+        return super().supervised() & self.believed[:, None]
+
+
+def held_out_frames(exemplars: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which frames of a clip are held out, bool (T,): every fourth exemplar frame, none of fewer than four.
+
+    exemplars: bool (T, K). An object keeps at least one of its exemplars to learn from where it can.
+    """
+    frames = np.flatnonzero(exemplars.any(1))
+    held = np.zeros(len(exemplars), bool)
+    for frame in frames[HELD_OUT // 2 :: HELD_OUT] if len(frames) >= HELD_OUT else ():
+        left = exemplars & ~held[:, None]
+        left[frame] = False
+        if left[:, exemplars.any(0)].any(0).all():
+            held[frame] = True
+    return held
+
+
+def adapt_to_clip(
+    checkpoint: Checkpoint,
+    clip: CorrectorClip,
+    *,
+    steps: int = 200,
+    check_every: int = 20,
+    patience: int = 3,
+    seed: int = 0,
+    device: str = "cpu",
+    batch: int = 1,
+    window: int = 7,
+    limit: int = 104,
+    target: int = 100,
+    rate: float = ADAPTATION_RATE,
+    reconstruction: bool = True,
+    on_step: OnStep | None = None,
+    recipe: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Go on from a checkpoint with one clip's pseudo-labels, for up to `steps` steps.
+
+    Every `check_every` steps the loss on the held-out exemplar frames is taken; training ends when it has not fallen
+    for `patience` checks, and the checkpoint is the best of all, its start included. Its training says `kept_step`, the
+    steps behind it, and `held_out`, the losses as [step, loss]. A clip without frames to hold out takes all its steps.
+    The other arguments are those of `models.adaptation.adapt_corrector`; nothing is saved on the way.
+    """
+    if check_every < 1 or patience < 1:
+        raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")
+    held = held_out_frames(np.asarray(clip.exemplars[:], bool))
+    arrays = {name: getattr(clip, name) for name in CorrectorClip.__dataclass_fields__}
+    taught = PartOfClip(**arrays, believed=~held)
+    weights = dict(CORRECTOR_PSEUDO_WEIGHTS)
+    if not reconstruction:
+        del weights["reconstruction"]
+    loss = CorrectorClipLoss(weights)
+    module = build_network(checkpoint, device, expect="corrector")
+    watch = _Watch(module, loss, patience)
+    if held.any():
+        spared = CorrectorClipBatches([PartOfClip(**arrays, believed=held)], window, limit, target)
+        watch.episodes = [spared.episode(np.random.default_rng([seed, i])) for i in range(int(held.sum()))]
+        watch.device = device
+        watch.check(0)
+
+    def after(step: int, terms: dict[str, float]) -> None:
+        if on_step:
+            on_step(step, terms)
+        if watch.episodes and ((step + 1) % check_every == 0 or step + 1 == steps):
+            watch.check(step + 1)
+
+    training = {
+        "on": "pseudo-labels of one clip",
+        "steps": steps,
+        "seed": seed,
+        "window": window,
+        "rate": rate,
+    }
+    training |= {"batch": batch, "limit": limit, "target": target, "reconstruction": reconstruction}
+    training |= {"check_every": check_every, "patience": patience, **(recipe or {})}
+    with contextlib.suppress(_Enough):
+        train(
+            module,
+            CorrectorClipBatches([taught], window, limit, target, batch),
+            loss,
+            steps=steps,
+            schedule=Schedule(rate),
+            seed=seed,
+            device=device,
+            recipe=training,
+            on_step=after,
+        )
+    if watch.best is not None:
+        module.load_state_dict(watch.best)
+    kept = watch.kept if watch.best is not None else steps
+    return adapted(checkpoint, module.eval(), training | {"kept_step": kept, "held_out": watch.losses})
+
+
+class _Watch:
+    """The best state on the held-out frames so far."""
+
+    def __init__(self, module: nn.Module, loss: CorrectorClipLoss, patience: int) -> None:
+        self.module, self.loss, self.patience = module, loss, patience
+        self.episodes: list[dict[str, Any]] = []
+        self.device = "cpu"
+        self.losses: list[list[float]] = []
+        self.best: dict[str, torch.Tensor] | None = None
+        self.kept = 0
+
+    def check(self, step: int) -> None:
+        """Take the held-out loss. Raises _Enough where it has not fallen for `patience` checks."""
+        was_training = self.module.training
+        self.module.eval()
+        with torch.no_grad():
+            found = [
+                self.loss.of_episode(self.module, to_device(one, self.device))[0] for one in self.episodes
+            ]
+        self.module.train(was_training)
+        value = float(torch.stack(found).mean())
+        before = min((loss for _, loss in self.losses), default=math.inf)
+        self.losses.append([step, value])
+        if value < before:
+            self.best, self.kept = copy.deepcopy(self.module.state_dict()), step
+        elif len(self.losses) - 1 - self._best_place() >= self.patience:
+            raise _Enough
+
+    def _best_place(self) -> int:
+        return int(np.argmin([loss for _, loss in self.losses]))

@@ -1,0 +1,92 @@
+"""Adaptation to one clip: held-out frames decide when to stop, and nothing worse than the start is kept."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from test_adaptation import CORRECTOR, corrector_clip
+
+from models.adaptation import CorrectorClipBatches
+from models.checkpoints import tensors_digest
+from models.corrector import MaskCorrector
+from models.per_clip import PartOfClip, adapt_to_clip, held_out_frames
+from models.recipe import finished, fresh_network
+
+MARKS = tuple((frame, 0) for frame in range(2, 20, 2))  # nine exemplar frames
+
+
+@pytest.fixture(scope="module")
+def corrector():
+    return finished("corrector", fresh_network(MaskCorrector, CORRECTOR, 0), network=CORRECTOR, training={})
+
+
+def marks(*pairs, frames=12, objects=3):
+    exemplars = np.zeros((frames, objects), bool)
+    for frame, k in pairs:
+        exemplars[frame, k] = True
+    return exemplars
+
+
+def test_every_fourth_exemplar_frame_is_held_out():
+    held = held_out_frames(marks(*[(frame, 0) for frame in range(1, 12)]))
+    assert np.flatnonzero(held).tolist() == [3, 7, 11]
+    assert not held_out_frames(marks((1, 0), (4, 0), (6, 0))).any()
+
+
+def test_an_object_keeps_an_exemplar_to_learn_from():
+    held = held_out_frames(marks((0, 0), (2, 0), (4, 1), (6, 0), (8, 0)))
+    assert not held[4]
+
+
+def test_held_out_frames_are_never_learnt_from():
+    clip = corrector_clip(marks=MARKS)
+    held = held_out_frames(clip.exemplars)
+    arrays = {item.name: getattr(clip, item.name) for item in dataclasses.fields(clip)}
+    batches = CorrectorClipBatches([PartOfClip(**arrays, believed=~held)], window=7, limit=104, target=100)
+    for step in range(20):
+        (episode,) = batches(step, np.random.default_rng(step))["episodes"]
+        assert episode["supervised"].any()
+        assert not episode["supervised"][held[episode["frames"]]].any()
+
+
+def test_it_learns_and_keeps_the_best(corrector):
+    made = adapt_to_clip(corrector, corrector_clip(marks=MARKS), steps=12, check_every=4, rate=3e-3)
+    training = made.settings["training"]
+    losses = dict(training["held_out"])
+    assert list(losses) == [0, 4, 8, 12]
+    assert training["kept_step"] == min(losses, key=losses.get) > 0
+    assert losses[training["kept_step"]] < losses[0]
+    assert tensors_digest(made.tensors) != tensors_digest(corrector.tensors)
+    again = adapt_to_clip(corrector, corrector_clip(marks=MARKS), steps=12, check_every=4, rate=3e-3)
+    assert tensors_digest(again.tensors) == tensors_digest(made.tensors)
+
+
+def test_it_stops_early_and_keeps_its_start_where_nothing_is_better(corrector):
+    seen = []
+    made = adapt_to_clip(
+        corrector,
+        corrector_clip(marks=MARKS),
+        steps=200,
+        check_every=1,
+        patience=2,
+        rate=1e-20,  # too small to change anything: no check can be better than the start
+        on_step=lambda step, terms: seen.append(step),
+    )
+    assert seen == [0, 1]
+    assert made.settings["training"]["kept_step"] == 0
+    assert tensors_digest(made.tensors) == tensors_digest(corrector.tensors)
+
+
+def test_a_clip_without_frames_to_spare_takes_all_its_steps(corrector):
+    seen = []
+    clip = corrector_clip(marks=((2, 0), (9, 0)))
+    made = adapt_to_clip(
+        corrector, clip, steps=3, check_every=1, patience=1, on_step=lambda s, t: seen.append(s)
+    )
+    assert seen == [0, 1, 2]
+    assert made.settings["training"]["kept_step"] == 3 and made.settings["training"]["held_out"] == []
+
+
+def test_nonsense_is_refused(corrector):
+    with pytest.raises(ValueError, match="patience of at least 1"):
+        adapt_to_clip(corrector, corrector_clip(marks=MARKS), patience=0)
