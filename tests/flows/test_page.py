@@ -12,7 +12,8 @@ from PIL import Image
 
 from flows.charts import line_chart, scatter
 from flows.compare import compare_clips
-from flows.page import page, settings_groups
+from flows.page import page
+from flows.page_parts import settings_groups
 from flows.publish import artifact_key
 from flows.report import Report
 from flows.run import RunError
