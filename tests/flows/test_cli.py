@@ -154,7 +154,7 @@ def test_masks_are_evaluated_clip_by_clip_and_bad_ones_left_out(
     counted += [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
     assert counted == [8, 8, 6]  # only the rule of DAVIS 2016 leaves out both ends
     unknown = invoke(*command, "--dataset", "KITTI")
-    assert unknown.exit_code == 1 and "DAVIS2017-motion" in unknown.output
+    assert unknown.exit_code == 2 and "DAVIS2017-motion" in unknown.output
     damaged = tmp_path / "masks" / "tram [raw]" / "00007.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
     result = invoke(*command)
