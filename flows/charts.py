@@ -131,10 +131,13 @@ def shown(value: float, percent: bool) -> str:
 def _scale(values: Sequence[float], about: int = 5) -> tuple[float, float, list[float]]:
     """The ends of an axis round the values, and round ticks between them."""
     low, high = min(values, default=0.0), max(values, default=1.0)
+    least = low
     if high - low < 1e-9:
         low, high = low - 0.05 * max(abs(low), 1), high + 0.05 * max(abs(high), 1)
     margin = 0.08 * (high - low)
-    low, high = low - margin if low < 0 or low > margin else 0.0, high + margin
+    low, high = low - margin, high + margin
+    if least >= 0:  # no axis goes below zero where no value does
+        low = max(low, 0.0)
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)

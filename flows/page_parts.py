@@ -21,13 +21,13 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     frames = sum(clip["frames"] for clip in report["clips"].values())
     found = [("Clips", str(len(report["clips"])), f"{frames} frames")]
     if "final/J" in last:
-        gain = 100 * (last["final/J"] - first.get("proposal/J", last["final/J"]))
-        found.append(("Final J", shown(last["final/J"], True), f"{gain:+.1f} on the first proposals"))
+        gain = _signed(last["final/J"] - first.get("proposal/J", last["final/J"]), True)
+        found.append(("Final J", shown(last["final/J"], True), f"{gain} on the first proposals"))
         if "final/F" in last:
             found.append(("Final F", shown(last["final/F"], True), "contours"))
     if "quality" in last:
-        change = last["quality"] - first["quality"]
-        note = f"{change:+.3f} on round 0" if kept else "round 0"
+        change = _signed(last["quality"] - first.get("quality", last["quality"]), False)
+        note = f"{change} on round 0" if kept else "round 0"
         found.append(("Label-free quality", shown(last["quality"], False), note))
     alarmed = sum(bool(clip.get("alarms")) for clip in report["clips"].values())
     found.append(("Alarms", str(alarmed), "clips" if alarmed != 1 else "clip"))

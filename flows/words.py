@@ -14,14 +14,14 @@ class Words:
 
 
 MEASURES = {
-    "proposal/J": Words("Proposals, J", 1, True, "the flow model's masks against the labels"),
-    "adapted/J": Words("Corrector adapted, J", 1, True, "old proposals, corrected by the adapted corrector"),
-    "corrected/J": Words("Corrected, J", 1, True, "the round's corrections"),
-    "per_clip/J": Words("Adapted to each clip, J", 1, True, "corrections by each clip's own corrector"),
-    "final/J": Words("Final, J", 1, True, "at the frames' own size: all objects as one foreground"),
-    "final/F": Words("Final, F", 1, True, "contours of the final masks"),
-    "final/J_matched": Words("Final, J matched", 1, True, "the one object that fits the labels best: chosen with them"),
-    "selection/AP": Words("Selection, AP", 1, False, "how well frames are ranked by their masks' IoU"),
+    "proposal/J": Words("Proposals J", 1, True, "the flow model's masks against the labels"),
+    "adapted/J": Words("Corrector adapted J", 1, True, "old proposals, corrected by the adapted corrector"),
+    "corrected/J": Words("Corrected J", 1, True, "the round's corrections"),
+    "per_clip/J": Words("Adapted to each clip J", 1, True, "corrections by each clip's own corrector"),
+    "final/J": Words("Final J", 1, True, "at the frames' own size: all objects as one foreground"),
+    "final/F": Words("Final F", 1, True, "contours of the final masks"),
+    "final/J_matched": Words("Final J, matched", 1, True, "the one object that fits the labels best: chosen with them"),
+    "selection/AP": Words("Selection AP", 1, False, "how well frames are ranked by their masks' IoU"),
     "quality": Words("Quality", 1, False, "one label-free figure of those below"),
     "flow_consistency": Words("Flow consistency", 1, False, "do neighbouring masks agree along the flow?"),
     "agreement_proposal": Words("Agreement with proposals", 0, False, "IoU of corrections and proposals"),

@@ -147,7 +147,11 @@ def test_the_gate_is_told_in_words_and_rounds_have_their_differences() -> None:
 
 def test_without_labels_nothing_speaks_of_scores() -> None:
     _, elements = made(labels=False)
-    assert "There are no labels" in elements.text and "Final J" not in elements.text
+    assert (
+        "There are no labels" in elements.text
+        and "Final J" not in elements.text
+        and "Spearman" not in elements.text
+    )
     after = elements.text.index("Clips, worst first")
     assert elements.text.index("tram [raw]", after) < elements.text.index("heron", after)  # by quality
 
@@ -208,4 +212,6 @@ def test_charts_keep_every_mark_inside_and_higher_values_higher() -> None:
 def test_charts_of_equal_or_extreme_values(values: list[float]) -> None:
     chart = line_chart({"x": values}, [str(i) for i in range(len(values))])
     assert all(0 <= mark.y <= chart.height for mark in chart.lines[0].marks)
+    if min(values) >= 0:
+        assert all(float(text) >= 0 for _, text in chart.y_ticks)
     assert scatter([("a", value, value) for value in values]).lines[0].marks
