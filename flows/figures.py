@@ -76,10 +76,13 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
         ("proposal", this.proposal),
         ("selection", this.selection),
         ("correction", this.correction),
+        ("clip_corrector", this.clip_correctors),
         ("final", this.final),
     ):
-        made = [work.run.manifest(artifacts[name]).made["seconds"] for name in work.run.clips]
-        metrics[f"seconds_per_frame/{stage}"] = sum(made) / frames
+        made = [artifacts[name] for name in work.run.clips if name in artifacts]
+        if made:
+            seconds = sum(work.run.manifest(artifact).made["seconds"] for artifact in made)
+            metrics[f"seconds_per_frame/{stage}"] = seconds / frames
     return metrics
 
 

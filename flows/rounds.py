@@ -17,6 +17,7 @@ from storage.masks import masks_content
 from tasks.adaptation import adapt_corrector, finetune_oclr
 from tasks.correction import correct
 from tasks.evaluation import Labels, find_labels, score
+from tasks.per_clip import adapt_to_clip
 from tasks.proposal import propose, take_proposals
 from tasks.pseudo_labels import label
 from tasks.quality import measure
@@ -43,6 +44,8 @@ class Round:
     selection: ByClip = field(default_factory=dict)
     correction: ByClip = field(default_factory=dict)
     adapted: ByClip = field(default_factory=dict)  # corrections by the adapted corrector, before OCLR's turn
+    clip_correctors: ByClip = field(default_factory=dict)  # where each clip is adapted to by itself
+    per_clip: ByClip = field(default_factory=dict)  # corrections by those
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)
     scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, where labels exist
@@ -71,7 +74,7 @@ def next_round(work: Work, index: int, before: Round) -> Round:
 
 
 def refine(work: Work, this: Round) -> Round:
-    """Propose, select, correct, and bring the masks to native size."""
+    """Propose, select, correct, adapt to each clip where that is asked for, and bring the masks to native size."""
     materials, settings = work.materials, work.settings
     this.proposal = propose_clips(work, this)
     this.selection = work.run.each(
@@ -86,7 +89,10 @@ def refine(work: Work, this: Round) -> Round:
         },
     )
     this.correction = correct_clips(work, this, this.proposal, this.selection)
-    this.final = finish_clips(work.run, settings, materials, this.correction, this.name)
+    if settings.per_clip.enabled:
+        this.per_clip = adapt_to_clips(work, this)
+    corrected = this.per_clip or this.correction
+    this.final = finish_clips(work.run, settings, materials, corrected, this.name)
     return this
 
 
@@ -117,20 +123,49 @@ def propose_clips(work: Work, this: Round) -> ByClip:
     return work.run.each(take_proposals, f"{this.name}: take proposals", given)
 
 
-def correct_clips(work: Work, this: Round, proposal: ByClip, selection: ByClip) -> ByClip:
-    """Correct every clip with the round's corrector."""
+def correct_clips(
+    work: Work, this: Round, proposal: ByClip, selection: ByClip, correctors: ByClip | None = None
+) -> ByClip:
+    """Correct every clip with the round's corrector, or those that have one with their own."""
     return work.run.each(
         correct,
-        f"{this.name}: correct",
+        f"{this.name}: correct" + (" clip by clip" if correctors is not None else ""),
         lambda name: {
             "frames": work.materials.frames[name],
             "tokens": work.materials.corrector_tokens[name],
             "proposal": proposal[name],
             "selection": selection[name],
-            "weights": this.weights.need("corrector"),
+            "weights": this.weights.need("corrector") if correctors is None else correctors[name],
             "settings": work.settings.correction,
         },
+        only=None if correctors is None else list(correctors),
     )
+
+
+def adapt_to_clips(work: Work, this: Round) -> ByClip:
+    """Corrections by a corrector of each clip's own; the round's where a clip has no mask to learn from.
+
+    They go into the final masks and nowhere else: no pseudo-label is made of them.
+    """
+    labels = pseudo_label(work, this, this.correction, this.selection)
+    this.clip_correctors = work.run.each(
+        adapt_to_clip,
+        f"{this.name}: adapt to each clip",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "tokens": work.materials.corrector_tokens[name],
+            "proposal": this.proposal[name],
+            "selection": this.selection[name],
+            "labels": labels[name],
+            "weights": this.weights.need("corrector"),
+            "settings": work.settings.per_clip,
+            "window": work.settings.correction.window,
+            "seed": work.settings.seed,
+        },
+        only=[name for name in labels if name in work.run.clips],
+    )
+    own = correct_clips(work, this, this.proposal, this.selection, this.clip_correctors)
+    return {**this.correction, **own}
 
 
 def pseudo_label(work: Work, this: Round, correction: ByClip, selection: ByClip) -> ByClip:
@@ -223,6 +258,7 @@ def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
         "proposal": this.proposal,
         "adapted": this.adapted,
         "corrected": this.correction,
+        "per_clip": this.per_clip,
         "final": this.final,
     }
     for stage, masks in stages.items():

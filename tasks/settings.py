@@ -122,6 +122,22 @@ class OclrTrainingSettings(TrainingSettings):
     frames: int = Field(12, ge=2, description="frames of a training sample")
 
 
+class PerClipSettings(StageSettings):
+    """Adaptation of the corrector to each clip alone, before its final masks (paper A.3)."""
+
+    enabled: bool = Field(
+        False, description="a training per clip: about 20 times the time of all other stages"
+    )
+    steps: int = Field(200, ge=1, description="at most")
+    learning_rate: float = Field(2e-5, gt=0)
+    batch: int = Field(1, ge=1)
+    reconstruction: bool = Field(
+        True, description="whether the reconstruction of the features is part of the loss"
+    )
+    check_every: int = Field(20, ge=1, description="steps between looks at the held-out exemplar frames")
+    patience: int = Field(3, ge=1, description="looks without improvement after which it stops")
+
+
 class CrfSettings(StageSettings):
     """Dense CRF on the final masks at the frames' own resolution."""
 
@@ -170,6 +186,7 @@ class Settings(StageSettings):
     correction: CorrectionSettings = CorrectionSettings()
     corrector_adaptation: TrainingSettings = TrainingSettings()
     oclr_finetuning: OclrTrainingSettings = OclrTrainingSettings()
+    per_clip: PerClipSettings = PerClipSettings()
     crf: CrfSettings = CrfSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     pretrain: PretrainSettings = PretrainSettings()
