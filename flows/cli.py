@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_store import store_app
+from flows.cli_supervised import finetune_upsampler
 from flows.launch import errors, out, running, write_json
 from flows.lines import say
 from flows.options import (
@@ -53,6 +54,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(store_app, name="store")
+app.command("finetune-upsampler")(finetune_upsampler)
 
 
 @app.command()

@@ -19,9 +19,10 @@ from flows.presets import load_settings
 from flows.report import Report
 from flows.run import Run, RunError
 from flows.runners import ONE_AT_A_TIME
-from flows.weights import SMOKE_STEPS, find_backbones
+from flows.weights import SMOKE_STEPS, find_backbones, wanted
 from models.recipe import photo_identity
 from models.sizes import SIZES, STEP_SIZES
+from models.variants import corrector_arguments, episode_arguments, selector_arguments
 from storage.keys import Artifact, digest
 from storage.runs import record_run
 from storage.tracking import Tracker
@@ -44,8 +45,8 @@ def pretrain(
 
     Args:
         folder: where the checkpoint files go.
-        settings: `pretrain` says how long and on what; `features` which backbones the heads are for; none: those
-            of the preset.
+        settings: `pretrain` says how long and on what; `features` which backbones the heads are for, and
+            `selection.method` which selector, if any, is trained; none: those of the preset.
         preset: see `settings`.
         place: store, device and threads.
         tracking: where MLflow keeps the curves.
@@ -60,7 +61,13 @@ def pretrain(
         photos = photo_identity(Path(choice.photos)) if choice.photos else None
     except (OSError, ValueError) as error:
         raise RunError(f"pretrain.photos: {error}") from error
-    sizes, steps = SIZES[choice.size], STEP_SIZES[choice.size]
+    sizes, steps = dict(SIZES[choice.size]), dict(STEP_SIZES[choice.size])
+    if "selector" in wanted(settings):
+        sizes["selector"] = sizes["selector"] | selector_arguments(settings.selection.method)
+    sizes["corrector"] = sizes["corrector"] | corrector_arguments(choice.corrector, choice.background)
+    steps["corrector"] = episode_arguments(
+        steps["corrector"], window=choice.window, exemplars=choice.exemplars
+    )
     common = {"folder": choice.photos, "photos": photos, "seed": settings.seed, "steps": choice.steps,
               "checkpoint_every": choice.checkpoint_every}  # fmt: skip
 
@@ -83,6 +90,8 @@ def pretrain(
         ("selector", backbones.selector, tokens.selector_features),
         ("corrector", backbones.corrector, tokens.corrector_features),
     ):
+        if model not in wanted(settings):
+            continue
         made[model] = run.once(
             train_head,
             f"train {model}",

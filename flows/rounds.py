@@ -10,7 +10,7 @@ from typing import Any
 from flows.finishing import finish_clips
 from flows.materialise import Materials
 from flows.run import ByClip, Run
-from flows.weights import StartWeights
+from flows.weights import NETWORK_METHODS, StartWeights
 from storage.annotations import AnnotationError
 from storage.keys import Artifact
 from storage.masks import masks_content
@@ -22,6 +22,7 @@ from tasks.proposal import propose, take_proposals
 from tasks.pseudo_labels import label
 from tasks.quality import measure
 from tasks.selection import select
+from tasks.selection_scores import score_selection
 from tasks.settings import Settings
 
 
@@ -75,24 +76,13 @@ def next_round(work: Work, index: int, before: Round) -> Round:
 
 def refine(work: Work, this: Round) -> Round:
     """Propose, select, correct, adapt to each clip where that is asked for, and bring the masks to native size."""
-    materials, settings = work.materials, work.settings
     this.proposal = propose_clips(work, this)
-    this.selection = work.run.each(
-        select,
-        f"{this.name}: select",
-        lambda name: {
-            "frames": materials.frames[name],
-            "tokens": materials.selector_tokens[name],
-            "proposal": this.proposal[name],
-            "weights": this.weights.need("selector"),
-            "settings": settings.selection,
-        },
-    )
+    this.selection = select_clips(work, this)
     this.correction = correct_clips(work, this, this.proposal, this.selection)
-    if settings.per_clip.enabled:
+    if work.settings.per_clip.enabled:
         this.per_clip = adapt_to_clips(work, this)
     corrected = this.per_clip or this.correction
-    this.final = finish_clips(work.run, settings, materials, corrected, this.name)
+    this.final = finish_clips(work.run, work.settings, work.materials, corrected, this.name)
     return this
 
 
@@ -121,6 +111,24 @@ def propose_clips(work: Work, this: Round) -> ByClip:
         }
 
     return work.run.each(take_proposals, f"{this.name}: take proposals", given)
+
+
+def select_clips(work: Work, this: Round) -> ByClip:
+    """Judge every clip's proposals by the method of the settings."""
+    materials, method = work.materials, work.settings.selection.method
+    tokens = materials.selector_tokens if method in NETWORK_METHODS else materials.corrector_tokens
+    return work.run.each(
+        select,
+        f"{this.name}: select",
+        lambda name: {
+            "frames": materials.frames[name],
+            "tokens": tokens[name],
+            "proposal": this.proposal[name],
+            "weights": this.weights.need("selector") if method in NETWORK_METHODS else None,
+            "settings": work.settings.selection,
+            "seed": work.settings.seed if method == "random" else None,
+        },
+    )
 
 
 def correct_clips(
@@ -253,7 +261,10 @@ def annotated(work: Work) -> dict[str, Labels]:
 
 
 def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
-    """J and F of the round's stages; a clip whose annotations can't be used goes unscored, with a warning."""
+    """J and F of the round's stages, and the selection's AP.
+
+    A clip whose annotations can't be used goes unscored, with a warning.
+    """
     stages = {
         "proposal": this.proposal,
         "adapted": this.adapted,
@@ -272,6 +283,20 @@ def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
                 "content": labels[name].content,
                 "protocol": work.settings.evaluation.protocol,
                 "objects": work.settings.objects,
+                "labels": labels[name],
+            },
+            only=[name for name in work.run.clips if name in labels],
+            forgive=True,
+        )
+    if labels and work.settings.evaluation.protocol != "boxes":  # a box ranks no masks
+        this.scores["selection"] = work.run.each(
+            score_selection,
+            f"{this.name}: score selection",
+            lambda name: {
+                "proposal": this.proposal[name],
+                "selection": this.selection[name],
+                "content": labels[name].content,
+                "protocol": work.settings.evaluation.protocol,
                 "labels": labels[name],
             },
             only=[name for name in work.run.clips if name in labels],

@@ -19,6 +19,7 @@ from tasks.settings import BackboneSettings, Settings
 from tasks.weights import keep_weights, weights_content
 
 NETWORKS = ("oclr", "selector", "corrector")
+NETWORK_METHODS = ("error_map", "score")  # of selection.method: those that need a selector
 SMOKE_STEPS = 1000  # a network trained for fewer steps only shows that the machinery runs
 SHIPPED = Path(models.__file__).parent / "weights"
 
@@ -125,11 +126,16 @@ def _keep(run: Run, path: Path, model: str | None, field: str = "") -> Artifact:
 
 def wanted(settings: Settings) -> tuple[str, ...]:
     """The networks that a run with these settings needs."""
-    return NETWORKS if settings.proposal.folder is None else ("selector", "corrector")
+    unused = set()
+    if settings.proposal.folder is not None:
+        unused.add("oclr")
+    if settings.selection.method not in NETWORK_METHODS:
+        unused.add("selector")
+    return tuple(model for model in NETWORKS if model not in unused)
 
 
 def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
-    """See that K and the features of the checkpoints are those of the settings."""
+    """See that K, the features and the selector's head are those of the settings; say where labels had a part."""
     for model, build, name in (("oclr", OCLR, "num_queries"), ("corrector", MaskCorrector, "num_objects")):
         if model not in weights.networks:
             continue
@@ -143,12 +149,26 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
         ("selector", settings.features.selector),
         ("corrector", settings.features.corrector),
     ):
+        if model not in weights.networks:
+            continue
         trained = run.summary(weights.need(model))["settings"].get("features")
         if trained and trained["name"] != backbone.backbone:
             raise RunError(
                 f"the {model} checkpoint was trained on features '{trained['name']}', "
                 f"the settings say features.{model}.backbone='{backbone.backbone}'"
             )
+
+    if weights.selector:
+        head = run.summary(weights.selector)["settings"]["network"].get("head", "error_map")
+        if head != settings.selection.method:
+            raise RunError(
+                f"the selector checkpoint is of the kind '{head}', the settings say "
+                f"selection.method={settings.selection.method}; a selector of that kind is trained by\n"
+                f"  motion-adapt pretrain --out DIR --set selection.method={settings.selection.method}"
+            )
+    for model, ref in weights.networks.items():
+        if is_supervised(run.summary(ref)["settings"]):
+            run.warn(f"the {model} was trained with annotations: nothing that it makes is label-free")
 
 
 def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:
@@ -185,6 +205,14 @@ def smoke_note(run: Run, weights: StartWeights) -> str:
     """'smoke' where a network was trained too little for its figures to mean anything, else nothing."""
     trained = [run.summary(ref)["settings"] for ref in weights.networks.values()]
     return "smoke" if any(is_smoke(settings) for settings in trained) else ""
+
+
+def is_supervised(settings: Mapping[str, Any]) -> bool:
+    """Whether annotations had a part in a checkpoint, in its own training or in one that it goes back to."""
+    training = settings.get("training") or {}
+    if not training:
+        return False
+    return training.get("on") == "annotations" or is_supervised({"training": training.get("start")})
 
 
 def is_smoke(settings: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from models import adaptation
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.curves import training
-from tasks.settings import OclrTrainingSettings, TrainingSettings
+from tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings
 from tasks.stage import Place, stage
 from tasks.weights import get_checkpoint
 
@@ -18,7 +18,7 @@ def adapt_corrector(
     labels: list[Artifact],
     weights: Artifact,
     *,
-    settings: TrainingSettings,
+    settings: CorrectorTrainingSettings,
     window: int,
     seed: int,
     place: Place,
@@ -55,6 +55,7 @@ def adapt_corrector(
                 limit=limit,
                 target=min(limit, 100),
                 rate=settings.learning_rate,
+                reconstruction=settings.reconstruction,
                 batch=settings.batch,
                 state=state,
                 checkpoint_every=settings.checkpoint_every,

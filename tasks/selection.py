@@ -1,6 +1,9 @@
 """Selection: where each proposal is wrong, and which frames can be trusted (paper eq. 2-4)."""
 
+from typing import Any
+
 from models.inference import select as select_exemplars
+from models.judges import propagation_judge, random_judge
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.progress import track
@@ -17,24 +20,29 @@ def select(
     frames: Artifact,
     tokens: Artifact,
     proposal: Artifact,
-    weights: Artifact,
+    weights: Artifact | None,
     *,
     settings: SelectionSettings,
+    seed: int | None = None,
     place: Place,
     out: ArtifactWriter,
 ) -> None:
     """Judge the proposals and choose exemplars.
 
-    Makes `errors` f32 (T, K), wrong pixels per mask pixel; `scores` f32 (T, K), their softmax over time; `exemplars`
-    bool (T, K); and `error_labels` u8 (T, K, 128, 224): 0 false positive, 1 correct, 2 false negative.
+    Methods with a network take its `weights` and the selector's tokens; propagation takes the corrector's, which
+    are finer; random takes a `seed`.
+
+    Makes `errors` f32 (T, K), wrong pixels per mask pixel, or 1 - quality by other methods than error_map; `scores`
+    f32 (T, K), the softmax over time of the negative errors; `exemplars` bool (T, K); and, by error_map alone,
+    `error_labels` u8 (T, K, 128, 224): 0 false positive, 1 correct, 2 false negative.
     """
     store = place.open()
     reader = store.open(proposal)
-    net = get_network(place, weights, "selector")
+    judge = judge_of(settings.method, weights, seed, proposal, place)
     total = reader.summary["frames"]
     with track(total, f"select {place.label}") as advance:
         for part in select_exemplars(
-            net,
+            judge,
             store.open(frames).array("rgb"),
             store.open(tokens).array("tokens"),
             reader.array("masks"),
@@ -45,6 +53,22 @@ def select(
             out.append("errors", part.errors, ROW_DIMS)
             out.append("scores", part.scores, ROW_DIMS)
             out.append("exemplars", part.exemplars, ROW_DIMS)
-            out.append("error_labels", part.error_labels, MASK_DIMS)
+            if part.error_labels is not None:
+                out.append("error_labels", part.error_labels, MASK_DIMS)
             advance(len(part.errors))
     out.summary = {"frames": total, "limit": settings.limit}
+
+
+def judge_of(
+    method: str, weights: Artifact | None, seed: int | None, proposal: Artifact, place: Place
+) -> Any:
+    """What judges the proposals; a lot is drawn for each proposal anew."""
+    if method == "propagation":
+        return propagation_judge(device=place.device)
+    if method == "random":
+        if seed is None:
+            raise ValueError("selection by lot: wanted a seed, got none")
+        return random_judge(seed, int(proposal.key, 16))
+    if weights is None:
+        raise ValueError(f"selection.method={method}: wanted a selector's weights, got none")
+    return get_network(place, weights, "selector")

@@ -94,8 +94,13 @@ class ProposalSettings(StageSettings):
 
 
 class SelectionSettings(StageSettings):
-    """The mask selector (eq. 2-4)."""
+    """The mask selector (eq. 2-4), or a simpler rule in its place (Table 3)."""
 
+    method: Literal["error_map", "score", "propagation", "random"] = Field(
+        "error_map",
+        description="what frames are ranked by: the selector's error map; its scalar head, trained on IoU (a "
+        "checkpoint of its own); how well features carry a mask to its neighbours' (no checkpoint); a lot",
+    )
     exemplars: int = Field(10, ge=1, description="exemplars per object (t)")
     limit: int = Field(104, ge=2, description="frames that the selector sees at once; longer clips are split")
 
@@ -114,6 +119,18 @@ class TrainingSettings(StageSettings):
     batch: int = Field(1, ge=1)
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(50, ge=1, exclude=True, description="steps between resumable checkpoints")
+
+
+class CorrectorTrainingSettings(TrainingSettings):
+    """Adaptation of the corrector on pseudo-labels."""
+
+    reconstruction: bool = Field(
+        True, description="whether the reconstruction of the features is part of the loss (Table 15)"
+    )
+
+
+class UpsamplerTrainingSettings(TrainingSettings):
+    """Fine-tuning of the corrector's upsampler with annotations (Table 16); `finetune-upsampler` alone reads it."""
 
 
 class OclrTrainingSettings(TrainingSettings):
@@ -148,9 +165,13 @@ class CrfSettings(StageSettings):
 class EvaluationSettings(StageSettings):
     """How masks are scored where labels exist."""
 
-    protocol: Literal["single", "objects"] = Field(
+    protocol: Literal["single", "objects", "boxes"] = Field(
         "single",
-        description="single: one foreground, DAVIS 2016; objects: by assignment, DAVIS 2017 unsupervised",
+        description="single: one foreground, DAVIS 2016; objects: by assignment, DAVIS 2017 unsupervised; "
+        "boxes: IoU of boxes, MoCA",
+    )
+    skip_ends: bool = Field(
+        True, description="for single: leave out a clip's first and last frame, as DAVIS 2016 does"
     )
 
 
@@ -170,6 +191,16 @@ class PretrainSettings(StageSettings):
     photos: str | None = Field(
         None, description="a folder of photos for textures and backgrounds; none: procedural ones"
     )
+    corrector: Literal["attention", "alpha", "dense"] = Field(
+        "attention",
+        description="what the corrector decodes into masks (Table 5): attention maps of its object queries; their "
+        "alpha maps; masks carried over position by position, without queries",
+    )
+    background: int = Field(4, ge=1, description="background queries of the corrector (Table 8)")
+    window: int | None = Field(
+        None, ge=1, description="target frames of a corrector's step (Table 6); none: those of the size"
+    )
+    exemplars: int = Field(10, ge=1, description="at most so many exemplars per object in a step (Table 7)")
     checkpoint_every: int = Field(100, ge=1)
 
 
@@ -184,8 +215,9 @@ class Settings(StageSettings):
     proposal: ProposalSettings = ProposalSettings()
     selection: SelectionSettings = SelectionSettings()
     correction: CorrectionSettings = CorrectionSettings()
-    corrector_adaptation: TrainingSettings = TrainingSettings()
+    corrector_adaptation: CorrectorTrainingSettings = CorrectorTrainingSettings()
     oclr_finetuning: OclrTrainingSettings = OclrTrainingSettings()
+    upsampler_finetuning: UpsamplerTrainingSettings = UpsamplerTrainingSettings()
     per_clip: PerClipSettings = PerClipSettings()
     crf: CrfSettings = CrfSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -18,7 +18,7 @@ CLIPS = {"heron": range(8), "tram [raw]": range(5, 13)}
 STAGES = {
     "frames": 2, "weights": 4, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 6,
     "pseudo-labels": 4, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 14, "final": 4,
-    "pictures": 2,
+    "selection-scores": 4, "pictures": 2,
 }  # fmt: skip
 LABEL_FREE = {
     "exemplar_error", "frame_error", "agreement_proposal", "flow_consistency", "empty", "empty_frames", "coverage",

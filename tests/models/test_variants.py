@@ -88,23 +88,22 @@ def test_the_scalar_head_learns(oclr, compact):
     assert after < 0.9 * before
 
 
-@pytest.mark.parametrize("maps", ["alpha", "dense"])
-def test_other_maps_learn(oclr, compact, maps):
-    corrector_learns(oclr, compact, corrector_arguments(maps))
+def test_alpha_maps_with_one_background_query_learn(oclr, compact):
+    module = corrector_learns(oclr, compact, corrector_arguments("alpha", 1))
+    assert module.num_queries == K + 1
 
 
-@pytest.mark.parametrize("background", [1, pytest.param(6, marks=pytest.mark.slow)])
-def test_other_numbers_of_background_queries_learn(oclr, compact, background):
-    module = corrector_learns(oclr, compact, corrector_arguments("attention", background))
-    assert module.num_queries == K + background
+def test_the_dense_corrector_learns_with_another_window_and_other_exemplars(oclr, compact):
+    corrector_learns(oclr, compact, corrector_arguments("dense"), window=4, exemplars=1)
 
 
-OTHERS = [(4, 1), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((1, 10), (4, 10), (2, 1)))]
-
-
-@pytest.mark.parametrize(("window", "exemplars"), OTHERS)
-def test_other_windows_and_exemplars_learn(oclr, compact, window, exemplars):
-    corrector_learns(oclr, compact, {}, window=window, exemplars=exemplars)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("background", "window", "exemplars"), [(1, 2, 10), (6, 2, 10), (4, 1, 10), (4, 4, 1)]
+)
+def test_the_default_maps_learn_with_other_numbers(oclr, compact, background, window, exemplars):
+    arguments = corrector_arguments("attention", background)
+    corrector_learns(oclr, compact, arguments, window=window, exemplars=exemplars)
 
 
 BACKBONES = {  # Table 9

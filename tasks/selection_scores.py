@@ -1,0 +1,56 @@
+"""Selection AP: how well the selection ranked the proposals, where labels exist (paper C.1; models/ranking.py)."""
+
+import numpy as np
+
+from models.imaging import masks_from_labels
+from models.protocols import VOID
+from models.ranking import mask_ious, object_aps
+from storage.keys import Artifact
+from storage.writer import ArtifactWriter
+from tasks.evaluation import Labels, Protocol, label_maps
+from tasks.stage import NotKeyed, Place, stage
+
+
+@stage("selection-scores", version=1)
+def score_selection(
+    proposal: Artifact,
+    selection: Artifact,
+    *,
+    content: str,
+    protocol: Protocol,
+    labels: NotKeyed[Labels],
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Score a selection by the IoU of the proposals at native size; `content` is `labels.content`.
+
+    All annotated frames count, also the first and the last. Protocol `objects`: each annotated object with its own
+    mask, by assignment; else the one foreground with the mask that fits it best. The summary has `scores`, which are
+    {"AP": mean over the objects} or nothing where no object's masks can be ranked, and the number of `objects`.
+    """
+    store = place.open()
+    reader = store.open(proposal)
+    errors = store.open(selection).array("errors")[:]  # (T, K)
+    annotations = labels.open()
+    known, objects = set(annotations.frames), 1
+    rows: list[int] = []
+    ious: list[np.ndarray] = []
+    frames = zip(labels.frame_names, label_maps(reader, labels.size), strict=True)
+    for index, (name, predicted) in enumerate(frames):
+        if name not in known:
+            continue
+        truth = annotations.read(name)
+        if protocol != "objects":
+            truth = (truth != 0).astype(np.uint8)
+        elif not rows:  # as in the protocol, the first annotated frame says how many there are
+            objects = int(truth.max(initial=0, where=truth != VOID))
+        if protocol == "objects":
+            predicted = np.where(truth == VOID, np.uint8(0), predicted)
+        rows.append(index)
+        pair = (
+            masks_from_labels(some[None], n)[0]
+            for some, n in ((predicted, errors.shape[1]), (truth, objects))
+        )
+        ious.append(mask_ious(*pair))  # (N, K)
+    aps = object_aps(-errors[rows], np.stack(ious)) if objects else np.empty(0)
+    out.summary = {"scores": {"AP": float(aps.mean())} if aps.size else {}, "objects": int(aps.size)}

@@ -1,0 +1,97 @@
+"""Supervised fine-tuning of the corrector's upsampler: the one training that opens annotations (paper, Table 16)."""
+
+import numpy as np
+
+from models.imaging import masks_from_labels, resize_masks
+from models.protocols import VOID
+from models.supervised import LabelledClip, finetune_upsampler, true_masks
+from storage.keys import Artifact
+from storage.writer import ArtifactWriter
+from tasks.curves import training
+from tasks.evaluation import Labels, Protocol
+from tasks.settings import UpsamplerTrainingSettings
+from tasks.stage import NotKeyed, Place, stage
+from tasks.weights import get_checkpoint
+
+
+@stage("finetuned-upsampler", version=1, gpu=True)
+def finetune(
+    frames: list[Artifact],
+    tokens: list[Artifact],
+    proposals: list[Artifact],
+    selections: list[Artifact],
+    weights: Artifact,
+    *,
+    content: list[str],
+    labels: NotKeyed[list[Labels]],
+    protocol: Protocol,
+    settings: UpsamplerTrainingSettings,
+    window: int,
+    seed: int,
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Fine-tune the upsampler on annotated frames; the lists go clip by clip, `content` is the labels' content.
+
+    The summary counts the annotated frames by clip, in `annotated_frames`.
+    """
+    store, start = place.open(), get_checkpoint(place, weights)
+    clips, counts = [], []
+    for clip, token, proposal, selection, annotated in zip(
+        frames, tokens, proposals, selections, labels, strict=True
+    ):
+        masks = store.open(proposal).array("masks")
+        truth = read_truth(annotated, protocol, (masks.shape[-2], masks.shape[-1]))
+        corrected, known = true_masks(masks, truth)
+        counts.append(len(truth))
+        if known.any():
+            clips.append(
+                LabelledClip(
+                    rgb=store.open(clip).array("rgb"),
+                    tokens=store.open(token).array("tokens"),
+                    masks=masks,
+                    scores=store.open(selection).array("scores"),
+                    exemplars=store.open(selection).array("exemplars"),
+                    corrected=corrected,
+                    annotated=known,
+                )
+            )
+    out.summary["annotated_frames"] = counts
+    limit = store.open(selections[0]).summary["limit"]
+    with training(place, out, settings.steps) as (state, on_step, publish):
+        publish(
+            finetune_upsampler(
+                start,
+                clips,
+                steps=settings.steps,
+                seed=seed,
+                device=place.device,
+                window=window,
+                limit=limit,
+                target=min(limit, 100),
+                rate=settings.learning_rate,
+                batch=settings.batch,
+                state=state,
+                checkpoint_every=settings.checkpoint_every,
+                on_step=on_step,
+                recipe={"labels": content, "start": start.settings.get("training")},
+            )
+        )
+
+
+def read_truth(labels: Labels, protocol: Protocol, size: tuple[int, int]) -> dict[int, np.ndarray]:
+    """True masks bool (N, H, W) at the networks' size, by frame index, of the annotated frames.
+
+    objects: one for each id of the first annotated frame, void pixels belonging to none; else all as one foreground.
+    """
+    annotations = labels.open()
+    index = {name: place for place, name in enumerate(labels.frame_names)}
+    found: dict[int, np.ndarray] = {}
+    objects = 1
+    for name, truth in annotations:
+        if protocol != "objects":
+            truth = (truth != 0).astype(np.uint8)
+        elif not found:
+            objects = int(truth.max(initial=0, where=truth != VOID))
+        found[index[name]] = resize_masks(masks_from_labels(truth[None], objects)[0], *size)
+    return found if objects else {}

@@ -1,0 +1,139 @@
+"""The paper's switches from the command line's side: settings reach the stages, checkpoints must agree with them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.pretrain import pretrain
+from flows.report import Report
+from flows.run import RunError
+from flows.supervise import WARNING, finetune_upsampler
+from flows.weights import is_supervised, wanted
+from models.checkpoints import read_checkpoint
+from models.sizes import SIZES, STEP_SIZES
+from tasks.settings import Settings
+from tests.flows.conftest import SETTINGS, Home
+
+TINY = {"features": 4, "width": 16, "num_heads": 2, "num_layers": 1, "dropout": 0.0}
+
+
+def with_method(method: str) -> Settings:
+    selection = SETTINGS.selection.model_copy(update={"method": method})
+    return SETTINGS.model_copy(update={"selection": selection})
+
+
+def test_the_selections_ap_is_a_metric_of_every_round(adapted: tuple[Home, Report]) -> None:
+    home, report = adapted
+    for item in report.rounds:
+        assert 0 < item["metrics"]["selection/AP"] <= 1
+    client = home.tracker.client
+    runs = client.search_runs([home.tracker.experiment_id])
+    assert sum("selection/AP" in run.data.metrics for run in runs) == 2
+    for manifest in home.store.manifests("selection-scores"):
+        assert manifest.summary["objects"] >= 1
+
+
+@pytest.mark.parametrize("method", ["propagation", pytest.param("random", marks=pytest.mark.slow)])
+def test_methods_without_a_network_need_no_selector(again: Home, method: str, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for file in again.weights.iterdir():
+        if file.stem != "selector":
+            (weights / file.name).write_bytes(file.read_bytes())
+    report = again.segment(clips=["heron"], settings=with_method(method), weights=str(weights))
+    assert not report.set_aside
+    assert {name for name, count in report.stages.items() if count["computed"]} == {
+        "selection", "correction", "final", "quality", "pictures"
+    }  # fmt: skip
+    made = [m for m in again.store.manifests("selection") if m.settings["settings"]["method"] == method]
+    (manifest,) = made
+    assert set(manifest.arrays) == {"errors", "scores", "exemplars"}
+    assert manifest.settings["seed"] == (0 if method == "random" else None)
+    errors = again.store.open(again.store.resolve(f"selection/{manifest.key}")).array("errors")[:]
+    assert 0 <= errors.min() < errors.max() <= 1
+
+
+def test_a_selector_of_the_wrong_kind_is_refused(again: Home) -> None:
+    with pytest.raises(
+        RunError, match=r"of the kind 'error_map'.*(\n.*)*pretrain --out DIR --set selection.method=score"
+    ):
+        again.segment(clips=["heron"], settings=with_method("score"))
+
+
+def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {
+        "features": {"channels": 8, "width": 16},
+        "oclr": {**TINY, "width": 32},
+        "selector": TINY,
+        "corrector": TINY,
+    }
+    clip = {"frames": 2, "batch": 1}
+    steps = {"features": {"pairs": 1}, "oclr": clip, "selector": clip, "corrector": {**clip, "window": 1}}
+    monkeypatch.setitem(SIZES, "compact", sizes)
+    monkeypatch.setitem(STEP_SIZES, "compact", steps)
+    settings = Settings.model_validate(
+        {
+            "selection": {"method": "score", "exemplars": 3},
+            "pretrain": {"steps": 1, "corrector": "dense", "window": 2, "exemplars": 2},
+        }
+    )
+    out = home.path / "variants"
+    pretrain(str(out), settings=settings, place=home.place, tracking=home.tracking)
+    selector, corrector = (read_checkpoint(out / f"{name}.safetensors") for name in ("selector", "corrector"))
+    assert (
+        selector.settings["network"]["head"] == "score" and corrector.settings["network"]["maps"] == "dense"
+    )
+    training = corrector.settings["training"]
+    assert (training["window"], training["exemplars"], training["frames"]) == (2, 2, 3)
+    report = home.segment(clips=["heron"], settings=settings, weights=str(out))
+    assert list(report.clips) == ["heron"] and not report.set_aside
+    (chosen,) = home.store.manifests("selection")
+    assert "error_labels" not in chosen.arrays
+
+
+def test_networks_that_no_stage_runs_are_not_asked_for() -> None:
+    assert wanted(Settings()) == ("oclr", "selector", "corrector")
+    assert wanted(with_method("random")) == ("oclr", "corrector")
+    given = Settings.model_validate({"proposal": {"folder": "masks"}, "selection": {"method": "propagation"}})
+    assert wanted(given) == ("corrector",)
+
+
+def test_the_upsampler_is_finetuned_loudly_and_its_checkpoint_says_so(again: Home) -> None:
+    settings = SETTINGS.model_copy(
+        update={"upsampler_finetuning": SETTINGS.upsampler_finetuning.model_copy(update={"steps": 2})}
+    )
+    out = again.path / "supervised"
+    report = finetune_upsampler(
+        str(again.clips), str(out), settings=settings, weights=str(again.weights), place=again.place
+    )
+    assert WARNING in report.warnings and report.provenance["corrector"] == WARNING
+    assert report.clips == {name: {"annotated_frames": 8} for name in ("heron", "tram [raw]")}
+    assert {name for name, count in report.stages.items() if count["computed"]} == {"finetuned-upsampler"}
+    made, start = (read_checkpoint(f / "corrector.safetensors") for f in (out, again.weights))
+    assert made.settings["training"]["on"] == "annotations"
+    changed = {n for n, t in made.tensors.items() if not np.array_equal(t, start.tensors[n])}
+    assert changed and all(name.startswith("decoder.") for name in changed)
+    for name in ("oclr", "selector", "features"):
+        file = f"{name}.safetensors"
+        assert (out / file).read_bytes() == (again.weights / file).read_bytes()
+    used = again.segment(clips=["heron"], weights=str(out))
+    assert any("corrector was trained with annotations" in text for text in used.warnings)
+
+
+def test_without_annotations_there_is_nothing_to_finetune_on(again: Home) -> None:
+    with pytest.raises(RunError, match="no clip has annotations"):
+        finetune_upsampler(
+            str(again.clips / "JPEGImages" / "480p"),
+            str(again.path / "out"),
+            settings=SETTINGS,
+            weights=str(again.weights),
+            place=again.place,
+        )
+
+
+def test_supervision_is_remembered_through_later_trainings() -> None:
+    start = {"on": "annotations", "start": {"steps": 1}}
+    assert is_supervised({"training": {"on": "pseudo-labels", "start": start}})
+    assert not is_supervised({"training": {"on": "pseudo-labels", "start": {"steps": 1, "start": None}}})
+    assert not is_supervised({"training": None})
