@@ -2,7 +2,8 @@
 
 A point c of a layer's canvas is seen in frame t at  W_t(c) = P_t(c + D(c) a_t):  P_t is a homography, D two
 smooth vector fields on the canvas, a_t their two amplitudes. Drawing needs the inverse, found by fixed-point
-iteration (D is gentle, so it contracts); the flow of a visible point is W_s(c) - W_t(c), with the same c.
+iteration, which contracts where D is gentle; a few percent of sprites' pixels, where D folds, stay unsettled
+(`SyntheticClip.settled`). The flow of a visible point is W_s(c) - W_t(c), with the same c.
 """
 
 from dataclasses import dataclass

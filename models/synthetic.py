@@ -20,6 +20,7 @@ from models.trajectories import Motion, log_uniform, random_path, smooth_noise, 
 
 NUM_OBJECTS = 3
 OBJECT_SHARES = (0.4, 0.35, 0.25)  # of clips with one, two, three objects
+SETTLED = 0.02  # pixels that drawing may be off
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,29 @@ class SyntheticClip:
             moved[mine] = np.stack([there[0] - here[0], there[1] - here[1]], axis=1)
         return moved
 
+    def settled(self, t: int) -> np.ndarray:
+        """Pixels of frame t whose material point is drawn where the geometry puts it, bool (H, W).
+
+        Where a strong deformation folds a layer, its inverse has no single value and drawing stops short of one.
+        """
+        height, width = self.owner.shape[1:]
+        pixels = np.mgrid[0:height, 0:width].astype(np.float32)  # (2, H, W): y, x
+        right = np.zeros((height, width), bool)
+        for number, layer in enumerate(self.layers):
+            mine = self.owner[t] == number
+            x, y = layer.project(t, self.points[t][mine])
+            right[mine] = np.hypot(x - pixels[1][mine], y - pixels[0][mine]) < SETTLED
+        return right
+
     def visible(self, t: int, s: int, displacement: np.ndarray) -> np.ndarray:
-        """Which pixels of frame t are still in view in frame s, not hidden and inside, bool (H, W)."""
+        """Which pixels of frame t are in view in frame s too: settled in both, not hidden, inside; bool (H, W)."""
         height, width = self.owner.shape[1:]
         y, x = np.mgrid[0:height, 0:width]
         to_x = np.rint(x + displacement[..., 0]).astype(int)
         to_y = np.rint(y + displacement[..., 1]).astype(int)
         inside = (to_x >= 0) & (to_x < width) & (to_y >= 0) & (to_y < height)
-        seen = self.owner[s][np.clip(to_y, 0, height - 1), np.clip(to_x, 0, width - 1)]
-        return inside & (seen == self.owner[t])
+        there = np.clip(to_y, 0, height - 1), np.clip(to_x, 0, width - 1)
+        return inside & (self.owner[s][there] == self.owner[t]) & self.settled(t) & self.settled(s)[there]
 
     def flow(self, gap: int = 1) -> np.ndarray:
         """Exact flow to the frames at +gap and -gap, f32 (T, 4, H, W): u+, v+, u-, v- in pixels.
@@ -110,8 +125,11 @@ class SyntheticClips:
         self.seed, self.size, self.frames, self.max_objects = seed, size, frames, max_objects
         self.textures = Textures(photos)
 
-    def make(self, index: int, *, frames: int | None = None) -> SyntheticClip:
-        """Clip number `index`, of `frames` frames (default: those of the supply)."""
+    def make(self, index: int, *, frames: int | None = None, paint: bool = True) -> SyntheticClip:
+        """Clip number `index`, of `frames` frames (default: those of the supply).
+
+        paint: False leaves `rgb` black, for those who want motion alone; all else stays the same.
+        """
         rng = np.random.default_rng([self.seed, index])
         shares = np.array(OBJECT_SHARES[: self.max_objects])
         count = 1 + int(rng.choice(self.max_objects, p=shares / shares.sum()))
@@ -119,7 +137,7 @@ class SyntheticClips:
         background = self.background(rng, camera)
         scene = [background, self.foreground(rng, camera)] if rng.random() < 0.3 else [background]
         sprites = [self.sprite(rng, camera, background) for _ in range(count)]
-        return draw(rng, scene, sprites, self.size)
+        return draw(rng, scene, sprites, self.size, paint)
 
     def camera_path(self, rng: np.random.Generator, frames: int) -> np.ndarray:
         """Motion of the scene in the frame, around its centre, (T, 3, 3); still in one clip of six."""
@@ -190,7 +208,7 @@ def centred(path: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 def draw(
-    rng: np.random.Generator, scene: list[Layer], sprites: list[Layer], size: tuple[int, int]
+    rng: np.random.Generator, scene: list[Layer], sprites: list[Layer], size: tuple[int, int], paint: bool
 ) -> SyntheticClip:
     """Paint scene and sprites back to front, and record who is seen where."""
     height, width = size
@@ -211,14 +229,16 @@ def draw(
             c_x, c_y = layer.canvas_points(t, rows, columns)
             opacity = layer.opacity(c_x, c_y)
             solid = opacity > 0.5
-            window = picture[rows, columns]
-            window += opacity[..., None] * (layer.colours(c_x, c_y) - window)
+            if paint:
+                window = picture[rows, columns]
+                window += opacity[..., None] * (layer.colours(c_x, c_y) - window)
             owner[t, rows, columns][solid] = number
             material = np.concatenate([c_x[..., None], c_y[..., None], layer.displacements(c_x, c_y)], axis=2)
             points[t, rows, columns][solid] = material[solid]
             if number >= len(scene):
                 amodal[t, number - len(scene), rows, columns] = solid
-        rgb[t] = camera_noise(rng, picture * exposure[t], blur, grain)
+        if paint:
+            rgb[t] = camera_noise(rng, picture * exposure[t], blur, grain)
     channels = np.arange(NUM_OBJECTS, dtype=np.uint8) + len(scene)
     modal = owner[:, None] == channels[:, None, None]
     return SyntheticClip(rgb, amodal, modal, owner, points, layers, len(sprites))

@@ -34,11 +34,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate: linear warm-up in `warmup` steps, then halved every `halve_every` (0: never)."""
+    """Learning rate: linear warm-up in `warmup` steps, then halved every `halve_every` (0: never).
+
+    cool_down: (first, last) step between which it falls to nothing; none: it stays.
+    """
 
     rate: float
     warmup: int = 0
     halve_every: int = 0
+    cool_down: tuple[int, int] | None = None
 
     @classmethod
     def published(cls) -> "Schedule":
@@ -47,14 +51,23 @@ class Schedule:
 
     @classmethod
     def scaled(cls, steps: int, rate: float) -> "Schedule":
-        """The same shape for a run of `steps`: a fifteenth of them to warm up, then two halvings."""
-        return cls(rate=rate, warmup=max(1, steps // 15), halve_every=max(1, math.ceil(steps / 3)))
+        """The same shape for a run of `steps`: a fifteenth of them to warm up, two halvings, and a cool-down
+        over the last sixth, without which the last few hundred batches weigh too much in a short run.
+        """
+        return cls(
+            rate=rate,
+            warmup=max(1, steps // 15),
+            halve_every=max(1, math.ceil(steps / 3)),
+            cool_down=(steps - steps // 6, steps),
+        )
 
     def at(self, step: int) -> float:
         """Rate of update number `step`, counted from 0."""
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         halvings = step // self.halve_every if self.halve_every else 0
-        return self.rate * warm * 0.5**halvings
+        first, last = self.cool_down or (step, step)
+        cool = (last - step) / (last - first) if first < step < last else 1.0
+        return self.rate * warm * cool * 0.5**halvings
 
 
 @dataclass

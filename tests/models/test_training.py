@@ -105,10 +105,34 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path):
         run(continued, checkpoint=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
     assert seen[0] == 15
     assert_same(weights(whole), weights(continued))
-    for path in (state, StateFile(state).previous):
-        path.write_bytes(b"nothing")
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="delete"):
-        run(network(), checkpoint=state)
+
+
+@pytest.mark.parametrize("where", [0.1, 0.5, 0.9])
+def test_a_flipped_byte_in_a_state_is_noticed_and_the_training_starts_anew(tmp_path, where):
+    whole, state = network(), tmp_path / "state.pt"
+    run(whole)
+    with pytest.raises(Killed):
+        run(network(), checkpoint=state, checkpoint_every=5, on_step=kill_at(22))
+    file = StateFile(state)
+    assert not file.faults()
+    for path in (state, file.previous):
+        data = bytearray(path.read_bytes())
+        data[int(where * len(data))] ^= 0x01
+        path.write_bytes(data)
+    assert set(file.faults()) == {state, file.previous}
+    anew, seen = network(), []
+    with pytest.warns(UserWarning, match="other bytes than were written"):
+        run(anew, checkpoint=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
+    assert seen[0] == 0
+    assert_same(weights(whole), weights(anew))
+
+
+def test_a_state_of_an_earlier_version_without_a_seal_is_read(tmp_path):
+    state = StateFile(tmp_path / "state.pt")
+    torch.save({"step": 3}, state.path)
+    assert state.read() == {"step": 3}
+    state.path.write_bytes(state.path.read_bytes()[:-40])
+    assert state.faults()
 
 
 def test_a_state_of_another_run_is_refused(tmp_path):

@@ -1,0 +1,138 @@
+"""What OCLR is trained on: flow of synthetic clips with amodal masks, small at first, then at full size.
+
+Flow made from exact motion costs little and never repeats. Flow of an estimator costs a hundred times as much, so
+it comes from a pool of clips of which each is estimated once and then seen again mirrored, backwards and in parts.
+"""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from models.flow_estimators import flow_estimator
+from models.synthetic import SyntheticClips
+from models.synthetic_flow import clip_flow, estimated_flow
+from models.training import Batch
+
+GAPS = (1, 1, 1, 2, 3)  # drawn from, so that speeds vary
+FINER = (
+    2  # DIS sees pictures of twice the sides, as it does on real video, whose frames are larger than the flow
+)
+COARSER = 2  # and in the first part of a run OCLR sees half the sides
+
+Example = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass
+class EstimatedPool:
+    """Clips with DIS flow, each made when it is first drawn: f16 flow and masks at the size of `clips`.
+
+    size: distinct clips. About 2 MB each stay in memory.
+    """
+
+    clips: SyntheticClips
+    size: int
+    kept: dict[int, Example] = field(default_factory=dict)
+
+    def draw(self, rng: np.random.Generator, frames: int) -> Example:
+        """`frames` frames of one of the clips: flow f32 (T, 4, H, W), amodal bool (T, K, H, W)."""
+        number = int(rng.integers(self.size))
+        if number not in self.kept:
+            self.kept[number] = self.make(number)
+        flow, amodal = self.kept[number]
+        start = int(rng.integers(len(flow) - frames + 1))
+        part = slice(start, start + frames)
+        return flow[part].astype(np.float32), amodal[part]
+
+    def make(self, number: int) -> Example:
+        """Clip `number` rendered large, its flow estimated there and brought down."""
+        height, width = self.clips.size
+        large = (height * FINER, width * FINER)
+        source = SyntheticClips(seed=self.clips.seed, size=large, frames=self.clips.frames)
+        source.textures = self.clips.textures
+        clip = source.make(number)
+        gap = min(GAPS[number % len(GAPS)], self.clips.frames // 2)
+        flow = estimated_flow(clip.rgb, gap=gap, estimator=flow_estimator("dis")) / FINER
+        return shrink(flow, FINER).astype(np.float16), clip.amodal[
+            ..., FINER // 2 :: FINER, FINER // 2 :: FINER
+        ]
+
+
+@dataclass(frozen=True)
+class OclrBatches:
+    """Synthetic flow f32 (B, T, 4, H, W), in pixels of the clips' own size, with amodal bool (B, T, K, H, W).
+
+    kind: of `models.synthetic_flow`; "mixed" draws from `pool` for a share of the clips. coarser: H and W are
+    this many times smaller than the clips'.
+    """
+
+    clips: SyntheticClips
+    batch: int
+    kind: str
+    pool: EstimatedPool
+    estimated_share: float = 0.4
+    coarser: int = 1
+
+    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
+        """The clips of one step: all of one random length, since OCLR must serve groups of any length."""
+        frames = int(rng.integers(max(2, self.clips.frames // 2), self.clips.frames + 1))
+        examples = [self.example(step * self.batch + i, rng, frames) for i in range(self.batch)]
+        flow, amodal = zip(*examples, strict=True)
+        return {"flow": np.stack(flow), "amodal": np.stack(amodal)}
+
+    def example(self, index: int, rng: np.random.Generator, frames: int) -> Example:
+        """One clip."""
+        share = {"mixed": self.estimated_share, "dis": 1.0}.get(self.kind, 0.0)
+        if rng.random() < share:
+            flow, amodal = mirrored(rng, *self.pool.draw(rng, frames))
+        else:
+            clip = self.clips.make(index, frames=frames, paint=False)
+            gap = min(int(rng.choice(GAPS)), frames // 2)
+            kind = "noisy" if self.kind == "mixed" else self.kind
+            flow, amodal = clip_flow(clip, kind=kind, gap=gap, rng=rng), clip.amodal
+        if self.coarser > 1:
+            middle = slice(self.coarser // 2, None, self.coarser)
+            flow, amodal = shrink(flow, self.coarser), amodal[..., middle, middle]
+        return flow, amodal
+
+
+@dataclass(frozen=True)
+class CoarseToFine:
+    """Small examples for the first `coarse_steps` steps, full ones after that.
+
+    A step at half the sides costs a quarter, and most of what there is to learn is seen as well there.
+    """
+
+    coarse: OclrBatches
+    fine: OclrBatches
+    coarse_steps: int
+
+    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
+        """The clips of one step."""
+        return (self.coarse if step < self.coarse_steps else self.fine)(step, rng)
+
+
+def mirrored(rng: np.random.Generator, flow: np.ndarray, amodal: np.ndarray) -> Example:
+    """The same clip perhaps left-right, upside down or backwards, with the flow that it then has."""
+    signs = np.ones(4, np.float32)
+    if rng.random() < 0.5:
+        flow, amodal = flow[..., ::-1], amodal[..., ::-1]
+        signs[[0, 2]] = -1
+    if rng.random() < 0.5:
+        flow, amodal = flow[..., ::-1, :], amodal[..., ::-1, :]
+        signs[[1, 3]] = -1
+    if rng.random() < 0.5:
+        flow, amodal = flow[::-1, [2, 3, 0, 1]], amodal[::-1]
+    return flow * signs[:, None, None], amodal
+
+
+def shrink(flow: np.ndarray, times: int) -> np.ndarray:
+    """Flow f32 (T, 4, H, W) averaged over squares of `times` pixels, its values unchanged."""
+    height, width = flow.shape[2] // times, flow.shape[3] // times
+    fields = [
+        cv2.resize(
+            np.ascontiguousarray(frame.transpose(1, 2, 0)), (width, height), interpolation=cv2.INTER_AREA
+        )
+        for frame in flow
+    ]
+    return np.stack(fields).transpose(0, 3, 1, 2)
