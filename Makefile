@@ -20,9 +20,9 @@ demo: $(STAMP)
 test: $(STAMP) check
 	$(BIN)/python -m pytest
 
-## the slow tests: kills, real weights
+## the slow tests (kills, real weights), and the property tests with many new examples
 soak: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	MOTION_ADAPT_SOAK=1 $(BIN)/python -m pytest -m "slow or hypothesis"
 
 check: $(STAMP) lint
 	$(BIN)/mypy

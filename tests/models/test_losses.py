@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.losses import (
@@ -15,6 +15,7 @@ from models.losses import (
     selector_losses,
 )
 from models.matching import assign, match_by_bce, matched_ious, permute_objects
+from tests.examples import examples
 
 
 def squares(T=2, H=16, W=24, K=3):
@@ -30,7 +31,7 @@ def modal_of(amodal):
     return amodal * (front == 0)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.permutations(range(3)))
 def test_the_losses_do_not_depend_on_the_channel_order_of_the_prediction(shuffle):
     truth = squares()

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -96,7 +96,6 @@ def test_sizes_must_agree():
         statistics(np.array([]))
 
 
-@settings(deadline=None)
 @given(mask_pairs)
 def test_both_measures_are_symmetric_shares(pair):
     truth, mask = pair
@@ -105,13 +104,11 @@ def test_both_measures_are_symmetric_shares(pair):
         assert measure(truth, mask) == pytest.approx(measure(mask, truth), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(masks)
 def test_a_mask_fits_itself(mask):
     assert region_similarity(mask, mask) == contour_similarity(mask, mask) == 1
 
 
-@settings(deadline=None)
 @given(mask_pairs)
 def test_f_is_what_its_definition_says(pair):
     truth, mask = pair
