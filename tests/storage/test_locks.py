@@ -1,0 +1,60 @@
+"""A lock keeps others out while it is held, and is free again once its holder is gone, however it went."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from storage.locks import alone
+
+HOLD = "import sys; from pathlib import Path; from storage.locks import alone\n"
+HOLD += "with alone(Path(sys.argv[1]), patience=0):\n    print('held', flush=True); sys.stdin.read()"
+
+
+def test_a_lock_is_held_by_one_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "a"
+    with alone(path, patience=0) as first, alone(path, patience=0) as second:
+        assert (first, second) == (True, False)
+        with alone(path.with_name("b"), patience=0) as other:
+            assert other
+    assert not list(path.parent.iterdir())
+    with alone(path, patience=0) as again:
+        assert again
+
+
+def test_many_threads_take_turns(tmp_path: Path) -> None:
+    inside, most, turns = 0, 0, 0
+
+    def enter() -> None:
+        nonlocal inside, most, turns
+        for _ in range(20):
+            with alone(tmp_path / "a", patience=600) as held:
+                assert held
+                inside += 1
+                most, turns = max(most, inside), turns + 1
+                inside -= 1
+
+    threads = [threading.Thread(target=enter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, turns) == (1, 80)
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+        with alone(path, patience=0) as held:
+            assert not held
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        assert path.exists()  # nobody was left to tidy up
+        with alone(path, patience=0) as held:
+            assert held
+    assert not path.exists()
