@@ -1,5 +1,9 @@
-"""The file of a training's state: at any moment, a kill or a full disk included, a whole one can be read."""
+"""The file of a training's state: at any moment, a kill or a full disk included, a whole one can be read.
 
+A state ends in a seal, the SHA-256 of all before it: PyTorch's own format does not notice a flipped byte.
+"""
+
+import hashlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -7,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+_MARK = b"motion-adapt-seal"
+_SEAL = hashlib.sha256().digest_size + len(_MARK)  # bytes of the digest and of the mark after it
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,12 @@ class StateFile:
         """Replace the state."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_name(self.path.name + ".partial")
-        with beside.open("wb") as file:
+        with beside.open("w+b") as file:
             torch.save(state, file)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").digest()
+            file.seek(0, os.SEEK_END)
+            file.write(digest + _MARK)
             file.flush()
             os.fsync(file.fileno())
         if self.path.exists():
@@ -33,21 +44,44 @@ class StateFile:
         beside.replace(self.path)
 
     def read(self) -> dict[str, Any] | None:
-        """The last state that can be read, None where there was none; ValueError where all are damaged."""
-        damaged = []
+        """The last state that is whole; None where there is none, or none that is whole. Damage is warned of."""
         for path in (self.path, self.previous):
             if not path.exists():
                 continue
-            try:
-                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:
-                damaged.append(path)
-                warnings.warn(
-                    f"training state {path} is damaged ({error}); trying the one before", stacklevel=2
-                )
-            else:
-                return state
-        if damaged:
-            names = " and ".join(str(path) for path in damaged)
-            raise ValueError(f"training state: {names} cannot be read; delete to start anew")
+            if what := fault(path):
+                warnings.warn(f"training state {path} is damaged: {what}; it is not used", stacklevel=2)
+                continue
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
         return None
+
+    def faults(self) -> dict[Path, str]:
+        """The damaged files of this state, and what is wrong with each."""
+        found = {path: fault(path) for path in (self.path, self.previous) if path.exists()}
+        return {path: what for path, what in found.items() if what}
+
+
+def fault(path: Path) -> str | None:
+    """What is wrong with the file of a state, or None. A state without a seal (an earlier version's) must load."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _SEAL))
+        digest, mark = file.read(_SEAL - len(_MARK)), file.read()
+        if mark == _MARK:
+            return None if _digest(file, size - _SEAL) == digest else "it has other bytes than were written"
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything on damaged bytes
+        return f"it cannot be read ({type(error).__name__})"
+    return None
+
+
+def _digest(file: Any, count: int) -> bytes:
+    """SHA-256 of the first `count` bytes of an open file."""
+    file.seek(0)
+    sha = hashlib.sha256()
+    while count:
+        piece = file.read(min(count, 2**20))
+        sha.update(piece)
+        count -= len(piece)
+    return sha.digest()

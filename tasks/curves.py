@@ -7,6 +7,7 @@ from pathlib import Path
 
 from models.checkpoints import Checkpoint
 from models.training import OnStep
+from models.training_state import StateFile
 from storage.writer import ArtifactWriter
 from tasks.progress import track
 from tasks.stage import Place
@@ -58,6 +59,10 @@ def training(
     The state goes away once the checkpoint is ready to be published; until then a killed training goes on from it.
     """
     state = place.training_state(out.recipe)
+    for path, what in StateFile(state).faults().items():
+        out.made.setdefault("warnings", []).append(
+            f"training state {path.name} was damaged ({what}) and not used"
+        )
     curve = Curve(state.with_suffix(".curve"), steps)
     with track(steps, place.label) as advance:
         shown = 0
