@@ -2,10 +2,12 @@
 
     materialise -> propose -> select -> correct -> final masks and pictures
 
-Nothing is trained, unless the settings ask for a corrector of each clip's own, and nothing is tracked. Memory does not grow with the length of a video.
+Nothing is trained, unless the settings ask for a corrector of each clip's own, and nothing is tracked.
+Memory does not grow with the length of a video.
 """
 
 import time
+from functools import partial
 from pathlib import Path
 
 from prefect import flow
