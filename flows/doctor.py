@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from flows.lines import say
-from flows.weights import NETWORKS, SHIPPED
+from flows.weights import SHIPPED, wanted
 from models.checkpoints import read_checkpoint
 from models.features import load_features
 from models.flow import flow_estimator
@@ -54,7 +54,7 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
         ("corrector", settings.features.corrector),
     ):
         check(f"{grid} features '{backbone.backbone}'", lambda b=backbone: features_line(b, weights))  # type: ignore[misc]
-    for model in NETWORKS:
+    for model in wanted(settings):
         check(f"{model} weights", lambda model=model: checkpoint_line(model, preset, weights))  # type: ignore[misc]
     console.print("ready to run" if healthy else "not ready: see the lines above", style="bold")
     return healthy
