@@ -57,7 +57,7 @@ def export(
     if format_ not in ("submission", "coco"):
         raise typer.BadParameter("wanted 'submission' or 'coco'", param_hint="--format")
     with errors(verbose=False):
-        from flows.making import RunError
+        from flows.run import RunError
         from flows.presets import known_benchmark
         from storage.submissions import write_coco, write_submission
 

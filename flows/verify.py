@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.lines import say
-from flows.making import RunError
+from flows.run import RunError
 from models.imaging import HEIGHT, WIDTH, resize_frames
 from models.motion_check import measure_motion
 from storage.clips import Clip
