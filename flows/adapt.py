@@ -42,6 +42,7 @@ def adapt(
     clips: list[str] | None = None,
     split: str | None = None,
     prune: int | None = None,
+    dataset: str | None = None,
     weights: str | None = None,
     from_champion: bool = False,
     output: str | None = None,
@@ -51,13 +52,14 @@ def adapt(
     """Adapt the models to the clips of a folder and write their masks.
 
     Args:
-        source: a video, a folder of frames, a folder of either, or a DAVIS layout.
+        source: a video, a folder of frames, a folder of either, or a data set.
         settings: every choice of the run; none: those of the preset, and of the environment.
         preset: also whose shipped weights are the start where neither `weights` nor `from_champion` is given.
         rounds: rounds after round 0; 0 only refines.
         clips: names of the clips to take; all if none.
         split: a list of ImageSets to take the clips from, e.g. 2016/val.
         prune: a smoke run on that many clips of 8 frames.
+        dataset: the benchmark that the source is, or none; not given: what its clips' names tell.
         weights: a folder with the start weights.
         from_champion: start from the experiment's champion.
         output: folder for masks and pictures; default: motion-adapt/results/<source>.
@@ -65,7 +67,7 @@ def adapt(
         tracking: where MLflow keeps the runs.
     """
     began = time.monotonic()
-    settings = settings or load_settings(preset)
+    settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     if rounds < 0:
         raise RunError(f"rounds: wanted 0 or more, got {rounds}")
     place = place.resolved()
@@ -73,7 +75,7 @@ def adapt(
     tracker = tracking.open(source)
     report.seconds["mlflow_start"] = time.monotonic() - began
 
-    run = open_run(source, place, clips=clips, split=split, prune=prune)
+    run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     folder = output_folder(output, source)
     materials = read_frames(run, source, prune=prune)
     if from_champion:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_data import export, verify
 from flows.cli_store import store_app
 from flows.cli_supervised import finetune_upsampler
 from flows.launch import errors, out, running, write_json
@@ -19,6 +20,7 @@ from flows.options import (
     DEFAULT_TRACKING,
     Clips,
     Config,
+    Dataset,
     Device,
     Experiment,
     From,
@@ -54,6 +56,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(store_app, name="store")
+app.command("verify")(verify)
+app.command("export")(export)
 app.command("finetune-upsampler")(finetune_upsampler)
 
 
@@ -71,6 +75,7 @@ def adapt(
         str, typer.Option("--from", help="'preset', or 'champion' to start from the experiment's champion")
     ] = "preset",
     prune: Prune = None,
+    dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
     output: Output = None,
     tracking_uri: TrackingUri = DEFAULT_TRACKING,
@@ -94,12 +99,13 @@ def adapt(
         run(
             with_runner(flow, runner, workers),
             source=str(source),
-            settings=settings_of(preset, config, set_),
+            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
             rounds=rounds,
             clips=names(clips),
             split=split,
             prune=prune,
+            dataset=dataset,
             weights=text(weights),
             from_champion=from_ == "champion",
             output=text(output),
@@ -121,6 +127,7 @@ def segment(
     weights: Weights = None,
     from_: From = "preset",
     prune: Prune = None,
+    dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
     output: Output = None,
     tracking_uri: TrackingUri = DEFAULT_TRACKING,
@@ -142,11 +149,12 @@ def segment(
         run(
             with_runner(flow, runner, workers),
             source=str(source),
-            settings=settings_of(preset, config, set_),
+            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
             clips=names(clips),
             split=split,
             prune=prune,
+            dataset=dataset,
             weights=text(weights),
             from_champion=from_ == "champion",
             output=text(output),
@@ -167,6 +175,7 @@ def materialise(
     split: Split = None,
     weights: Weights = None,
     prune: Prune = None,
+    dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
     device: Device = "auto",
     threads: Threads = None,
@@ -183,10 +192,11 @@ def materialise(
         run(
             with_runner(flow, runner, workers),
             source=str(source),
-            settings=settings_of(preset, config, set_),
+            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             clips=names(clips),
             split=split,
             prune=prune,
+            dataset=dataset,
             weights=text(weights),
             place=place_of(store, device, threads),
             json_file=json_file,
@@ -236,27 +246,33 @@ def evaluate(
     predictions: Annotated[Path, typer.Argument(help="folder with one folder of indexed PNGs per clip")],
     annotations: Annotated[Path, typer.Argument(help="annotations in the same layout")],
     protocol: Annotated[
-        str, typer.Option(help="single (DAVIS 2016) or objects (DAVIS 2017 unsupervised)")
-    ] = "single",
+        str | None,
+        typer.Option(
+            help="single (DAVIS 2016), objects (DAVIS 2017 unsupervised) or boxes (MoCA); default: the data set's"
+        ),
+    ] = None,
     clips: Clips = None,
     against_paper: Annotated[
         bool, typer.Option("--against-paper", help="print the paper's published figures beside them")
     ] = False,
     data_set: Annotated[
         str | None,
-        typer.Option("--dataset", help="which data set of the paper this is; its frame rule is followed"),
+        typer.Option("--dataset", help="the benchmark that the annotations are; its rules are followed"),
     ] = None,
     json_file: JsonFile = None,
     strict: Strict = False,
     verbose: Verbose = False,
 ) -> None:
     """Score masks against annotations: J and F."""
-    if protocol not in ("single", "objects"):
-        raise typer.BadParameter("wanted 'single' or 'objects'", param_hint="--protocol")
+    if protocol not in (None, "single", "objects", "boxes"):
+        raise typer.BadParameter("wanted 'single', 'objects' or 'boxes'", param_hint="--protocol")
     with running("evaluate", verbose) as run:
         from flows.against_paper import print_against_paper
         from flows.evaluate import evaluate as flow
+        from flows.presets import known_benchmark
 
+        known = known_benchmark(annotations, data_set)
+        protocol = protocol or (known.protocol if known else "single")
         report = run(
             flow,
             predictions=str(predictions),
@@ -268,7 +284,8 @@ def evaluate(
             strict=strict,
         )
         if against_paper:
-            print_against_paper(out, report.final, protocol, data_set, len(report.clips))
+            name = known.name if known else None
+            print_against_paper(out, report.final, protocol, name, len(report.clips))
 
 
 @app.command()

@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 from prefect import flow
 
+from flows.presets import known_benchmark
 from flows.report import Report, mean_scores
 from flows.run import RunError, reason
 from flows.runners import ONE_AT_A_TIME
 from storage.annotations import open_annotations
 from storage.clips import Clip, find_clips
+from storage.datasets.catalogue import DataSet
+from storage.datasets.layouts import davis_layout, lay_out
 from storage.masks import read_masks
-from storage.published import full_name
 from tasks.evaluation import Protocol, score_pairs
 from tasks.progress import track
 
@@ -28,7 +30,7 @@ from tasks.progress import track
 def evaluate(
     predictions: str,
     annotations: str,
-    protocol: Protocol = "single",
+    protocol: Protocol | None = None,
     objects: int = 3,
     clips: list[str] | None = None,
     data_set: str | None = None,
@@ -37,33 +39,33 @@ def evaluate(
 
     Args:
         predictions: a folder with one folder of masks per clip.
-        annotations: the same layout, or the root of a data set in DAVIS layout.
+        annotations: the same layout, or the root of a data set.
         protocol: single: one foreground, as the union of all objects and as the object that fits best, by the
             frame rule of DAVIS 2016; objects: each object with its own mask by assignment, all frames (DAVIS
-            2017 unsupervised).
+            2017 unsupervised); boxes: IoU of boxes (MoCA). None: that of the data set, else single.
         objects: how many objects the masks may hold, for `single`.
         clips: names of the clips to score; all if none.
-        data_set: one that the paper has figures on, whose frame rule is then followed: with `single`, only
-            DAVIS2016 leaves out each clip's first and last frame. None: the rule of DAVIS2016.
+        data_set: the benchmark that the annotations belong to, or none, whose frame rule is then followed: with
+            `single`, only DAVIS2016 leaves out each clip's first and last frame. None: the one that the annotations
+            look like; where they look like nobody's, the rule of DAVIS2016.
     """
     began = time.monotonic()
     report = Report("evaluate", predictions)
-    skip_ends = True
-    if data_set:
-        try:
-            skip_ends = full_name(data_set) == "DAVIS2016"
-        except ValueError as error:
-            raise RunError(str(error)) from error
+    known = known_benchmark(annotations, data_set)
+    protocol = protocol or (known.protocol if known else "single")
+    skip_ends = known.skip_ends if known else True
     try:
         found = find_clips(Path(predictions), only=clips or ())
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
-    root = annotation_root(Path(annotations))
+    root = annotation_root(Path(annotations), data_set)
     report.set_aside = {item.name: item.reason for item in found.set_aside}
     with track(len(found.clips), "evaluate") as advance:
         for clip in found.clips:
             try:
-                scores, warnings = score_folder(clip, root, protocol, objects, skip_ends=skip_ends)
+                scores, warnings = score_folder(
+                    clip, root, protocol, objects, skip_ends=skip_ends, data_set=known
+                )
             except (ValueError, OSError) as error:
                 report.set_aside[clip.name] = reason(error)
             else:
@@ -76,7 +78,13 @@ def evaluate(
 
 
 def score_folder(
-    clip: Clip, root: Path, protocol: Protocol, objects: int, *, skip_ends: bool = True
+    clip: Clip,
+    root: Path,
+    protocol: Protocol,
+    objects: int,
+    *,
+    skip_ends: bool = True,
+    data_set: DataSet | None = None,
 ) -> tuple[dict[str, float], list[str]]:
     """Scores and warnings of one folder of masks.
 
@@ -86,7 +94,7 @@ def score_folder(
     names = clip.frame_names(len(clip.files))
     folder = clip.path.parent, clip.path.name
     size = next(read_masks(*folder, names[:1])).shape
-    labels = open_annotations(root, clip, names, size=(size[0], size[1]))
+    labels = open_annotations(root, clip, names, size=(size[0], size[1]), data_set=data_set)
 
     def pairs() -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
         known = set(labels.frames)
@@ -99,16 +107,20 @@ def score_folder(
     return {"frames": frames, **scores}, labels.warnings
 
 
-def annotation_root(folder: Path) -> Path:
-    """Where the clips' annotation folders lie: in `folder`, or where a DAVIS layout keeps them.
+def annotation_root(folder: Path, dataset: str | None = None) -> Path:
+    """Where the clips' annotations lie: in `folder`, or where the data set that it is keeps them.
 
     Raises:
         RunError: where there is no such folder.
     """
     if not folder.is_dir():
         raise RunError(f"there is no folder {folder} with annotations")
-    if (folder / "JPEGImages").is_dir():
-        located = find_clips(folder).annotations
+    known = known_benchmark(folder, dataset)
+    if known or (folder / "JPEGImages").is_dir():
+        try:
+            located = lay_out(folder, known).annotations if known else davis_layout(folder).annotations
+        except ValueError:
+            return folder  # its annotations alone
         if located is None:
             raise RunError(f"{folder} has no Annotations")
         return located

@@ -15,6 +15,8 @@ SCORE_NAMES = (
     "J_matched",
     "F_matched",
     "JF_matched",
+    "SR",
+    "SR_matched",
 )  # of the final masks, in a clip's figures
 # Label-free measures that are held against J where there is one.
 RANKING = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.presets import load_settings
+from flows.presets import known_benchmark, load_settings
 from flows.report import Report
 from flows.run import Run, RunError
 from flows.runners import ONE_AT_A_TIME
@@ -54,14 +54,15 @@ def materialise(
     clips: list[str] | None = None,
     split: str | None = None,
     prune: int | None = None,
+    dataset: str | None = None,
     weights: str | None = None,
     place: Place = Place(),
 ) -> Report:
     """Frames, flow and features of the clips of a source; the arguments are those of `adapt`."""
     began = time.monotonic()
-    settings = settings or load_settings(preset)
+    settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     report = Report("materialise", source)
-    run = open_run(source, place.resolved(), clips=clips, split=split, prune=prune)
+    run = open_run(source, place.resolved(), clips=clips, split=split, prune=prune, dataset=dataset)
     materials = read_frames(run, source, prune=prune)
     backbones = find_backbones(run, settings, Path(weights) if weights else None)
     add_flow(run, materials, settings, settings.gaps.inference)
@@ -82,6 +83,7 @@ def open_run(
     clips: list[str] | None = None,
     split: str | None = None,
     prune: int | None = None,
+    dataset: str | None = None,
 ) -> Run:
     """Find the clips of `source`.
 
@@ -89,7 +91,7 @@ def open_run(
         RunError: where there is nothing to work on, or a clip that was asked for does not exist.
     """
     try:
-        found = find_clips(Path(source), only=clips or (), split=split)
+        found = find_clips(Path(source), only=clips or (), split=split, dataset=dataset)
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
     run = Run.of(place, found, prune=prune)

@@ -251,7 +251,11 @@ def annotated(work: Work) -> dict[str, Labels]:
         size = work.run.summary(work.materials.frames[name])
         try:
             labels[name] = find_labels(
-                work.run.annotations, clip, size["frames"], (size["height"], size["width"])
+                work.run.annotations,
+                clip,
+                size["frames"],
+                (size["height"], size["width"]),
+                work.run.data_set,
             )
             for text in labels[name].warnings:
                 work.run.warn(text)
@@ -282,6 +286,7 @@ def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
                 "masks": masks[name],
                 "content": labels[name].content,
                 "protocol": work.settings.evaluation.protocol,
+                "skip_ends": work.settings.evaluation.skip_ends,
                 "objects": work.settings.objects,
                 "labels": labels[name],
             },

@@ -14,6 +14,7 @@ from flows.lines import say
 from models.weights import WeightsMissing
 from storage.artifacts import NOT_MADE
 from storage.clips import Clip, ClipError, ClipList
+from storage.datasets.catalogue import DataSet
 from storage.files import DamagedArtifact
 from storage.keys import Artifact
 from storage.manifest import Manifest
@@ -56,6 +57,7 @@ class Run:
     place: Place
     clips: dict[str, Clip] = field(default_factory=dict)
     annotations: Path | None = None  # where the data set keeps them; opened by the evaluation stage alone
+    data_set: DataSet | None = None  # the benchmark that they belong to
     set_aside: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stages: dict[str, StageCount] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Run:
             place,
             {clip.name: clip for clip in clips},
             found.annotations,
+            found.data_set,
             {item.name: item.reason for item in found.set_aside},
             list(found.warnings),
         )

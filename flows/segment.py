@@ -16,7 +16,7 @@ from flows.figures import clip_figures
 from flows.finishing import export_clips, output_folder
 from flows.ledger import Tracking
 from flows.materialise import add_features, add_flow, open_run, read_frames
-from flows.presets import load_settings
+from flows.presets import known_benchmark, load_settings
 from flows.report import Report
 from flows.rounds import Work, first_round, measure_round
 from flows.runners import ONE_AT_A_TIME
@@ -34,6 +34,7 @@ def segment(
     clips: list[str] | None = None,
     split: str | None = None,
     prune: int | None = None,
+    dataset: str | None = None,
     weights: str | None = None,
     from_champion: bool = False,
     output: str | None = None,
@@ -42,10 +43,10 @@ def segment(
 ) -> Report:
     """Segment the clips of a source; the arguments are those of `adapt`."""
     began = time.monotonic()
-    settings = settings or load_settings(preset)
+    settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     place = place.resolved()
     report = Report("segment", source)
-    run = open_run(source, place, clips=clips, split=split, prune=prune)
+    run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     folder = output_folder(output, source)
     materials = read_frames(run, source, prune=prune)
     if from_champion:
