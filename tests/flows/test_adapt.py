@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from prefect.artifacts import Artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 
 from flows.evaluate import evaluate
 from flows.report import Report
@@ -110,8 +111,12 @@ def test_mlflow_has_a_parent_two_rounds_a_version_for_each_and_a_champion(
 
 def test_the_rounds_are_compared_in_prefect_in_mlflow_and_as_a_page(adapted: tuple[Home, Report]) -> None:
     home, report = adapted
-    found = Artifact.get("rounds-clips")
-    assert found is not None and isinstance(found.data, str)
+    with get_client(sync_client=True) as client:
+        (found,) = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["rounds-clips"])),
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=["first"])),
+        )
+    assert isinstance(found.data, str)
     *clips, mean = json.loads(found.data)
     assert [row["clip"] for row in clips] == sorted(CLIPS, key=lambda name: report.clips[name]["J"])
     assert mean["clip"] == "mean"
