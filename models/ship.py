@@ -1,0 +1,61 @@
+"""Make trained weights small enough to travel with the package: the same checkpoints with tensors in 16 bits.
+
+    python -m models.ship WEIGHTS models/weights/compact
+
+Networks are built in 32 bits from them as from any other checkpoint (`models.checkpoints.build_network`).
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
+
+MOST_BYTES = 25_000_000  # of a preset's weights in all
+
+
+def in_half(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with its floating-point tensors in f16.
+
+    Raises ValueError for a tensor that f16 can't hold: a value that is not finite or is beyond 65504.
+    """
+    tensors = {name: t.half() if t.is_floating_point() else t for name, t in checkpoint.tensors.items()}
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{checkpoint.model}: {name} does not fit into 16 bits")
+    return replace(checkpoint, tensors=tensors)
+
+
+def ship(weights: Path, to: Path) -> dict[str, int]:
+    """Write the checkpoints of a folder to another in f16; returns the bytes of each file.
+
+    Raises ValueError where there are none, one is damaged, or all of them are more than `MOST_BYTES`.
+    """
+    files = sorted(weights.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"{weights}: there is no checkpoint")
+    to.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        save_checkpoint(to / file.name, in_half(read_checkpoint(file)))
+    sizes = {file.name: (to / file.name).stat().st_size for file in files}
+    if sum(sizes.values()) > MOST_BYTES:
+        raise ValueError(f"{to}: {sum(sizes.values())} bytes in all, at most {MOST_BYTES} may ship")
+    return sizes
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m models.ship", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("weights", type=Path, help="folder of checkpoints")
+    parser.add_argument("to", type=Path, help="folder that ships")
+    given = parser.parse_args(arguments)
+    try:
+        for name, size in ship(given.weights, given.to).items():
+            print(f"{name}  {size / 1e6:.1f} MB")
+    except ValueError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Weights that ship: the same networks, in half the bytes."""
+
+import pytest
+import torch
+
+from models.checkpoints import Checkpoint, build_network, read_checkpoint, save_checkpoint
+from models.oclr import OCLR
+from models.ship import in_half, main, ship
+
+NETWORK = {"features": 2, "width": 8, "num_heads": 2, "num_layers": 1}
+
+
+def checkpoint():
+    torch.manual_seed(0)
+    return Checkpoint("oclr", {"network": NETWORK, "training": {"steps": 1}}, OCLR(**NETWORK).state_dict())
+
+
+def test_shipped_networks_answer_as_the_trained_ones(tmp_path):
+    (tmp_path / "from").mkdir()
+    save_checkpoint(tmp_path / "from" / "oclr.safetensors", checkpoint())
+    sizes = ship(tmp_path / "from", tmp_path / "to")
+    assert 2 * sizes["oclr.safetensors"] < 1.2 * (tmp_path / "from" / "oclr.safetensors").stat().st_size
+    shipped = build_network(read_checkpoint(tmp_path / "to" / "oclr.safetensors"))
+    assert {p.dtype for p in shipped.parameters()} == {torch.float32}
+    flow = torch.randn(1, 2, 4, 32, 32)
+    with torch.no_grad():
+        before, after = build_network(checkpoint())(flow)[0], shipped(flow)[0]
+    torch.testing.assert_close(before, after, atol=2e-2, rtol=0)
+
+
+def test_values_beyond_16_bits_are_refused():
+    big = checkpoint()
+    big.tensors["position.bias"] = torch.full_like(big.tensors["position.bias"], 1e6)
+    with pytest.raises(ValueError, match=r"position\.bias"):
+        in_half(big)
+
+
+def test_an_empty_folder_is_wrong_usage(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path), str(tmp_path / "to")])
+    assert ended.value.code == 2 and "no checkpoint" in capsys.readouterr().err
