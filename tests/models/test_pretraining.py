@@ -11,6 +11,7 @@ from models.corrector import MaskCorrector
 from models.corruptions import CORRUPTIONS, corrupt_clip
 from models.features import CompactTokens
 from models.oclr import OCLR
+from models.oclr_batches import EstimatedPool, OclrBatches
 from models.pretrain import main, pretrain
 from models.recipe import frozen, schedule_for
 from models.selector import MaskSelector
@@ -18,7 +19,7 @@ from models.sizes import SIZES, STEP_SIZES
 from models.synthetic import SyntheticClips
 from models.train_corrector import CorrectorLoss, pretrain_corrector
 from models.train_features import FeatureBatches, correspondence_loss
-from models.train_oclr import OclrBatches, amodal_loss, pretrain_oclr
+from models.train_oclr import amodal_loss, pretrain_oclr
 from models.train_selector import SelectorLoss, choose_objects, pretrain_selector
 from models.training import Schedule, to_device, train
 from models.validation import ranking, validate_oclr, validate_pipeline
@@ -68,7 +69,9 @@ SMALL = SyntheticClips(seed=0, frames=4, size=(64, 112))
 
 def test_oclr_learns():
     torch.manual_seed(0)
-    before, after = first_and_last(OCLR(**TINY_OCLR), OclrBatches(SMALL, 1, "exact"), amodal_loss)
+    before, after = first_and_last(
+        OCLR(**TINY_OCLR), OclrBatches(SMALL, 1, "exact", EstimatedPool(SMALL, 1)), amodal_loss
+    )
     assert after < 0.9 * before
 
 
@@ -126,7 +129,7 @@ def test_a_pool_of_clips_computes_their_tokens_once(oclr, extractor):
 
 def test_batches_hold_what_they_promise(oclr):
     clips = SyntheticClips(seed=0, frames=3)
-    batch = OclrBatches(clips, 2, "noisy")(0, np.random.default_rng(0))
+    batch = OclrBatches(clips, 2, "noisy", EstimatedPool(clips, 1))(0, np.random.default_rng(0))
     B, T = batch["flow"].shape[:2]
     assert batch["flow"].shape == (2, T, 4, 128, 224) and batch["amodal"].shape == (B, T, 3, 128, 224)
     batches = ClipBatches(clips, 2, "exact", 0)

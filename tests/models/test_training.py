@@ -179,5 +179,7 @@ def test_schedules():
     assert published.at(80_000) == pytest.approx(2.5e-5) and published.at(160_000) == pytest.approx(1.25e-5)
     short = Schedule.scaled(30, 1e-3)
     assert short.at(0) == pytest.approx(5e-4) and short.at(1) == pytest.approx(1e-3)
-    assert short.at(29) == pytest.approx(1e-3 / 4)
+    assert short.at(24) == pytest.approx(1e-3 / 4)
+    assert short.at(29) == pytest.approx(1e-3 / 4 / 5)  # cooled down but for the last of five steps
+    assert short.at(27) > short.at(28) > short.at(29) > 0
     assert Schedule(2e-5).at(0) == Schedule(2e-5).at(10**6) == 2e-5

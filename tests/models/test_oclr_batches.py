@@ -1,0 +1,64 @@
+"""What OCLR is trained on: mirrored clips keep their meaning, pools repeat, coarse comes before fine."""
+
+import numpy as np
+import pytest
+
+from models.oclr_batches import CoarseToFine, EstimatedPool, OclrBatches, mirrored, shrink
+from models.synthetic import SyntheticClips
+
+CLIPS = SyntheticClips(seed=3, size=(32, 64), frames=4)
+
+
+class Always:
+    """A generator whose every draw says yes, or no."""
+
+    def __init__(self, yes):
+        self.value = 0.0 if yes else 1.0
+
+    def random(self):
+        return self.value
+
+
+def test_mirrored_flow_is_that_of_the_mirrored_clip():
+    """Moving every pixel by the flow of the turned clip is turning what moving by the flow gives."""
+    clip = CLIPS.make(0)
+    flow = clip.flow(1)
+    turned, masks = mirrored(Always(True), flow, clip.amodal)
+    assert np.array_equal(masks, clip.amodal[::-1, :, ::-1, ::-1])
+    # frame 1 of the turned clip is frame 2: what lay ahead lies behind, and both axes point the other way
+    np.testing.assert_array_equal(turned[1, :2], -flow[2, 2:, ::-1, ::-1])
+    np.testing.assert_array_equal(turned[1, 2:], -flow[2, :2, ::-1, ::-1])
+    same, _ = mirrored(Always(False), flow, clip.amodal)
+    np.testing.assert_array_equal(same, flow)
+
+
+def test_motion_without_painting_is_the_same_motion():
+    painted, bare = CLIPS.make(5), CLIPS.make(5, paint=False)
+    assert painted.rgb.any() and not bare.rgb.any()
+    np.testing.assert_array_equal(painted.flow(1), bare.flow(1))
+    np.testing.assert_array_equal(painted.amodal, bare.amodal)
+
+
+def test_a_pool_estimates_a_clip_once_and_at_its_own_scale():
+    pool = EstimatedPool(CLIPS, 1)
+    (flow, masks), (again, _) = (pool.draw(np.random.default_rng(0), 4) for _ in range(2))
+    assert len(pool.kept) == 1 and np.array_equal(flow, again)
+    assert flow.shape == (4, 4, 32, 64) and flow.dtype == np.float32 and masks.shape == (4, 3, 32, 64)
+    exact = CLIPS.make(0, paint=False)  # another draw of the same number: only its speed compares
+    assert 0.1 < (np.abs(flow).mean() + 0.1) / (np.abs(exact.flow(1)).mean() + 0.1) < 10
+
+
+def test_shrunk_flow_keeps_its_values():
+    flow = np.full((2, 4, 8, 16), 3.5, np.float32)
+    assert np.array_equal(shrink(flow, 2), flow[..., ::2, ::2])
+
+
+@pytest.mark.parametrize("kind", ["exact", "noisy", "mixed", "dis"])
+def test_coarse_comes_before_fine(kind):
+    pool = EstimatedPool(CLIPS, 1)
+    coarse, fine = OclrBatches(CLIPS, 2, kind, pool, coarser=2), OclrBatches(CLIPS, 1, kind, pool)
+    batches = CoarseToFine(coarse, fine, coarse_steps=1)
+    first, second = (batches(step, np.random.default_rng(step)) for step in (0, 1))
+    assert first["flow"].shape[0] == 2 and first["flow"].shape[2:] == (4, 16, 32)
+    assert first["amodal"].shape[2:] == (3, 16, 32) and first["amodal"].dtype == bool
+    assert second["flow"].shape[0] == 1 and second["flow"].shape[2:] == (4, 32, 64)
