@@ -57,8 +57,8 @@ def export(
     if format_ not in ("submission", "coco"):
         raise typer.BadParameter("wanted 'submission' or 'coco'", param_hint="--format")
     with errors(verbose=False):
-        from flows.run import RunError
         from flows.presets import known_benchmark
+        from flows.run import RunError
         from storage.submissions import write_coco, write_submission
 
         known = known_benchmark(source or masks, dataset)
