@@ -12,6 +12,7 @@ Only the evaluation stage opens an annotation. What the store has already is not
 """
 
 import time
+from functools import partial
 from pathlib import Path
 
 from prefect import flow
@@ -25,7 +26,7 @@ from flows.publish import PAGE, publish_comparison
 from flows.report import Report, mean_scores
 from flows.rounds import Round, Work, annotated, first_round, measure_round, next_round, score_round
 from flows.run import RunError
-from flows.runners import ONE_AT_A_TIME
+from flows.runners import DEFAULT_RUNNER
 from flows.weights import champion_weights, find_weights, provenance, smoke_note
 from models.gate import Decision, Verdict, gate
 from storage.runs import record_run
@@ -33,7 +34,7 @@ from tasks.settings import Settings
 from tasks.stage import Place
 
 
-@flow(name="adapt", task_runner=ONE_AT_A_TIME)
+@flow(name="adapt", task_runner=DEFAULT_RUNNER)
 def adapt(
     source: str,
     settings: Settings | None = None,
@@ -75,8 +76,9 @@ def adapt(
     tracker = tracking.open(source)
     report.seconds["mlflow_start"] = time.monotonic() - began
 
-    run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
-    folder = output_folder(output, source)
+    results = partial(output_folder, output, source)
+    run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
+    folder = run.results
     materials = read_frames(run, source, prune=prune)
     if from_champion:
         start = champion_weights(run, settings, tracker)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_data import export, verify
+from flows.cli_serve import serve
 from flows.cli_store import store_app
 from flows.cli_supervised import finetune_upsampler
 from flows.launch import errors, out, running, write_json
@@ -20,6 +21,7 @@ from flows.options import (
     DEFAULT_TRACKING,
     Clips,
     Config,
+    DaskAddress,
     Dataset,
     Device,
     Experiment,
@@ -56,6 +58,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(store_app, name="store")
+app.command("serve")(serve)
 app.command("verify")(verify)
 app.command("export")(export)
 app.command("finetune-upsampler")(finetune_upsampler)
@@ -84,6 +87,7 @@ def adapt(
     threads: Threads = None,
     runner: Runner = "threads",
     workers: Workers = 1,
+    dask_address: DaskAddress = None,
     json_file: JsonFile = None,
     strict: Strict = False,
     verbose: Verbose = False,
@@ -97,7 +101,7 @@ def adapt(
         from flows.adapt import adapt as flow
 
         run(
-            with_runner(flow, runner, workers),
+            with_runner(flow, runner, workers, dask_address),
             source=str(source),
             settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
@@ -136,6 +140,7 @@ def segment(
     threads: Threads = None,
     runner: Runner = "threads",
     workers: Workers = 1,
+    dask_address: DaskAddress = None,
     json_file: JsonFile = None,
     strict: Strict = False,
     verbose: Verbose = False,
@@ -147,7 +152,7 @@ def segment(
         from flows.segment import segment as flow
 
         run(
-            with_runner(flow, runner, workers),
+            with_runner(flow, runner, workers, dask_address),
             source=str(source),
             settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
@@ -181,6 +186,7 @@ def materialise(
     threads: Threads = None,
     runner: Runner = "threads",
     workers: Workers = 1,
+    dask_address: DaskAddress = None,
     json_file: JsonFile = None,
     strict: Strict = False,
     verbose: Verbose = False,
@@ -190,7 +196,7 @@ def materialise(
         from flows.materialise import materialise as flow
 
         run(
-            with_runner(flow, runner, workers),
+            with_runner(flow, runner, workers, dask_address),
             source=str(source),
             settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             clips=names(clips),

@@ -10,6 +10,7 @@ from flows.options import (
     DEFAULT_STORE,
     Clips,
     Config,
+    DaskAddress,
     Dataset,
     Device,
     JsonFile,
@@ -49,6 +50,7 @@ def finetune_upsampler(
     threads: Threads = None,
     runner: Runner = "threads",
     workers: Workers = 1,
+    dask_address: DaskAddress = None,
     json_file: JsonFile = None,
     strict: Strict = False,
     verbose: Verbose = False,
@@ -58,7 +60,7 @@ def finetune_upsampler(
         from flows.supervise import finetune_upsampler as flow
 
         run(
-            with_runner(flow, runner, workers),
+            with_runner(flow, runner, workers, dask_address),
             source=str(source),
             folder=str(out_),
             settings=settings_of(preset, config, set_, source=source, dataset=dataset),

@@ -20,7 +20,7 @@ from flows.adapt import adapt
 from flows.ledger import Tracking
 from flows.pretrain import pretrain
 from flows.report import Report
-from flows.runners import ONE_AT_A_TIME
+from flows.runners import DEFAULT_RUNNER
 from models.imaging import labels_from_masks
 from models.synthetic import SyntheticClip, SyntheticClips
 from storage.masks import write_masks
@@ -34,7 +34,7 @@ CLIPS, FRAMES = 3, 16
 SIZE = 240, 416  # height and width of the files
 
 
-@flow(name="demo", task_runner=ONE_AT_A_TIME)
+@flow(name="demo", task_runner=DEFAULT_RUNNER)
 def demo(folder: str, steps: int = 60, place: Place = Place(), tracking: Tracking = Tracking()) -> Report:
     """Generate clips in `folder`, train for `steps` steps, adapt, and report."""
     home = Path(folder)

@@ -16,7 +16,7 @@ from prefect import flow
 from flows.presets import known_benchmark
 from flows.report import Report, mean_scores
 from flows.run import RunError, reason
-from flows.runners import ONE_AT_A_TIME
+from flows.runners import DEFAULT_RUNNER
 from storage.annotations import open_annotations
 from storage.clips import Clip, find_clips
 from storage.datasets.catalogue import DataSet
@@ -26,7 +26,7 @@ from tasks.evaluation import Protocol, score_pairs
 from tasks.progress import track
 
 
-@flow(name="evaluate", task_runner=ONE_AT_A_TIME)
+@flow(name="evaluate", task_runner=DEFAULT_RUNNER)
 def evaluate(
     predictions: str,
     annotations: str,

@@ -1,12 +1,14 @@
 """The end of a round and of a run: final masks at the frames' own size, and what people look at."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.materialise import Materials
 from flows.run import ByClip, Run, RunError, source_name
 from storage.export import export_clip
+from storage.files import DamagedArtifact
 from tasks.final import finish
 from tasks.pictures import draw
 from tasks.progress import track
@@ -50,12 +52,16 @@ def export_clips(
     )
     store, strips = run.place.open(), []
     with track(len(run.clips), "export") as advance:
-        for name, clip in run.clips.items():
+        for name, clip in run.clips.copy().items():
             made = run.summary(kept.final[name])
             if made["masked_frames"] == 0:
                 run.warn(f"{name}: no moving object was found; its masks are empty")
             names = clip.frame_names(made["frames"])
-            strips.append(export_clip(store, kept.final[name], pictures[name], folder, name, names))
+            write = partial(export_clip, store, kept.final[name], pictures[name], folder, name, names)
+            try:
+                strips.append(run.read(write))
+            except DamagedArtifact as error:
+                run.put_aside(name, "export", error)
             advance(1)
     return strips
 

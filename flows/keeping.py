@@ -9,10 +9,13 @@ from rich.tree import Tree
 
 from flows.lines import say
 from flows.run import RunError
+from models.training_state import StateFile
 from storage.artifacts import ArtifactStore
 from storage.manifest import Manifest
 from storage.runs import recorded_runs
 from tasks.progress import track
+from tasks.records import damaged_records
+from tasks.stage import scratch_beside
 
 
 def open_store(url: str) -> ArtifactStore:
@@ -56,7 +59,11 @@ def list_artifacts(console: Console, url: str, stage: str) -> None:
 
 
 def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) -> int:
-    """Read everything; print and count the faults, and unpublish the damaged artifacts if asked."""
+    """Read everything; print and count the faults, and unpublish the damaged artifacts if asked.
+
+    Everything: the artifacts, Prefect's records of them on this machine, and the states of unfinished trainings
+    beside a local store.
+    """
     store, faults = open_store(url), 0
     total = sum(1 for _ in store.manifests(stage))
     with track(total, "verify") as advance:
@@ -65,6 +72,16 @@ def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) 
             say(console, "damaged", f"{name}: {fault}", "red")
             if withdraw:
                 store.unpublish(*name.split("/"))
+    for path, fault in list(damaged_records(store, stage)):
+        faults += 1
+        say(console, "damaged", f"Prefect's record {path}: {fault}", "red")
+        if withdraw:
+            path.unlink(missing_ok=True)
+    for path, fault in damaged_states(url):
+        faults += 1
+        say(console, "damaged", f"training state {path}: {fault}", "red")
+        if withdraw:
+            path.unlink(missing_ok=True)
     if faults:
         console.print(
             f"{faults} faults. "
@@ -74,6 +91,13 @@ def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) 
     else:
         console.print(f"{total} artifacts, every byte as it was published")
     return faults
+
+
+def damaged_states(url: str) -> list[tuple[Path, str]]:
+    """The damaged files among the states of unfinished trainings beside a local store."""
+    folder = scratch_beside(url)
+    files = sorted(folder.rglob("*.pt")) if folder.is_dir() else []
+    return [found for file in files for found in StateFile(file).faults().items()]
 
 
 def explain_artifact(console: Console, url: str, text: str) -> None:

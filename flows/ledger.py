@@ -92,9 +92,9 @@ class Ledger:
         store = run.place.open()
         with tempfile.TemporaryDirectory() as folder:
             for model, artifact in this.weights.files(self._settings).items():
-                reader = store.open(artifact)
-                (Path(folder) / f"{model}.safetensors").write_bytes(reader.read(FILE))
-                for name, curve in reader.summary.get("curves", {}).items():
+                data = run.read(lambda artifact=artifact: store.open(artifact).read(FILE))  # type: ignore[misc]
+                (Path(folder) / f"{model}.safetensors").write_bytes(data)
+                for name, curve in run.summary(artifact).get("curves", {}).items():
                     points = [(int(step), {f"train/{model}/{name}": float(value)}) for step, value in curve]
                     self.tracker.curve(child, points)
             self.tracker.files(child, sorted(Path(folder).iterdir()), "checkpoints")

@@ -8,6 +8,7 @@ A clip that can't be read is set aside with its reason and the others go on.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from prefect import flow
 from flows.presets import known_benchmark, load_settings
 from flows.report import Report
 from flows.run import Run, RunError
-from flows.runners import ONE_AT_A_TIME
+from flows.runners import DEFAULT_RUNNER
 from flows.weights import StartWeights, find_backbones
 from models.features import CORRECTOR_GRID, SELECTOR_GRID
 from models.flow import effective_gap
@@ -46,7 +47,7 @@ class Materials:
     corrector_tokens: dict[str, Artifact] = field(default_factory=dict)
 
 
-@flow(name="materialise", task_runner=ONE_AT_A_TIME)
+@flow(name="materialise", task_runner=DEFAULT_RUNNER)
 def materialise(
     source: str,
     settings: Settings | None = None,
@@ -84,8 +85,9 @@ def open_run(
     split: str | None = None,
     prune: int | None = None,
     dataset: str | None = None,
+    results: Callable[[], Path] | None = None,
 ) -> Run:
-    """Find the clips of `source`.
+    """Find the clips of `source`; `results` gives the folder that masks and pictures are to go to.
 
     Raises:
         RunError: where there is nothing to work on, or a clip that was asked for does not exist.
@@ -95,6 +97,8 @@ def open_run(
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
     run = Run.of(place, found, prune=prune)
+    if results:
+        run.export_to(results())
     run.require_clips(source)
     return run
 

@@ -36,6 +36,9 @@ Store = Annotated[str, typer.Option(help="artifact store: a folder or any fsspec
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")]
 Threads = Annotated[int | None, typer.Option(min=1, help="threads of every computation; default: all cores")]
 Runner = Annotated[str, typer.Option(help="threads of this process, or dask: processes of a local cluster")]
+DaskAddress = Annotated[
+    str | None, typer.Option(help="with --runner dask: run on the cluster of this scheduler, tcp://HOST:PORT")
+]
 Workers = Annotated[int, typer.Option(min=1, help="clips at once; each takes --threads threads")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for masks and pictures")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write all numbers of the run to this file")]
@@ -50,12 +53,14 @@ DEFAULT_STORE = "motion-adapt/store"
 DEFAULT_TRACKING = "sqlite:///motion-adapt/mlflow.db"
 
 
-def with_runner(flow: "Flow[..., Any]", kind: str, workers: int) -> "Flow[..., Any]":
-    """The flow with its tasks in threads or on a local Dask cluster."""
+def with_runner(
+    flow: "Flow[..., Any]", kind: str, workers: int, dask_address: str | None = None
+) -> "Flow[..., Any]":
+    """The flow with its tasks in threads, on a Dask cluster of this machine, or on the one at an address."""
     from flows.runners import task_runner
 
     try:
-        return flow.with_options(task_runner=task_runner(kind, workers))
+        return flow.with_options(task_runner=task_runner(kind, workers, dask_address))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--runner") from error
 
@@ -77,10 +82,9 @@ def settings_of(
 
 def place_of(store: str, device: str, threads: int | None) -> "Place":
     """The place of a run; unfinished trainings are kept beside a local store."""
-    from tasks.stage import Place
+    from tasks.stage import Place, scratch_beside
 
-    scratch = "motion-adapt/scratch" if "://" in store else str(Path(store).parent / "scratch")
-    place = Place(store=store, scratch=scratch, device=device)
+    place = Place(store=store, scratch=str(scratch_beside(store)), device=device)
     try:
         place.resolved()
     except ValueError as error:

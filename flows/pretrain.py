@@ -10,6 +10,7 @@ Killed and started again, it goes on from the last state of the network it was a
 """
 
 import time
+from functools import partial
 from pathlib import Path
 
 from prefect import flow
@@ -18,7 +19,7 @@ from flows.ledger import Tracking
 from flows.presets import load_settings
 from flows.report import Report
 from flows.run import Run, RunError
-from flows.runners import ONE_AT_A_TIME
+from flows.runners import DEFAULT_RUNNER
 from flows.weights import SMOKE_STEPS, find_backbones, wanted
 from models.recipe import photo_identity
 from models.sizes import SIZES, STEP_SIZES
@@ -33,7 +34,7 @@ from tasks.stage import Place
 from tasks.weights import FILE
 
 
-@flow(name="pretrain", task_runner=ONE_AT_A_TIME)
+@flow(name="pretrain", task_runner=DEFAULT_RUNNER)
 def pretrain(
     folder: str,
     settings: Settings | None = None,
@@ -106,7 +107,7 @@ def pretrain(
             **common,
         )
 
-    write_checkpoints(place, made, Path(folder))
+    run.read(partial(write_checkpoints, place, made, Path(folder)))
     report.output = folder
     report.figures = "smoke" if choice.steps < SMOKE_STEPS else ""
     report.take(run)

@@ -1,25 +1,72 @@
-"""Where a flow's tasks run: threads of this process, or a Dask cluster on this machine."""
+"""Where a flow's tasks run: threads of this process, a Dask cluster on this machine, or one that is there already."""
 
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from prefect import Task
+from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-# The default of every flow: one task at a time, with all threads for its arithmetic. A clip's arrays are large, and
-# so is what many clips at once would take.
-ONE_AT_A_TIME: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1)
+from tasks.stage import uses_gpu
+
+GPU_RESOURCE = "GPU"  # what Dask workers with a GPU are started with: dask worker --resources GPU=1
+RUNNER, WORKERS, ADDRESS = "MOTION_ADAPT_RUNNER", "MOTION_ADAPT_WORKERS", "MOTION_ADAPT_DASK_ADDRESS"
 
 
-def task_runner(kind: str, workers: int) -> TaskRunner[Any]:
+def task_runner(kind: str, workers: int, address: str | None = None) -> TaskRunner[Any]:
     """`threads`: `workers` tasks at once in this process; `dask`: in as many processes of a local cluster.
 
-    Raises:
-        ValueError: for another kind.
-    """
-    if kind == "threads":
-        return ThreadPoolTaskRunner(max_workers=workers)
-    if kind == "dask":
-        from prefect_dask import DaskTaskRunner
+    With the `address` of a Dask scheduler, tasks run on its workers, which see the same store and scratch folder.
 
-        options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
-        return DaskTaskRunner(cluster_kwargs=options)
-    raise ValueError(f"runner: wanted threads or dask, got {kind}")
+    Raises:
+        ValueError: for another kind, or an address that the kind has no use for.
+    """
+    if kind not in ("threads", "dask"):
+        raise ValueError(f"runner: wanted threads or dask, got {kind}")
+    if kind == "threads":
+        if address:
+            raise ValueError("the address of a Dask scheduler goes with the runner dask")
+        return ThreadPoolTaskRunner(max_workers=workers)
+    from prefect_dask import DaskTaskRunner
+
+    if address:
+        return DaskTaskRunner(address=address)
+    # One task at a time in each process: a stage sets the threads of its arithmetic for the whole process.
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    return DaskTaskRunner(cluster_kwargs=options)
+
+
+def runner_from_environment() -> TaskRunner[Any]:
+    """The runner of a flow that no command line starts (a deployment): one task at a time, if nothing else is said.
+
+    A clip's arrays are large, and so is what many clips at once would take.
+
+    Raises:
+        ValueError: for a kind or a number that can't be.
+    """
+    address = os.environ.get(ADDRESS)
+    kind = os.environ.get(RUNNER, "dask" if address else "threads")
+    workers = int(os.environ.get(WORKERS, "1"))
+    if workers < 1:
+        raise ValueError(f"{WORKERS}: wanted 1 or more, got {workers}")
+    return task_runner(kind, workers, address)
+
+
+def placed(task: Task[..., Any], arguments: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    """Send what computes on a GPU to the Dask workers that have one, where the cluster names any."""
+    context = FlowRunContext.get()
+    client = getattr(context.task_runner, "client", None) if context else None
+    if client is None or not arguments["place"].device.startswith("cuda") or not uses_gpu(task, arguments):
+        return nullcontext()
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if not any(GPU_RESOURCE in worker["resources"] for worker in workers):
+        return nullcontext()
+    import dask
+
+    resources: AbstractContextManager[Any] = dask.annotate(resources={GPU_RESOURCE: 1})
+    return resources
+
+
+DEFAULT_RUNNER = runner_from_environment()  # of every flow

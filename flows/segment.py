@@ -19,14 +19,14 @@ from flows.materialise import add_features, add_flow, open_run, read_frames
 from flows.presets import known_benchmark, load_settings
 from flows.report import Report
 from flows.rounds import Work, first_round, measure_round
-from flows.runners import ONE_AT_A_TIME
+from flows.runners import DEFAULT_RUNNER
 from flows.weights import champion_weights, find_weights, provenance, smoke_note
 from storage.runs import record_run
 from tasks.settings import Settings
 from tasks.stage import Place
 
 
-@flow(name="segment", task_runner=ONE_AT_A_TIME)
+@flow(name="segment", task_runner=DEFAULT_RUNNER)
 def segment(
     source: str,
     settings: Settings | None = None,
@@ -46,8 +46,9 @@ def segment(
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     place = place.resolved()
     report = Report("segment", source)
-    run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
-    folder = output_folder(output, source)
+    results = partial(output_folder, output, source)
+    run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
+    folder = run.results
     materials = read_frames(run, source, prune=prune)
     if from_champion:
         start = champion_weights(run, settings, tracking.open(source))

@@ -5,9 +5,11 @@
     <folder>/strips/<clip>.png
 
 A stamp beside them says which artifacts they show, so that an export that is still right is not written again.
+What an earlier run left of a clip that the latest run could not process lies in <folder>/earlier/.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,10 +17,13 @@ import numpy as np
 
 from storage.artifacts import ArtifactStore
 from storage.keys import Artifact
+from storage.locks import alone
 from storage.masks import write_masks
+from storage.names import safe_name
 from storage.whole import whole_file
 
-STAMPS = ".exported"
+STAMPS, EARLIER = ".exported", "earlier"
+PATIENCE = 600.0  # seconds to wait for another process that exports the same clip
 
 
 def export_clip(
@@ -34,22 +39,58 @@ def export_clip(
     Raises:
         OSError: where the folder can't be written.
     """
-    overlay, strip = folder / "overlays" / f"{name}.mp4", folder / "strips" / f"{name}.png"
-    stamp = folder / STAMPS / f"{name}.json"
+    stamp, masks_folder, overlay, strip = _parts(folder, name)
     wanted = json.dumps([final.digest, pictures.digest, list(frame_names)])
-    masks = [folder / "masks" / name / f"{frame}.png" for frame in frame_names]
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        if all(path.is_file() for path in (overlay, strip, *masks)):
+    masks = [masks_folder / f"{frame}.png" for frame in frame_names]
+    with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
+        if not held:
+            raise OSError(f"{name}: another process has been writing its results for {PATIENCE:.0f} seconds")
+        same = stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted
+        if same and all(path.is_file() for path in (overlay, strip, *masks)):
             return strip
-        stamp.unlink()
-    write_masks(folder / "masks", name, frame_names, _labels(store, final))
-    shown = store.open(pictures)
-    for path, entry in ((overlay, "overlay.mp4"), (strip, "strip.png")):
-        with whole_file(path) as beside:
-            beside.write_bytes(shown.read(entry))
-    with whole_file(stamp) as beside:
-        beside.write_text(wanted, encoding="utf-8")
-    return strip
+        stamp.unlink(missing_ok=True)  # first: a kill below must not leave new masks under an old stamp
+        write_masks(folder / "masks", name, frame_names, _labels(store, final))
+        shown = store.open(pictures)
+        for path, entry in ((overlay, "overlay.mp4"), (strip, "strip.png")):
+            with whole_file(path) as beside:
+                beside.write_bytes(shown.read(entry))
+        with whole_file(stamp) as beside:
+            beside.write_text(wanted, encoding="utf-8")
+        return strip
+
+
+def retire_clip(folder: Path, name: str) -> Path | None:
+    """Move what an earlier run wrote of a clip to <folder>/earlier/; where to, or None where there was nothing.
+
+    Whatever lay there from a run before is replaced. A kill in the middle leaves the rest for the next call: the
+    stamp goes first, so nothing half moved is ever taken for an export that is still right.
+    """
+    if safe_name(name) != name:
+        return None  # no result was ever written under such a name
+    moved = False
+    stamp, *results = _parts(folder, name)
+    with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE):
+        stamp.unlink(missing_ok=True)
+        for path in results:
+            if not path.exists():
+                continue
+            there = folder / EARLIER / path.relative_to(folder)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            if there.is_dir():
+                shutil.rmtree(there)
+            path.replace(there)
+            moved = True
+    return folder / EARLIER if moved else None
+
+
+def _parts(folder: Path, name: str) -> tuple[Path, Path, Path, Path]:
+    """A clip's stamp, masks, overlay and strip."""
+    return (
+        folder / STAMPS / f"{name}.json",
+        folder / "masks" / name,
+        folder / "overlays" / f"{name}.mp4",
+        folder / "strips" / f"{name}.png",
+    )
 
 
 def _labels(store: ArtifactStore, final: Artifact) -> Iterator[np.ndarray]:

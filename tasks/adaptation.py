@@ -9,7 +9,7 @@ from tasks.stage import Place, stage
 from tasks.weights import get_checkpoint
 
 
-@stage("adapted-corrector", version=1)
+@stage("adapted-corrector", version=1, gpu=True)
 def adapt_corrector(
     frames: list[Artifact],
     tokens: list[Artifact],
@@ -65,7 +65,7 @@ def adapt_corrector(
         )
 
 
-@stage("finetuned-oclr", version=1)
+@stage("finetuned-oclr", version=1, gpu=True)
 def finetune_oclr(
     flow: list[Artifact],
     labels: list[Artifact],

@@ -10,7 +10,7 @@ from tasks.stage import Place, stage
 from tasks.weights import get_network
 
 
-@stage("correction", version=1)
+@stage("correction", version=1, gpu=True)
 def correct(
     frames: Artifact,
     tokens: Artifact,

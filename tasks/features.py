@@ -17,7 +17,7 @@ from tasks.weights import FILE
 DIMS = ("time", "row", "column", "channel")
 
 
-@stage("features", version=1)
+@stage("features", version=1, gpu=True)
 def extract_features(
     frames: Artifact,
     *,

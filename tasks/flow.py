@@ -1,7 +1,8 @@
 """Optical flow: of each frame to the frames at +gap and -gap (paper A.3)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,12 @@ from tasks.stage import NotKeyed, Place, stage
 DIMS = ("time", "component", "row", "column")
 
 
-@stage("flow", version=1)
+def uses_network(arguments: Mapping[str, Any]) -> bool:
+    """Whether flow is estimated by a network, which may run on a GPU."""
+    return bool(arguments["settings"].estimator.startswith("raft"))
+
+
+@stage("flow", version=1, gpu=uses_network)
 def estimate_flow(
     frames: Artifact,
     *,

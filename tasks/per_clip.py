@@ -10,7 +10,7 @@ from tasks.stage import Place, stage
 from tasks.weights import get_checkpoint
 
 
-@stage("clip-corrector", version=1)
+@stage("clip-corrector", version=1, gpu=True)
 def adapt_to_clip(
     frames: Artifact,
     tokens: Artifact,

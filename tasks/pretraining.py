@@ -16,7 +16,7 @@ from tasks.stage import NotKeyed, Place, stage
 from tasks.weights import get_checkpoint
 
 
-@stage("pretrained-features", version=1)
+@stage("pretrained-features", version=1, gpu=True)
 def train_features(
     *,
     network: dict[str, Any],
@@ -49,7 +49,7 @@ def train_features(
         )
 
 
-@stage("pretrained-oclr", version=1)
+@stage("pretrained-oclr", version=1, gpu=True)
 def train_oclr(
     *,
     network: dict[str, Any],
@@ -81,7 +81,7 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=1)
+@stage("pretrained-head", version=1, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,

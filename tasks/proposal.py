@@ -15,7 +15,7 @@ from tasks.weights import get_network
 MASK_DIMS = ("time", "object", "row", "column")
 
 
-@stage("proposal", version=1)
+@stage("proposal", version=1, gpu=True)
 def propose(
     flow: Artifact, weights: Artifact, *, settings: ProposalSettings, place: Place, out: ArtifactWriter
 ) -> None:

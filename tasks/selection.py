@@ -15,7 +15,7 @@ from tasks.weights import get_network
 ROW_DIMS = ("time", "object")
 
 
-@stage("selection", version=1)
+@stage("selection", version=1, gpu=True)
 def select(
     frames: Artifact,
     tokens: Artifact,

@@ -11,7 +11,9 @@ the store has no such artifact.
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -21,14 +23,19 @@ import torch
 from prefect import Task, task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
+from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.artifacts import ArtifactStore
 from storage.keys import Artifact, Recipe
+from storage.locks import alone
+from tasks.gpu import gpu_slot
+from tasks.records import drop_if_damaged, record_key
 
 _NOT_KEYED = "not part of the key"
 T = TypeVar("T")
 NotKeyed = Annotated[T, _NOT_KEYED]
+_dropped: dict[str, str] = {}  # by task run: what was wrong with the record that was dropped before it
 
 
 class Place(BaseModel):
@@ -42,6 +49,9 @@ class Place(BaseModel):
     )
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto: a GPU if there is one")
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    patience: float = Field(
+        6 * 3600, ge=0, description="seconds to wait for another process that makes the same artifact"
+    )
     label: str = Field("", description="what progress lines call this piece of work")
 
     def resolved(self) -> "Place":
@@ -69,6 +79,17 @@ class Place(BaseModel):
     def open(self) -> ArtifactStore:
         """The store of this place."""
         return ArtifactStore(self.store)
+
+    @contextmanager
+    def alone(self, recipe: Recipe, attempt: str) -> Iterator["Place"]:
+        """Be the only one on this machine to make an artifact; yields the place to make it at.
+
+        Where another process holds on for longer than `patience`, that place has a scratch folder of its own: both
+        go on, and no two ever write one training state.
+        """
+        lock = Path(self.scratch) / ".locks" / f"{recipe.stage}-{recipe.key}"
+        with alone(lock, patience=self.patience) as held:
+            yield self if held else self.model_copy(update={"scratch": str(Path(self.scratch) / attempt)})
 
     def training_state(self, recipe: Recipe) -> Path:
         """Where the training of a recipe keeps its resumable state."""
@@ -121,15 +142,41 @@ class AskTheStore(CachePolicy):
         """`stage/key/attempt`."""
         if self.plan is None:
             return None
-        recipe = self.plan.recipe(inputs)
+        recipe, attempt = self.plan.recipe(inputs), str(task_ctx.task_run.id)
         found = inputs["place"].open().find(recipe)
-        return f"{recipe.stage}/{recipe.key}/{found.attempt if found else task_ctx.task_run.id}"
+        if not found:
+            return f"{recipe.stage}/{recipe.key}/{attempt}"
+        if fault := drop_if_damaged(found):
+            _dropped[attempt] = fault
+        return record_key(found)
 
 
-def stage(name: str, *, version: int) -> Callable[[Callable[..., None]], Task[..., Artifact]]:
+def recipe_of(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> Recipe:
+    """The recipe of a stage's artifact for these arguments.
+
+    Raises:
+        TypeError: for a task that is no stage.
+    """
+    policy = task.cache_policy
+    if not isinstance(policy, AskTheStore) or policy.plan is None:
+        raise TypeError(f"task {task.name} is no stage")
+    return policy.plan.recipe(arguments)
+
+
+def uses_gpu(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> bool:
+    """Whether a stage computes on the place's device when it is given these arguments."""
+    asked: Callable[[Mapping[str, Any]], bool] = task.fn.uses_gpu  # type: ignore[attr-defined]
+    return asked(arguments)
+
+
+def stage(
+    name: str, *, version: int, gpu: bool | Callable[[Mapping[str, Any]], bool] = False
+) -> Callable[[Callable[..., None]], Task[..., Artifact]]:
     """Make a Prefect task of a function that writes one artifact to its argument `out`.
 
     `version` is part of every key: raise it whenever the function gives other results for the same arguments.
+    `gpu`: whether (with these arguments) the function computes on the place's device; on a GPU it then holds a slot of
+    Prefect's limit for GPUs (tasks/gpu.py).
     """
 
     def decorate(function: Callable[..., None]) -> Task[..., Artifact]:
@@ -138,6 +185,7 @@ def stage(name: str, *, version: int) -> Callable[[Callable[..., None]], Task[..
         unkeyed = {"place", "out"} | {
             parameter for parameter, hint in hints.items() if _NOT_KEYED in getattr(hint, "__metadata__", ())
         }
+        computes = gpu if callable(gpu) else lambda _: gpu
         plan = Plan(name, version, frozenset(set(signature.parameters) - unkeyed))
         wanted = signature.replace(
             parameters=[p for p in signature.parameters.values() if p.name != "out"],
@@ -151,17 +199,24 @@ def stage(name: str, *, version: int) -> Callable[[Callable[..., None]], Task[..
             place: Place = bound.arguments["place"]
             recipe, store = plan.recipe(bound.arguments), place.open()
             lookup = store.lookup(recipe)
-            if lookup.artifact:
-                return lookup.artifact
-            use_threads(place.threads)
             context = TaskRunContext.get()
-            attempt = str(context.task_run.id) if context else None
-            made = {"why": lookup.why, "device": place.device, "threads": place.threads}
-            with store.write(recipe, attempt, made) as out:
-                function(**bound.arguments, out=out)
+            attempt = str(context.task_run.id) if context else uuid.uuid4().hex
+            if lookup.artifact:
+                fault = _dropped.pop(attempt, None)
+                return Completed(data=lookup.artifact, message=fault) if fault else lookup.artifact  # type: ignore
+            with place.alone(recipe, attempt) as own:
+                lookup = store.lookup(recipe)
+                if lookup.artifact:  # made while this process waited
+                    return lookup.artifact
+                use_threads(place.threads)
+                made = {"why": lookup.why, "device": place.device, "threads": place.threads}
+                slot = gpu_slot(place.device) if context and computes(bound.arguments) else nullcontext()
+                with slot, store.write(recipe, attempt, made) as out:
+                    function(**{**bound.arguments, "place": own}, out=out)
             return out.published
 
         run.__signature__ = wanted  # type: ignore[attr-defined]
+        run.uses_gpu = computes  # type: ignore[attr-defined]
         return task(
             name=name,
             description=inspect.getdoc(function),
@@ -172,6 +227,11 @@ def stage(name: str, *, version: int) -> Callable[[Callable[..., None]], Task[..
         )(run)
 
     return decorate
+
+
+def scratch_beside(store: str) -> Path:
+    """The local folder for the states of unfinished trainings that goes with a store: beside a local one."""
+    return Path("motion-adapt/scratch") if "://" in store else Path(store).parent / "scratch"
 
 
 def use_threads(threads: int) -> None:

@@ -16,6 +16,7 @@ from flows.report import Report
 from flows.run import RunError
 from storage.manifest import Manifest
 from storage.tracking import KIND_TAG
+from tasks.records import damaged_records, record_key, record_path
 from tests.flows.conftest import SETTINGS, Home
 from tests.flows.test_adapt import STAGES
 
@@ -85,21 +86,68 @@ def test_a_flipped_byte_is_found_withdrawn_and_computed_again(again: Home) -> No
     assert again.digests() == before
 
 
-def test_damage_that_a_run_meets_sets_the_clip_aside_until_the_next_run(again: Home) -> None:
+def test_damage_that_a_run_meets_is_mended_within_the_run(again: Home) -> None:
+    before = again.digests()
     corrections = {manifest.key: manifest for manifest in again.store.manifests("correction")}
     for final in again.store.manifests("final"):
         damaged = corrections[final.inputs["correction"].key]
         if damaged.inputs["weights"].stage == "adapted-corrector":
             break
     flip_a_byte(again.file_of(damaged, "masks/c/0/0/0/0"))
+    flow = next(m for m in again.store.manifests("flow") if m.inputs["frames"] == final.inputs["frames"])
+    flip_a_byte(again.file_of(flow, "flow/c/0/0/0/0"))
     again.store.delete(final)
+    trained = artifact(again, "adapted-corrector")
+    labels = {manifest.key: manifest for manifest in again.store.manifests("pseudo-labels")}
+    for name, made in trained.inputs.items():
+        if name.startswith("labels"):
+            flip_a_byte(again.file_of(labels[made.key], "masks/c/0/0/0/0"))
+    again.store.delete(trained)
     met = again.adapt()
-    (why,) = met.set_aside.values()
-    assert "is damaged: masks/c/0/0/0/0 has other bytes" in why
-    assert "run the same command again" in why
-    mended = again.adapt()
-    assert not mended.set_aside
-    assert computed(mended) == {"correction": 1, "final": 1}
+    assert not met.set_aside
+    assert again.digests() == before
+    assert {"correction": 1, "final": 1, "pseudo-labels": 2, "adapted-corrector": 1}.items() <= computed(
+        met
+    ).items()
+    told = [text for text in met.warnings if "was damaged" in text and "has other bytes" in text]
+    assert any(str(damaged.artifact) in text for text in told)
+    assert len(told) >= 3
+    assert again.adapt().recomputed == 0
+
+
+def test_a_damaged_record_of_prefect_is_reported_and_written_again(again: Home) -> None:
+    again.adapt()
+    made = artifact(again, "correction")
+    path = record_path(record_key(made.artifact))
+    whole = path.read_bytes()
+    for place in (3, len(whole) // 2, len(whole) - 20):
+        data = bytearray(whole)
+        data[place] ^= 0x01
+        path.write_bytes(data)
+        assert [str(file) for file, _ in damaged_records(again.store)] == [str(path)]
+    command = ["store", "verify", "--store", again.place.store]
+    found = CliRunner().invoke(app, command)
+    assert found.exit_code == 1
+    assert str(path.name) in found.output.replace("\n", "")
+    report = again.adapt()
+    assert report.recomputed == 0
+    assert any(f"Prefect's record of {made.artifact} was damaged" in text for text in report.warnings)
+    assert path.read_bytes() == whole
+    assert not again.adapt().warnings
+
+
+def test_masks_of_an_earlier_run_do_not_pass_for_those_of_a_clip_that_is_set_aside(again: Home) -> None:
+    again.segment()
+    old = sorted(path.read_bytes() for path in (again.output / "masks" / "heron").iterdir())
+    (again.clips / "JPEGImages" / "480p" / "heron" / "00003.jpg").write_bytes(b"")
+    report = again.segment()
+    assert set(report.set_aside) == {"heron"}
+    assert any(text.startswith("heron: the results of an earlier run were moved") for text in report.warnings)
+    for kind, suffix in (("masks", ""), ("overlays", ".mp4"), ("strips", ".png")):
+        assert not (again.output / kind / f"heron{suffix}").exists()
+        assert (again.output / kind / f"tram [raw]{suffix}").exists()
+    moved = again.output / "earlier" / "masks" / "heron"
+    assert sorted(path.read_bytes() for path in moved.iterdir()) == old
 
 
 def test_another_crf_setting_recomputes_final_masks_and_what_follows(again: Home) -> None:
@@ -150,22 +198,20 @@ def test_a_store_explains_where_a_mask_comes_from(adapted: tuple[Home, Report], 
     assert all(name in shown.output for name in names), shown.output
 
 
-def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_goes_on_later(again: Home) -> None:
-    trained = artifact(again, "adapted-corrector")
-    labels = {manifest.key: manifest for manifest in again.store.manifests("pseudo-labels")}
-    for name, made in trained.inputs.items():
-        if name.startswith("labels"):
-            flip_a_byte(again.file_of(labels[made.key], "masks/c/0/0/0/0"))
-    again.store.delete(trained)
-    with pytest.raises(RunError, match=r"adapt the corrector.*is damaged"):
-        again.adapt()
+def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_goes_on_later(
+    again: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr("flows.adapt.go_through_rounds", fail)
+        with pytest.raises(RunError, match="disk on fire"):
+            again.adapt()
     tracker = again.tracker
     (parent,) = tracker.client.search_runs([tracker.experiment_id], f"tags.`{KIND_TAG}` = 'adaptation'")
     assert parent.info.status == "FAILED"
-    for _ in range(2):  # each run withdraws what damage it meets
-        try:
-            again.adapt()
-        except RunError:
-            continue
+    again.adapt()
     assert tracker.get(parent.info.run_id).info.status == "FINISHED"
     assert len(tracker.rounds()) == 2
+
+
+def fail(*_: object) -> None:
+    raise RunError("disk on fire")

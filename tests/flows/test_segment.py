@@ -124,4 +124,4 @@ def test_a_killed_pretraining_goes_on_to_the_same_weights(home: Home) -> None:
         first, second = (Path(folder) / f"{model}.safetensors" for folder in (out, undisturbed))
         assert first.read_bytes() == second.read_bytes(), model
         assert read_checkpoint(first).settings["training"]["steps"] == 3
-    assert not list(state.parent.iterdir())
+    assert not [path for path in state.parent.rglob("*") if path.is_file()]

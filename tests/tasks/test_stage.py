@@ -1,15 +1,22 @@
 """A stage's artifact is computed once, never claimed when it is gone, and recomputed when its input changed."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.futures import wait
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from storage.artifacts import ArtifactStore
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
-from tasks.stage import NotKeyed, Place, stage
+from tasks.flow import estimate_flow
+from tasks.gpu import GPU_LIMIT
+from tasks.settings import FlowSettings
+from tasks.stage import NotKeyed, Place, stage, uses_gpu
 
 RUNS: list[str] = []
 
@@ -85,6 +92,68 @@ def test_what_depends_on_an_input_with_other_bytes_is_recomputed(place: Place) -
     changed = first.model_copy(update={"digest": "0" * 64})
     stale = type(recipe)(recipe.stage, recipe.version, recipe.settings, {**recipe.inputs, "first": changed})
     assert store.lookup(stale).why == "its input 'first' has other bytes now"
+
+
+ON_GPU: list[int] = []
+MOST: list[int] = []
+
+
+@stage("on-gpu", version=1, gpu=True)
+def on_gpu(*, value: int, place: Place, out: ArtifactWriter) -> None:
+    ON_GPU.append(value)
+    MOST.append(len(ON_GPU))
+    time.sleep(0.3)  # long enough for the others to come in, were they let in
+    ON_GPU.pop()
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=3))
+def three_on_a_gpu(place: Place) -> None:
+    wait([on_gpu.submit(value=value, place=place) for value in range(3)])
+
+
+def test_stages_on_a_gpu_take_turns_at_it(place: Place) -> None:
+    three_on_a_gpu(place.model_copy(update={"device": "cuda"}))
+    assert MOST == [1, 1, 1]
+    with get_client(sync_client=True) as client:
+        assert client.read_global_concurrency_limit_by_name(GPU_LIMIT).active_slots == 0
+
+
+def test_only_stages_that_compute_on_the_device_need_the_gpu() -> None:
+    def asks(estimator: str) -> bool:
+        settings = FlowSettings(estimator=estimator, weights="C_T_V1")  # type: ignore[arg-type]
+        return uses_gpu(estimate_flow, {"settings": settings})
+
+    assert (asks("raft_large"), asks("dis")) == (True, False)
+    assert uses_gpu(on_gpu, {}) and not uses_gpu(source, {})
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
+def the_same_twice(place: Place) -> list[Artifact]:
+    futures = [slow.submit(value=1, place=place) for _ in range(2)]
+    return [future.result() for future in futures]
+
+
+@stage("slow", version=1)
+def slow(*, value: int, place: Place, out: ArtifactWriter) -> None:
+    RUNS.append(place.scratch)
+    until = time.monotonic() + 60
+    while place.patience == 0 and len(RUNS) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    out.summary = {"value": value}
+
+
+def test_what_two_ask_for_at_once_is_made_once(place: Place) -> None:
+    first, second = the_same_twice(place)
+    assert first == second
+    assert len(RUNS) == 1 and RUNS[0] == place.scratch
+
+
+def test_who_waits_no_longer_works_in_a_scratch_folder_of_its_own(place: Place) -> None:
+    first, second = the_same_twice(place.model_copy(update={"patience": 0.0}))
+    assert (first.key, first.digest) == (second.key, second.digest)
+    assert place.open().manifest(first).artifact in (first, second)  # one of them is published, and whole
+    assert not list(place.open().verify())
+    assert len(set(RUNS)) == 2 and place.scratch in RUNS
 
 
 def test_the_body_runs_without_a_flow(tmp_path: Path) -> None:

@@ -1,0 +1,201 @@
+"""Making the artifacts of a run: stages are submitted, counted, and what is found damaged is made again."""
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect import Task
+from prefect.futures import PrefectFuture
+from rich.console import Console
+
+from flows.lines import say
+from flows.runners import placed
+from models.weights import WeightsMissing
+from storage.artifacts import NOT_MADE
+from storage.clips import ClipError
+from storage.files import DamagedArtifact
+from storage.keys import Artifact
+from storage.manifest import Manifest
+from tasks.progress import track
+from tasks.stage import Place, recipe_of
+
+console = Console(stderr=True)
+T = TypeVar("T")
+MENDINGS = 3  # of one artifact in one run; a disk that damages more than that is not worked against
+
+
+class RunError(RuntimeError):
+    """The whole run cannot go on; the message says why and what to do."""
+
+
+@dataclass
+class StageCount:
+    """How often a stage was computed and how often the store had its artifact."""
+
+    computed: int = 0
+    cached: int = 0
+    seconds: float = 0.0  # that computing took, in this run
+
+
+@dataclass(frozen=True)
+class Call:
+    """How an artifact of the run is made: enough to make it again."""
+
+    task: Task[..., Artifact]
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass
+class Making:
+    """The artifacts of a run.
+
+    Invariant: an artifact that is found damaged, in a stage or by `read`, is made again and what needed it goes on,
+    up to `MENDINGS` times each.
+    """
+
+    place: Place
+    warnings: list[str] = field(default_factory=list)
+    stages: dict[str, StageCount] = field(default_factory=dict)
+    made: list[Artifact] = field(default_factory=list)
+    _manifests: dict[Artifact, Manifest] = field(default_factory=dict)
+    _calls: dict[str, Call] = field(default_factory=dict)  # by artifact, "stage/key"
+    _latest: dict[str, Artifact] = field(default_factory=dict)  # the attempt that counts now
+    _mended: Counter[str] = field(default_factory=Counter)
+
+    def once(self, task: Task[..., Artifact], label: str, **arguments: Any) -> Artifact:
+        """Run a stage that is not a clip's own (a training, an import of weights).
+
+        Raises:
+            RunError: where it fails.
+        """
+        call = Call(task, label, {"place": self.place.labelled(label), **arguments})
+        with track(1, label):
+            result = self.collect(call, self.submit(call))
+        if isinstance(result, Artifact):
+            return result
+        raise RunError(f"{label}: {reason(result)}") from result
+
+    def read(self, what: Callable[[], T]) -> T:
+        """`what()`, which reads artifacts of this run outside any stage; damaged ones are made again first.
+
+        Raises:
+            DamagedArtifact: where that does not help.
+        """
+        tries: Counter[str] = Counter()
+        while True:
+            try:
+                return what()
+            except DamagedArtifact as damage:
+                if not self._mend(damage, tries):
+                    raise
+
+    def manifest(self, artifact: Artifact) -> Manifest:
+        """The manifest of an artifact of this run, read once."""
+        if artifact not in self._manifests:
+            self._manifests[artifact] = self.place.open().manifest(artifact)
+        return self._manifests[artifact]
+
+    def summary(self, artifact: Artifact) -> dict[str, Any]:
+        """The summary of an artifact of this run."""
+        return self.manifest(artifact).summary
+
+    def submit(self, call: Call) -> PrefectFuture[Artifact]:
+        """Start a call; `collect` waits for it."""
+        arguments = self._now(call)
+        recipe = recipe_of(call.task, arguments)
+        self._calls[f"{recipe.stage}/{recipe.key}"] = call
+        return self.start(call, arguments)
+
+    def start(self, call: Call, arguments: Mapping[str, Any]) -> PrefectFuture[Artifact]:
+        """Hand a task to Prefect."""
+        with placed(call.task, arguments):
+            named = call.task.with_options(task_run_name=call.name)
+            future: PrefectFuture[Artifact] = named.submit(**arguments)
+        return future
+
+    def _now(self, call: Call) -> dict[str, Any]:
+        """The arguments of a call, with the attempts of artifacts that count now."""
+
+        def latest(value: Any) -> Any:
+            if isinstance(value, Artifact):
+                return self._latest.get(str(value), value)
+            return [latest(item) for item in value] if isinstance(value, list) else value
+
+        return {name: latest(value) for name, value in call.arguments.items()}
+
+    def collect(self, call: Call, future: PrefectFuture[Artifact]) -> Artifact | BaseException:
+        """The artifact of a call, or why there is none."""
+        tries: Counter[str] = Counter()
+        result = self._result(call, future)
+        while isinstance(result, DamagedArtifact) and self._mend(result, tries):
+            result = self._result(call, self.submit(call))
+        return result
+
+    def _result(self, call: Call, future: PrefectFuture[Artifact]) -> Artifact | BaseException:
+        future.wait()
+        count = self.stages.setdefault(call.task.name, StageCount())
+        result: Artifact | BaseException = future.result(raise_on_failure=False)
+        if not isinstance(result, Artifact):
+            if isinstance(result, WeightsMissing):
+                raise RunError(str(result)) from result
+            return result
+        try:
+            made = self.manifest(result).made
+        except DamagedArtifact as damage:
+            return damage
+        for text in (*made.get("warnings", ()), future.state.message):
+            if text:
+                self.warn(text)
+        if result.attempt == str(future.task_run_id):
+            count.computed += 1
+            count.seconds += made["seconds"]
+            if made["why"] != NOT_MADE:
+                self.warn(f"{result} was computed again: {made['why']}")
+        else:
+            count.cached += 1
+        before = self._latest.get(str(result), result)
+        if before.digest != result.digest:
+            self.warn(
+                f"{result} has other bytes than before; what the next run makes of it is computed again"
+            )
+        self._latest[str(result)] = result
+        self.made.append(result)
+        return result
+
+    def _mend(self, damage: DamagedArtifact, tries: Counter[str]) -> bool:
+        """Make a damaged artifact again, if this run knows how; `tries` counts those of one reader.
+
+        Where many stages have met the same damage, the first of them has it mended and the others find it so.
+        """
+        call, name = self._calls.get(damage.artifact), damage.artifact
+        tries[name] += 1
+        if call is None or tries[name] > MENDINGS:
+            return False
+        if self.place.open().find(recipe_of(call.task, self._now(call))):
+            return True
+        if self._mended[name] == MENDINGS:
+            return False
+        self._mended[name] += 1
+        self.warn(f"{name} was damaged ({damage.what}) and is computed again")
+        return isinstance(self.collect(call, self.submit(call)), Artifact)
+
+    def warn(self, text: str) -> None:
+        """Say something that the report repeats."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            say(console, "warning", text, "yellow")
+
+
+def reason(error: BaseException) -> str:
+    """An error as one line for a person; a defect of ours keeps its type and place."""
+    if isinstance(error, ClipError):
+        return error.reason
+    if isinstance(error, DamagedArtifact | RunError | ValueError | OSError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(where[-1].filename).name}:{where[-1].lineno}" if where else ""
+    return f"unexpected {type(error).__name__}{place}: {error}"

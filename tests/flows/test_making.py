@@ -1,0 +1,111 @@
+"""What a run finds damaged is made again within the run, with all that it was made of, and only so often."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.making import MENDINGS, Call, Making
+from storage.files import DamagedArtifact
+from storage.keys import Artifact
+from storage.writer import ArtifactWriter
+from tasks.stage import Place, stage
+
+DIMS = ("time", "channel")
+RUNS: list[str] = []
+
+
+@stage("first", version=1)
+def first(*, value: int, place: Place, out: ArtifactWriter) -> None:
+    RUNS.append("first")
+    out.append("x", np.full((3, 2), value, np.float32), DIMS)
+
+
+@stage("second", version=1)
+def second(before: list[Artifact], *, place: Place, out: ArtifactWriter) -> None:
+    RUNS.append("second")
+    out.append("x", sum(place.open().open(item).array("x")[:] for item in before), DIMS)
+
+
+@stage("third", version=1)
+def third(before: Artifact, *, place: Place, out: ArtifactWriter) -> None:
+    RUNS.append("third")
+    out.append("x", place.open().open(before).array("x")[:] * 2, DIMS)
+
+
+@stage("hopeless", version=1)
+def hopeless(before: Artifact, *, place: Place, out: ArtifactWriter) -> None:
+    RUNS.append("hopeless")
+    place.open().unpublish(before.stage, before.key)
+    raise DamagedArtifact(str(before), "the disk gives back anything")
+
+
+class Inline(Making):
+    """Runs a stage's body on the spot: what mends has nothing to do with Prefect."""
+
+    def start(self, call: Call, arguments: Mapping[str, Any]) -> Any:
+        try:
+            result: Any = call.task.fn(**arguments)
+        except Exception as error:
+            result = error
+        state = SimpleNamespace(message=None)
+        return SimpleNamespace(
+            wait=lambda: None, result=lambda raise_on_failure: result, state=state, task_run_id=None
+        )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Inline:
+    RUNS.clear()
+    return Inline(Place(store=str(tmp_path / "store"), scratch=str(tmp_path / "scratch"), threads=1))
+
+
+def damage(run: Inline, artifact: Artifact) -> None:
+    store = run.place.open()
+    shard = next(Path(store.prefix(store.manifest(artifact))).glob("x/c/*/*"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    shard.write_bytes(data)
+
+
+def test_what_a_stage_finds_damaged_is_made_again_and_the_stage_goes_on(run: Inline) -> None:
+    parts = [run.once(first, f"part {value}", value=value) for value in (1, 2, 3)]
+    for part in parts[:2]:
+        damage(run, part)
+    made = run.once(second, "sum", before=parts)
+    assert RUNS.count("first") == 5
+    np.testing.assert_array_equal(run.place.open().open(made).array("x")[:], np.full((3, 2), 6, np.float32))
+    for part in parts[:2]:
+        assert any(f"{part} was damaged (x/c/0/0 has other bytes" in text for text in run.warnings)
+        assert run.place.open().manifest(part).digest == part.digest
+
+
+def test_damage_behind_damage_is_mended_too(run: Inline) -> None:
+    part = run.once(first, "part", value=1)
+    middle = run.once(second, "sum", before=[part])
+    damage(run, part)
+    damage(run, middle)
+    made = run.once(third, "twice", before=middle)
+    assert RUNS == ["first", "second", "third", "second", "first", "second", "third"]
+    assert run.place.open().open(made).array("x")[0][0] == 2
+    assert len(run.warnings) == 2
+
+
+def test_what_is_read_outside_stages_is_mended_too(run: Inline) -> None:
+    part = run.once(first, "part", value=4)
+    damage(run, part)
+    values = run.read(lambda: run.place.open().open(part).array("x")[:])
+    np.testing.assert_array_equal(values, np.full((3, 2), 4, np.float32))
+
+
+def test_a_disk_that_damages_everything_is_not_worked_against(run: Inline) -> None:
+    part = run.once(first, "part", value=1)
+    call = Call(hopeless, "hopeless", {"before": part, "place": run.place})
+    assert isinstance(run.collect(call, run.submit(call)), DamagedArtifact)
+    assert RUNS.count("first") == 1 + MENDINGS
+    other = Artifact(stage="first", key="of another run", attempt="", digest="")
+    with pytest.raises(DamagedArtifact):
+        run.read(lambda: run.place.open().open(other))
