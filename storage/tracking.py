@@ -5,8 +5,11 @@ a new run; the client API has no such trap. Logging is idempotent: a metric's po
 killed and started again.
 """
 
+import hashlib
 import json
 import math
+import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -133,13 +136,19 @@ class Tracker:
         self.client.log_dict(run_id, jsonable(value), f"{name}.json")
 
     def files(self, run_id: str, paths: Sequence[Path], folder: str) -> None:
-        """Files as artifacts of the run."""
+        """Files as artifacts of the run, under the names that `artifact_name` gives them."""
         for path in paths:
-            self.client.log_artifact(run_id, str(path), folder)
+            name = artifact_name(path.name)
+            if name == path.name:
+                self.client.log_artifact(run_id, str(path), folder)
+                continue
+            with tempfile.TemporaryDirectory() as beside:
+                self.client.log_artifact(run_id, str(shutil.copy(path, Path(beside) / name)), folder)
 
     def read(self, run_id: str, name: str) -> bytes | None:
         """The bytes of one of a run's files, or None where it has none of that name."""
-        folder, _, _ = name.rpartition("/")
+        folder, slash, last = name.rpartition("/")
+        name = f"{folder}{slash}{artifact_name(last)}"
         if name not in {entry.path for entry in self.client.list_artifacts(run_id, folder or None)}:
             return None
         with tempfile.TemporaryDirectory() as beside:
@@ -243,3 +252,13 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def artifact_name(name: str) -> str:
+    """A file's name as MLflow can give it back: it takes names for parts of URLs, and those with %, # or ? get lost."""
+    safe = re.sub(r"[%#?]", "_", name)
+    if safe == name:
+        return name
+    stem, dot, suffix = safe.rpartition(".")
+    mark = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{stem}-{mark}{dot}{suffix}" if dot else f"{safe}-{mark}"

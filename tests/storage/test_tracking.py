@@ -55,6 +55,15 @@ def test_files_and_tables_are_kept(tracker: Tracker, tmp_path: Path) -> None:
     assert names == {"strips", "clips.csv", "clips.json", "report.json"}
 
 
+@pytest.mark.parametrize("name", ["bad%FF%FEname.png", "a #1?.png", "été [1] (日本).png", "50%"])
+def test_files_of_any_name_come_back(tracker: Tracker, tmp_path: Path, name: str) -> None:
+    run_id = tracker.begin(kind="adaptation", key=name, name="odd", params={})
+    (tmp_path / name).write_bytes(name.encode())
+    tracker.files(run_id, [tmp_path / name], "strips")
+    assert tracker.read(run_id, f"strips/{name}") == name.encode()
+    assert tracker.read(run_id, f"strips/other-{name}") is None
+
+
 def test_a_round_is_registered_once_and_the_champion_can_be_fetched(tracker: Tracker, tmp_path: Path) -> None:
     assert tracker.champion() is None
     with pytest.raises(LookupError, match="no champion yet"):
