@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "compact": {},
     # The paper's set-up (A.3), for a GPU.
     "paper": {
-        "flow": {"estimator": "raft_large", "weights": "C_T_V1", "updates": 20},
+        "flow": {"estimator": "raft_large", "weights": "C_T_V1", "updates": 20, "keep_padding": True},
         "features": {
             "selector": {"backbone": "vit_small_patch16_224.dino", "reference": True},
             "corrector": {"backbone": "vit_small_patch8_224.dino", "reference": True},

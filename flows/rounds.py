@@ -97,6 +97,7 @@ def propose_clips(work: Work, this: Round) -> ByClip:
                 "flow": work.materials.flow[work.settings.gaps.inference][name],
                 "weights": this.weights.need("oclr"),
                 "settings": work.settings.proposal,
+                "precision": work.settings.precision,
             },
         )
 
@@ -126,6 +127,7 @@ def select_clips(work: Work, this: Round) -> ByClip:
             "proposal": this.proposal[name],
             "weights": this.weights.need("selector") if method in NETWORK_METHODS else None,
             "settings": work.settings.selection,
+            "precision": work.settings.precision,
             "seed": work.settings.seed if method == "random" else None,
         },
     )
@@ -145,6 +147,7 @@ def correct_clips(
             "selection": selection[name],
             "weights": this.weights.need("corrector") if correctors is None else correctors[name],
             "settings": work.settings.correction,
+            "precision": work.settings.precision,
         },
         only=None if correctors is None else list(correctors),
     )

@@ -136,6 +136,10 @@ def wanted(settings: Settings) -> tuple[str, ...]:
 
 def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
     """See that K, the features and the selector's head are those of the settings; say where labels had a part."""
+    if settings.precision != "float32" and run.place.device == "cpu":
+        raise RunError(
+            f"precision={settings.precision} needs a GPU: a CPU would gain nothing by it; leave it at float32"
+        )
     for model, build, name in (("oclr", OCLR, "num_queries"), ("corrector", MaskCorrector, "num_objects")):
         if model not in weights.networks:
             continue

@@ -52,7 +52,7 @@ class FlowEstimator:
         """Where the pixels of each first frame are in the second.
 
         first, second: u8 (N, H, W, 3) RGB, of any size. Returns f32 (N, H, W, 2), u to the right and v down,
-        in pixels of that size. ValueError for other arrays.
+        in pixels of that size; RAFT with keep_padding gives the larger, padded size. ValueError for other arrays.
         """
         if first.ndim != 4 or first.shape[-1] != 3 or first.dtype != np.uint8:
             raise ValueError(f"first: wanted u8 (N, H, W, 3), got {first.dtype} {first.shape}")
@@ -65,16 +65,25 @@ class FlowEstimator:
 
 
 def flow_estimator(
-    name: str, *, weights: str | None = None, updates: int = 20, device: str | torch.device = "cpu"
+    name: str,
+    *,
+    weights: str | None = None,
+    updates: int = 20,
+    keep_padding: bool = False,
+    device: str | torch.device = "cpu",
 ) -> FlowEstimator:
     """An estimator by name: one of ESTIMATORS.
 
     weights: torchvision's name of RAFT's weights, such as C_T_SKHT_V1 (default C_T_V1). updates: RAFT's
-    number of flow updates. Neither matters to `dis`, which has no weights. Raises ValueError for an unknown
-    name, WeightsMissing where the weights' file is neither in torch's hub cache nor to be had.
+    number of flow updates. keep_padding: give the flow of the padded frames, as the official script stores
+    it, which shifts flow brought down to 128 x 224 by about a quarter of a pixel. None of them matters to
+    `dis`. Raises ValueError for an unknown name, WeightsMissing where the weights' file is neither in torch's
+    hub cache nor to be had.
     """
     weights = _known_weights(name, weights)
-    return DIS(name) if weights is None else RAFT(name, weights=weights, updates=updates, device=device)
+    if weights is None:
+        return DIS(name)
+    return RAFT(name, weights=weights, updates=updates, keep_padding=keep_padding, device=device)
 
 
 def _known_weights(name: str, weights: str | None) -> str | None:
@@ -95,7 +104,9 @@ def _known_weights(name: str, weights: str | None) -> str | None:
 class RAFT(FlowEstimator):
     """Torchvision's RAFT, its images replicate-padded about their centre to sides that it can take."""
 
-    def __init__(self, name: str, *, weights: str, updates: int, device: str | torch.device) -> None:
+    def __init__(
+        self, name: str, *, weights: str, updates: int, keep_padding: bool, device: str | torch.device
+    ) -> None:
         super().__init__(name, weights)
         if updates < 1:
             raise ValueError(f"updates: wanted at least 1, got {updates}")
@@ -110,7 +121,7 @@ class RAFT(FlowEstimator):
         self.network = build()
         self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         self.network.to(device).eval().requires_grad_(False)
-        self.updates, self.device = updates, device
+        self.updates, self.keep_padding, self.device = updates, keep_padding, device
         if self.network.mask_predictor is not None:
             self.network.mask_predictor = LastOnly(self.network.mask_predictor)
 
@@ -126,8 +137,9 @@ class RAFT(FlowEstimator):
             self.network.mask_predictor.remaining = self.updates
         with torch.inference_mode():
             flow = self.network(*pair, num_flow_updates=self.updates)[-1]
-        flow = flow[..., top : top + height, left : left + width].permute(0, 2, 3, 1)  # (N, H, W, 2)
-        return np.ascontiguousarray(flow.float().cpu().numpy())
+        if not self.keep_padding:
+            flow = flow[..., top : top + height, left : left + width]
+        return np.ascontiguousarray(flow.permute(0, 2, 3, 1).float().cpu().numpy())  # (N, H, W, 2)
 
     def _image(self, frames: np.ndarray) -> torch.Tensor:
         """Frames as f32 (N, 3, H, W) in [-1, 1]."""

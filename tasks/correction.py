@@ -1,11 +1,12 @@
 """Correction: masks repaired from the exemplars, window by window (paper eq. 5-8)."""
 
+from models.inference import autocast_dtype
 from models.inference import correct as correct_masks
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.progress import track
 from tasks.proposal import MASK_DIMS
-from tasks.settings import CorrectionSettings
+from tasks.settings import CorrectionSettings, Precision
 from tasks.stage import Place, stage
 from tasks.weights import get_network
 
@@ -19,6 +20,7 @@ def correct(
     weights: Artifact,
     *,
     settings: CorrectionSettings,
+    precision: Precision = "float32",
     place: Place,
     out: ArtifactWriter,
 ) -> None:
@@ -42,6 +44,7 @@ def correct(
             window=settings.window,
             limit=limit,
             target=min(limit, 100),
+            precision=autocast_dtype(precision),
         ):
             out.append("masks", block.masks, MASK_DIMS)
             out.append("probabilities", block.probabilities, MASK_DIMS)

@@ -49,7 +49,11 @@ def estimate_flow(
         blocks = from_files(Path(str(folder)), place.label, names, used)
     else:
         estimator = flow_estimator(
-            settings.estimator, weights=settings.weights, updates=settings.updates, device=place.device
+            settings.estimator,
+            weights=settings.weights,
+            updates=settings.updates,
+            keep_padding=settings.keep_padding,
+            device=place.device,
         )
         blocks = stream_flow(
             reader.array("native"), gap=used, estimator=estimator, resolution=settings.resolution

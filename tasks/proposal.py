@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from models.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
+from models.inference import autocast_dtype
 from models.inference import propose as propose_masks
 from storage.keys import Artifact
 from storage.masks import read_masks
 from storage.writer import ArtifactWriter
 from tasks.progress import track
-from tasks.settings import ProposalSettings
+from tasks.settings import Precision, ProposalSettings
 from tasks.stage import NotKeyed, Place, stage
 from tasks.weights import get_network
 
@@ -17,7 +18,13 @@ MASK_DIMS = ("time", "object", "row", "column")
 
 @stage("proposal", version=1, gpu=True)
 def propose(
-    flow: Artifact, weights: Artifact, *, settings: ProposalSettings, place: Place, out: ArtifactWriter
+    flow: Artifact,
+    weights: Artifact,
+    *,
+    settings: ProposalSettings,
+    precision: Precision = "float32",
+    place: Place,
+    out: ArtifactWriter,
 ) -> None:
     """Propose masks: makes `masks` bool (T, K, 128, 224), disjoint.
 
@@ -33,6 +40,7 @@ def propose(
             chunk=settings.chunk,
             overlap=settings.overlap,
             link_iou=settings.link_iou,
+            precision=autocast_dtype(precision),
         ):
             out.append("masks", block.masks, MASK_DIMS)
             new += [item._asdict() for item in block.new_objects]

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from models.inference import autocast_dtype
 from models.inference import select as select_exemplars
 from models.judges import propagation_judge, random_judge
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.progress import track
 from tasks.proposal import MASK_DIMS
-from tasks.settings import SelectionSettings
+from tasks.settings import Precision, SelectionSettings
 from tasks.stage import Place, stage
 from tasks.weights import get_network
 
@@ -23,6 +24,7 @@ def select(
     weights: Artifact | None,
     *,
     settings: SelectionSettings,
+    precision: Precision = "float32",
     seed: int | None = None,
     place: Place,
     out: ArtifactWriter,
@@ -49,6 +51,7 @@ def select(
             t=settings.exemplars,
             limit=settings.limit,
             target=min(settings.limit, 100),
+            precision=autocast_dtype(precision),
         ):
             out.append("errors", part.errors, ROW_DIMS)
             out.append("scores", part.scores, ROW_DIMS)

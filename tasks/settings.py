@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 
 
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
 class StageSettings(BaseModel):
     """Frozen; an unknown field is an error."""
 
@@ -26,6 +29,10 @@ class FlowSettings(StageSettings):
     updates: int = Field(20, ge=1, description="RAFT's recurrent updates")
     resolution: Size | None = Field(
         None, description="(height, width) that the estimator sees; none: the frames' own"
+    )
+    keep_padding: bool = Field(
+        False,
+        description="keep the border that RAFT's frames are padded with in the flow, as the paper's script does",
     )
     folder: str | None = Field(None, description="for flo: the folder with Flows_gap1/<clip>/<frame>.flo")
 
@@ -209,6 +216,10 @@ class Settings(StageSettings):
 
     seed: int = Field(0, ge=0)
     objects: int = Field(3, ge=1, description="masks per clip (K); the checkpoints must agree")
+    precision: Precision = Field(
+        "float32",
+        description="of the networks on a GPU that propose, select and correct; a CPU takes float32 alone",
+    )
     flow: FlowSettings = FlowSettings()
     gaps: GapSettings = GapSettings()
     features: FeatureSettings = FeatureSettings()

@@ -64,6 +64,10 @@ MISTAKES: dict[str, tuple[Callable[[Home], list[object]], int, list[str]]] = {
         ],
         1, ["trained on features 'compact'", "features.selector.backbone"],
     ),
+    "half precision on a CPU": (
+        lambda home: [home.clips, "--weights", home.weights, "--device", "cpu", "--set", "precision=bfloat16"], 1,
+        ["precision=bfloat16 needs a GPU"],
+    ),
     "results into a file": (
         lambda home: [home.clips, "--weights", home.weights, "-o", home.path / "mlflow.db"], 1,
         ["cannot be written", "--output"],

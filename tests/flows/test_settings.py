@@ -77,6 +77,7 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
         ("crf=3", "crf:"),
         ("gaps.adaptation=1", "gaps.adaptation must differ"),
         ("flow.estimator=raft_small", "flow.weights"),
+        ("precision=half", "precision"),
         ("=3", "--set wants field=value"),
     ],
 )

@@ -225,6 +225,16 @@ def test_raft_is_torchvisions(monkeypatch):
 
 
 @pytest.mark.slow
+def test_raft_may_keep_the_border_that_it_needs(monkeypatch):
+    """The official script stores flow with the padding; inside, it is the same flow."""
+    monkeypatch.setenv("TORCH_HOME", str(folder("MOTION_ADAPT_WEIGHTS") / "torch"))
+    pair = np.stack([textured(130, 163)]), np.stack([textured(130, 163, shift=4)])
+    kept, cut = (flow_estimator("raft_small", updates=3, keep_padding=keep)(*pair) for keep in (True, False))
+    assert kept.shape == (1, 136, 168, 2) and cut.shape == (1, 130, 163, 2)
+    np.testing.assert_array_equal(kept[:, 3:133, 2:165], cut)
+
+
+@pytest.mark.slow
 def test_raft_streams_odd_and_small_frames(monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(folder("MOTION_ADAPT_WEIGHTS") / "torch"))
     torch.set_num_threads(1)
