@@ -1,4 +1,4 @@
-"""Pre-training of OCLR on flow of synthetic clips, and its score on clips that no training sees."""
+"""Pre-training of OCLR on flow of synthetic clips."""
 
 from pathlib import Path
 from typing import Any
