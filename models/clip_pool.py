@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.corruptions import corrupt_clip
-from models.layering import hard_modal
 from models.matching import match_by_iou, permute_objects
 from models.recipe import TokenExtractor
 from models.synthetic import SyntheticClips
@@ -52,15 +51,14 @@ class ClipBatches:
 
 
 @torch.no_grad()
-def proposals(oclr: nn.Module, batch: Batch) -> Tensor:
+def proposals(oclr: Any, batch: Batch) -> Tensor:
     """The masks that a network is to judge or repair, bool (B, T, K, H, W): OCLR's, or damaged ground truth.
 
     OCLR's channels are put in the order of the ground truth, which synthetic clips have.
     """
     if not batch["proposed"].any():
         return batch["damaged"]
-    logits, order = oclr(batch["flow"])
-    masks = hard_modal(logits.sigmoid(), order)
+    masks = oclr.masks(batch["flow"])
     masks = permute_objects(masks, match_by_iou(masks, batch["truth"]))
     return torch.where(batch["proposed"][..., None, None], masks, batch["damaged"])
 

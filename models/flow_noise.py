@@ -7,14 +7,16 @@ occlusion, reflections). The strength of every effect is drawn once per clip, it
 import cv2
 import numpy as np
 
+from models.imaging import HEIGHT
 from models.textures import smooth_field
 from models.trajectories import log_uniform, smooth_noise
 
 
 def noisy_flow(flow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Exact flow f32 (T, 4, H, W) -> the same with estimator-like errors."""
-    bleed = rng.uniform(0.0, 3.5)
-    blur = max(0.0, rng.normal(1.0, 1.0))
+    """Exact flow f32 (T, 4, H, W) in pixels of 128 x 224 -> the same with estimator-like errors."""
+    scale = flow.shape[2] / HEIGHT
+    bleed = rng.uniform(0.0, 3.5) * scale
+    blur = max(0.0, rng.normal(1.0, 1.0)) * scale
     drift = log_uniform(rng, 0.01, 0.1)
     jitter = log_uniform(rng, 0.02, 0.25)
     noisy = np.empty_like(flow)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from models.corrector import ExemplarMemory, MaskCorrector
 from models.imaging import hard_masks, normalise_rgb
 from models.judges import Judge, without_mask
-from models.layering import hard_modal
 from models.linking import NewObject, link
 from models.oclr import OCLR
 from models.planning import chunks, exemplar_marks, exemplar_table, exemplars, parts, windows
@@ -181,8 +180,7 @@ def correct(
 
 @torch.inference_mode()
 def _modal_masks(net: OCLR, flow: np.ndarray, device: torch.device) -> NDArray[np.bool_]:
-    logits, order = net(_tensor(flow, device))
-    return hard_modal(logits.float().sigmoid(), order.float())[0].cpu().numpy()
+    return net.masks(_tensor(flow, device))[0].cpu().numpy()
 
 
 @torch.inference_mode()

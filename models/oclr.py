@@ -19,6 +19,7 @@ from models.blocks import (
     line,
     stack,
 )
+from models.layering import hard_modal
 from models.unet import UNetDecoder, UNetEncoder, in_parts
 
 
@@ -43,9 +44,10 @@ class DecoderLayer(nn.Module):
 class OCLR(nn.Module):
     """Flow of a group of frames in, amodal mask logits and order values out.
 
-    in_channels: 2 per frame gap. features: channels of the UNet's first level, doubled at each of four
-        poolings.
+    in_channels: 2 per frame gap. features: channels of the UNet's first level, doubled at every pooling.
     width: channels of bottleneck and transformer, 16 * features by default.
+    reduction: how many times smaller than the flow's the sides of the UNet's first level and of the masks are:
+        1 (the paper's), 2 or 4. Tokens stand for 16 x 16 pixels of the flow whatever it is.
     """
 
     def __init__(
@@ -58,10 +60,15 @@ class OCLR(nn.Module):
         num_heads: int = 8,
         num_layers: int = 3,
         dropout: float = 0.1,
+        reduction: int = 1,
     ) -> None:
         super().__init__()
+        if reduction not in (1, 2, 4):
+            raise ValueError(f"reduction: wanted 1, 2 or 4, got {reduction}")
         width = 16 * features if width is None else width
-        widths = [features, 2 * features, 4 * features, 8 * features, width]
+        poolings = 5 - reduction.bit_length()
+        widths = [*(features << level for level in range(poolings)), width]
+        self.reduction = reduction
         self.in_channels = in_channels
         self.num_queries = num_queries
         self.features = features
@@ -81,15 +88,33 @@ class OCLR(nn.Module):
 
         flow: float (B, T, in_channels, H, W), pixels at this resolution; u, v of one gap after the other,
             (u+, v+, u-, v-) for the gaps +g and -g. H and W are multiples of 16, and T is about 30 or fewer.
-        Returns amodal mask logits f32 (B, T, K, H, W), and order values f32 (B, T, K), larger further back
-        and equal for all frames of a clip.
+        Returns amodal mask logits f32 (B, T, K, H / reduction, W / reduction), and order values f32 (B, T, K),
+        larger further back and equal for all frames of a clip.
         """
         check_shape("flow", flow, "B T channels H W", channels=self.in_channels)
-        B, T, _, H, W = flow.shape
+        H, W = flow.shape[-2:]
         if H % 16 or W % 16:
             raise ValueError(f"flow: wanted H and W to be multiples of 16, got {H} x {W}")
+        return self.of_reduced(self.reduce(flow))
 
-        x = flow.to(self.position.weight.dtype).flatten(0, 1)  # (B * T, channels, H, W)
+    def masks(self, flow: Tensor) -> Tensor:
+        """Propose modal masks bool (B, T, K, H, W), disjoint, of flow (B, T, channels, H, W); see `forward`."""
+        logits, order = self(flow)
+        if self.reduction > 1:  # their smooth zero line is the outline
+            logits = F.interpolate(logits.flatten(0, 1), flow.shape[-2:], mode="bilinear").unflatten(
+                0, flow.shape[:2]
+            )
+        return hard_modal(logits.float().sigmoid(), order.float())
+
+    def reduce(self, flow: Tensor) -> Tensor:
+        """Flow (B, T, channels, H, W) averaged over squares: (B, T, channels, H / reduction, W / reduction)."""
+        frames = flow.to(self.position.weight.dtype).flatten(0, 1)
+        return F.avg_pool2d(frames, self.reduction).unflatten(0, flow.shape[:2])
+
+    def of_reduced(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, of flow that `reduce` has been at, or that was made at that size."""
+        B, T = flow.shape[:2]
+        x = flow.flatten(0, 1)  # (B * T, channels, H, W), from here on with H and W reduced
         parts = [self.encoder(part) for (part,) in in_parts(2 * self.features, x)]
         bottleneck = torch.cat([maps[-1] for maps in parts])  # (B * T, width, h, w)
         h, w = bottleneck.shape[-2:]

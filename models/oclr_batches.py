@@ -1,4 +1,4 @@
-"""What OCLR is trained on: flow of synthetic clips with amodal masks, small at first, then at full size.
+"""What OCLR is trained on: flow of synthetic clips with amodal masks, at the size that its UNet works at.
 
 Flow made from exact motion costs little and never repeats. Flow of an estimator costs a hundred times as much, so
 it comes from a pool of clips of which each is estimated once and then seen again mirrored, backwards and in parts.
@@ -10,15 +10,13 @@ import cv2
 import numpy as np
 
 from models.flow_estimators import flow_estimator
+from models.imaging import HEIGHT, WIDTH
 from models.synthetic import SyntheticClips
 from models.synthetic_flow import clip_flow, estimated_flow
 from models.training import Batch
 
 GAPS = (1, 1, 1, 2, 3)  # drawn from, so that speeds vary
-FINER = (
-    2  # DIS sees pictures of twice the sides, as it does on real video, whose frames are larger than the flow
-)
-COARSER = 2  # and in the first part of a run OCLR sees half the sides
+FINER = 2  # DIS sees sides of twice 128 x 224, as it sees larger ones on real video
 
 Example = tuple[np.ndarray, np.ndarray]
 
@@ -27,7 +25,7 @@ Example = tuple[np.ndarray, np.ndarray]
 class EstimatedPool:
     """Clips with DIS flow, each made when it is first drawn: f16 flow and masks at the size of `clips`.
 
-    size: distinct clips. About 2 MB each stay in memory.
+    size: distinct clips. At 64 x 112 about 80 kB a frame stay in memory.
     """
 
     clips: SyntheticClips
@@ -46,24 +44,24 @@ class EstimatedPool:
 
     def make(self, number: int) -> Example:
         """Clip `number` rendered large, its flow estimated there and brought down."""
-        height, width = self.clips.size
-        large = (height * FINER, width * FINER)
-        source = SyntheticClips(seed=self.clips.seed, size=large, frames=self.clips.frames)
+        source = SyntheticClips(
+            seed=self.clips.seed, size=(HEIGHT * FINER, WIDTH * FINER), frames=self.clips.frames
+        )
         source.textures = self.clips.textures
         clip = source.make(number)
         gap = min(GAPS[number % len(GAPS)], self.clips.frames // 2)
         flow = estimated_flow(clip.rgb, gap=gap, estimator=flow_estimator("dis")) / FINER
-        return shrink(flow, FINER).astype(np.float16), clip.amodal[
-            ..., FINER // 2 :: FINER, FINER // 2 :: FINER
-        ]
+        times = FINER * HEIGHT // self.clips.size[0]
+        middle = slice(times // 2, None, times)
+        return shrink(flow, times).astype(np.float16), clip.amodal[..., middle, middle]
 
 
 @dataclass(frozen=True)
 class OclrBatches:
-    """Synthetic flow f32 (B, T, 4, H, W), in pixels of the clips' own size, with amodal bool (B, T, K, H, W).
+    """Synthetic flow f32 (B, T, 4, H, W), in pixels of 128 x 224, with amodal bool (B, T, K, H, W).
 
-    kind: of `models.synthetic_flow`; "mixed" draws from `pool` for a share of the clips. coarser: H and W are
-    this many times smaller than the clips'.
+    H and W are those of `clips`, at most 128 and 224. kind: of `models.synthetic_flow`; "mixed" draws from
+    `pool` for a share of the clips.
     """
 
     clips: SyntheticClips
@@ -71,7 +69,6 @@ class OclrBatches:
     kind: str
     pool: EstimatedPool
     estimated_share: float = 0.4
-    coarser: int = 1
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
         """The clips of one step: all of one random length, since OCLR must serve groups of any length."""
@@ -84,32 +81,11 @@ class OclrBatches:
         """One clip."""
         share = {"mixed": self.estimated_share, "dis": 1.0}.get(self.kind, 0.0)
         if rng.random() < share:
-            flow, amodal = mirrored(rng, *self.pool.draw(rng, frames))
-        else:
-            clip = self.clips.make(index, frames=frames, paint=False)
-            gap = min(int(rng.choice(GAPS)), frames // 2)
-            kind = "noisy" if self.kind == "mixed" else self.kind
-            flow, amodal = clip_flow(clip, kind=kind, gap=gap, rng=rng), clip.amodal
-        if self.coarser > 1:
-            middle = slice(self.coarser // 2, None, self.coarser)
-            flow, amodal = shrink(flow, self.coarser), amodal[..., middle, middle]
-        return flow, amodal
-
-
-@dataclass(frozen=True)
-class CoarseToFine:
-    """Small examples for the first `coarse_steps` steps, full ones after that.
-
-    A step at half the sides costs a quarter, and most of what there is to learn is seen as well there.
-    """
-
-    coarse: OclrBatches
-    fine: OclrBatches
-    coarse_steps: int
-
-    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
-        """The clips of one step."""
-        return (self.coarse if step < self.coarse_steps else self.fine)(step, rng)
+            return mirrored(rng, *self.pool.draw(rng, frames))
+        clip = self.clips.make(index, frames=frames, paint=False)
+        gap = min(int(rng.choice(GAPS)), frames // 2)
+        kind = "noisy" if self.kind == "mixed" else self.kind
+        return clip_flow(clip, kind=kind, gap=gap, rng=rng), clip.amodal
 
 
 def mirrored(rng: np.random.Generator, flow: np.ndarray, amodal: np.ndarray) -> Example:

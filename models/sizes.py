@@ -7,7 +7,7 @@ Size = dict[str, dict[str, Any]]
 # Measured parameters: features 0.6M, OCLR 2.9M, selector 1.4M, corrector 2.4M. Their runs are short: no dropout.
 COMPACT: Size = {
     "features": {"channels": 64, "patch_size": 8, "width": 96},
-    "oclr": {"features": 12, "width": 192, "dropout": 0.0},
+    "oclr": {"features": 16, "width": 192, "num_heads": 6, "dropout": 0.0, "reduction": 2},
     "selector": {"features": 8, "width": 192, "feature_channels": 64, "dropout": 0.0},
     "corrector": {"features": 16, "width": 192, "feature_channels": 64, "dropout": 0.0},
 }
@@ -26,7 +26,7 @@ SIZES: dict[str, Size] = {"compact": COMPACT, "paper": PAPER}
 STEP_SIZES: dict[str, dict[str, dict[str, int]]] = {
     "compact": {
         "features": {"pairs": 4},
-        "oclr": {"frames": 8, "batch": 1},
+        "oclr": {"frames": 8, "batch": 2},
         "selector": {"frames": 6, "batch": 1},
         "corrector": {"frames": 8, "window": 4, "batch": 1},
     },

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from models.imaging import HEIGHT
 from models.flow_noise import noisy_flow
 from models.synthetic import SyntheticClip, stack_flow
 
@@ -14,17 +15,21 @@ Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def clip_flow(clip: SyntheticClip, *, kind: str, gap: int, rng: np.random.Generator) -> np.ndarray:
-    """Flow of a clip, f32 (T, 4, H, W), pixels; `kind`: one of `FLOW_KINDS` ("mixed" draws one per clip)."""
+    """Flow of a clip f32 (T, 4, H, W), in pixels of 128 x 224 whatever its size.
+
+    kind: one of `FLOW_KINDS` ("mixed" draws one per clip).
+    """
+    larger = np.float32(HEIGHT / clip.owner.shape[1])
     if kind == "mixed":
         kind = str(rng.choice(list(MIXED_SHARES), p=list(MIXED_SHARES.values())))
     if kind == "exact":
-        return clip.flow(gap)
+        return clip.flow(gap) * larger
     if kind == "noisy":
-        return noisy_flow(clip.flow(gap), rng)
+        return noisy_flow(clip.flow(gap) * larger, rng)
     if kind == "dis":
         from models.flow_estimators import flow_estimator
 
-        return estimated_flow(clip.rgb, gap=gap, estimator=flow_estimator("dis"))
+        return estimated_flow(clip.rgb, gap=gap, estimator=flow_estimator("dis")) * larger
     raise ValueError(f"flow: wanted one of {', '.join(FLOW_KINDS)}, got {kind!r}")
 
 

@@ -31,7 +31,7 @@ from models.selector import scores
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.train_features import normalised
-from models.training import Batch, OnStep, mean_of, train
+from models.training import Batch, OnStep, autocast, mean_of, train
 
 GRID = (16, 28)
 HIDDEN_SHARE = 0.3  # of pre-training steps that hide the masks from the UNet
@@ -56,11 +56,19 @@ def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correcti
 class CorrectorLoss:
     """Episodes from synthetic clips: exemplars are the frames whose masks are truly best, roughly.
 
-    exemplars: at most so many for each object.
+    exemplars: at most so many for each object. precision: see `models.training.autocast`.
     """
 
-    def __init__(self, oclr: nn.Module, tokens: ClipTokens, window: int, exemplars: int = EXEMPLARS) -> None:
+    def __init__(
+        self,
+        oclr: nn.Module,
+        tokens: ClipTokens,
+        window: int,
+        exemplars: int = EXEMPLARS,
+        precision: str = "float32",
+    ) -> None:
         self.oclr, self.tokens, self.window, self.exemplars = oclr, tokens, window, exemplars
+        self.precision = precision
 
     def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch of `ClipBatches`, the mean over its clips."""
@@ -83,12 +91,11 @@ class CorrectorLoss:
                 "exemplar_masks": masks[clip, rows, objects],
                 "exemplar_scores": score[rows, objects],
             }
-            answer = correct_episode(module, episode, use_masks=bool(draws[1, 1] > HIDDEN_SHARE))
+            with autocast(masks.device, self.precision):
+                answer = correct_episode(module, episode, use_masks=bool(draws[1, 1] > HIDDEN_SHARE))
             results.append(
                 corrector_losses(
-                    answer.logits,
-                    answer.features,
-                    answer.alpha,
+                    *(part.float() for part in (answer.logits, answer.features, answer.alpha)),
                     tokens=tokens[clip : clip + 1, span],
                     truth=truth[None, span],
                     weights=weights_for(module, CORRECTOR_WEIGHTS),
@@ -134,6 +141,7 @@ def pretrain_corrector(
     flow: str = "mixed",
     pool: int = 0,
     rate: float | None = None,
+    precision: str = "float32",
     state: Path | None = None,
     checkpoint_every: int = 100,
     on_step: OnStep | None = None,
@@ -149,14 +157,16 @@ def pretrain_corrector(
     network = with_tokens(COMPACT["corrector"] if network is None else network, features)
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "window": window}
     recipe |= {"batch": batch, "flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
-    recipe |= {"oclr": tensors_digest(oclr.tensors)}
+    recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
     if exemplars != EXEMPLARS:  # else nothing is said, and a run that began before there was a choice goes on
         recipe |= {"exemplars": exemplars}
     module = fresh_network(partial(new_network, "corrector", network), {}, seed, first_guess=RARE)
     train(
         module,
         ClipBatches(SyntheticClips(seed=seed, photos=photos, frames=frames), batch, flow, pool),
-        CorrectorLoss(frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool), window, exemplars),
+        CorrectorLoss(
+            frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool), window, exemplars, precision
+        ),
         steps=steps,
         schedule=schedule_for(steps, rate),
         seed=seed,

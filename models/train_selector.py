@@ -23,25 +23,29 @@ from models.selector import MaskSelector
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.train_features import normalised
-from models.training import Batch, OnStep, train
+from models.training import Batch, OnStep, autocast, train
 
 GRID = (8, 14)
 EMPTY_CHANNEL_SHARE = 0.1  # of clips judged on a channel drawn from all, perhaps one without an object
 
 
 class SelectorLoss:
-    """One object of each clip is judged: the selector treats objects apart, so one is enough for a step."""
+    """One object of each clip is judged: the selector treats objects apart, so one is enough for a step.
 
-    def __init__(self, oclr: nn.Module, tokens: ClipTokens) -> None:
-        self.oclr, self.tokens = oclr, tokens
+    precision: see `models.training.autocast`.
+    """
+
+    def __init__(self, oclr: nn.Module, tokens: ClipTokens, precision: str = "float32") -> None:
+        self.oclr, self.tokens, self.precision = oclr, tokens, precision
 
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch of `ClipBatches`."""
         chosen = choose_objects(batch["truth"], batch["draws"])
         masks, truth = (pick(m, chosen) for m in (proposals(self.oclr, batch), batch["truth"]))
         rgb = torch.stack([normalised(frames) for frames in batch["rgb"]])  # (B, T, 3, H, W)
-        answer = module(masks.float(), rgb, self.tokens.of(batch))
-        return (score_losses if module.head == "score" else selector_losses)(answer, masks, truth)
+        with autocast(rgb.device, self.precision):
+            answer = module(masks.float(), rgb, self.tokens.of(batch))
+        return (score_losses if module.head == "score" else selector_losses)(answer.float(), masks, truth)
 
 
 def choose_objects(truth: Tensor, draws: Tensor) -> Tensor:
@@ -71,6 +75,7 @@ def pretrain_selector(
     flow: str = "mixed",
     pool: int = 0,
     rate: float | None = None,
+    precision: str = "float32",
     state: Path | None = None,
     checkpoint_every: int = 100,
     on_step: OnStep | None = None,
@@ -84,13 +89,13 @@ def pretrain_selector(
     network = with_tokens(COMPACT["selector"] if network is None else network, features)
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "batch": batch}
     recipe |= {"flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
-    recipe |= {"oclr": tensors_digest(oclr.tensors)}
+    recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
     first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)
     module = fresh_network(MaskSelector, network, seed, first_guess=first_guess)
     train(
         module,
         ClipBatches(SyntheticClips(seed=seed, photos=photos, frames=frames), batch, flow, pool),
-        SelectorLoss(frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool)),
+        SelectorLoss(frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool), precision),
         steps=steps,
         schedule=schedule_for(steps, rate),
         seed=seed,

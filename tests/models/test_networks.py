@@ -266,3 +266,20 @@ def test_wrong_shapes_are_named() -> None:
         )
     with pytest.raises(ValueError, match="num_heads"):
         OCLR(features=4, width=30)
+
+
+@pytest.mark.parametrize("reduction", [2, 4])
+def test_a_reduced_oclr_works_on_averaged_flow_and_proposes_at_full_size(reduction: int) -> None:
+    net = _oclr(reduction=reduction)
+    flow = _rand(1, 3, 4, H, W)
+    logits, order = net(flow)
+    assert logits.shape == (1, 3, 3, H // reduction, W // reduction) and order.shape == (1, 3, 3)
+    small = torch.nn.functional.avg_pool2d(flow[0], reduction)[None]
+    assert torch.equal(net.of_reduced(small)[0], logits)
+    masks = net.masks(flow)
+    assert masks.shape == (1, 3, 3, H, W) and masks.dtype == torch.bool and masks.sum(2).max() <= 1
+
+
+def test_an_odd_reduction_is_refused() -> None:
+    with pytest.raises(ValueError, match="reduction: wanted 1, 2 or 4, got 3"):
+        _oclr(reduction=3)

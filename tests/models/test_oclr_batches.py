@@ -1,12 +1,12 @@
-"""What OCLR is trained on: mirrored clips keep their meaning, pools repeat, coarse comes before fine."""
+"""What OCLR is trained on: mirrored clips keep their meaning, pools repeat, flow is in pixels of 128 x 224."""
 
 import numpy as np
 import pytest
 
-from models.oclr_batches import CoarseToFine, EstimatedPool, OclrBatches, mirrored, shrink
+from models.oclr_batches import EstimatedPool, OclrBatches, mirrored, shrink
 from models.synthetic import SyntheticClips
 
-CLIPS = SyntheticClips(seed=3, size=(32, 64), frames=4)
+CLIPS = SyntheticClips(seed=3, size=(32, 56), frames=4)
 
 
 class Always:
@@ -43,9 +43,12 @@ def test_a_pool_estimates_a_clip_once_and_at_its_own_scale():
     pool = EstimatedPool(CLIPS, 1)
     (flow, masks), (again, _) = (pool.draw(np.random.default_rng(0), 4) for _ in range(2))
     assert len(pool.kept) == 1 and np.array_equal(flow, again)
-    assert flow.shape == (4, 4, 32, 64) and flow.dtype == np.float32 and masks.shape == (4, 3, 32, 64)
-    exact = CLIPS.make(0, paint=False)  # another draw of the same number: only its speed compares
-    assert 0.1 < (np.abs(flow).mean() + 0.1) / (np.abs(exact.flow(1)).mean() + 0.1) < 10
+    assert flow.shape == (4, 4, 32, 56) and flow.dtype == np.float32 and masks.shape == (4, 3, 32, 56)
+    times = 128 / 32
+    exact = (
+        CLIPS.make(0, paint=False).flow(1) * times
+    )  # another draw of the same number: only its speed compares
+    assert 0.1 < (np.abs(flow).mean() + 0.1) / (np.abs(exact).mean() + 0.1) < 10
 
 
 def test_shrunk_flow_keeps_its_values():
@@ -54,11 +57,20 @@ def test_shrunk_flow_keeps_its_values():
 
 
 @pytest.mark.parametrize("kind", ["exact", "noisy", "mixed", "dis"])
-def test_coarse_comes_before_fine(kind):
-    pool = EstimatedPool(CLIPS, 1)
-    coarse, fine = OclrBatches(CLIPS, 2, kind, pool, coarser=2), OclrBatches(CLIPS, 1, kind, pool)
-    batches = CoarseToFine(coarse, fine, coarse_steps=1)
-    first, second = (batches(step, np.random.default_rng(step)) for step in (0, 1))
-    assert first["flow"].shape[0] == 2 and first["flow"].shape[2:] == (4, 16, 32)
-    assert first["amodal"].shape[2:] == (3, 16, 32) and first["amodal"].dtype == bool
-    assert second["flow"].shape[0] == 1 and second["flow"].shape[2:] == (4, 32, 64)
+def test_a_step_sees_clips_of_one_length_and_their_masks(kind):
+    batches = OclrBatches(CLIPS, 2, kind, EstimatedPool(CLIPS, 1))
+    batch = batches(0, np.random.default_rng(0))
+    frames = batch["flow"].shape[1]
+    assert 2 <= frames <= 4
+    assert batch["flow"].shape == (2, frames, 4, 32, 56) and batch["flow"].dtype == np.float32
+    assert batch["amodal"].shape == (2, frames, 3, 32, 56) and batch["amodal"].dtype == bool
+
+
+def test_exact_flow_is_that_of_the_clips_in_pixels_of_the_working_size():
+    batch = OclrBatches(CLIPS, 1, "exact", EstimatedPool(CLIPS, 1))(0, np.random.default_rng(1))
+    frames = batch["flow"].shape[1]
+    clip = CLIPS.make(0, frames=frames, paint=False)
+    found = [
+        gap for gap in (1, 2) if gap <= frames // 2 and np.array_equal(batch["flow"][0], 4 * clip.flow(gap))
+    ]
+    assert found
