@@ -2,8 +2,7 @@
 
 A point c of a layer's canvas is seen in frame t at  W_t(c) = P_t(c + D(c) a_t):  P_t is a homography, D two
 smooth vector fields on the canvas, a_t their two amplitudes. Drawing needs the inverse, found by fixed-point
-iteration, which contracts where D is gentle; a few percent of sprites' pixels, where D folds, stay unsettled
-(`SyntheticClip.settled`). The flow of a visible point is W_s(c) - W_t(c), with the same c.
+iteration, which contracts where D a_t is gentle. The flow of a visible point is W_s(c) - W_t(c), with the same c.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-FIXED_POINT_STEPS = 4
+FIXED_POINT_STEPS = 12  # at most
+NEAR_ENOUGH = 0.005  # pixels by which a step moves a point of the canvas, and ends the search
 REMAP_BORDER = cv2.BORDER_REFLECT_101
 
 
@@ -48,7 +48,9 @@ class Layer:
         c_x, c_y = goal_x, goal_y
         for _ in range(FIXED_POINT_STEPS if self.amplitudes[t].any() else 0):
             d_x, d_y = blend(self.displacements(c_x, c_y), self.amplitudes[t])
-            c_x, c_y = goal_x - d_x, goal_y - d_y
+            before, c_x, c_y = (c_x, c_y), goal_x - d_x, goal_y - d_y
+            if max(np.abs(c_x - before[0]).max(), np.abs(c_y - before[1]).max()) < NEAR_ENOUGH:
+                break
         return c_x, c_y
 
     def displacements(self, c_x: np.ndarray, c_y: np.ndarray) -> np.ndarray:

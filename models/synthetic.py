@@ -20,7 +20,7 @@ from models.trajectories import Motion, log_uniform, random_path, smooth_noise, 
 
 NUM_OBJECTS = 3
 OBJECT_SHARES = (0.4, 0.35, 0.25)  # of clips with one, two, three objects
-SETTLED = 0.02  # pixels that drawing may be off
+BENDING = 0.4  # of a sprite's canvas; below 0.5 the inverse that draws it is found
 
 
 @dataclass(frozen=True)
@@ -55,29 +55,15 @@ class SyntheticClip:
             moved[mine] = np.stack([there[0] - here[0], there[1] - here[1]], axis=1)
         return moved
 
-    def settled(self, t: int) -> np.ndarray:
-        """Pixels of frame t whose material point is drawn where the geometry puts it, bool (H, W).
-
-        Where a strong deformation folds a layer, its inverse has no single value and drawing stops short of one.
-        """
-        height, width = self.owner.shape[1:]
-        pixels = np.mgrid[0:height, 0:width].astype(np.float32)  # (2, H, W): y, x
-        right = np.zeros((height, width), bool)
-        for number, layer in enumerate(self.layers):
-            mine = self.owner[t] == number
-            x, y = layer.project(t, self.points[t][mine])
-            right[mine] = np.hypot(x - pixels[1][mine], y - pixels[0][mine]) < SETTLED
-        return right
-
     def visible(self, t: int, s: int, displacement: np.ndarray) -> np.ndarray:
-        """Which pixels of frame t are in view in frame s too: settled in both, not hidden, inside; bool (H, W)."""
+        """Which pixels of frame t are in view in frame s too: not hidden, inside; bool (H, W)."""
         height, width = self.owner.shape[1:]
         y, x = np.mgrid[0:height, 0:width]
         to_x = np.rint(x + displacement[..., 0]).astype(int)
         to_y = np.rint(y + displacement[..., 1]).astype(int)
         inside = (to_x >= 0) & (to_x < width) & (to_y >= 0) & (to_y < height)
         there = np.clip(to_y, 0, height - 1), np.clip(to_x, 0, width - 1)
-        return inside & (self.owner[s][there] == self.owner[t]) & self.settled(t) & self.settled(s)[there]
+        return inside & (self.owner[s][there] == self.owner[t])
 
     def flow(self, gap: int = 1) -> np.ndarray:
         """Exact flow to the frames at +gap and -gap, f32 (T, 4, H, W): u+, v+, u-, v- in pixels.
@@ -197,9 +183,22 @@ class SyntheticClips:
         anchor = camera[rng.integers(len(camera))]  # where the object is at (x, y) on the screen
         offset = translation(x, y) if scene is not camera else np.linalg.inv(anchor) @ translation(x, y)
         paths = scene @ offset @ path @ translation(-size / 2, -size / 2)
-        fields = smooth_field(rng, size, size, rng.uniform(1.0, 2.5), 4)
-        amplitudes = smooth_noise(rng, len(camera), rng.uniform(1.5, 5.0), 2) * size * rng.uniform(0.0, 0.03)
-        return Layer(texture, silhouette, paths, fields, amplitudes)
+        return Layer(texture, silhouette, paths, *articulation(rng, size, len(camera)))
+
+
+def articulation(rng: np.random.Generator, size: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """How a sprite bends: two smooth fields on its canvas f32 (size, size, 4), their amplitudes (T, 2) over time.
+
+    Nowhere is it sheared or stretched by more than `BENDING`: limbs swing, and nothing folds.
+    """
+    fields = smooth_field(rng, size, size, rng.uniform(1.0, 3.5), 4)
+    swing = smooth_noise(rng, frames, rng.uniform(1.5, 5.0), 2)
+    slopes = np.concatenate(np.gradient(fields, axis=(0, 1)), axis=2)[
+        ::2, ::2
+    ]  # of the first field: 0, 1, 4, 5
+    bends = np.stack([slopes[..., [0, 1, 4, 5]], slopes[..., [2, 3, 6, 7]]]).reshape(2, -1)
+    most = max(float(np.abs(a @ bends).max()) for a in swing.astype(np.float32))
+    return fields, swing * rng.uniform(0.0, BENDING) / max(most, 1e-6)
 
 
 def centred(path: np.ndarray, x: float, y: float) -> np.ndarray:
