@@ -1,17 +1,21 @@
 """A small convolutional stand-in for a ViT: dense tokens on a grid of patches, under a million parameters.
 
 It is trained without labels, on which points of two frames of a synthetic clip are the same
-(models/train_features.py), so that the package works without any download. Every frame is encoded by itself.
+(models/train_features.py), so that the package works without any download. Every frame is encoded by itself. Like
+the tokens of a ViT, these know where in the frame they are.
 """
 
+import math
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks import check_shape
 
 DILATIONS = (1, 2, 3)
+WAVES = (0.25, 0.5, 1.0, 2.0)  # cycles over the frame that a position is told by
 
 
 class CompactFeatures(nn.Module):
@@ -28,6 +32,7 @@ class CompactFeatures(nn.Module):
         self.channels, self.patch_size = channels, patch_size
         widths = [3, *(max(24, width >> (levels - 1 - level)) for level in range(levels))]
         self.stem = nn.Sequential(*(Shrink(a, b) for a, b in pairwise(widths)))
+        self.position = nn.Conv2d(4 * len(WAVES), widths[-1], 1)
         self.context = nn.Sequential(*(Residual(widths[-1], dilation) for dilation in DILATIONS))
         self.head = nn.Conv2d(widths[-1], channels, 1)
 
@@ -36,8 +41,21 @@ class CompactFeatures(nn.Module):
         check_shape("frames", frames, "N 3 H W", **{"3": 3})
         if any(side % self.patch_size for side in frames.shape[2:]):
             raise ValueError(f"frames: wanted sides a multiple of {self.patch_size}, got {frames.shape[2:]}")
-        tokens = self.head(self.context(self.stem(frames)))  # (N, C, h, w)
+        x = self.stem(frames)  # (N, width, h, w)
+        x = x + self.position(waves(x.shape[2], x.shape[3], x.device))
+        tokens = self.head(self.context(x))  # (N, C, h, w)
         return F.layer_norm(tokens.movedim(1, -1), (self.channels,)).movedim(-1, 1)  # (N, C, h, w)
+
+
+def waves(h: int, w: int, device: torch.device) -> Tensor:
+    """Sines and cosines of the centres of a grid's cells, f32 (1, 4 * len(WAVES), h, w)."""
+    maps = []
+    for axis, size in enumerate((h, w)):
+        place = ((torch.arange(size, device=device) * 2 + 1) / size - 1) * math.pi  # -pi to pi
+        angles = place * torch.tensor(WAVES, device=device)[:, None]  # (len(WAVES), size)
+        wave = torch.cat([angles.sin(), angles.cos()])
+        maps.append((wave[:, :, None] if axis == 0 else wave[:, None]).expand(-1, h, w))
+    return torch.cat(maps)[None]
 
 
 class Shrink(nn.Module):

@@ -1,14 +1,18 @@
 """Label-free training of the compact feature network: the same point looks the same in two frames.
 
 Two frames of a synthetic clip, one perhaps at half size, both with changed colours; the exact flow says which
-points are the same. Dense contrastive loss: of all tokens of the other frames of the batch, a token must be
-nearest to the one at its own point. Neighbours of that point, which see nearly the same, are left out.
+points are the same. Two losses teach what tokens are for, to carry masks from frame to frame:
+
+    correspondence    of all tokens of the other frames of the batch, a point's must be nearest to the one at
+                      its own place; the neighbours of that place, which see nearly the same, are left out
+    propagation       the tokens nearest to a point's must lie on the same layer, sprite or scene
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,12 +29,18 @@ from models.training import Batch, OnStep, train
 
 TEMPERATURE = 0.1
 POINTS = 192  # anchors of each pair
-TOO_NEAR = 0.18  # in [-1, 1] coordinates, within which a token is no counterexample
+TOO_NEAR = 0.13  # in [-1, 1] coordinates, within which a token is no counterexample
+FRAMES = 8  # of a clip, two of which make a pair
+MOST_LAYERS = 5
 
 
 @dataclass(frozen=True)
 class FeatureBatches:
-    """Pairs of frames: first, second u8 (B, H, W, 3), second perhaps at half size; places (B, N, 2) x, y."""
+    """Pairs of frames: first, second u8 (B, H, W, 3), second perhaps at half size.
+
+    start, end f32 (B, N, 2): places x, y in [-1, 1] of N points in both. layer int (B, N): what each point lies
+    on; layers f32 (B, h, w, L): the share of each layer in the patches of 8 x 8 pixels of `second` as it was.
+    """
 
     clips: SyntheticClips
     pairs: int
@@ -39,45 +49,86 @@ class FeatureBatches:
         """The pairs of one step."""
         halve = rng.random() < 0.5
         made = [self.pair(step * self.pairs + i, rng) for i in range(self.pairs)]
-        first, second, start, end = (np.stack(part) for part in zip(*made, strict=True))
+        batch = {name: np.stack([pair[name] for pair in made]) for name in made[0]}
         if halve:
-            second = resize_frames(second, second.shape[1] // 2, second.shape[2] // 2)
-        return {"first": first, "second": second, "start": start, "end": end}
+            height, width = batch["second"].shape[1:3]
+            batch["second"] = resize_frames(batch["second"], height // 2, width // 2)
+        return batch
 
-    def pair(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Two frames of a clip, and N points seen in both: their places in each, in [-1, 1]."""
+    def pair(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Two frames of a clip, and points seen in both."""
         clip = self.clips.make(index)
         t, s = rng.choice(len(clip.rgb), 2, replace=False)
         moved = clip.displacement(t, s)
-        rows, columns = np.nonzero(clip.visible(t, s, moved))
-        if len(rows) == 0:  # the camera has left: compare the frame with itself
-            s, moved = t, np.zeros_like(moved)
-            rows, columns = np.nonzero(np.ones(moved.shape[:2], bool))
-        chosen = rng.integers(len(rows), size=POINTS)
-        start = np.stack([columns[chosen], rows[chosen]], axis=1).astype(np.float32)
-        end = start + moved[rows[chosen], columns[chosen]]
+        seen = clip.visible(t, s, moved)
+        if not seen.any():  # the camera has left: compare the frame with itself
+            s, moved, seen = t, np.zeros_like(moved), np.ones(moved.shape[:2], bool)
+        rows, columns = choose_points(rng, seen, clip.owner[t])
+        start = np.stack([columns, rows], axis=1).astype(np.float32)
         size = np.array(moved.shape[1::-1], np.float32)
-        first, second = (recolour(rng, clip.rgb[frame]) for frame in (t, s))
-        return first, second, (start * 2 + 1) / size - 1, (end * 2 + 1) / size - 1
+        end = start + moved[rows, columns]
+        shares = np.stack([clip.owner[s] == n for n in range(MOST_LAYERS)], axis=2).astype(np.float32)
+        h, w = moved.shape[0] // 8, moved.shape[1] // 8
+        return {
+            "first": repainted(rng, clip.rgb[t]),
+            "second": repainted(rng, clip.rgb[s]),
+            "start": (start * 2 + 1) / size - 1,
+            "end": (end * 2 + 1) / size - 1,
+            "layer": clip.owner[t][rows, columns].astype(np.int64),
+            "layers": cv2.resize(shares, (w, h), interpolation=cv2.INTER_AREA),
+        }
 
 
-def correspondence_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Contrast the token of each point in the first frame with all tokens of the second frames."""
+def choose_points(
+    rng: np.random.Generator, seen: np.ndarray, owner: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of `POINTS` visible pixels, as many on each layer as on every other."""
+    layers = np.unique(owner[seen])
+    places = [np.nonzero(seen & (owner == layer)) for layer in layers]
+    turns = rng.integers(len(layers), size=POINTS)
+    picks = [places[turn] for turn in turns]
+    chosen = [rng.integers(len(rows)) for rows, _ in picks]
+    found = np.array([(rows[i], columns[i]) for (rows, columns), i in zip(picks, chosen, strict=True)])
+    return found[:, 0], found[:, 1]
+
+
+def repainted(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
+    """A frame u8 (H, W, 3) in other light: colours, now and then grey, blurred or noisy."""
+    frame = recolour(rng, frame)
+    if rng.random() < 0.1:
+        frame = np.repeat(frame.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    if rng.random() < 0.3:
+        frame = cv2.GaussianBlur(frame, (0, 0), rng.uniform(0.5, 2.0))
+    if rng.random() < 0.3:
+        noise = rng.standard_normal(frame.shape, dtype=np.float32) * rng.uniform(2, 12)
+        frame = np.clip(frame + noise, 0, 255).astype(np.uint8)
+    return frame
+
+
+def feature_losses(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum of both losses for a batch of `FeatureBatches`, and `found`, how often the nearest token is right."""
     first, second = module(normalised(batch["first"])), module(normalised(batch["second"]))  # (B, C, h, w)
     B, N = batch["start"].shape[:2]
     anchors, partners = sample(first, batch["start"]), sample(second, batch["end"])  # (B, N, C)
     others = F.normalize(second.flatten(2).mT, dim=-1)  # (B, h * w, C)
+    h, w = second.shape[2:]
+
     positive = (anchors * partners).sum(-1, keepdim=True).flatten(0, 1)  # (B * N, 1)
     negative = anchors.flatten(0, 1) @ others.flatten(0, 1).T  # (B * N, B * h * w)
-    near = torch.zeros(B, N, B, others.shape[1], dtype=torch.bool, device=first.device)
-    distance = torch.cdist(
-        batch["end"], places(second.shape[2], second.shape[3], first.device).expand(B, -1, -1)
-    )
+    near = torch.zeros(B, N, B, h * w, dtype=torch.bool, device=first.device)
+    distance = torch.cdist(batch["end"], places(h, w, first.device).expand(B, -1, -1))
     near[torch.arange(B), :, torch.arange(B)] = distance < TOO_NEAR
     negative = negative.masked_fill(near.reshape(B * N, -1), -1.0)  # (B * N, B * h * w)
     similarity = torch.cat([positive, negative], dim=1) / TEMPERATURE
-    loss = F.cross_entropy(similarity, torch.zeros(B * N, dtype=torch.long, device=first.device))
-    return loss, {"found": (similarity.argmax(1) == 0).float().mean()}
+    correspondence = F.cross_entropy(similarity, torch.zeros(B * N, dtype=torch.long, device=first.device))
+
+    weights = (anchors @ others.mT / TEMPERATURE).softmax(dim=-1)  # (B, N, h * w), its own clip alone
+    shares = F.adaptive_avg_pool2d(batch["layers"].movedim(-1, 1), (h, w)).flatten(2).mT  # (B, h * w, L)
+    right = (weights @ shares).gather(2, batch["layer"][..., None])  # (B, N, 1)
+    propagation = -right.clamp(min=1e-4).log().mean()
+    found = (similarity.argmax(1) == 0).float().mean()
+    terms = {"correspondence": correspondence, "propagation": propagation, "found": found}
+    return correspondence + propagation, terms
 
 
 def normalised(frames: Tensor) -> Tensor:
@@ -119,8 +170,8 @@ def pretrain_features(
     module = fresh_network(CompactFeatures, network, seed)
     train(
         module,
-        FeatureBatches(SyntheticClips(seed=seed, photos=photos, frames=4), pairs),
-        correspondence_loss,
+        FeatureBatches(SyntheticClips(seed=seed, photos=photos, frames=FRAMES), pairs),
+        feature_losses,
         steps=steps,
         schedule=schedule_for(steps, 2e-3 if rate is None else rate),
         seed=seed,

@@ -18,8 +18,8 @@ from models.selector import MaskSelector
 from models.sizes import SIZES, STEP_SIZES
 from models.synthetic import SyntheticClips
 from models.train_corrector import CorrectorLoss, pretrain_corrector
-from models.train_features import FeatureBatches, correspondence_loss
-from models.train_oclr import amodal_loss, pretrain_oclr
+from models.train_features import FeatureBatches, feature_losses
+from models.train_oclr import AmodalLoss, pretrain_oclr
 from models.train_selector import SelectorLoss, choose_objects, pretrain_selector
 from models.training import Schedule, to_device, train
 from models.validation import ranking, validate_oclr, validate_pipeline
@@ -70,7 +70,7 @@ SMALL = SyntheticClips(seed=0, frames=4, size=(64, 112))
 def test_oclr_learns():
     torch.manual_seed(0)
     before, after = first_and_last(
-        OCLR(**TINY_OCLR), OclrBatches(SMALL, 1, "exact", EstimatedPool(SMALL, 1)), amodal_loss
+        OCLR(**TINY_OCLR), OclrBatches(SMALL, 1, "exact", EstimatedPool(SMALL, 1)), AmodalLoss()
     )
     assert after < 0.9 * before
 
@@ -93,9 +93,7 @@ def test_the_corrector_learns(oclr, extractor):
 
 def test_the_features_learn():
     torch.manual_seed(0)
-    before, after = first_and_last(
-        CompactFeatures(**TINY_FEATURES), FeatureBatches(SMALL, 2), correspondence_loss
-    )
+    before, after = first_and_last(CompactFeatures(**TINY_FEATURES), FeatureBatches(SMALL, 2), feature_losses)
     assert after < 0.9 * before
 
 
