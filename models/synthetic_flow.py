@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.imaging import HEIGHT
 from models.flow_noise import noisy_flow
+from models.imaging import HEIGHT
 from models.synthetic import SyntheticClip, stack_flow
 
 FLOW_KINDS = ("exact", "noisy", "dis", "mixed")
