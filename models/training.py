@@ -142,10 +142,10 @@ def train(
                 history.skip(step)
             else:
                 history.add(step, terms)
+            if on_step:  # before the state, so that what it writes down is never behind
+                on_step(step, {**(terms or {"loss": math.nan}), "rate": schedule.at(step)})
             if state and ((step + 1) % checkpoint_every == 0 or step + 1 == steps):
                 state.write(snapshot(step + 1, recipe, module, optimiser, history))
-            if on_step:
-                on_step(step, {**(terms or {"loss": math.nan}), "rate": schedule.at(step)})
     module.eval()
     return history
 
