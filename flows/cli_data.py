@@ -1,4 +1,4 @@
-"""The commands about data sets: `verify` before a run, `export` after it."""
+"""The commands about data sets: `synthesise` makes one, `verify` before a run, `export` after it."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,67 @@ from typing import Annotated
 
 import typer
 
-from flows.launch import errors, out, write_json
+from flows.launch import errors, out, running, write_json
 from flows.lines import say
-from flows.options import Config, Dataset, JsonFile, Preset, Sets, Split, Threads, settings_of
+from flows.options import (
+    Config,
+    DaskAddress,
+    Dataset,
+    JsonFile,
+    Preset,
+    Runner,
+    Sets,
+    Split,
+    Threads,
+    Verbose,
+    Workers,
+    settings_of,
+    text,
+    with_runner,
+)
+
+
+def synthesise(
+    folder: Annotated[Path, typer.Argument(help="folder for the data set, in DAVIS layout")],
+    clips: Annotated[int, typer.Option(min=1, help="how many clips; the paper's training set has 4608")],
+    frames: Annotated[int, typer.Option(min=2, help="frames of each clip")] = 30,
+    size: Annotated[tuple[int, int], typer.Option(min=16, help="height and width in pixels")] = (256, 448),
+    gaps: Annotated[
+        str, typer.Option(help="frame distances to write exact flow for, separated by commas; '' for none")
+    ] = "1",
+    photos: Annotated[
+        Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Threads = 1,
+    runner: Runner = "threads",
+    workers: Workers = 1,
+    dask_address: DaskAddress = None,
+    json_file: JsonFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write synthetic clips with visible and amodal masks and exact flow, as pre-training sees them."""
+    try:
+        distances = tuple(int(gap) for gap in gaps.split(",") if gap.strip())
+    except ValueError:
+        raise typer.BadParameter(f"wanted numbers, got '{gaps}'", param_hint="--gaps") from None
+    if not all(1 <= gap < frames for gap in distances):
+        raise typer.BadParameter(f"wanted 1 to {frames - 1}, got {gaps}", param_hint="--gaps")
+    with running("synthesise", verbose) as run:
+        from flows.synthesise import synthesise as flow
+        from tasks.synthesis import SyntheticSet
+
+        what = SyntheticSet(seed=seed, frames=frames, size=size, gaps=distances, photos=text(photos))
+        report = run(
+            with_runner(flow, runner, workers, dask_address),
+            folder=str(folder),
+            clips=clips,
+            what=what,
+            threads=threads or 1,
+            json_file=json_file,
+        )
+        speed = report.final["frames_per_second"]
+        say(out, "made:", f"{clips} clips of {frames} frames, {speed:.1f} frames/s")
 
 
 def verify(

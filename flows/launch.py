@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flows.report import Report
 
 WIDTH = None if sys.stdout.isatty() else 160  # where there is no terminal, lines are not cut to 80 signs
+WITHOUT_CLIPS = ("pretrain", "synthesise")  # commands that no clip goes through
 out, err = Console(width=WIDTH), Console(stderr=True)
 
 
@@ -64,7 +65,7 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
         print_report(out, report)
         if json_file:
             write_json(json_file, report.json())
-        if not report.clips and command != "pretrain":
+        if not report.clips and command not in WITHOUT_CLIPS:
             raise typer.Exit(1)
         if strict and report.set_aside:
             raise typer.Exit(1)
@@ -85,19 +86,38 @@ def errors(*, verbose: bool) -> Iterator[None]:
     except SettingsError as error:
         say(err, "wrong setting", str(error), "red")
         raise typer.Exit(2) from None
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
-        if isinstance(error, typer.Exit) or verbose or not understandable(error):
+    except Exception as error:
+        told = None if verbose else in_words(error)
+        if told is None:
             raise
-        say(err, "error", str(error.args[0] if isinstance(error, KeyError) else error), "red")
+        say(err, "error", told, "red")
         raise typer.Exit(1) from None
 
 
-def understandable(error: BaseException) -> bool:
-    """Whether an error is one of ours, made to be read, or the operating system's."""
+def in_words(error: BaseException) -> str | None:
+    """An error that a user can mend, as one line; None for a defect, which keeps its trace."""
     from flows.run import RunError
     from storage.files import DamagedArtifact
 
-    return isinstance(error, RunError | DamagedArtifact | OSError | KeyError)
+    if isinstance(error, typer.Exit):
+        return None
+    if server := lost_server(error):
+        return f"{server}; once it is back, the same command goes on where this one was"
+    if isinstance(error, KeyError):
+        return str(error.args[0])
+    return str(error) if isinstance(error, RunError | DamagedArtifact | OSError) else None
+
+
+def lost_server(error: BaseException | None) -> str | None:
+    """Which server went away, where an error goes back to that; told by names, for importing MLflow takes seconds."""
+    while error is not None:
+        kind, library = type(error), type(error).__module__.partition(".")[0]
+        if library == "httpx" and any(base.__name__ == "TransportError" for base in kind.__mro__):
+            return "the Prefect server cannot be reached"
+        if library == "mlflow" and str(error).startswith("API request to"):
+            return f"the MLflow server cannot be reached ({str(error).split(' failed')[0]})"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_json(path: Path, value: Any) -> None:

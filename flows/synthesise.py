@@ -1,0 +1,77 @@
+"""Synthesise: clips with exact labels as a data set, in as many processes as there are workers.
+
+    for each number from 0:   a clip with frames, visible and amodal masks, exact flow
+    ImageSets                 the list of them, which `--split synthetic` takes
+
+Started again, it goes on where it was; with more clips, it adds to those that are there.
+"""
+
+import time
+from pathlib import Path
+
+from prefect import flow
+
+from flows.report import Report
+from flows.run import RunError, reason
+from flows.runners import DEFAULT_RUNNER
+from models.textures import list_photos
+from storage.synthetic_set import write_list
+from storage.whole import whole_file
+from tasks.progress import track
+from tasks.synthesis import SyntheticSet, synthesise_clip
+
+RECORD = "synthetic.json"  # what the clips of a folder were made of
+SPLIT = "synthetic"
+
+
+@flow(name="synthesise", task_runner=DEFAULT_RUNNER)
+def synthesise(folder: str, clips: int, what: SyntheticSet = SyntheticSet(), threads: int = 1) -> Report:
+    """Write `clips` synthetic clips to `folder`.
+
+    Args:
+        folder: a new folder, or one with clips of the very same kind.
+        clips: how many there shall be.
+        what: what they are made of.
+        threads: of each clip's arithmetic.
+    """
+    began = time.monotonic()
+    root = Path(folder)
+    claim(root, what)
+    with track(clips, "synthesise") as advance:
+        futures = [synthesise_clip.submit(str(root.resolve()), i, what, threads) for i in range(clips)]
+        names = []
+        for future in futures:
+            made = future.result(raise_on_failure=False)
+            if not isinstance(made, str):
+                raise RunError(f"clip {len(names)}: {reason(made)}") from made
+            names.append(made)
+            advance(1)
+    write_list(root, SPLIT, names)
+    report = Report("synthesise", folder)
+    report.output = folder
+    seconds = time.monotonic() - began
+    report.final = {"clips": clips, "frames_per_second": clips * what.frames / seconds}
+    report.seconds["total"] = seconds
+    return report
+
+
+def claim(root: Path, what: SyntheticSet) -> None:
+    """Write down what the clips of a folder are made of, or see that it is the same.
+
+    Raises:
+        RunError: where it is not, or the photos can't be used.
+    """
+    try:
+        if what.photos:
+            list_photos(Path(what.photos))
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    record, wanted = root / RECORD, what.model_dump_json(indent=1) + "\n"
+    if record.exists():
+        if record.read_text(encoding="utf-8") != wanted:
+            raise RunError(f"{root} holds clips of another kind, see {record}; name another folder")
+        return
+    if root.exists() and any(root.iterdir()):
+        raise RunError(f"{root} holds other things than synthetic clips; name another folder")
+    with whole_file(record) as beside:
+        beside.write_text(wanted, encoding="utf-8")

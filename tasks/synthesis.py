@@ -1,0 +1,63 @@
+"""Synthetic clips as files, for trainings elsewhere and for looking at (OCLR's data; paper, A.3)."""
+
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.imaging import labels_from_masks
+from models.synthetic import SyntheticClip, SyntheticClips
+from storage.synthetic_set import is_written, write_clip
+from tasks.settings import Size
+from tasks.stage import use_threads
+
+
+class SyntheticSet(BaseModel):
+    """What the clips of a set have in common; clip number i is a function of this and of i."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seed: int = Field(0, ge=0)
+    frames: int = Field(30, ge=2, description="of a clip")
+    size: Size = Field((256, 448), description="(height, width) in pixels")
+    gaps: tuple[int, ...] = Field(
+        (1,), description="frame distances that exact flow is written for, both ways"
+    )
+    photos: str | None = Field(None, description="folder of pictures for textures; none: procedural ones")
+
+    def supply(self) -> SyntheticClips:
+        """The clips."""
+        photos = Path(self.photos) if self.photos else None
+        return SyntheticClips(seed=self.seed, photos=photos, size=self.size, frames=self.frames)
+
+
+def clip_name(clip: SyntheticClip, index: int) -> str:
+    """<number of objects>_<index>, as the loaders of OCLR's synthetic data read it."""
+    return f"{clip.num_objects}_{index:05d}"
+
+
+def exact_flow(clip: SyntheticClip, gap: int) -> dict[int, np.ndarray]:
+    """Flow f32 (H, W, 2) from each frame that has one `gap` frames later; a negative gap looks back."""
+    frames = range(len(clip.rgb))
+    return {t: clip.displacement(t, t + gap) for t in frames if t + gap in frames}
+
+
+@task(name="synthesise", persist_result=False)
+def synthesise_clip(folder: str, index: int, what: SyntheticSet, threads: int = 1) -> str:
+    """Make clip number `index` and write it to `folder`, unless it is there; returns its name."""
+    use_threads(threads)
+    supply = what.supply()
+    root, name = Path(folder), clip_name(supply.make(index, paint=False, frames=2), index)
+    if is_written(root, name):
+        return name
+    clip = supply.make(index)
+    write_clip(
+        root,
+        name,
+        rgb=clip.rgb,
+        labels=labels_from_masks(clip.modal),
+        amodal=clip.amodal[:, : clip.num_objects],
+        flow={signed: exact_flow(clip, signed) for gap in what.gaps for signed in (gap, -gap)},
+    )
+    return name
