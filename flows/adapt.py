@@ -27,8 +27,9 @@ from flows.report import Report, mean_scores
 from flows.rounds import Round, Work, annotated, first_round, measure_round, next_round, score_round
 from flows.run import RunError
 from flows.runners import DEFAULT_RUNNER
-from flows.weights import champion_weights, find_weights, provenance, smoke_note
+from flows.weights import champion_weights, find_weights, provenance, smoke_note, weights_under_way
 from models.gate import Decision, Verdict, gate
+from storage.keys import digest
 from storage.runs import record_run
 from tasks.settings import Settings
 from tasks.stage import Place
@@ -80,8 +81,9 @@ def adapt(
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     folder = run.results
     materials = read_frames(run, source, prune=prune)
+    asked = {"clips": materials.content, "settings": settings, "rounds": rounds}
     if from_champion:
-        start = champion_weights(run, settings, tracker)
+        start = weights_under_way(run, tracker, digest(asked)) or champion_weights(run, settings, tracker)
     else:
         start = find_weights(run, settings, preset, Path(weights) if weights else None)
     add_flow(run, materials, settings, settings.gaps.inference)
@@ -92,8 +94,9 @@ def adapt(
 
     report.provenance = provenance(settings)
     report.figures = smoke_note(run, start)
-    key = {"clips": materials.content, "settings": settings, "start": start.keys(), "rounds": rounds}
-    ledger = Ledger(tracker, source=source, settings=settings, key=key, figures=report.figures)
+    ledger = Ledger(
+        tracker, source=source, settings=settings, asked=asked, start=start.keys(), figures=report.figures
+    )
     report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment, "run": ledger.parent}
     work = Work(run, settings, materials)
     with ledger:

@@ -19,7 +19,7 @@ from flows.run import Run, RunError, source_name
 from models.gate import Decision, Verdict, gate
 from storage.keys import digest
 from storage.names import printable
-from storage.tracking import Tracker, local_database
+from storage.tracking import REQUEST_TAG, START_TAG, Tracker, local_database
 from tasks.settings import Settings
 from tasks.weights import FILE
 
@@ -51,10 +51,17 @@ class Ledger:
     """See the module's invariant."""
 
     def __init__(
-        self, tracker: Tracker, *, source: str, settings: Settings, key: dict[str, Any], figures: str
+        self,
+        tracker: Tracker,
+        *,
+        source: str,
+        settings: Settings,
+        asked: dict[str, Any],
+        start: dict[str, str | None],
+        figures: str,
     ) -> None:
         self.tracker, self._figures = tracker, {"figures": figures} if figures else {}
-        self.key = digest(key)[:16]
+        self.key = digest({**asked, "start": start})[:16]
         self.parent = tracker.begin(
             kind="adaptation",
             key=self.key,
@@ -62,8 +69,9 @@ class Ledger:
             params=settings.model_dump(mode="json"),
             tags={
                 "source": printable(source),
+                REQUEST_TAG: digest(asked),
                 **self._figures,
-                **{f"start.{n}": str(ref) for n, ref in key["start"].items()},
+                **{f"{START_TAG}{name}": str(ref) for name, ref in start.items()},
             },
         )
         self._settings = settings

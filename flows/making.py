@@ -138,7 +138,7 @@ class Making:
     def _result(self, call: Call, future: PrefectFuture[Artifact]) -> Artifact | BaseException:
         future.wait()
         count = self.stages.setdefault(call.task.name, StageCount())
-        result: Artifact | BaseException = future.result(raise_on_failure=False)
+        result = outcome(future)
         if not isinstance(result, Artifact):
             if isinstance(result, WeightsMissing):
                 raise RunError(str(result)) from result
@@ -188,6 +188,17 @@ class Making:
         if text not in self.warnings:
             self.warnings.append(text)
             say(console, "warning", text, "yellow")
+
+
+def outcome(future: PrefectFuture[Artifact]) -> Artifact | BaseException:
+    """What a task came to. A task on which Dask's workers die one after the other has failed, and no more than that."""
+    try:
+        result: Artifact | BaseException = future.result(raise_on_failure=False)
+    except Exception as error:
+        if type(error).__name__ != "KilledWorker":  # by name: where nothing runs on Dask, it is not imported
+            raise
+        return RunError("every worker that tried it died; it may need more memory than a worker has")
+    return result
 
 
 def reason(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Start weights: resolved once per run, imported into the store, and checked against each other and the settings."""
 
+import contextlib
 import inspect
 import tempfile
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from models.features import feature_provenance
 from models.flow import flow_provenance
 from models.oclr import OCLR
 from storage.keys import Artifact
-from storage.tracking import Tracker
+from storage.tracking import START_TAG, Tracker
 from tasks.settings import BackboneSettings, Settings
 from tasks.weights import keep_weights, weights_content
 
@@ -192,6 +193,23 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
     weights = replace(backbones, **found)
     _check(run, settings, weights)
     return weights
+
+
+def weights_under_way(run: Run, tracker: Tracker, request: str) -> StartWeights | None:
+    """What the same adaptation started from that was cut off: a promotion since then does not change it.
+
+    None where there is none, or the store no longer has those weights.
+    """
+    store = run.place.open()
+    for cut_off in tracker.unfinished(request):
+        started = {
+            item.name: cut_off.data.tags.get(START_TAG + item.name, "None") for item in fields(StartWeights)
+        }
+        with contextlib.suppress(KeyError):
+            return StartWeights(
+                **{name: store.resolve(ref) for name, ref in started.items() if ref != "None"}
+            )
+    return None
 
 
 def provenance(settings: Settings) -> dict[str, str]:

@@ -2,20 +2,23 @@
 
 Every call names its run. MLflow's "active run" is a thread's own, so a metric logged from a task thread would open
 a new run; the client API has no such trap. Logging is idempotent: a metric's point is written once, whatever is
-killed and started again.
+killed and started again, and what is looked up before it is made is made once, by however many runs at a time.
 """
 
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.keys import jsonable
+from storage.keys import digest, jsonable
+from storage.locks import alone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +27,11 @@ if TYPE_CHECKING:
 KEY_TAG = "motion_adapt.key"
 KIND_TAG = "motion_adapt.kind"
 PARENT_TAG = "mlflow.parentRunId"
+REQUEST_TAG = "motion_adapt.request"  # what was asked for, whatever it started from
+START_TAG = "start."  # and a network's name: the artifact that the adaptation started from
 CHAMPION = "champion"
 _BATCH = 1000  # MLflow's own limit of metrics in one call
+_PATIENCE = 600.0  # seconds to wait for another run that makes something in MLflow
 
 
 class Tracker:
@@ -36,19 +42,30 @@ class Tracker:
         from mlflow.tracking import MlflowClient
 
         self.uri, self.experiment = uri, experiment
-        self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        found = self.client.get_experiment_by_name(experiment)
-        if found is None:
-            database = local_database(uri)
-            location = None
-            if database:  # a relative default would depend on the current directory of whoever logs
-                location = (
-                    (database.parent / "mlflow-artifacts" / safe_model_name(experiment)).resolve().as_uri()
-                )
-            self.experiment_id = self.client.create_experiment(experiment, artifact_location=location)
-        else:
-            self.experiment_id = found.experiment_id
+        with self._alone():
+            self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            found = self.client.get_experiment_by_name(experiment)
+            if found is None:
+                database = local_database(uri)
+                location = None
+                if database:  # a relative default would depend on the current directory of whoever logs
+                    folder = database.parent / "mlflow-artifacts" / safe_model_name(experiment)
+                    location = folder.resolve().as_uri()
+                self.experiment_id = self.client.create_experiment(experiment, artifact_location=location)
+            else:
+                self.experiment_id = found.experiment_id
         self._download = mlflow.artifacts.download_artifacts
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only one on this machine to look for something in this MLflow and to make it where it is missing."""
+        database = local_database(self.uri)
+        if database and database.parent.is_dir():
+            lock = database.with_name(f".{database.name}.lock")
+        else:
+            lock = Path(tempfile.gettempdir()) / f"motion-adapt-{os.getuid()}-{digest(self.uri)[:16]}.lock"
+        with alone(lock, patience=_PATIENCE):
+            yield
 
     # ---------------------------------------------------------------- runs
 
@@ -69,14 +86,16 @@ class Tracker:
         quoted = [f"tags.`{KEY_TAG}` = '{key}'", f"tags.`{KIND_TAG}` = '{kind}'"]
         if parent:
             quoted.append(f"tags.`{PARENT_TAG}` = '{parent}'")
-        for run in self.client.search_runs([self.experiment_id], " and ".join(quoted)):
-            self.client.update_run(run.info.run_id, status="RUNNING")
-            return str(run.info.run_id)
         all_tags = {KEY_TAG: key, KIND_TAG: kind, **(tags or {}), **({PARENT_TAG: parent} if parent else {})}
-        run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
-        run_id = str(run.info.run_id)
-        self._log_params(run_id, params)
-        return run_id
+        with self._alone():
+            for run in self.client.search_runs([self.experiment_id], " and ".join(quoted)):
+                self.client.update_run(run.info.run_id, status="RUNNING")
+                break
+            else:
+                run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
+            missing = {name: value for name, value in flatten(params).items() if name not in run.data.params}
+            self._log_params(run.info.run_id, missing)  # all, or those that a kill has left out
+        return str(run.info.run_id)
 
     def finish(self, run_id: str, *, failed: bool = False) -> None:
         """End a run."""
@@ -92,6 +111,12 @@ class Tracker:
         where = f"tags.`{KIND_TAG}` = 'adaptation'"
         runs = self.client.search_runs([self.experiment_id], where, max_results=5000)
         return sorted(runs, key=lambda run: -run.info.start_time)
+
+    def unfinished(self, request: str) -> Iterator["Run"]:
+        """Adaptations that were asked for in these very words and were cut off, newest first."""
+        for run in self.adaptations():
+            if run.data.tags.get(REQUEST_TAG) == request and run.info.status != "FINISHED":
+                yield run
 
     def get(self, run_id: str) -> "Run":
         """One run with its params, tags and last metric values."""
@@ -171,7 +196,7 @@ class Tracker:
     def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        rows = [Param(name, str(value)) for name, value in flatten(params).items()]
+        rows = [Param(name, str(value)) for name, value in params.items()]
         for start in range(0, len(rows), 100):
             self.client.log_batch(run_id, params=rows[start : start + 100])
 
@@ -186,19 +211,20 @@ class Tracker:
         """Register the checkpoints that lie in a run's artifact folder; the version that has them, new or not."""
         from mlflow.exceptions import MlflowException
 
-        try:
-            self.client.create_registered_model(self.model_name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        for version in self.client.search_model_versions(f"name = '{self.model_name}'"):
-            if version.run_id == run_id:
-                return int(version.version)
-        source = f"{self.client.get_run(run_id).info.artifact_uri}/{folder}"
-        made = self.client.create_model_version(
-            self.model_name, source=source, run_id=run_id, tags=dict(tags)
-        )
-        return int(made.version)
+        with self._alone():
+            try:
+                self.client.create_registered_model(self.model_name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            for version in self.client.search_model_versions(f"name = '{self.model_name}'"):
+                if version.run_id == run_id:
+                    return int(version.version)
+            source = f"{self.client.get_run(run_id).info.artifact_uri}/{folder}"
+            made = self.client.create_model_version(
+                self.model_name, source=source, run_id=run_id, tags=dict(tags)
+            )
+            return int(made.version)
 
     def promote(self, version: int) -> None:
         """Make a version the champion."""

@@ -36,13 +36,12 @@ from tasks.stage import Place
 
 SIZE = 90, 160  # of the files; the networks see 128 x 224
 FRAMES = 8
-SETTINGS = Settings.model_validate(
-    {
-        "selection": {"exemplars": 3},
-        "corrector_adaptation": {"steps": 4, "checkpoint_every": 1},
-        "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
-    }
-)
+FIELDS = {
+    "selection": {"exemplars": 3},
+    "corrector_adaptation": {"steps": 4, "checkpoint_every": 1},
+    "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
+}
+SETTINGS = Settings.model_validate(FIELDS)
 # The same from the command line.
 OVERRIDES = (
     "selection.exemplars=3",
@@ -104,10 +103,10 @@ class Home:
             "tracking": self.tracking,
         }
 
-    def options(self) -> list[str]:
-        """The same on the command line, for commands that run the method."""
+    def options(self, *start: str) -> list[str]:
+        """The same on the command line, for commands that run the method; `start`: from other weights than those."""
         options = ["--store", str(self.path / "store"), "--threads", "1", "--device", "cpu"]
-        options += ["--weights", str(self.weights), "--output", str(self.output)]
+        options += [*(start or ("--weights", str(self.weights))), "--output", str(self.output)]
         options += ["--tracking-uri", f"sqlite:///{self.path}/mlflow.db", "--experiment", "clips"]
         return options + [part for override in OVERRIDES for part in ("--set", override)]
 

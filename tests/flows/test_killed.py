@@ -1,52 +1,157 @@
 """A killed run is started again with the same command and ends as one that nobody disturbed."""
 
+import json
 import os
-import signal
-import subprocess
-import sys
+import random
 import time
 from pathlib import Path
 
-import torch
+import pytest
 
 from flows.report import Report
-from tests.flows.conftest import Home, child_environment
+from models.training_state import StateFile
+from storage.tracking import KIND_TAG
+from tests.examples import SOAK
+from tests.flows.conftest import Home, make_home
+from tests.flows.killing import Command, Fuse
+
+KILLS, SECONDS = 200, 2400.0  # of a soak: so many kills, or as many as fit into that time
+# Where a kill hurts most. Each is hit at a call that the seed draws.
+MOMENTS = {
+    "an array has its shape and not yet its values": ("zarr:Array.resize", True, 12),
+    "all arrays are written and the manifest is not": ("storage.files:StoreFiles.put_manifest", False, 8),
+    "a file is ready and not yet in its place": ("pathlib:Path.replace", False, 30),
+    "the adaptation is in MLflow and its rounds are not": ("storage.tracking:Tracker.begin", True, 1),
+    "a step is trained and its state is saved": ("models.training_state:StateFile.write", True, 4),
+    "points of a curve are in MLflow and the rest are not": ("storage.tracking:Tracker.curve", True, 6),
+    "masks are replaced and their stamp is not": ("storage.export:write_masks", True, 2),
+}
 
 
-def kill_when(command: list[str], environment: dict[str, str], reached: Path) -> None:
-    """Start a command and kill it, and all that it started, as soon as a file is there."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", "from flows.cli import main; main()", *command],
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        until = time.monotonic() + 240
-        while not reached.parent.is_dir() or not list(reached.parent.glob(reached.name)):
-            assert child.poll() is None, f"ended with {child.returncode} before {reached.name}"
-            assert time.monotonic() < until, f"no {reached} in time"
-            time.sleep(0.005)
-    finally:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+class Watch:
+    """What must hold of a home at any moment, with or without a run; looked at after every kill."""
+
+    def __init__(self, home: Home, undisturbed: Home) -> None:
+        self.home, self.wanted = home, undisturbed.digests()
+        self._before: dict[Path, tuple[int, int]] = {}  # by training: lines of its curve, steps in its state
+
+    def look(self) -> None:
+        assert self.home.digests() <= self.wanted
+        assert not list(self.home.store.verify())
+        self._look_at_trainings()
+
+    def _look_at_trainings(self) -> None:
+        """Every training has gone on from the state that the last kill left: no step before it was done again."""
+        now = {}
+        for curve in Path(self.home.place.scratch).glob("*.curve"):
+            steps = [json.loads(line)[0] for line in curve.read_text().splitlines()]
+            known, done = self._before.get(curve, (0, 0))
+            if steps[known:]:
+                assert steps[known] == done + 1, f"{curve.name}: {steps}, {done} were saved"
+            state = StateFile(curve.with_suffix(".pt")).read()
+            now[curve] = len(steps), state["step"] if state else 0
+        self._before = now
 
 
-def test_a_killed_training_goes_on_to_the_same_artifacts(adapted: tuple[Home, Report], home: Home) -> None:
+def adapt(home: Home, *start: str, fuse: Fuse | None = None) -> Command:
+    return Command("adapt", home.clips, *home.options(*start), log=home.path / "log", fuse=fuse)
+
+
+def check_the_end(home: Home, undisturbed: Home) -> None:
+    """All is as if nobody had disturbed the run: artifacts, masks, pictures, MLflow."""
+    assert home.digests() == undisturbed.digests()
+    for made in undisturbed.output.rglob("*"):
+        if made.suffix == ".png":
+            there = home.output / made.relative_to(undisturbed.output)
+            assert there.read_bytes() == made.read_bytes(), there
+    assert not [
+        path
+        for path in Path(home.place.scratch).rglob("*")
+        if path.is_file() and path.parent.name != ".locks"
+    ]
+    trackers = home.tracker, undisturbed.tracker
+    for kind in ("adaptation", "round"):
+        mine, theirs = (
+            sorted(
+                tracker.client.search_runs([tracker.experiment_id], f"tags.`{KIND_TAG}` = '{kind}'"),
+                key=lambda run: run.info.start_time,
+            )
+            for tracker in trackers
+        )
+        assert len(mine) == len(theirs)
+        assert {run.info.status for run in mine} == {"FINISHED"}
+        for run, other in zip(mine, theirs, strict=True):
+            assert run.data.params == other.data.params
+            assert run.data.metrics.keys() == other.data.metrics.keys()
+            for name in run.data.metrics:
+                points, wanted = (
+                    [
+                        (point.step, point.value)
+                        for point in tracker.client.get_metric_history(item.info.run_id, name)
+                    ]
+                    for tracker, item in zip(trackers, (run, other), strict=True)
+                )
+                if not name.startswith("seconds_per_frame"):
+                    assert sorted(points) == sorted(wanted), name
+                assert len(points) == len(wanted), name
+    versions = [
+        tracker.client.search_model_versions(f"name = '{tracker.model_name}'") for tracker in trackers
+    ]
+    assert len(versions[0]) == len(versions[1])
+
+
+def test_killed_at_its_worst_moments_a_run_ends_as_an_undisturbed_one(
+    adapted: tuple[Home, Report], home: Home
+) -> None:
+    undisturbed, _ = adapted
+    dice, watch = random.Random(7), Watch(home, undisturbed)
+    for moment, (function, after, most) in MOMENTS.items():
+        command = adapt(home, fuse=Fuse(function, dice.randint(1, most), after))
+        assert command.wait() == -9, f"{moment}: {command.log.read_text()}"
+        watch.look()
+    last = adapt(home)
+    assert last.wait() == 0, last.log.read_text()
+    check_the_end(home, undisturbed)
+
+
+def test_a_promotion_does_not_change_a_run_that_goes_on(again: Home) -> None:
+    again.adapt()
+    tracker, command = again.tracker, ("--from", "champion", "--rounds", "0")
+    (first,) = tracker.adaptations()
+    tracker.promote(2)  # the adapted networks
+    cut_off = adapt(again, *command, fuse=Fuse("storage.tracking:Tracker.begin", after=True))
+    assert cut_off.wait() == -9, cut_off.log.read_text()
+    tracker.promote(1)  # the networks that `first` started from
+    goes_on = adapt(again, *command)
+    assert goes_on.wait() == 0, goes_on.log.read_text()
+    from_champion, same = tracker.adaptations()
+    assert same.info.run_id == first.info.run_id
+    assert from_champion.info.status == "FINISHED"
+    for network in ("oclr", "corrector"):
+        assert from_champion.data.tags[f"start.{network}"] != first.data.tags[f"start.{network}"]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_a_run_ends_as_an_undisturbed_one(
+    adapted: tuple[Home, Report], tmp_path: Path, empty_database: Path
+) -> None:
     undisturbed, report = adapted
-    state = home.path / "scratch" / "adapted-corrector-*.pt"
-    kill_when(["adapt", str(home.clips), *home.options()], child_environment(home.path / "prefect"), state)
-    (left,) = state.parent.glob(state.name)
-    assert 1 <= torch.load(left, weights_only=False)["step"] < 4
-    assert not any(home.store.manifests("adapted-corrector"))
-    interrupted = home.digests()
-
-    resumed = home.adapt()
-    assert resumed.stages["proposal"]["cached"] == 2  # of round 0
-    assert resumed.final == report.final
-    assert interrupted < home.digests() == undisturbed.digests()
-    assert not [path for path in state.parent.rglob("*") if path.is_file()]
-    assert len(home.tracker.rounds()) == 2
-    curve = home.tracker.client.get_metric_history(
-        home.tracker.rounds()[1].info.run_id, "train/corrector/loss"
-    )
-    assert [point.step for point in curve] == [1, 2, 3, 4]
+    seed = int.from_bytes(os.urandom(4), "big") if SOAK else 0
+    dice = random.Random(seed)
+    print(f"seed {seed}")
+    until, kills, ends = time.monotonic() + SECONDS, 0, 0
+    while kills < KILLS and time.monotonic() < until:
+        home = make_home(tmp_path / str(ends), undisturbed.weights, undisturbed.clips, empty_database)
+        watch = Watch(home, undisturbed)
+        while True:
+            command = adapt(home)
+            status = command.kill_after(dice.uniform(0, report.seconds["total"] / 3))
+            if status == 0:
+                break
+            assert status == -9, command.log.read_text()
+            kills += 1
+            watch.look()
+        check_the_end(home, undisturbed)
+        ends += 1
+    print(f"{kills} kills, {ends} ends")
+    assert kills >= 20 and ends

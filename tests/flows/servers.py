@@ -1,0 +1,79 @@
+"""Programs of others that a test starts: their ports, their logs, their end, and where they listen."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+LOOPBACK = {"127.0.0.1", "::1"}
+PATIENCE = 600.0  # seconds; on a busy machine everything takes long
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def running(
+    command: Sequence[object], environment: dict[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs during the block, and is killed after it with all that it started."""
+    with log.open("ab") as file:
+        program = subprocess.Popen(
+            [str(part) for part in command],
+            env=environment, stdout=file, stderr=file, cwd=log.parent, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield program
+    finally:
+        kill(program)
+
+
+def kill(program: subprocess.Popen[bytes]) -> None:
+    """Kill a program and all that it started, whatever process groups those have made for themselves."""
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(program.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
+    program.wait()
+
+
+def wait_until(reached: Callable[[], bool], program: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for something that must come while a program runs."""
+    until = time.monotonic() + PATIENCE
+    while not reached():
+        assert program.poll() is None and time.monotonic() < until, log.read_text(errors="replace")
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def listening(program: subprocess.Popen[bytes]) -> set[str]:
+    """The addresses at which a program, and all that it started, can be reached."""
+    found = set()
+    root = psutil.Process(program.pid)
+    for process in (root, *root.children(recursive=True)):
+        try:
+            connections = process.net_connections("inet")
+        except psutil.Error:  # it has just ended
+            continue
+        found |= {item.laddr.ip for item in connections if item.status == psutil.CONN_LISTEN}
+    return found

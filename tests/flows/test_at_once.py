@@ -1,0 +1,63 @@
+"""Adaptations at the same time on one store and one MLflow: nothing is made twice, mixed or damaged."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from flows.report import Report
+from tests.flows.conftest import SETTINGS, Home, make_home
+from tests.flows.killing import Command
+from tests.flows.test_adapt import STAGES
+from tests.flows.test_killed import check_the_end
+
+
+def adapt(home: Home, name: str, *options: object) -> Command:
+    told = home.path / f"{name}.json"
+    given = [*home.options(), "--json", told, *options]
+    return Command("adapt", home.clips, *given, log=home.path / f"{name}.log")
+
+
+def computed(home: Home, *names: str) -> Counter[str]:
+    """How often the runs computed each stage, taken together."""
+    total: Counter[str] = Counter()
+    for name in names:
+        stages = json.loads((home.path / f"{name}.json").read_text())["stages"]
+        total.update({stage: count["computed"] for stage, count in stages.items() if count["computed"]})
+    return total
+
+
+def test_one_adaptation_started_twice_is_one_adaptation(adapted: tuple[Home, Report], home: Home) -> None:
+    undisturbed, _ = adapted
+    both = [adapt(home, name) for name in ("first", "second")]
+    for command in both:
+        assert command.wait() == 0, command.log.read_text()
+    assert computed(home, "first", "second") == STAGES
+    assert not list(home.store.verify())
+    check_the_end(home, undisturbed)
+
+
+@pytest.mark.slow
+def test_two_adaptations_share_what_they_have_in_common_and_nothing_else(
+    adapted: tuple[Home, Report], home: Home, tmp_path: Path, empty_database: Path
+) -> None:
+    undisturbed, _ = adapted
+    (home.path / "mlflow.db").unlink()  # both find no database, and one makes it
+    other = ["--clips", "heron", "--set", "seed=3", "--experiment", "other", "--output", home.path / "other"]
+    both = [adapt(home, "first"), adapt(home, "second", *other)]
+    for command in both:
+        assert command.wait() == 0, command.log.read_text()
+    alone = make_home(tmp_path / "alone", home.weights, home.clips, empty_database)
+    alone.adapt(clips=["heron"], settings=SETTINGS.model_copy(update={"seed": 3}))
+
+    assert not list(home.store.verify())
+    assert home.digests() == undisturbed.digests() | alone.digests()
+    assert set(computed(home, "first", "second").values()) >= {1}
+    assert sum(computed(home, "first", "second").values()) == len(home.digests())
+    for output, wanted in ((home.output, undisturbed.output), (home.path / "other", alone.output)):
+        masks = {path.relative_to(wanted): path.read_bytes() for path in wanted.rglob("masks/*/*.png")}
+        assert masks == {
+            path.relative_to(output): path.read_bytes() for path in output.rglob("masks/*/*.png")
+        }
+    assert len(home.tracker.rounds()) == 2
