@@ -15,8 +15,8 @@ from models.checkpoints import read_checkpoint
 from storage.flo import write_flo
 from storage.masks import write_masks
 from tasks.settings import FlowSettings, PretrainSettings, ProposalSettings, Settings
-from tests.flows.conftest import FRAMES, SETTINGS, SIZE, Home, child_environment
-from tests.flows.test_killed import kill_when
+from tests.flows.conftest import FRAMES, SETTINGS, SIZE, Home
+from tests.flows.killing import Command
 from tests.storage.media import save_frames, save_video
 
 
@@ -109,7 +109,8 @@ def test_a_killed_pretraining_goes_on_to_the_same_weights(home: Home) -> None:
     options += ["--store", str(home.path / "store"), "--tracking-uri", home.tracking.uri]
     state = home.path / "scratch" / "pretrained-oclr-*.pt"
     out = home.path / "made"
-    kill_when(["pretrain", "--out", str(out), *options], child_environment(home.path / "prefect"), state)
+    command = Command("pretrain", "--out", out, *options, log=home.path / "log")
+    command.kill_when(lambda: bool(list(state.parent.glob(state.name))))
     (left,) = state.parent.glob(state.name)
     assert 1 <= torch.load(left, weights_only=False)["step"] < 3
     assert not out.exists()
