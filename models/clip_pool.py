@@ -1,7 +1,9 @@
 """Synthetic clips with proposals and tokens, as selector and corrector are pre-trained on them."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,68 +22,105 @@ from models.training import Batch
 class ClipBatches:
     """Clips with ground truth, damaged masks and what OCLR needs to propose its own.
 
-    pool: number of distinct clips, which then come again and again so that their tokens are computed once;
-    0 for new clips for ever. A batch holds rgb u8 (B, T, H, W, 3), flow f32 (B, T, 4, H, W), truth and
-    damaged bool (B, T, K, H, W), `proposed` bool (B, T, K): where the proposal of OCLR is used rather than
-    the damaged mask, uniform `draws` (B, T, K) for the loss's own choices, and the clips' numbers.
+    pool: number of distinct clips, which then come again and again, so that they are drawn, and their tokens and
+    OCLR's proposals computed, once (about 3 MB each stay in memory); 0 for new clips for ever. A batch holds rgb u8
+    (B, T, H, W, 3), flow f32 (B, T, 4, H, W), truth and damaged bool (B, T, K, H, W), `proposed` bool (B, T, K):
+    where the proposal of OCLR is used rather than the damaged mask, uniform `draws` (B, T, K) for the loss's own
+    choices, and numbers that name the clips.
     """
 
     clips: SyntheticClips
     batch: int
     flow: str
     pool: int
+    kept: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
         """The clips of one step."""
         numbers = list(range(step * self.batch, (step + 1) * self.batch))
         if self.pool:
             numbers = [int(n) for n in rng.integers(self.pool, size=self.batch)]
-        made = [self.clips.make(number) for number in numbers]
-        truth = np.stack([clip.modal for clip in made])
+        made = [self.clip(number, rng) for number in numbers]
+        truth = np.stack([clip["truth"] for clip in made])
         share = rng.choice([0.0, 0.5, 1.0], p=[0.3, 0.3, 0.4])
         return {
-            "numbers": numbers,
-            "rgb": np.stack([clip.rgb for clip in made]),
-            "flow": np.stack([clip_flow(clip, kind=self.flow, gap=1, rng=rng) for clip in made]),
+            # of two supplies, no two numbers are the same
+            "numbers": [self.clips.seed << 32 | number for number in numbers],
+            "rgb": np.stack([clip["rgb"] for clip in made]),
+            "flow": np.stack([clip["flow"] for clip in made]).astype(np.float32),
             "truth": truth,
             "damaged": np.stack([corrupt_clip(rng, masks) for masks in truth]),
             "proposed": rng.random(truth.shape[:3]) < share,
             "draws": rng.random((self.batch, *truth.shape[1:3])),
         }
 
-
-@torch.no_grad()
-def proposals(oclr: Any, batch: Batch) -> Tensor:
-    """The masks that a network is to judge or repair, bool (B, T, K, H, W): OCLR's, or damaged ground truth.
-
-    OCLR's channels are put in the order of the ground truth, which synthetic clips have.
-    """
-    if not batch["proposed"].any():
-        return batch["damaged"]
-    masks = oclr.masks(batch["flow"])
-    masks = permute_objects(masks, match_by_iou(masks, batch["truth"]))
-    return torch.where(batch["proposed"][..., None, None], masks, batch["damaged"])
+    def clip(self, number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Clip `number`; of a pool, the same with the same flow every time."""
+        if number in self.kept:
+            return self.kept[number]
+        if self.pool:
+            rng = np.random.default_rng([self.clips.seed, number, 1])
+        clip = self.clips.make(number)
+        flow = clip_flow(clip, kind=self.flow, gap=1, rng=rng)
+        made = {"rgb": clip.rgb, "truth": clip.modal, "flow": flow}
+        if self.pool:
+            self.kept[number] = made = made | {"flow": flow.astype(np.float16)}
+        return made
 
 
 @dataclass
-class ClipTokens:
-    """Tokens of synthetic clips on one grid; those of the last `keep` clips stay in memory, in 16 bits."""
+class Kept:
+    """What was worked out of clips, by the numbers that name them; that of the last `keep` clips stays in memory."""
 
-    extractor: TokenExtractor
-    grid: tuple[int, int]
     keep: int
-    kept: OrderedDict[int, np.ndarray] = field(default_factory=OrderedDict)
+    kept: OrderedDict[int, Any] = field(default_factory=OrderedDict)
+
+    def of(self, number: int, make: Callable[[], Any]) -> Any:
+        """What `make` gives; it is asked once as long as its answer is kept."""
+        if number not in self.kept:
+            self.kept[number] = make()
+            while len(self.kept) > max(1, self.keep):
+                self.kept.popitem(last=False)
+        return self.kept[number]
+
+
+class ClipProposals:
+    """Masks that a network is to judge or repair: OCLR's, or damaged ground truth.
+
+    OCLR's channels are put in the order of the ground truth, which synthetic clips have.
+    """
+
+    def __init__(self, oclr: Any, keep: int) -> None:
+        self.oclr, self.kept = oclr, Kept(keep)
+
+    def of(self, batch: Batch) -> Tensor:
+        """bool (B, T, K, H, W) on the device of the batch."""
+        if not batch["proposed"].any():
+            return batch["damaged"]
+        clips = zip(batch["numbers"], batch["flow"], batch["truth"], strict=True)
+        masks = torch.stack([self.kept.of(n, partial(self.one, flow, truth)) for n, flow, truth in clips])
+        return torch.where(batch["proposed"][..., None, None], masks, batch["damaged"])
+
+    @torch.no_grad()
+    def one(self, flow: Tensor, truth: Tensor) -> Tensor:
+        """Of one clip, bool (T, K, H, W)."""
+        masks = self.oclr.masks(flow[None])
+        return permute_objects(masks, match_by_iou(masks, truth[None]))[0]
+
+
+class ClipTokens:
+    """Tokens of synthetic clips on one grid, in 16 bits."""
+
+    def __init__(self, extractor: TokenExtractor, grid: tuple[int, int], keep: int) -> None:
+        self.extractor, self.grid, self.kept = extractor, grid, Kept(keep)
 
     def of(self, batch: Batch) -> Tensor:
         """f32 (B, T, h, w, C) on the device of the batch."""
         rgb: Any = batch["rgb"]
-        tokens = [self.one(number, frames) for number, frames in zip(batch["numbers"], rgb, strict=True)]
+        clips = zip(batch["numbers"], rgb, strict=True)
+        tokens = [self.kept.of(number, partial(self.one, frames)) for number, frames in clips]
         return torch.from_numpy(np.stack(tokens)).to(rgb.device).float()
 
-    def one(self, number: int, frames: Tensor) -> np.ndarray:
-        """f16 (T, h, w, C) of clip `number`."""
-        if number not in self.kept:
-            self.kept[number] = self.extractor.extract(frames.cpu().numpy(), self.grid).astype(np.float16)
-            while len(self.kept) > max(1, self.keep):
-                self.kept.popitem(last=False)
-        return self.kept[number]
+    def one(self, frames: Tensor) -> np.ndarray:
+        """f16 (T, h, w, C) of one clip."""
+        return self.extractor.extract(frames.cpu().numpy(), self.grid).astype(np.float16)

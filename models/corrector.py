@@ -50,6 +50,9 @@ class Correction(NamedTuple):
     logits: Tensor
 
 
+TRUST = 3.0  # the logit that a proposal starts with
+
+
 class CorrectorLayer(nn.Module):
     """Self-attention; slot attention to targets; feed-forward; slot attention to exemplars; feed-forward."""
 
@@ -97,7 +100,9 @@ class MaskCorrector(nn.Module):
     features: channels of the UNet's first level. width: channels of the queries. feature_channels: channels
     of the tokens, mapped linearly to `width` where they differ. The number of objects is fixed; absent
     objects have empty masks. num_background: queries that no object owns (Table 8). maps: what the UNet decodes
-    into masks, the "attention" maps of each head or the one "alpha" map of each object.
+    into masks, the "attention" maps of each head or the one "alpha" map of each object. from_proposal: the logits
+    start from the proposal, as far as it is shown, and the network says what to change; a short training need not
+    learn to copy. The paper's does without.
     """
 
     reconstructs = True  # its features are to explain the tokens
@@ -114,6 +119,7 @@ class MaskCorrector(nn.Module):
         num_layers: int = 3,
         dropout: float = 0.1,
         maps: Literal["attention", "alpha"] = "attention",
+        from_proposal: bool = False,
     ) -> None:
         super().__init__()
         if maps not in ("attention", "alpha"):
@@ -149,6 +155,7 @@ class MaskCorrector(nn.Module):
         self.attention_maps = nn.Linear(num_heads if maps == "attention" else 1, widths[-1])
         self.mix_objects = nn.Linear(num_objects * widths[-1], widths[-1])
         self.decoder = UNetDecoder(widths[::-1], num_objects)
+        self.trust = nn.Parameter(torch.tensor(TRUST)) if from_proposal else None
 
     def remember(self, tokens: Tensor, masks: Tensor, scores: Tensor, frames: Tensor) -> ExemplarMemory:
         """Take in a clip's exemplars: for object k its own frames, with the mask and score of k there.
@@ -223,6 +230,8 @@ class MaskCorrector(nn.Module):
         maps = F.relu_(self.attention_maps(maps))  # (B, T, h, w, K, channels)
         mixed = self.mix_objects(maps.flatten(4)).flatten(0, 1).permute(0, 3, 1, 2)  # (B * T, channels, h, w)
         logits = self.decoder.in_parts(mixed, skips).unflatten(0, (B, T))  # (B, T, K, H, W)
+        if self.trust is not None and use_masks:
+            logits = logits + self.trust * (2 * masks - 1)
         return Correction(features, alpha, logits)
 
     def _encode(self, rgb: Tensor, masks: Tensor) -> list[Tensor]:

@@ -9,7 +9,13 @@ COMPACT: Size = {
     "features": {"channels": 64, "patch_size": 8, "width": 96},
     "oclr": {"features": 16, "width": 192, "num_heads": 6, "dropout": 0.0, "reduction": 2},
     "selector": {"features": 8, "width": 192, "feature_channels": 64, "dropout": 0.0},
-    "corrector": {"features": 16, "width": 192, "feature_channels": 64, "dropout": 0.0},
+    "corrector": {
+        "features": 16,
+        "width": 192,
+        "feature_channels": 64,
+        "dropout": 0.0,
+        "from_proposal": True,
+    },
 }
 
 # The paper's: OCLR 20.7M, selector 3.3M, corrector 16.2M, on ViT-S tokens.

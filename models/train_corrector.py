@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.checkpoints import Checkpoint, new_network, tensors_digest
-from models.clip_pool import ClipBatches, ClipTokens, proposals
+from models.clip_pool import ClipBatches, ClipProposals, ClipTokens
 from models.corrector import Correction
 from models.losses import CORRECTOR_WEIGHTS, corrector_losses
 from models.planning import exemplars as frames_of_least_error
@@ -31,7 +31,7 @@ from models.selector import scores
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.train_features import normalised
-from models.training import Batch, OnStep, autocast, mean_of, train
+from models.training import VALIDATION_SEED, Batch, OnStep, autocast, mean_of, train
 
 GRID = (16, 28)
 HIDDEN_SHARE = 0.3  # of pre-training steps that hide the masks from the UNet
@@ -61,18 +61,18 @@ class CorrectorLoss:
 
     def __init__(
         self,
-        oclr: nn.Module,
+        proposals: ClipProposals,
         tokens: ClipTokens,
         window: int,
         exemplars: int = EXEMPLARS,
         precision: str = "float32",
     ) -> None:
-        self.oclr, self.tokens, self.window, self.exemplars = oclr, tokens, window, exemplars
+        self.proposals, self.tokens, self.window, self.exemplars = proposals, tokens, window, exemplars
         self.precision = precision
 
     def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch of `ClipBatches`, the mean over its clips."""
-        masks, tokens = proposals(self.oclr, batch), self.tokens.of(batch)
+        masks, tokens = self.proposals.of(batch), self.tokens.of(batch)
         results = []
         for clip in range(len(masks)):
             draws, truth = batch["draws"][clip], batch["truth"][clip]
@@ -161,11 +161,18 @@ def pretrain_corrector(
     if exemplars != EXEMPLARS:  # else nothing is said, and a run that began before there was a choice goes on
         recipe |= {"exemplars": exemplars}
     module = fresh_network(partial(new_network, "corrector", network), {}, seed, first_guess=RARE)
+    clips, unseen = (
+        SyntheticClips(seed=start, photos=photos, frames=frames) for start in (seed, VALIDATION_SEED)
+    )
     train(
         module,
-        ClipBatches(SyntheticClips(seed=seed, photos=photos, frames=frames), batch, flow, pool),
+        ClipBatches(clips, batch, flow, pool),
         CorrectorLoss(
-            frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool), window, exemplars, precision
+            ClipProposals(frozen(oclr, "oclr", device), pool),
+            ClipTokens(features, GRID, pool),
+            window,
+            exemplars,
+            precision,
         ),
         steps=steps,
         schedule=schedule_for(steps, rate),
@@ -176,5 +183,6 @@ def pretrain_corrector(
         recipe=recipe | {"network": network},
         on_step=on_step,
         workers=workers,
+        validation=ClipBatches(unseen, batch, flow, 0),
     )
     return finished("corrector", module, network=network, training=recipe, features=features)

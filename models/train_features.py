@@ -25,7 +25,7 @@ from models.recipe import finished, fresh_network, photo_identity, schedule_for
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.textures import recolour
-from models.training import Batch, OnStep, train
+from models.training import VALIDATION_SEED, Batch, OnStep, train
 
 TEMPERATURE = 0.1
 POINTS = 192  # anchors of each pair
@@ -168,9 +168,12 @@ def pretrain_features(
     recipe = {"on": "synthetic correspondences", "steps": steps, "seed": seed, "pairs": pairs, "rate": rate}
     recipe["photos"] = photo_identity(photos)
     module = fresh_network(CompactFeatures, network, seed)
+    clips, unseen = (
+        SyntheticClips(seed=start, photos=photos, frames=FRAMES) for start in (seed, VALIDATION_SEED)
+    )
     train(
         module,
-        FeatureBatches(SyntheticClips(seed=seed, photos=photos, frames=FRAMES), pairs),
+        FeatureBatches(clips, pairs),
         feature_losses,
         steps=steps,
         schedule=schedule_for(steps, 2e-3 if rate is None else rate),
@@ -181,5 +184,6 @@ def pretrain_features(
         recipe=recipe | {"network": network},
         on_step=on_step,
         workers=workers,
+        validation=FeatureBatches(unseen, pairs),
     )
     return finished("features", module, network=network, training=recipe)

@@ -13,7 +13,7 @@ from models.oclr_batches import EstimatedPool, OclrBatches
 from models.recipe import RARE, finished, fresh_network, photo_identity, schedule_for
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
-from models.training import Batch, OnStep, autocast, train
+from models.training import VALIDATION_SEED, Batch, OnStep, autocast, train
 
 POOL = 800  # clips with flow of an estimator
 
@@ -55,7 +55,10 @@ def pretrain_oclr(
     recipe |= {"flow": flow, "rate": rate, "photos": photo_identity(photos), "precision": precision}
     module: Any = fresh_network(OCLR, network, seed, first_guess=RARE)
     size = HEIGHT // module.reduction, WIDTH // module.reduction
-    clips = SyntheticClips(seed=seed, photos=photos, frames=frames, size=size)
+    clips, unseen = (
+        SyntheticClips(seed=start, photos=photos, frames=frames, size=size)
+        for start in (seed, VALIDATION_SEED)
+    )
     train(
         module,
         OclrBatches(clips, batch, flow, EstimatedPool(clips, POOL)),
@@ -69,5 +72,6 @@ def pretrain_oclr(
         recipe=recipe | {"network": network},
         on_step=on_step,
         workers=workers,
+        validation=OclrBatches(unseen, batch, flow, EstimatedPool(unseen, POOL)),
     )
     return finished("oclr", module, network=network, training=recipe)

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.checkpoints import Checkpoint, tensors_digest
-from models.clip_pool import ClipBatches, ClipTokens, proposals
+from models.clip_pool import ClipBatches, ClipProposals, ClipTokens
 from models.losses import score_losses, selector_losses
 from models.recipe import (
     RARE,
@@ -23,7 +23,7 @@ from models.selector import MaskSelector
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.train_features import normalised
-from models.training import Batch, OnStep, autocast, train
+from models.training import VALIDATION_SEED, Batch, OnStep, autocast, train
 
 GRID = (8, 14)
 EMPTY_CHANNEL_SHARE = 0.1  # of clips judged on a channel drawn from all, perhaps one without an object
@@ -35,13 +35,13 @@ class SelectorLoss:
     precision: see `models.training.autocast`.
     """
 
-    def __init__(self, oclr: nn.Module, tokens: ClipTokens, precision: str = "float32") -> None:
-        self.oclr, self.tokens, self.precision = oclr, tokens, precision
+    def __init__(self, proposals: ClipProposals, tokens: ClipTokens, precision: str = "float32") -> None:
+        self.proposals, self.tokens, self.precision = proposals, tokens, precision
 
-    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch of `ClipBatches`."""
         chosen = choose_objects(batch["truth"], batch["draws"])
-        masks, truth = (pick(m, chosen) for m in (proposals(self.oclr, batch), batch["truth"]))
+        masks, truth = (pick(m, chosen) for m in (self.proposals.of(batch), batch["truth"]))
         rgb = torch.stack([normalised(frames) for frames in batch["rgb"]])  # (B, T, 3, H, W)
         with autocast(rgb.device, self.precision):
             answer = module(masks.float(), rgb, self.tokens.of(batch))
@@ -92,10 +92,15 @@ def pretrain_selector(
     recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
     first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)
     module = fresh_network(MaskSelector, network, seed, first_guess=first_guess)
+    clips, unseen = (
+        SyntheticClips(seed=start, photos=photos, frames=frames) for start in (seed, VALIDATION_SEED)
+    )
     train(
         module,
-        ClipBatches(SyntheticClips(seed=seed, photos=photos, frames=frames), batch, flow, pool),
-        SelectorLoss(frozen(oclr, "oclr", device), ClipTokens(features, GRID, keep=pool), precision),
+        ClipBatches(clips, batch, flow, pool),
+        SelectorLoss(
+            ClipProposals(frozen(oclr, "oclr", device), pool), ClipTokens(features, GRID, pool), precision
+        ),
         steps=steps,
         schedule=schedule_for(steps, rate),
         seed=seed,
@@ -105,5 +110,6 @@ def pretrain_selector(
         recipe=recipe | {"network": network},
         on_step=on_step,
         workers=workers,
+        validation=ClipBatches(unseen, batch, flow, 0),
     )
     return finished("selector", module, network=network, training=recipe, features=features)

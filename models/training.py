@@ -2,7 +2,8 @@
 
 A run is a pure function of its recipe. Batches are a function of (seed, step), and so is every random number
 that a step draws (dropout), hence a state file needs weights, optimiser and step counter alone: a run that is
-killed and continued ends with the same bits as one that was not.
+killed and continued ends with the same bits as one that was not. A longer run looks now and then at batches that
+it does not learn from, and ends with the weights that did best there.
 """
 
 import logging
@@ -23,6 +24,9 @@ from models.training_state import StateFile
 GRADIENT_LIMIT = 5.0
 BAD_STEPS_IN_A_ROW = 20
 HISTORY_ENTRIES = 100
+VALIDATIONS, VALIDATION_BATCHES = 20, 8
+LEAST_VALIDATED = 100  # steps; in a shorter run there is little to choose from
+VALIDATION_SEED = 1_000_003  # no training starts from it
 
 Batch = dict[str, Any]
 Batches = Callable[[int, np.random.Generator], Batch]
@@ -101,6 +105,20 @@ class History:
             )
 
 
+@dataclass
+class Best:
+    """The weights of the least mean loss on the validation batches so far, and that loss."""
+
+    loss: float = math.inf
+    module: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, loss: float, module: nn.Module) -> None:
+        """Keep a copy of the module's weights if they are better."""
+        if loss < self.loss:
+            self.loss = loss
+            self.module = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
 def train(
     module: nn.Module,
     batches: Batches,
@@ -115,6 +133,7 @@ def train(
     recipe: dict[str, Any] | None = None,
     on_step: OnStep | None = None,
     workers: int = 0,
+    validation: Batches | None = None,
 ) -> History:
     """Train `module` in place with Adam, from `checkpoint` on where that file exists.
 
@@ -122,7 +141,9 @@ def train(
     it must be picklable). loss(module, batch) gives the total and its terms. The state goes to `checkpoint`
     every `checkpoint_every` steps and at the end. `recipe`, with steps, schedule and seed, must be the same
     when a run is continued; ValueError where it is not. on_step(step, terms) is called after every step
-    (terms: "loss", its parts, "rate") and may raise in order to stop.
+    (terms: "loss", its parts, "rate"; at every twentieth of the run "validation") and may raise in order to stop.
+    validation gives batches of clips that `batches` never gives: from `LEAST_VALIDATED` steps on, `module` ends with
+    the weights of the least mean loss on them, else with the last.
     """
     if steps < 1:
         raise ValueError(f"steps: wanted at least 1, got {steps}")
@@ -130,9 +151,15 @@ def train(
     module.to(device).train()
     optimiser = torch.optim.Adam(module.parameters(), lr=schedule.rate)
     state = StateFile(checkpoint) if checkpoint else None
-    history, start = History(steps), 0
+    history, best, start = History(steps), Best(), 0
     if state and (saved := state.read()):
-        start = restore(saved, recipe, module, optimiser, history, state.path)
+        start = restore(saved, recipe, module, optimiser, history, best, state.path)
+    held_out = (
+        [validation(i, np.random.default_rng([VALIDATION_SEED, i])) for i in range(VALIDATION_BATCHES)]
+        if validation and steps >= LEAST_VALIDATED
+        else []
+    )
+    look_every = steps // VALIDATIONS
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         for step, batch in enumerate(stream(batches, seed, start, steps, workers), start):
@@ -142,12 +169,27 @@ def train(
                 history.skip(step)
             else:
                 history.add(step, terms)
+            shown = {**(terms or {"loss": math.nan}), "rate": schedule.at(step)}
+            if held_out and ((step + 1) % look_every == 0 or step + 1 == steps):
+                shown["validation"] = mean_loss(module, loss, held_out, device)
+                best.offer(shown["validation"], module)
             if on_step:  # before the state, so that what it writes down is never behind
-                on_step(step, {**(terms or {"loss": math.nan}), "rate": schedule.at(step)})
+                on_step(step, shown)
             if state and ((step + 1) % checkpoint_every == 0 or step + 1 == steps):
-                state.write(snapshot(step + 1, recipe, module, optimiser, history))
+                state.write(snapshot(step + 1, recipe, module, optimiser, history, best))
+    if best.module:
+        module.load_state_dict(best.module)
     module.eval()
     return history
+
+
+@torch.no_grad()
+def mean_loss(module: nn.Module, loss: Loss, batches: Sequence[Batch], device: str | torch.device) -> float:
+    """The mean loss of a module as it is used, without dropout; infinite where it is not finite."""
+    module.eval()
+    found = float(np.mean([loss(module, to_device(batch, device))[0].item() for batch in batches]))
+    module.train()
+    return found if math.isfinite(found) else math.inf
 
 
 def update(
@@ -235,7 +277,12 @@ def to_device(batch: Any, device: str | torch.device) -> Any:
 
 
 def snapshot(
-    step: int, recipe: dict[str, Any], module: nn.Module, optimiser: torch.optim.Optimizer, history: History
+    step: int,
+    recipe: dict[str, Any],
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    history: History,
+    best: Best,
 ) -> dict[str, Any]:
     """Everything that a continued run needs."""
     return {
@@ -244,6 +291,7 @@ def snapshot(
         "module": module.state_dict(),
         "optimiser": optimiser.state_dict(),
         "history": vars(history),
+        "best": vars(best),
     }
 
 
@@ -253,9 +301,10 @@ def restore(
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
     history: History,
+    best: Best,
     path: Path,
 ) -> int:
-    """Put a saved state into module, optimiser and history; returns the step to go on from."""
+    """Put a saved state into module, optimiser, history and best; returns the step to go on from."""
     changed = sorted(k for k in saved["recipe"] | recipe if saved["recipe"].get(k) != recipe.get(k))
     if changed:
         before, now = ({k: r.get(k) for k in changed} for r in (saved["recipe"], recipe))
@@ -265,4 +314,5 @@ def restore(
     module.load_state_dict(saved["module"])
     optimiser.load_state_dict(saved["optimiser"])
     vars(history).update(saved["history"])
+    vars(best).update(saved["best"])
     return int(saved["step"])

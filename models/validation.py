@@ -17,8 +17,7 @@ from models.synthetic import SyntheticClip, SyntheticClips
 from models.synthetic_flow import clip_flow
 from models.train_corrector import GRID as CORRECTOR_GRID
 from models.train_selector import GRID as SELECTOR_GRID
-
-SEED = 1_000_003  # no training starts from it
+from models.training import VALIDATION_SEED
 
 
 class Validation(NamedTuple):
@@ -36,10 +35,10 @@ def held_out(
     clips: int, frames: int, flow: str, photos: Path | None
 ) -> Iterator[tuple[SyntheticClip, np.ndarray]]:
     """Clips with their flow f32 (T, 4, H, W)."""
-    supply = SyntheticClips(seed=SEED, photos=photos, frames=frames)
+    supply = SyntheticClips(seed=VALIDATION_SEED, photos=photos, frames=frames)
     for index in range(clips):
         clip = supply.make(index)
-        yield clip, clip_flow(clip, kind=flow, gap=1, rng=np.random.default_rng([SEED, index]))
+        yield clip, clip_flow(clip, kind=flow, gap=1, rng=np.random.default_rng([VALIDATION_SEED, 1, index]))
 
 
 def iou(masks: np.ndarray, clip: SyntheticClip) -> float:
@@ -71,6 +70,7 @@ def validate_pipeline(
     corrector: Checkpoint,
     features: TokenExtractor,
     *,
+    judge_features: TokenExtractor | None = None,
     clips: int = 8,
     frames: int = 12,
     flow: str = "noisy",
@@ -79,7 +79,8 @@ def validate_pipeline(
 ) -> Validation:
     """Propose, select and correct as a user's clips are, and compare with the truth.
 
-    selector: a checkpoint, or a rule of models/judges.py in its place.
+    selector: a checkpoint, or a rule of models/judges.py in its place. features: of the corrector, and of the selector
+    where `judge_features` names no others.
     """
     nets: dict[str, Any] = {
         name: build_network(c, device, expect=name) for name, c in (("oclr", oclr), ("corrector", corrector))
@@ -91,7 +92,8 @@ def validate_pipeline(
     for clip, seen in held_out(clips, frames, flow, photos):
         masks = np.concatenate([part.masks for part in propose(nets["oclr"], seen)])
         tokens = features.extract(clip.rgb, CORRECTOR_GRID)
-        seen_by_judge = features.extract(clip.rgb, SELECTOR_GRID) if judge is not selector else tokens
+        network = judge_features or features
+        seen_by_judge = network.extract(clip.rgb, SELECTOR_GRID) if judge is not selector else tokens
         (selection,) = select(judge, clip.rgb, seen_by_judge, masks)
         given_to = clip.rgb, tokens, masks, selection.scores, selection.exemplars
         corrected = np.concatenate([part.masks for part in correct(nets["corrector"], *given_to)])

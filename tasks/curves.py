@@ -27,8 +27,8 @@ class Curve:
         self.steps = steps
 
     def add(self, step: int, terms: dict[str, float]) -> None:
-        """Note a step, counted from 0, if it is a point of the curve."""
-        if (step + 1) % self.every and step + 1 != self.steps:
+        """Note a step, counted from 0, if it is a point of the curve, or one at which the run was validated."""
+        if (step + 1) % self.every and step + 1 != self.steps and "validation" not in terms:
             return
         with self.path.open("a", encoding="ascii") as file:
             file.write(json.dumps([step + 1, terms]) + "\n")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from models import unet
 from models.blocks import Norm, OtherFramesAttention, SlotAttention, stack
-from models.corrector import Correction, MaskCorrector
+from models.corrector import TRUST, Correction, MaskCorrector
 from models.oclr import OCLR
 from models.selector import MaskSelector, predicted_error, scores
 
@@ -283,3 +283,20 @@ def test_a_reduced_oclr_works_on_averaged_flow_and_proposes_at_full_size(reducti
 def test_an_odd_reduction_is_refused() -> None:
     with pytest.raises(ValueError, match="reduction: wanted 1, 2 or 4, got 3"):
         _oclr(reduction=3)
+
+
+def test_a_corrector_may_start_from_the_proposal_as_far_as_it_is_shown() -> None:
+    net = _corrector(from_proposal=True)
+    plain = _corrector()
+    plain.load_state_dict({name: t for name, t in net.state_dict().items() if name != "trust"})
+    masks = (_rand(1, 2, 3, H, W, seed=4) > 0).float()
+    _close(_correct(net, 2, 2).logits, _correct(plain, 2, 2).logits + TRUST * (2 * masks - 1))
+    tokens = _rand(1, 2, H // 8, W // 8, 12, seed=6)
+    memory = net.remember(
+        _rand(1, 1, 3, H // 8, W // 8, 12),
+        _rand(1, 1, 3, H, W) > 0,
+        torch.ones(1, 1, 3),
+        torch.zeros(1, 3, 1).int(),
+    )
+    window = _rand(1, 2, 3, H, W, seed=5), tokens, masks, torch.arange(2)[None], memory
+    _close(net(*window, use_masks=False).logits, plain(*window, use_masks=False).logits)

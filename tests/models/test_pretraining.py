@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.checkpoints import build_network, read_checkpoint, tensors_digest
-from models.clip_pool import ClipBatches, ClipTokens, proposals
+from models.clip_pool import ClipBatches, ClipProposals, ClipTokens, Kept
 from models.compact_features import CompactFeatures
 from models.corrector import MaskCorrector
 from models.corruptions import CORRUPTIONS, corrupt_clip
@@ -78,7 +78,7 @@ def test_oclr_learns():
 def test_the_selector_learns(oclr, extractor):
     torch.manual_seed(0)
     module = MaskSelector(**TINY_SELECTOR, feature_channels=8)
-    loss = SelectorLoss(frozen(oclr, "oclr", "cpu"), ClipTokens(extractor, (4, 7), keep=0))
+    loss = SelectorLoss(ClipProposals(frozen(oclr, "oclr", "cpu"), 0), ClipTokens(extractor, (4, 7), 0))
     before, after = first_and_last(module, ClipBatches(SMALL, 1, "exact", 0), loss)
     assert after < 0.9 * before
 
@@ -86,7 +86,9 @@ def test_the_selector_learns(oclr, extractor):
 def test_the_corrector_learns(oclr, extractor):
     torch.manual_seed(0)
     module = MaskCorrector(**TINY_CORRECTOR, feature_channels=8)
-    loss = CorrectorLoss(frozen(oclr, "oclr", "cpu"), ClipTokens(extractor, (8, 14), keep=0), window=2)
+    loss = CorrectorLoss(
+        ClipProposals(frozen(oclr, "oclr", "cpu"), 0), ClipTokens(extractor, (8, 14), 0), window=2
+    )
     before, after = first_and_last(module, ClipBatches(SMALL, 1, "exact", 0), loss)
     assert after < 0.9 * before
 
@@ -139,21 +141,46 @@ def test_batches_hold_what_they_promise(oclr):
 def test_proposals_come_from_oclr_where_wanted(oclr):
     batch = ClipBatches(SyntheticClips(seed=0, frames=3), 1, "exact", 0)(0, np.random.default_rng(0))
     batch = to_device(batch, "cpu")
-    net = frozen(oclr, "oclr", "cpu")
+    proposals = ClipProposals(frozen(oclr, "oclr", "cpu"), 1)
     batch["proposed"] = torch.zeros(1, 3, 3, dtype=torch.bool)
-    assert torch.equal(proposals(net, batch), batch["damaged"])
+    assert torch.equal(proposals.of(batch), batch["damaged"])
     batch["proposed"][0, 1] = True
-    mixed = proposals(net, batch)
+    mixed = proposals.of(batch)
     assert torch.equal(mixed[:, [0, 2]], batch["damaged"][:, [0, 2]])
     assert mixed[:, 1].sum(1).max() <= 1  # OCLR's modal masks are disjoint
 
 
-def test_tokens_stay_in_memory_up_to_a_limit(extractor):
-    tokens = ClipTokens(extractor, (8, 14), keep=2)
-    frames = torch.zeros(2, 128, 224, 3, dtype=torch.uint8)
-    found = [tokens.one(number, frames) for number in (1, 2, 1, 3)]
-    assert found[0].shape == (2, 8, 14, 8) and found[0].dtype == np.float16
-    assert list(tokens.kept) == [2, 3]
+def test_what_was_worked_out_stays_in_memory_up_to_a_limit():
+    kept, asked = Kept(2), []
+    for number in (1, 2, 1, 3, 1):
+        kept.of(number, lambda number=number: asked.append(number))
+    assert asked == [1, 2, 3, 1] and list(kept.kept) == [3, 1]
+
+
+def test_tokens_are_those_of_the_clip(extractor):
+    tokens = ClipTokens(extractor, (8, 14), 2)
+    batch = {"numbers": [4, 5], "rgb": torch.randint(0, 255, (2, 2, 128, 224, 3), dtype=torch.uint8)}
+    found = tokens.of(batch)
+    assert found.shape == (2, 2, 8, 14, 8) and found.dtype == torch.float32
+    alone = extractor.extract(batch["rgb"][1].numpy(), (8, 14))
+    np.testing.assert_allclose(found[1], alone, atol=5e-3)
+
+
+def test_clips_of_a_pool_come_again_as_they_were():
+    clips = SyntheticClips(seed=0, frames=3, size=(32, 56))
+    batches = ClipBatches(clips, 2, "noisy", 1)
+    first, second = (batches(step, np.random.default_rng(step)) for step in (0, 1))
+    for name in ("rgb", "flow", "truth"):
+        np.testing.assert_array_equal(first[name], second[name])
+    assert first["numbers"] == second["numbers"] and not np.array_equal(first["damaged"], second["damaged"])
+
+
+def test_no_two_supplies_share_a_number():
+    batches = [
+        ClipBatches(SyntheticClips(seed=seed, frames=2, size=(32, 56)), 2, "exact", 0) for seed in (0, 1)
+    ]
+    numbers = [n for batch in batches for n in batch(0, np.random.default_rng(0))["numbers"]]
+    assert len(set(numbers)) == 4
 
 
 def test_mostly_objects_that_are_there_are_judged():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import BAD_STEPS_IN_A_ROW, Schedule, train
+from models.training import BAD_STEPS_IN_A_ROW, VALIDATION_SEED, Schedule, mean_loss, train
 from models.training_state import StateFile
 
 
@@ -68,6 +68,39 @@ def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before():
     run(second)
     assert_same(weights(first), weights(second))
     assert torch.equal(before, torch.get_rng_state())  # the caller's stream is left alone
+
+
+def test_a_run_ends_with_the_weights_that_do_best_on_what_it_does_not_learn_from():
+    """It learns y = sum(x) and is judged by y = 0: the best weights are early ones."""
+
+    def other(step, rng):
+        return batches(step, rng) | {"y": np.zeros((8, 1), np.float32)}
+
+    module, seen = network(), {}
+    run(module, steps=200, validation=other, on_step=lambda step, terms: seen.setdefault(step + 1, terms))
+    looks = {step: terms["validation"] for step, terms in seen.items() if "validation" in terms}
+    assert sorted(looks) == list(range(10, 201, 10))
+    found = mean_loss(
+        module, loss, [other(i, np.random.default_rng([VALIDATION_SEED, i])) for i in range(8)], "cpu"
+    )
+    assert found == pytest.approx(min(looks.values())) and found < looks[200]
+
+
+@pytest.mark.parametrize("death", [33, 150])
+def test_a_killed_run_remembers_its_best_weights(tmp_path, death):
+    whole, resumed, state = network(), network(), tmp_path / "state.pt"
+    run(whole, steps=200, validation=batches)
+    with pytest.raises(Killed):
+        run(
+            network(),
+            steps=200,
+            validation=batches,
+            checkpoint=state,
+            checkpoint_every=5,
+            on_step=kill_at(death),
+        )
+    run(resumed, steps=200, validation=batches, checkpoint=state, checkpoint_every=5)
+    assert_same(weights(whole), weights(resumed))
 
 
 @pytest.mark.parametrize("death", [3, 17, 38])

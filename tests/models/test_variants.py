@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from models import timm_vits
 from models.adaptation import CorrectorClip, adapt_corrector
 from models.checkpoints import build_network, new_network, read_checkpoint, save_checkpoint
-from models.clip_pool import ClipBatches, ClipTokens
+from models.clip_pool import ClipBatches, ClipProposals, ClipTokens
 from models.compact_features import CompactFeatures
 from models.corrector import MaskCorrector
 from models.dense_corrector import DenseCorrector, _visible
@@ -72,7 +72,7 @@ def corrector_learns(oclr, tokens, arguments, *, window=2, exemplars=10, clips=S
     network = {**TINY, **arguments, "feature_channels": tokens.channels}
     module = fresh_network(partial(new_network, "corrector", network), {}, 0)
     oclr = build_network(oclr).requires_grad_(False)
-    loss = CorrectorLoss(oclr, ClipTokens(tokens, (4, 8), keep=0), window, exemplars)
+    loss = CorrectorLoss(ClipProposals(oclr, 0), ClipTokens(tokens, (4, 8), 0), window, exemplars)
     before, after = first_and_last(module, ClipBatches(clips, 1, "exact", 0), loss)
     assert after < 0.9 * before
     return module
@@ -83,7 +83,8 @@ def corrector_learns(oclr, tokens, arguments, *, window=2, exemplars=10, clips=S
 
 def test_the_scalar_head_learns(oclr, compact):
     module = fresh_network(MaskSelector, {**TINY, **selector_arguments("score"), "feature_channels": 8}, 0)
-    loss = SelectorLoss(build_network(oclr).requires_grad_(False), ClipTokens(compact, (2, 4), keep=0))
+    proposals = ClipProposals(build_network(oclr).requires_grad_(False), 0)
+    loss = SelectorLoss(proposals, ClipTokens(compact, (2, 4), 0))
     before, after = first_and_last(module, ClipBatches(SMALL, 1, "exact", 0), loss)
     assert after < 0.9 * before
 
