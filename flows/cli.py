@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli_data import export, verify
+from flows.cli_data import export, synthesise, verify
 from flows.cli_serve import serve
 from flows.cli_store import store_app
 from flows.cli_supervised import finetune_upsampler
@@ -59,6 +59,7 @@ app = typer.Typer(
 )
 app.add_typer(store_app, name="store")
 app.command("serve")(serve)
+app.command("synthesise")(synthesise)
 app.command("verify")(verify)
 app.command("export")(export)
 app.command("finetune-upsampler")(finetune_upsampler)
@@ -219,6 +220,12 @@ def pretrain(
         Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="several, e.g. 0,1,2: a training for each, in OUT/seed-0 and so on, and their spread"
+        ),
+    ] = None,
     set_: Sets = None,
     config: Config = None,
     store: Store = DEFAULT_STORE,
@@ -234,17 +241,29 @@ def pretrain(
     overrides += [f"pretrain.steps={steps}"] if steps is not None else []
     overrides += [f"pretrain.photos={json.dumps(str(photos))}"] if photos else []
     overrides += [f"seed={seed}"] if seed is not None else []
+    if seed is not None and seeds:
+        raise typer.BadParameter("--seed and --seeds exclude each other", param_hint="--seeds")
+    try:
+        chosen = [int(number) for number in seeds.split(",")] if seeds else []
+    except ValueError:
+        raise typer.BadParameter(f"wanted numbers, got '{seeds}'", param_hint="--seeds") from None
     with running("pretrain", verbose) as run:
         from flows.pretrain import pretrain as flow
+        from flows.tables import print_spread
 
-        run(
-            flow,
-            folder=str(out_),
-            settings=settings_of(preset, config, overrides),
-            place=place_of(store, device, threads),
-            tracking=tracking_of(tracking_uri, experiment),
-            json_file=json_file,
-        )
+        reports = {}
+        for folder, also in [(out_ / f"seed-{n}", [f"seed={n}"]) for n in chosen] or [(out_, [])]:
+            reports[folder.name] = run(
+                flow,
+                folder=str(folder),
+                settings=settings_of(preset, config, [*overrides, *also]),
+                place=place_of(store, device, threads),
+                tracking=tracking_of(tracking_uri, experiment),
+                json_file=None if chosen else json_file,
+            )
+        print_spread(out, {name: report.final for name, report in reports.items()})
+        if chosen and json_file:
+            write_json(json_file, {name: report.json() for name, report in reports.items()})
 
 
 @app.command()
@@ -296,22 +315,18 @@ def evaluate(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="folder for the clips, the weights and the results")] = Path(
-        "demo"
-    ),
-    steps: Annotated[int, typer.Option(min=1, help="pre-training steps of each network")] = 60,
+    folder: Annotated[Path, typer.Argument(help="folder for the clips and the results")] = Path("demo"),
     threads: Threads = None,
     json_file: JsonFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Try everything on generated clips: a short pre-training, one round of adaptation, pictures."""
+    """Try everything on generated clips: one short round of adaptation, pictures."""
     with running("demo", verbose) as run:
         from flows.demo import demo as flow
 
         run(
             flow,
             folder=str(folder),
-            steps=steps,
             place=place_of(str(folder / "store"), "auto", threads),
             tracking=tracking_of(f"sqlite:///{folder}/mlflow.db", ""),
             json_file=json_file,

@@ -4,6 +4,7 @@
     OCLR         flow -> masks and order
     selector     where are OCLR's proposals, and damaged masks, wrong?
     corrector    repair them from exemplars
+    validation   all of them together on synthetic clips that no training sees
     out          one checkpoint file per network in a folder that --weights takes
 
 Killed and started again, it goes on from the last state of the network it was at.
@@ -12,6 +13,7 @@ Killed and started again, it goes on from the last state of the network it was a
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 
@@ -20,7 +22,7 @@ from flows.presets import load_settings
 from flows.report import Report
 from flows.run import Run, RunError
 from flows.runners import DEFAULT_RUNNER
-from flows.weights import SMOKE_STEPS, find_backbones, wanted
+from flows.weights import SMOKE_STEPS, StartWeights, find_backbones, wanted
 from models.recipe import photo_identity
 from models.sizes import SIZES, STEP_SIZES
 from models.variants import corrector_arguments, episode_arguments, selector_arguments
@@ -28,10 +30,12 @@ from storage.keys import Artifact, digest
 from storage.runs import record_run
 from storage.tracking import Tracker
 from storage.whole import whole_file
-from tasks.pretraining import train_features, train_head, train_oclr
+from tasks.pretraining import train_features, train_head, train_oclr, validate
 from tasks.settings import Settings
 from tasks.stage import Place
 from tasks.weights import FILE
+
+VALIDATED_ON = {"clips": 16, "frames": 12}
 
 
 @flow(name="pretrain", task_runner=DEFAULT_RUNNER)
@@ -84,6 +88,7 @@ def pretrain(
         network=sizes["oclr"],
         sees=steps["oclr"],
         flow=choice.flow,
+        precision=choice.precision,
         **common,
     )
     tokens = find_backbones(run, settings, None, made.get("features"))
@@ -104,8 +109,11 @@ def pretrain(
             sees=steps[model],
             flow=choice.flow,
             pool=choice.pool,
+            precision=choice.precision,
             **common,
         )
+    if "selector" in made:
+        report.final = figures_of(run, settings, made, tokens, photos)
 
     run.read(partial(write_checkpoints, place, made, Path(folder)))
     report.output = folder
@@ -114,9 +122,34 @@ def pretrain(
     record_run(place.open(), "pretrain", report.source, run.made)
     tracker = tracking.open("pretraining")
     report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment}
-    track_curves(tracker, run, settings, made, Path(folder))
+    track_curves(tracker, run, settings, made, Path(folder), report.final)
     report.seconds["total"] = time.monotonic() - began
     return report
+
+
+def figures_of(
+    run: Run,
+    settings: Settings,
+    made: dict[str, Artifact],
+    tokens: StartWeights,
+    photos: dict[str, Any] | None,
+) -> dict[str, float]:
+    """Figures of the trained networks, by the names of `models.validation.Validation`."""
+    found = run.once(
+        validate,
+        "validate",
+        oclr=made["oclr"],
+        selector=made["selector"],
+        corrector=made["corrector"],
+        selector_features=tokens.selector_features,
+        corrector_features=tokens.corrector_features,
+        backbones=settings.features,
+        **VALIDATED_ON,
+        flow=settings.pretrain.flow,
+        photos=photos,
+        folder=settings.pretrain.photos,
+    )
+    return run.summary(found)
 
 
 def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> None:
@@ -128,9 +161,14 @@ def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> 
 
 
 def track_curves(
-    tracker: Tracker, run: Run, settings: Settings, made: dict[str, Artifact], folder: Path
+    tracker: Tracker,
+    run: Run,
+    settings: Settings,
+    made: dict[str, Artifact],
+    folder: Path,
+    figures: dict[str, float],
 ) -> None:
-    """One MLflow run with the curves and checkpoints of all networks."""
+    """One MLflow run with the curves, figures and checkpoints of all networks."""
     key = digest([str(artifact) for artifact in made.values()])[:16]
     run_id = tracker.begin(
         kind="pretraining", key=key, name=f"pretrain {time.strftime('%Y-%m-%d %H:%M')}",
@@ -139,5 +177,6 @@ def track_curves(
     for model, artifact in made.items():
         for name, curve in run.summary(artifact)["curves"].items():
             tracker.curve(run_id, [(int(step), {f"train/{model}/{name}": value}) for step, value in curve])
+    tracker.log(run_id, {f"validation/{name}": value for name, value in figures.items()})
     tracker.files(run_id, [folder / f"{model}.safetensors" for model in made], "checkpoints")
     tracker.finish(run_id)

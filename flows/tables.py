@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -69,6 +70,24 @@ def print_clips(console: Console, report: Report) -> None:
         say(console, "set aside", f"{name}: {why}", "yellow")
     if report.unscored:
         say(console, "unscored,", f"no usable annotations: {', '.join(report.unscored)}")
+
+
+def print_spread(console: Console, runs: dict[str, dict[str, float]]) -> None:
+    """The figures of runs that differ in their seed alone, with mean and standard deviation where there are several."""
+    frame = pd.DataFrame(runs)
+    if frame.empty:
+        return
+    table = Table(title="on synthetic clips that no training sees", title_justify="left")
+    table.add_column("")
+    for name in frame:
+        table.add_column(str(name), justify="right")
+    several = len(runs) > 1
+    if several:
+        table.add_column("mean ± std", justify="right")
+    for name, values in frame.iterrows():
+        spread = [f"{values.mean():.3f} ± {values.std():.3f}"] if several else []
+        table.add_row(str(name), *(cell(float(value)) for value in values), *spread)
+    console.print(table)
 
 
 def print_report(console: Console, report: Report) -> None:

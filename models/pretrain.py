@@ -44,6 +44,7 @@ def pretrain(
     background: int = BACKGROUND,
     photos: Path | None = None,
     flow: str = "mixed",
+    precision: str = "float32",
     seed: int = 0,
     device: str = "cpu",
     workers: int = 0,
@@ -67,7 +68,7 @@ def pretrain(
         options |= {"network": networks[stage], "workers": workers, **STEP_SIZES[size][stage]}
         options |= {"state": out / ".state" / f"{stage}.pt", "on_step": progress(stage, steps, report)}
         if stage != "features":
-            options["flow"] = flow
+            options |= {"flow": flow, "precision": precision}
         if stage in ("selector", "corrector"):
             options["features"] = extractor(features, features_checkpoint, files["features"], device)
             options["pool"] = 0 if features == COMPACT else VIT_POOL
@@ -131,6 +132,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--background", type=int, default=BACKGROUND, help="background queries (Table 8)")
     parser.add_argument("--flow", choices=FLOW_KINDS, default="mixed", help="flow that the networks see")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="of the forward passes",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead")

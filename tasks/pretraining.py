@@ -1,5 +1,6 @@
 """Pre-training: the networks from scratch on synthetic clips, one stage each (paper A.3; OCLR's paper)."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,17 @@ from models.train_corrector import pretrain_corrector
 from models.train_features import pretrain_features
 from models.train_oclr import pretrain_oclr
 from models.train_selector import pretrain_selector
+from models.validation import validate_pipeline
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.curves import training
 from tasks.features import load_backbone
-from tasks.settings import BackboneSettings
+from tasks.settings import BackboneSettings, FeatureSettings, Precision
 from tasks.stage import NotKeyed, Place, stage
 from tasks.weights import get_checkpoint
 
 
-@stage("pretrained-features", version=1, gpu=True)
+@stage("pretrained-features", version=2, gpu=True)
 def train_features(
     *,
     network: dict[str, Any],
@@ -49,13 +51,14 @@ def train_features(
         )
 
 
-@stage("pretrained-oclr", version=1, gpu=True)
+@stage("pretrained-oclr", version=2, gpu=True)
 def train_oclr(
     *,
     network: dict[str, Any],
     sees: dict[str, int],
     steps: int,
     flow: str,
+    precision: Precision,
     seed: int,
     photos: dict[str, Any] | None,
     folder: NotKeyed[str | None],
@@ -74,6 +77,7 @@ def train_oclr(
                 network=network,
                 **sees,
                 flow=flow,
+                precision=precision,
                 state=state,
                 checkpoint_every=checkpoint_every,
                 on_step=on_step,
@@ -81,7 +85,7 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=1, gpu=True)
+@stage("pretrained-head", version=2, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,
@@ -93,6 +97,7 @@ def train_head(
     steps: int,
     flow: str,
     pool: int,
+    precision: Precision,
     seed: int,
     photos: dict[str, Any] | None,
     folder: NotKeyed[str | None],
@@ -116,8 +121,53 @@ def train_head(
                 **sees,
                 flow=flow,
                 pool=pool,
+                precision=precision,
                 state=state,
                 checkpoint_every=checkpoint_every,
                 on_step=on_step,
             )
         )
+
+
+@stage("validation", version=1, gpu=True)
+def validate(
+    oclr: Artifact,
+    selector: Artifact,
+    corrector: Artifact,
+    selector_features: Artifact | None,
+    corrector_features: Artifact | None,
+    *,
+    backbones: FeatureSettings,
+    clips: int,
+    frames: int,
+    flow: str,
+    photos: dict[str, Any] | None,
+    folder: NotKeyed[str | None],
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """How good the trained networks are together on synthetic clips that no training sees.
+
+    Makes `figures.json`; the summary holds the same: see `models.validation.Validation`.
+    """
+    tokens = [
+        load_backbone(place.store, weights, backbone.backbone, backbone.reference, place.device)
+        for weights, backbone in (
+            (selector_features, backbones.selector),
+            (corrector_features, backbones.corrector),
+        )
+    ]
+    figures = validate_pipeline(
+        get_checkpoint(place, oclr),
+        get_checkpoint(place, selector),
+        get_checkpoint(place, corrector),
+        tokens[1],
+        judge_features=tokens[0],
+        clips=clips,
+        frames=frames,
+        flow=flow,
+        photos=Path(folder) if folder else None,
+        device=place.device,
+    )._asdict()
+    out.summary = {name: value for name, value in figures.items() if value == value}  # not NaN
+    out.put("figures.json", json.dumps(out.summary).encode())

@@ -208,6 +208,11 @@ class PretrainSettings(StageSettings):
         None, ge=1, description="target frames of a corrector's step (Table 6); none: those of the size"
     )
     exemplars: int = Field(10, ge=1, description="at most so many exemplars per object in a step (Table 7)")
+    precision: Precision = Field(
+        "float32",
+        description="of the networks' passes in training; bfloat16 is faster on GPUs and on CPUs with units for it "
+        "(AVX512-BF16, AMX), and several times slower on others",
+    )
     checkpoint_every: int = Field(100, ge=1)
 
 
