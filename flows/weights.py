@@ -78,7 +78,8 @@ def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None)
         if folder:
             raise RunError(f"--weights {folder}: there is no such folder")
         raise RunError(
-            f"no weights ship with the preset '{preset}' yet. Name a folder with --weights DIR, or train some:\n"
+            f"no weights ship with the preset '{preset}'. Name a folder with --weights DIR; to make one, import the "
+            f"authors' checkpoints (motion-adapt import-checkpoint) or train:\n"
             f"  motion-adapt pretrain --preset {preset} --out DIR"
         )
     found = {name: _keep(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
