@@ -1,0 +1,136 @@
+"""The staircase of an adaptation on clips with labels: J and F after every step, by both single-object protocols.
+
+    python benchmarks/results.py DAVIS --out DIR [--flow raft_large C_T_SKHT_V1] [--seeds 0 1 2] [--per-clip] [--crf]
+
+Runs `motion-adapt adapt` once for each seed, with one store for all of them, keeps the numbers of each run in OUT and
+prints a table in Markdown. What OUT has already is not run again. `matched` chooses the object that fits the annotation
+best, once for each clip, as the papers' figures on DAVIS 2016 do; `union` takes all objects together and is
+what a run without labels can claim.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# what a row shows: its name, the round, and the stage of it that is scored
+STEPS = (
+    ("proposals", 0, "proposal"),
+    ("corrected", 0, "corrected"),
+    ("+ corrector adapted", 1, "adapted"),
+    ("+ OCLR adapted: proposals", 1, "proposal"),
+    ("+ OCLR adapted: corrected", 1, "corrected"),
+    ("+ per clip", 1, "per_clip"),
+    ("final masks", 1, "final"),
+)
+COLUMNS = ("J_matched", "F_matched", "J", "F")
+RAFT_SIZE, RAFT_UPDATES = (128, 224), 12
+
+
+def overrides(given: argparse.Namespace) -> list[str]:
+    """`--set` options of the runs."""
+    fields = list(given.set or ())
+    if given.flow:
+        name, weights = given.flow
+        fields += [f"flow.estimator={name}", f"flow.weights={weights}", f"flow.updates={RAFT_UPDATES}"]
+        fields += [f"flow.resolution={list(RAFT_SIZE)}"]
+    fields += ["per_clip.enabled=true"] if given.per_clip else []
+    fields += ["crf.enabled=true"] if given.crf else []
+    return [word for field in fields for word in ("--set", field)]
+
+
+def adapt(given: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """The numbers of one run."""
+    file = given.out / f"seed-{seed}.json"
+    if not file.exists():
+        given.out.mkdir(parents=True, exist_ok=True)
+        command = [str(Path(sys.executable).with_name("motion-adapt")), "adapt", str(given.data)]
+        command += [
+            "--store",
+            str(given.store),
+            "--tracking-uri",
+            f"sqlite:///{given.out.resolve()}/mlflow.db",
+        ]
+        command += ["--output", str(given.out / f"seed-{seed}"), "--json", str(file), "--set", f"seed={seed}"]
+        command += ["--weights", str(given.weights)] if given.weights else []
+        command += ["--clips", ",".join(given.clips)] if given.clips else []
+        command += ["--threads", str(given.threads)] if given.threads else []
+        subprocess.run([*command, *overrides(given)], check=True)
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def cell(values: Sequence[float | None]) -> str:
+    """Mean of a figure over the runs, in percent, with its standard deviation where there are several."""
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return ""
+    spread = f" ± {np.std(known, ddof=1):.1f}" if len(known) > 1 else ""
+    return f"{np.mean(known):.1f}{spread}"
+
+
+def table(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Rows in Markdown."""
+    heads = ["J matched", "F matched", "J union", "F union"]
+    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
+    for name, index, stage in STEPS:
+        metrics = [run["rounds"][index]["metrics"] for run in runs if len(run["rounds"]) > index]
+        cells = [cell([m.get(f"{stage}/{column}") for m in metrics]) for column in COLUMNS]
+        if any(cells):
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def clip_table(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """J of every clip's final masks, mean over the runs."""
+    lines = ["| clip | J matched | J union |", "|---|---|---|"]
+    for clip in sorted(runs[0]["clips"]):
+        values = [run["clips"][clip] for run in runs if clip in run["clips"]]
+        lines.append(
+            f"| {clip} | " + " | ".join(cell([v.get(c) for v in values]) for c in ("J_matched", "J")) + " |"
+        )
+    return lines
+
+
+def notes(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """What goes with the table."""
+    lines = []
+    for index in range(len(runs[0]["rounds"])):
+        metrics = [run["rounds"][index]["metrics"] for run in runs]
+        lines.append(f"round {index}: selection AP {cell([m.get('selection/AP') for m in metrics])}, gate "
+                     + ", ".join(run["rounds"][index]["decision"] for run in runs))  # fmt: skip
+    costs = runs[0]["rounds"][0]["metrics"]
+    seconds = {n.partition("/")[2]: v for n, v in costs.items() if n.startswith("seconds_per_frame/")}
+    lines.append("seconds per frame: " + ", ".join(f"{name} {value:.3f}" for name, value in seconds.items()))
+    lines += [f"{name}: {told}" for name, told in runs[0]["provenance"].items()]
+    return lines
+
+
+def main() -> None:
+    """Run what is missing and print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("data", type=Path, help="a data set in DAVIS layout")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the numbers and masks of the runs"
+    )
+    parser.add_argument("--weights", type=Path, help="start weights; default: those that ship")
+    parser.add_argument("--store", type=Path, default=Path("motion-adapt/store"))
+    parser.add_argument("--flow", nargs=2, metavar=("ESTIMATOR", "WEIGHTS"), help="default: DIS")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--per-clip", action="store_true", help="adapt to each clip as well")
+    parser.add_argument("--crf", action="store_true", help="final masks by CRF")
+    parser.add_argument("--clips", nargs="+", help="default: all")
+    parser.add_argument("--set", nargs="+", metavar="FIELD=VALUE", help="other settings")
+    parser.add_argument("--threads", type=int)
+    given = parser.parse_args()
+    runs = [adapt(given, seed) for seed in given.seeds]
+    print("\n".join([*table(runs), "", *clip_table(runs), "", *(f"- {note}" for note in notes(runs))]))
+
+
+if __name__ == "__main__":
+    main()
