@@ -16,11 +16,11 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/motion-adapt demo demo
 
-## lint, types and all tests but the slow ones
+## lint, types and all tests but the slow ones, in two processes
 test: $(STAMP) check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-## the slow tests (kills, real weights), and the property tests with many new examples
+## the slow tests (200 kills, clusters, deployments, real weights), and the property tests with many new examples
 soak: $(STAMP)
 	MOTION_ADAPT_SOAK=1 $(BIN)/python -m pytest -m "slow or hypothesis"
 

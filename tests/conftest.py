@@ -20,9 +20,12 @@ os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-if "PREFECT_HOME" not in os.environ:  # nobody's own results and profiles have a part in a test
-    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
-    atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+# Nobody's own results and profiles have a part in a test, nor has another worker's: each process has its own.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
+atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; must stand before anything imports torch
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 
 @pytest.fixture(scope="session")
