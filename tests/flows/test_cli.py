@@ -29,6 +29,7 @@ MISTAKES: dict[str, tuple[Callable[[Home], list[object]], int, list[str]]] = {
     "a source without clips": (lambda home: [home.weights], 1, ["no clips in"]),
     "a file that is no video": (lambda home: [home.weights / "oclr.safetensors"], 1, ["not a video"]),
     "an unknown clip": (lambda home: [home.clips, "--clips", "hero"], 1, ["'hero'", "did you mean 'heron'?"]),
+    "a clip outside the source": (lambda home: [home.clips, "--clips", "../out"], 1, ["no clip '../out'"]),
     "an unknown split": (lambda home: [home.clips, "--split", "2016/val"], 1, ["no split '2016/val'"]),
     "an unknown field": (
         lambda home: [home.clips, "--set", "flow.updats=3"], 2, ["'flow.updats'", "did you mean 'flow.updates'?"],

@@ -1,0 +1,37 @@
+"""Names come from strangers: whatever a folder or a frame is called, results stay in the output folder."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import Home, make_home
+from tests.storage.media import save_frames
+
+FOLDERS = ["%2e%2e%2Fout", r"a\..\..\b", "-rf *", "new\nline", "\u202egnp.", "$HOME", "~", "n" * 250]
+FRAMES = ["%2e%2e.png", "-.png", "a\tb.png"]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, prefect_server: None, smoke_weights: Path, empty_database: Path) -> Home:
+    clips = tmp_path / "given"
+    for name in (*FOLDERS, "..."):  # a hidden folder is no clip
+        save_frames(clips / name, FRAMES)
+    (tmp_path / "home").mkdir()
+    return make_home(tmp_path / "home", smoke_weights, clips, empty_database)
+
+
+def test_no_name_leads_out_of_the_output_folder(hostile: Home, tmp_path: Path) -> None:
+    def files() -> set[Path]:
+        ours = {hostile.path / part for part in ("out", "store", "scratch")}
+        return {path for path in tmp_path.rglob("*") if not ours & {path, *path.parents}}
+
+    before = files()
+    report = hostile.segment()
+    assert len(report.clips) == len(FOLDERS) and not report.set_aside
+    assert files() == before
+    made = list((hostile.output / "masks").rglob("*.png"))
+    assert len(made) == len(FOLDERS) * len(FRAMES)
+    assert {path.parent.parent for path in made} == {hostile.output / "masks"}
+    for path in hostile.output.rglob("*"):
+        assert path.resolve().is_relative_to(hostile.output.resolve())
+        assert path.name.isprintable()
