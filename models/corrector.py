@@ -22,6 +22,7 @@ from models.blocks import (
     line,
     stack,
 )
+from models.recall import Recalled, recall, recallable
 from models.unet import DoubleConv, UNetDecoder, UNetEncoder, in_parts
 
 
@@ -30,11 +31,13 @@ class ExemplarMemory(NamedTuple):
 
     queries: (B, K, width), one pooled vector per object. keys_values: per layer, two tensors of (B, heads, K
     * E * h * w, width / heads). frames: int64 (B, K * E), -1 where an object has fewer exemplars than others.
+    recalled: what `models.recall.recall` reads, where the corrector has a prior.
     """
 
     queries: Tensor
     keys_values: list[tuple[Tensor, Tensor]]
     frames: Tensor
+    recalled: Recalled | None = None
 
 
 class Correction(NamedTuple):
@@ -50,7 +53,7 @@ class Correction(NamedTuple):
     logits: Tensor
 
 
-TRUST = 3.0  # the logit that a proposal starts with
+TRUST = (2.0, 2.0)  # the logits that a proposal, and an exemplar's mask carried over, start with
 
 
 class CorrectorLayer(nn.Module):
@@ -100,9 +103,10 @@ class MaskCorrector(nn.Module):
     features: channels of the UNet's first level. width: channels of the queries. feature_channels: channels
     of the tokens, mapped linearly to `width` where they differ. The number of objects is fixed; absent
     objects have empty masks. num_background: queries that no object owns (Table 8). maps: what the UNet decodes
-    into masks, the "attention" maps of each head or the one "alpha" map of each object. from_proposal: the logits
-    start from the proposal, as far as it is shown, and the network says what to change; a short training need not
-    learn to copy. The paper's does without.
+    into masks, the "attention" maps of each head or the one "alpha" map of each object. prior: the logits start
+    from what is known, the proposal, as far as it is shown, and the exemplars' masks carried to the frame by their
+    tokens' likeness (models/recall.py), and the network says what to change; a short training need learn neither.
+    The paper's does without.
     """
 
     reconstructs = True  # its features are to explain the tokens
@@ -119,7 +123,7 @@ class MaskCorrector(nn.Module):
         num_layers: int = 3,
         dropout: float = 0.1,
         maps: Literal["attention", "alpha"] = "attention",
-        from_proposal: bool = False,
+        prior: bool = False,
     ) -> None:
         super().__init__()
         if maps not in ("attention", "alpha"):
@@ -152,10 +156,11 @@ class MaskCorrector(nn.Module):
             nn.Linear(width, widths[-1]), nn.ReLU(inplace=True), nn.Linear(widths[-1], 1)
         )
 
-        self.attention_maps = nn.Linear(num_heads if maps == "attention" else 1, widths[-1])
+        num_maps = (num_heads if maps == "attention" else 1) + prior
+        self.attention_maps = nn.Linear(num_maps, widths[-1])
         self.mix_objects = nn.Linear(num_objects * widths[-1], widths[-1])
         self.decoder = UNetDecoder(widths[::-1], num_objects)
-        self.trust = nn.Parameter(torch.tensor(TRUST)) if from_proposal else None
+        self.trust = nn.Parameter(torch.tensor(TRUST)) if prior else None
 
     def remember(self, tokens: Tensor, masks: Tensor, scores: Tensor, frames: Tensor) -> ExemplarMemory:
         """Take in a clip's exemplars: for object k its own frames, with the mask and score of k there.
@@ -177,7 +182,8 @@ class MaskCorrector(nn.Module):
 
         keys = self._exemplar_keys(x, masks).flatten(1, 4)  # (B, K * E * h * w, width)
         keys_values = [layer.project_exemplars(keys) for layer in cast(Iterable[CorrectorLayer], self.layers)]
-        return ExemplarMemory(_pool(x, masks, scores), keys_values, frames.flatten(1))
+        recalled = recallable(tokens.transpose(1, 2), masks) if self.trust is not None else None
+        return ExemplarMemory(_pool(x, masks, scores), keys_values, frames.flatten(1), recalled)
 
     def forward(
         self,
@@ -227,11 +233,17 @@ class MaskCorrector(nn.Module):
             maps = _attention(queries[:, : self.num_objects], keys, self.num_heads)  # (B, T, h, w, K, heads)
         else:
             maps = alpha[:, : self.num_objects].movedim(1, -1).unsqueeze(-1)  # (B, T, h, w, K, 1)
+        if memory.recalled is not None:
+            hidden = (same | (memory.frames < 0)[:, None]).unflatten(2, (self.num_objects, -1))
+            carried = recall(tokens, memory.recalled, hidden)  # (B, T, K, h, w), -1 to 1
+            maps = torch.cat([maps, carried.movedim(2, -1).unsqueeze(-1).to(maps.dtype)], dim=-1)
         maps = F.relu_(self.attention_maps(maps))  # (B, T, h, w, K, channels)
         mixed = self.mix_objects(maps.flatten(4)).flatten(0, 1).permute(0, 3, 1, 2)  # (B * T, channels, h, w)
         logits = self.decoder.in_parts(mixed, skips).unflatten(0, (B, T))  # (B, T, K, H, W)
-        if self.trust is not None and use_masks:
-            logits = logits + self.trust * (2 * masks - 1)
+        if self.trust is not None:
+            shown = 2 * masks - 1 if use_masks else masks  # hidden masks are zero, and say nothing
+            spread = F.interpolate(carried.flatten(0, 1), (H, W), mode="bilinear").unflatten(0, (B, T))
+            logits = logits + self.trust[0] * shown + self.trust[1] * spread
         return Correction(features, alpha, logits)
 
     def _encode(self, rgb: Tensor, masks: Tensor) -> list[Tensor]:

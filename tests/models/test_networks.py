@@ -8,6 +8,7 @@ from models import unet
 from models.blocks import Norm, OtherFramesAttention, SlotAttention, stack
 from models.corrector import TRUST, Correction, MaskCorrector
 from models.oclr import OCLR
+from models.recall import recall, recallable
 from models.selector import MaskSelector, predicted_error, scores
 
 H, W = 32, 64
@@ -285,18 +286,49 @@ def test_an_odd_reduction_is_refused() -> None:
         _oclr(reduction=3)
 
 
-def test_a_corrector_may_start_from_the_proposal_as_far_as_it_is_shown() -> None:
-    net = _corrector(from_proposal=True)
-    plain = _corrector()
-    plain.load_state_dict({name: t for name, t in net.state_dict().items() if name != "trust"})
-    masks = (_rand(1, 2, 3, H, W, seed=4) > 0).float()
-    _close(_correct(net, 2, 2).logits, _correct(plain, 2, 2).logits + TRUST * (2 * masks - 1))
-    tokens = _rand(1, 2, H // 8, W // 8, 12, seed=6)
-    memory = net.remember(
-        _rand(1, 1, 3, H // 8, W // 8, 12),
-        _rand(1, 1, 3, H, W) > 0,
-        torch.ones(1, 1, 3),
-        torch.zeros(1, 3, 1).int(),
+def test_a_corrector_may_start_from_what_is_known() -> None:
+    """With a network that says nothing, the logits are the proposal's and the carried masks', or the latter's alone."""
+    net = _corrector(prior=True)
+    nn.init.zeros_(net.decoder.out.weight), nn.init.zeros_(net.decoder.out.bias)
+    T, E, K = 2, 3, 3
+    tokens, exemplar_tokens = (
+        _rand(1, T, H // 8, W // 8, 12, seed=6),
+        _rand(1, E, K, H // 8, W // 8, 12, seed=1),
     )
-    window = _rand(1, 2, 3, H, W, seed=5), tokens, masks, torch.arange(2)[None], memory
-    _close(net(*window, use_masks=False).logits, plain(*window, use_masks=False).logits)
+    masks, exemplar_masks = _rand(1, T, K, H, W, seed=4) > 0, _rand(1, E, K, H, W, seed=2) > 0
+    frames = torch.arange(4, 4 + E).expand(1, K, E)
+    memory = net.remember(exemplar_tokens, exemplar_masks, torch.ones(1, E, K), frames)
+    window = _rand(1, T, 3, H, W, seed=5), tokens, masks, torch.arange(T)[None], memory
+    unseen = torch.zeros(1, T, K, E, dtype=torch.bool)
+    carried = recall(
+        tokens, recallable(exemplar_tokens.transpose(1, 2), exemplar_masks.transpose(1, 2)), unseen
+    )
+    carried = torch.nn.functional.interpolate(carried.flatten(0, 1), (H, W), mode="bilinear")[None]
+    proposal, exemplars = TRUST
+    _close(net(*window).logits, proposal * (2.0 * masks - 1) + exemplars * carried)
+    _close(net(*window, use_masks=False).logits, exemplars * carried)
+
+
+# ---- recall
+
+
+def test_masks_are_carried_to_where_the_same_tokens_are() -> None:
+    tokens = torch.eye(8).view(1, 1, 2, 4, 8)  # every position looks like itself alone
+    masks = torch.zeros(1, 1, 1, 2, 4)
+    masks[..., 0, 1:3] = 1
+    moved = tokens.roll(1, dims=3)
+    seen = torch.zeros(1, 1, 1, 1, dtype=torch.bool)
+    found = recall(moved, recallable(tokens[:, None], masks), seen)
+    _close(found[0, 0, 0], 2 * masks[0, 0, 0].roll(1, dims=1) - 1)
+
+
+def test_exemplars_that_a_frame_does_not_see_say_nothing() -> None:
+    tokens, masks = _rand(1, 2, 2, 2, 4, 8), torch.zeros(1, 2, 2, 16, 32)
+    masks[:, 0, 1] = 1
+    hidden = torch.zeros(1, 2, 2, 2, dtype=torch.bool)
+    hidden[0, 0, 0, 1] = True  # frame 0 does not see the full mask of object 0
+    hidden[0, 1, 1] = True  # frame 1 sees nothing of object 1
+    found = recall(_rand(1, 2, 2, 4, 8, seed=1), recallable(tokens, masks), hidden)
+    assert found.isfinite().all()
+    _close(found[0, 0, 0], -torch.ones(2, 4))
+    assert (found[0, 1, 0] > -1).any() and found[0, 1, 1].eq(0).all()
