@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flows.launch import errors, out
-from flows.options import DEFAULT_STORE, Store
+from flows.options import DEFAULT_STORE, DEFAULT_TRACKING, Store, TrackingUri
 
 store_app = typer.Typer(help="Look after the artifact store.", no_args_is_help=True)
 
@@ -53,13 +53,15 @@ def store_explain(
 def store_prune(
     store: Store = DEFAULT_STORE,
     unused: Annotated[
-        bool, typer.Option("--unused", help="also artifacts that no recorded run needs")
+        bool, typer.Option("--unused", help="also artifacts that no kept run and no champion needs")
     ] = False,
     keep_runs: Annotated[
         int, typer.Option(min=1, help="with --unused: how many of the latest runs to keep")
     ] = 10,
+    tracking_uri: TrackingUri = DEFAULT_TRACKING,
     older_than: Annotated[
-        float, typer.Option(min=0, help="hours after which an unfinished attempt is dead")
+        float,
+        typer.Option(min=0, help="hours for which all is kept, since a run that goes on may need it"),
     ] = 24.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say how much would go")] = False,
 ) -> None:
@@ -68,5 +70,11 @@ def store_prune(
         from flows.keeping import prune_artifacts
 
         prune_artifacts(
-            out, store, unused=unused, keep_runs=keep_runs, older_than=older_than * 3600, dry_run=dry_run
+            out,
+            store,
+            unused=unused,
+            keep_runs=keep_runs,
+            tracking_uri=tracking_uri,
+            older_than=older_than * 3600,
+            dry_run=dry_run,
         )

@@ -12,7 +12,8 @@ from flows.run import RunError
 from models.training_state import StateFile
 from storage.artifacts import ArtifactStore
 from storage.manifest import Manifest
-from storage.runs import recorded_runs
+from storage.runs import recorded_runs, unneeded
+from storage.tracking import champions
 from tasks.progress import track
 from tasks.records import damaged_records
 from tasks.stage import scratch_beside
@@ -104,9 +105,13 @@ def explain_artifact(console: Console, url: str, text: str) -> None:
     """The chain from an artifact to its frames and weights, as a tree."""
     store = open_store(url)
     trees: list[Tree] = []
+    shown: set[str] = set()
     for depth, name, manifest in store.explain(store.resolve(text)):
         head = f"{name}: " if depth else ""
         label = head + (describe(manifest) if manifest else "gone from the store")
+        if manifest and manifest.inputs:
+            label += " [dim]as above[/]" if str(manifest.artifact) in shown else ""
+            shown.add(str(manifest.artifact))
         if not depth:
             trees = [Tree(label)]
             continue
@@ -116,24 +121,36 @@ def explain_artifact(console: Console, url: str, text: str) -> None:
 
 
 def prune_artifacts(
-    console: Console, url: str, *, unused: bool, keep_runs: int, older_than: float, dry_run: bool
+    console: Console,
+    url: str,
+    *,
+    unused: bool,
+    keep_runs: int,
+    tracking_uri: str,
+    older_than: float,
+    dry_run: bool,
 ) -> None:
-    """Delete the litter of killed attempts and, with `unused`, what the last `keep_runs` runs don't need."""
+    """Delete the litter of killed attempts and, with `unused`, what no kept run and no champion needs.
+
+    Kept are the last `keep_runs` runs, the champions in MLflow, and what is younger than `older_than` seconds.
+    """
     store, freed, count = open_store(url), 0, 0
-    for path, bytes_ in list(store.litter(older_than)):
+    if unused:
+        runs, reigning = recorded_runs(store)[:keep_runs], champions(tracking_uri)
+        console.print(f"kept: what {len(runs)} runs and {len(reigning)} champions of {tracking_uri} need")
+        files = {file for checkpoints in reigning.values() for file in checkpoints.values()}
+        for manifest in unneeded(store, runs=runs, files=files, older_than=older_than):
+            freed, count = freed + size(manifest), count + 1
+            say(console, "would delete" if dry_run else "deleted", str(manifest.artifact))
+            if not dry_run:
+                store.delete(manifest)
+    for path, bytes_ in store.litter(older_than):
         freed, count = freed + bytes_, count + 1
         if not dry_run:
             store.remove_attempt(path)
-    if unused:
-        kept = recorded_runs(store)[:keep_runs]
-        needed = store.needed_by(artifact for run in kept for artifact in run.artifacts)
-        for manifest in list(store.manifests()):
-            if (manifest.stage, manifest.key) not in needed:
-                freed, count = freed + size(manifest), count + 1
-                say(console, "would delete" if dry_run else "deleted", str(manifest.artifact))
-                if not dry_run:
-                    store.delete(manifest)
-    console.print(f"{count} items, {freed / 1e6:.1f} MB {'would be' if dry_run else ''} freed in {Path(url)}")
+    console.print(
+        f"{count} items, {freed / 1e6:.1f} MB {'would be ' if dry_run else ''}freed in {escape(url)}"
+    )
 
 
 def describe(manifest: Manifest) -> str:

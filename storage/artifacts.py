@@ -102,8 +102,12 @@ class ArtifactStore(StoreFiles):
         return found[0]
 
     def explain(self, artifact: Artifact) -> Iterator[tuple[int, str, Manifest | None]]:
-        """The chain from an artifact back to its frames and weights: (depth, input name, manifest or None if gone)."""
+        """The chain from an artifact back to its frames and weights: (depth, input name, manifest or None if gone).
+
+        What comes again, comes without its inputs: a training reads all clips, and their chains share most of it.
+        """
         pending: list[tuple[int, str, Artifact]] = [(0, "", artifact)]
+        seen: set[str] = set()
         while pending:
             depth, name, ref = pending.pop()
             try:
@@ -112,7 +116,9 @@ class ArtifactStore(StoreFiles):
                 yield depth, name or str(ref), None
                 continue
             yield depth, name, manifest
-            pending += [(depth + 1, inner, item) for inner, item in reversed(manifest.inputs.items())]
+            if str(ref) not in seen:
+                pending += [(depth + 1, inner, item) for inner, item in reversed(manifest.inputs.items())]
+            seen.add(str(ref))
 
     def needed_by(self, artifacts: Iterable[Artifact]) -> set[tuple[str, str]]:
         """(stage, key) of everything that `artifacts` were made of, themselves included."""
@@ -139,10 +145,13 @@ class ArtifactStore(StoreFiles):
         """Begin an attempt at a recipe; `made` goes into the manifest's record of the circumstances."""
 
         def publish(manifest: Manifest) -> Artifact:
-            earlier = self.find(recipe)
-            if earlier is None:
-                self.put_manifest(manifest)
-            return earlier or manifest.artifact
+            while not self.put_manifest(manifest):
+                with contextlib.suppress(FileNotFoundError):
+                    seen = self.manifest_bytes(recipe.stage, recipe.key)
+                    if earlier := self.find(recipe):
+                        return earlier
+                    self.withdraw(recipe.stage, recipe.key, seen)  # damaged, or made of other inputs
+            return manifest.artifact
 
         return ArtifactWriter(
             self, recipe, attempt=attempt or uuid.uuid4().hex, made=made or {}, publish=publish
@@ -158,6 +167,8 @@ class ArtifactStore(StoreFiles):
             name = path.removeprefix(self.root + "/").removesuffix("/" + MANIFEST)
             try:
                 manifest = unseal(self.fs.cat_file(path))
+            except FileNotFoundError:
+                continue  # deleted meanwhile
             except ValueError as error:
                 yield name, f"manifest: {error}"
                 continue
@@ -189,7 +200,7 @@ class ArtifactStore(StoreFiles):
     # -------------------------------------------------------------------- inside
 
     def _read_manifest(self, stage: str, key: str) -> Manifest:
-        return unseal(self.fs.cat_file(self.manifest_path(stage, key)))
+        return unseal(self.manifest_bytes(stage, key))
 
     def _faults(self, manifest: Manifest) -> Iterator[str]:
         faults = [fault for name in manifest.files if (fault := self.fault(manifest, name))]

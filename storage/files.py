@@ -1,8 +1,11 @@
 """The files of a store, on a local disk or behind any fsspec URL: the few operations that the guarantees rest on."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,11 @@ from zarr.storage import FsspecStore, LocalStore
 from storage.manifest import Manifest
 
 MANIFEST = "manifest.json"
+_FRESH = {"use_listings_cache": False}  # others write too: what a listing said a moment ago is no answer
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # of os.link, on file systems that know no links
+_CANT_WRITE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR
+)  # fmt: skip
 _seen_right: set[tuple[str, int, int]] = set()  # (file, size, time) whose digest this process found right
 
 
@@ -32,15 +40,30 @@ class DamagedArtifact(RuntimeError):
         )
 
 
+class StoreUnwritable(OSError):
+    """The store takes no more: its disk is full, or it may only be read."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(url, why)  # both, so that the error survives pickling between workers
+        self.url, self.why = url, why
+
+    def __str__(self) -> str:
+        return (
+            f"the store {self.url} can't be written: {self.why}. What it has is whole; make room or give leave to "
+            "write, and run the same command again: it goes on where it was."
+        )
+
+
 class StoreFiles:
     """Where things lie in a store, and how they are put, taken away and checked.
 
-    Invariant: a manifest is put in place in one atomic step and taken away before anything that it names.
+    Invariant: a manifest is put in place in one atomic step, never over another one, and taken away before anything
+    that it names.
     """
 
     def __init__(self, url: str | Path) -> None:
         self.url = str(url)
-        self.fs, root = url_to_fs(self.url)
+        self.fs, root = url_to_fs(self.url, **_FRESH)
         self.root = str(root).rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
 
@@ -56,20 +79,49 @@ class StoreFiles:
         """The Zarr store of one attempt."""
         if self.local:
             return LocalStore(prefix, read_only=read_only)
-        return FsspecStore.from_url(self.fs.unstrip_protocol(prefix), read_only=read_only)
+        return FsspecStore.from_url(
+            self.fs.unstrip_protocol(prefix), read_only=read_only, storage_options=_FRESH
+        )
 
-    def put_manifest(self, manifest: Manifest) -> None:
-        """Put a manifest in place: written beside, synced and renamed on a disk, one PUT on an object store."""
+    def put_manifest(self, manifest: Manifest) -> bool:
+        """Put a manifest in place; False where there is one already, whosever it is: of many writers one succeeds.
+
+        On a disk it is written and synced within its attempt, then linked; on an object store it is one conditional
+        PUT. No lock has a part in it, so none is left by a kill.
+        """
         path, data = self.manifest_path(manifest.stage, manifest.key), manifest.sealed()
-        if not self.local:
-            self.fs.pipe_file(path, data)
-            return
-        beside = Path(f"{path}.{manifest.attempt}.partial")
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        try:
+            if self.local:
+                _link(Path(self.prefix(manifest)) / MANIFEST, Path(path), data)
+            else:
+                self.fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def manifest_bytes(self, stage: str, key: str) -> bytes:
+        """A manifest as it is stored.
+
+        Raises:
+            FileNotFoundError: where there is none.
+        """
+        data: bytes = self.fs.cat_file(self.manifest_path(stage, key))
+        return data
+
+    def withdraw(self, stage: str, key: str, seen: bytes) -> None:
+        """Unpublish what a writer is to replace, unless another has done so since it was `seen`."""
+        path = self.manifest_path(stage, key)
+        with contextlib.suppress(FileNotFoundError):
+            if not self.local:
+                if self.fs.cat_file(path) == seen:
+                    self.fs.rm_file(path)
+                return
+            taken = Path(f"{path}.{uuid.uuid4().hex}")  # a name that no other process looks at
+            Path(path).rename(taken)
+            if taken.read_bytes() != seen:
+                with contextlib.suppress(FileExistsError):
+                    os.link(taken, path)
+            taken.unlink()
 
     def unpublish(self, stage: str, key: str) -> None:
         """Take an artifact's manifest away: it is recomputed when next asked for. Its files become litter."""
@@ -78,7 +130,8 @@ class StoreFiles:
 
     def remove_attempt(self, prefix: str) -> None:
         """Delete an attempt's files, and the folder of its key where nothing else is in it."""
-        self.fs.rm(prefix, recursive=True)
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(prefix, recursive=True)
         folder = Path(prefix).parent
         with contextlib.suppress(OSError):
             if self.local and not any(folder.iterdir()):
@@ -86,9 +139,22 @@ class StoreFiles:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Bytes of every file below a prefix, by its path from there."""
-        self.fs.invalidate_cache(prefix)
         found = self.fs.find(prefix, detail=True)
         return {path.removeprefix(prefix + "/"): info["size"] for path, info in found.items()}
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Errors of a store that can't be written, told as such.
+
+        Raises:
+            StoreUnwritable: for a full disk, a quota, a store that may only be read.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _CANT_WRITE and not isinstance(error, PermissionError):
+                raise
+            raise StoreUnwritable(self.url, error.strerror or str(error)) from error
 
     def file_digest(self, path: str) -> str:
         """SHA-256 of one stored file, read in pieces."""
@@ -130,6 +196,23 @@ class StoreFiles:
                 found = os.stat(path)  # noqa: PTH116 - for every shard that is read: a Path is dearer than the call
                 return path, found.st_size, found.st_mtime_ns
         return path, 0, 0
+
+
+def _link(beside: Path, path: Path, data: bytes) -> None:
+    """Create a file whole, or raise FileExistsError."""
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(beside, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        beside.rename(path)  # still whole or not at all; of two at one moment, the later counts
+    beside.unlink(missing_ok=True)
 
 
 def modified(info: dict[str, Any]) -> float:

@@ -49,7 +49,7 @@ class Manifest(BaseModel):
     versions, threads) and is not.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")  # or a damaged name could pass for a default
 
     format: int = FORMAT
     stage: str

@@ -1,4 +1,4 @@
-"""Which artifacts each run needed: what pruning must keep.
+"""Which artifacts each run needed, and so what pruning may take.
 
 One small JSON file per run beside the artifacts, `<store>/_runs/<time>-<id>.json`, written when the run ends.
 """
@@ -6,11 +6,13 @@ One small JSON file per run beside the artifacts, `<store>/_runs/<time>-<id>.jso
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from storage.artifacts import ArtifactStore
 from storage.keys import Artifact
+from storage.manifest import Manifest
 
 FOLDER = "_runs"
 
@@ -55,3 +57,21 @@ def recorded_runs(store: ArtifactStore) -> list[RecordedRun]:
                 f"the record {path} is damaged ({error}); delete it to go on without it"
             ) from error
     return runs
+
+
+def unneeded(
+    store: ArtifactStore, *, runs: Iterable[RecordedRun], files: Collection[str] = (), older_than: float = 0.0
+) -> Iterator[Manifest]:
+    """Artifacts that are older than `older_than` seconds and no part of what is kept.
+
+    Kept, with all that they were made of: the artifacts of `runs`; those that hold one of `files` (SHA-256: a
+    champion's checkpoints); and the younger ones, which a run that has not ended yet may need.
+    """
+    manifests, now = list(store.manifests()), time.time()
+    kept = [artifact for run in runs for artifact in run.artifacts]
+    for manifest in manifests:
+        age = now - datetime.fromisoformat(manifest.made["at"]).timestamp()
+        if age < older_than or not set(files).isdisjoint(manifest.payload.values()):
+            kept.append(manifest.artifact)
+    needed = store.needed_by(kept)
+    yield from (manifest for manifest in manifests if (manifest.stage, manifest.key) not in needed)

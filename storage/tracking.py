@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.keys import digest, jsonable
+from storage.keys import digest, file_digest, jsonable
 from storage.locks import alone
 
 if TYPE_CHECKING:
@@ -254,6 +254,37 @@ class Tracker:
         version = self.client.get_model_version(self.model_name, str(found[0]))
         folder.mkdir(parents=True, exist_ok=True)
         return Path(self._download(artifact_uri=version.source, dst_path=str(folder), tracking_uri=self.uri))
+
+
+def champions(uri: str) -> dict[str, dict[str, str]]:
+    """The champions of all experiments: SHA-256 of each checkpoint file by its name, by `model version N`.
+
+    Raises:
+        OSError: where a champion's files can't be read: what they need is then unknown.
+    """
+    database = local_database(uri)
+    if database and not database.is_file():
+        return {}  # nothing was tracked here, and asking would make a database
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    client, found = MlflowClient(tracking_uri=uri, registry_uri=uri), {}
+    for model in client.search_registered_models(max_results=1000):
+        if CHAMPION not in model.aliases:
+            continue
+        version = client.get_model_version(model.name, str(model.aliases[CHAMPION]))
+        name = f"{model.name} version {version.version}"
+        with tempfile.TemporaryDirectory() as beside:
+            try:
+                folder = mlflow.artifacts.download_artifacts(
+                    artifact_uri=version.source, dst_path=beside, tracking_uri=uri
+                )
+            except (MlflowException, OSError) as error:
+                raise OSError(f"the champion {name} can't be read from {uri}: {error}") from error
+            files = sorted(Path(folder).rglob("*.safetensors"))
+            found[name] = {file.name: file_digest(file) for file in files}
+    return found
 
 
 def local_database(uri: str) -> Path | None:

@@ -50,22 +50,28 @@ class ArtifactWriter:
 
     def append(self, name: str, rows: np.ndarray, dims: Sequence[str]) -> None:
         """Add rows to an array; the first call makes the array, with the row shape and dtype of `rows`."""
-        if name not in self._arrays:
-            self._arrays[name] = ArrayWriter(
-                self._group, name, dims=dims, row=rows.shape[1:], dtype=rows.dtype
-            )
-        self._arrays[name].append(rows)
+        with self._files.writing():
+            if name not in self._arrays:
+                self._arrays[name] = ArrayWriter(
+                    self._group, name, dims=dims, row=rows.shape[1:], dtype=rows.dtype
+                )
+            self._arrays[name].append(rows)
 
     def put(self, name: str, data: bytes) -> None:
         """Add a plain file."""
-        self._files.fs.pipe_file(f"{self._prefix}/{name}", data)
+        with self._files.writing():
+            self._files.fs.makedirs(
+                self._prefix, exist_ok=True
+            )  # a long training's may have been swept as litter
+            self._files.fs.pipe_file(f"{self._prefix}/{name}", data)
         self._payload[name] = hashlib.sha256(data).hexdigest()
 
     def __enter__(self) -> Self:
-        if self._files.fs.exists(self._prefix):  # a retry of the same attempt
-            self._files.fs.rm(self._prefix, recursive=True)
-        self._files.fs.makedirs(self._prefix, exist_ok=True)
-        self._group = zarr.open_group(self._files.zarr_store(self._prefix, read_only=False), mode="w")
+        with self._files.writing():
+            if self._files.fs.exists(self._prefix):  # a retry of the same attempt
+                self._files.fs.rm(self._prefix, recursive=True)
+            self._files.fs.makedirs(self._prefix, exist_ok=True)
+            self._group = zarr.open_group(self._files.zarr_store(self._prefix, read_only=False), mode="w")
         self._started = time.monotonic()
         return self
 
@@ -74,7 +80,8 @@ class ArtifactWriter:
     ) -> None:
         try:
             if error is None:
-                self._published = self._publish(self._manifest())
+                with self._files.writing():
+                    self._published = self._publish(self._manifest())
         finally:
             if self._published is None or self._published.attempt != self._attempt:
                 with contextlib.suppress(OSError):

@@ -1,7 +1,9 @@
-"""The store's contract, on a local disk and on an object store: published whole or not at all, damage never read."""
+"""The store's contract, on a local disk, in memory and on S3: published whole or not at all, damage never read."""
 
-import itertools
-from pathlib import Path
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,18 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.arrays import plan_rows
-from storage.artifacts import ArtifactStore
+from storage.artifacts import NOT_MADE, ArtifactStore
 from storage.files import DamagedArtifact
 from storage.keys import Artifact, Recipe, digest
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(
-        tmp_path / "store" if request.param == "local" else f"memory://store-{next(_numbers)}"
-    )
+from storage.runs import record_run, recorded_runs, unneeded
 
 
 def publish(store: ArtifactStore, recipe: Recipe, rows: np.ndarray | None = None) -> Artifact:
@@ -86,6 +80,76 @@ class TestStore:
         assert slow.published == fast == store.find(recipe)
         assert list(store.litter(-1)) == []
 
+    def test_of_many_publishers_at_once_one_counts(self, store: ArtifactStore) -> None:
+        recipe, ready, writers = Recipe("flow", 1), threading.Barrier(4), 4
+
+        def race(_: int) -> Artifact:
+            own = ArtifactStore(store.url)
+            with own.write(recipe) as out:
+                out.append("x", np.ones((3, 2), np.float32), ("time", "channel"))
+                ready.wait(timeout=60)
+            return out.published
+
+        with ThreadPoolExecutor(writers) as pool:
+            published = list(pool.map(race, range(writers)))
+        assert set(published) == {store.find(recipe)}
+        assert list(store.litter(-1)) == []
+
+    def test_a_manifest_is_never_put_over_another(self, store: ArtifactStore) -> None:
+        made = publish(store, Recipe("flow", 1))
+        manifest = store.manifest(made)
+        assert not store.put_manifest(manifest.model_copy(update={"summary": {"other": True}}))
+        assert store.manifest(made) == manifest
+        seen = store.manifest_bytes(made.stage, made.key)
+        store.withdraw(made.stage, made.key, seen[:-1])  # another has replaced what was seen: it stays
+        assert store.manifest_bytes(made.stage, made.key) == seen
+        store.withdraw(made.stage, made.key, seen)
+        assert store.lookup(Recipe("flow", 1)).why == NOT_MADE
+
+    def test_what_is_unpublished_is_made_again_and_its_files_are_swept(self, store: ArtifactStore) -> None:
+        recipe = Recipe("flow", 1)
+        first = publish(store, recipe)
+        store.unpublish(first.stage, first.key)
+        store.unpublish(first.stage, first.key)  # as two readers do that meet the same damage
+        assert store.lookup(recipe).why == NOT_MADE
+        second = publish(store, recipe)
+        assert (second.digest, second.attempt != first.attempt) == (first.digest, True)
+        [(path, size)] = store.litter(-1)
+        assert path.endswith(first.attempt) and size > 0
+        store.remove_attempt(path)
+        assert list(store.verify()) == []
+
+    def test_what_was_made_of_other_bytes_is_replaced(self, store: ArtifactStore) -> None:
+        frames = publish(store, Recipe("frames", 1))
+        publish(store, Recipe("flow", 1, {}, {"frames": frames}))
+        other = Recipe("flow", 1, {}, {"frames": frames.model_copy(update={"digest": "0" * 64})})
+        assert store.lookup(other).why == "its input 'frames' has other bytes now"
+        assert publish(store, other) == store.find(other)
+
+    def test_only_what_nothing_kept_needs_is_pruned(self, store: ArtifactStore) -> None:
+        frames = publish(store, Recipe("frames", 1))
+        flow = publish(store, Recipe("flow", 1, {}, {"frames": frames}))
+        publish(store, Recipe("flow", 1, {"gap": 3}, {"frames": frames}))
+        with store.write(Recipe("training", 1, {}, {"flow": flow})) as out:
+            out.put("checkpoint", b"champion's")
+        training, champion = out.published, hashlib.sha256(b"champion's").hexdigest()
+
+        def pruned(**kept: Any) -> list[str]:
+            return [str(manifest.artifact) for manifest in unneeded(store, **kept)]
+
+        record_run(store, "adapt", "clips", [flow])
+        [run] = recorded_runs(store)
+        everything = {str(manifest.artifact) for manifest in store.manifests()}
+        assert pruned(runs=[], older_than=3600) == []
+        assert set(pruned(runs=[])) == everything
+        assert set(pruned(runs=[run])) == everything - {str(flow), str(frames)}
+        unused = list(unneeded(store, runs=[], files={champion}))
+        assert {str(m.artifact) for m in unused} == everything - {str(training), str(flow), str(frames)}
+        for manifest in unused:
+            store.delete(manifest)
+        assert {m.stage for m in store.manifests()} == {"frames", "flow", "training"}
+        assert list(store.verify()) == list(store.litter(-1)) == []
+
     def test_a_flipped_byte_is_found_by_verify_and_never_read(self, store: ArtifactStore) -> None:
         recipe = Recipe("flow", 1, {"seed": 5})
         made = publish(store, recipe)
@@ -133,6 +197,12 @@ class TestStore:
         needed = store.needed_by([masks])
         assert (flow.stage, flow.key) in needed
         assert (other.stage, other.key) not in needed
+
+    def test_a_chain_is_no_longer_than_the_store(self, store: ArtifactStore) -> None:
+        tip = publish(store, Recipe("frames", 1))
+        for version in range(12):  # every step reads the one before twice: 2**12 ways back
+            tip = publish(store, Recipe("flow", version, {}, {"a": tip, "b": tip}))
+        assert len(list(store.explain(tip))) == 1 + 2 * 12
 
     def test_a_row_of_another_shape_is_refused(self, store: ArtifactStore) -> None:
         with (

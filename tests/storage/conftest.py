@@ -1,0 +1,39 @@
+"""Stores to test with: on a local disk, in memory, and on an S3 that this process serves."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.artifacts import ArtifactStore
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The URL of an empty bucket, at a moto server on a free port; children find it by the environment."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="stores")
+        yield "s3://stores"
+    server.stop()
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    """An empty store on each kind of file system that the contract holds for."""
+    if request.param == "local":
+        return ArtifactStore(tmp_path / "store")
+    root = "memory://" if request.param == "memory" else request.getfixturevalue("bucket") + "/"
+    return ArtifactStore(f"{root}store-{next(_numbers)}")
