@@ -169,6 +169,21 @@ def test_another_frame_recomputes_its_clip_alone_before_the_round(again: Home) -
     }  # fmt: skip
 
 
+def test_new_clips_alone_are_computed_before_the_round_and_removed_ones_are_not_missed(again: Home) -> None:
+    folder = again.clips / "JPEGImages" / "480p"
+    (folder / "new").mkdir()
+    for frame in sorted((folder / "heron").iterdir())[:3]:
+        shutil.copy(frame, folder / "new")
+    shutil.rmtree(folder / "tram [raw]")
+    report = again.adapt(rounds=0)
+    assert set(report.clips) == {"heron", "new"}
+    assert not report.set_aside
+    assert computed(report) == {
+        "frames": 1, "flow": 1, "features": 2, "proposal": 1, "selection": 1, "correction": 1, "quality": 1,
+        "final": 1, "pictures": 2,
+    }  # fmt: skip
+
+
 def test_other_names_recompute_nothing(again: Home) -> None:
     for kind in ("JPEGImages", "Annotations"):
         folder = again.clips / kind / "480p"
