@@ -101,11 +101,12 @@ def in_words(error: BaseException) -> str | None:
 
     if isinstance(error, typer.Exit):
         return None
-    if server := lost_server(error):
-        return f"{server}; once it is back, the same command goes on where this one was"
     if isinstance(error, KeyError):
         return str(error.args[0])
-    return str(error) if isinstance(error, RunError | DamagedArtifact | OSError) else None
+    if isinstance(error, RunError | DamagedArtifact | OSError):
+        return str(error)
+    server = lost_server(error)
+    return f"{server}; once it is back, the same command goes on where this one was" if server else None
 
 
 def lost_server(error: BaseException | None) -> str | None:
