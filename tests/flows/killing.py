@@ -16,7 +16,7 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-PATIENCE = 300.0  # seconds; on a busy machine everything takes long
+PATIENCE = 900.0  # seconds; on a busy machine everything takes long
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload([__name__, "flows.cli", "flows.adapt", "flows.pretrain", "mlflow.tracking"])
 
