@@ -1,0 +1,192 @@
+"""What orchestration costs: per task and runner, and for a run that finds everything in the store.
+
+    python benchmarks/orchestration.py tasks [--tasks 100]
+    python benchmarks/orchestration.py rerun [--clips 200]
+
+`tasks`: stages that publish a few bytes, called plainly and through each runner, the second time found in the store.
+`rerun`: an adaptation of generated clips with tiny, untrained networks, and the same command again; what counts is the
+second. Everything happens in a temporary folder with a Prefect server of its own. CPU is that of the process that runs
+the flow, without Prefect's server and without Dask's workers: on a busy machine it says more than the clock.
+"""
+
+import argparse
+import logging
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from prefect import flow
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.adapt import adapt
+from flows.environment import quiet
+from flows.ledger import Tracking
+from flows.making import Call, Making
+from flows.runners import task_runner
+from models.checkpoints import Checkpoint, save_checkpoint
+from models.compact_features import CompactFeatures
+from models.corrector import MaskCorrector
+from models.oclr import OCLR
+from models.recipe import fresh_network, weights_of
+from models.selector import MaskSelector
+from storage.writer import ArtifactWriter
+from tasks.settings import Settings
+from tasks.stage import Place, stage
+
+SIZE, FRAMES = (48, 80), 3
+Seconds = tuple[float, float]  # by the clock, of CPU
+
+
+@stage("nothing", version=1)
+def nothing(*, number: int, place: Place, out: ArtifactWriter) -> None:
+    out.put("number", str(number).encode())
+
+
+def place_in(home: Path) -> Place:
+    return Place(store=str(home / "store"), scratch=str(home / "scratch"), device="cpu", threads=1)
+
+
+# ---------------------------------------------------------------------------------------------------- per task
+
+
+def measure_tasks(home: Path, count: int) -> None:
+    """A table of milliseconds per stage."""
+    rows = {"called plainly": (plainly(home / "plain", count), plainly(home / "plain", count))}
+    for name, runner in {
+        "threads, 1 worker": task_runner("threads", 1),
+        "threads, 2 workers": task_runner("threads", 2),
+        "dask, 2 processes": task_runner("dask", 2),
+    }.items():
+        place = place_in(home / name.replace(", ", "-").replace(" ", "-"))
+        run = flow(submit_all, name="submit-all", task_runner=runner)
+        rows[name] = run(place, count), run(place, count)
+    print("| runner | computed, ms | CPU, ms | found in the store, ms | CPU, ms |\n|---|---|---|---|---|")
+    for name, both in rows.items():
+        print(
+            f"| {name} | "
+            + " | ".join(f"{1000 * seconds / count:.1f}" for two in both for seconds in two)
+            + " |"
+        )
+
+
+def plainly(home: Path, count: int) -> Seconds:
+    """The stage's body alone, store included."""
+    place = place_in(home)
+    return timed(lambda: [nothing.fn(number=number, place=place) for number in range(count)])
+
+
+def submit_all(place: Place, count: int) -> Seconds:
+    """From the first task's submission to the last one's end; workers are up and have imported everything."""
+    making = Making(place)
+    making.once(nothing, "warm up", number=-1)
+    calls = [Call(nothing, f"task {number}", {"number": number, "place": place}) for number in range(count)]
+
+    def all_of_them() -> None:
+        for call, future in [(call, making.submit(call)) for call in calls]:
+            making.collect(call, future)
+
+    return timed(all_of_them)
+
+
+# ------------------------------------------------------------------------------------------------ cached rerun
+
+
+def measure_rerun(home: Path, count: int) -> None:
+    """A table with the seconds of a first run and of the second, which computes nothing."""
+    write_clips(home / "clips", count)
+    place, tracking = place_in(home), Tracking(uri=f"sqlite:///{home}/mlflow.db", experiment="clips")
+    settings = Settings.model_validate(
+        {"corrector_adaptation": {"steps": 1}, "oclr_finetuning": {"steps": 1, "frames": 2}}
+    )
+    write_weights(home / "weights")
+
+    def run() -> Any:
+        return adapt(
+            str(home / "clips"), settings=settings, weights=str(home / "weights"), output=str(home / "out"),
+            place=place, tracking=tracking,
+        )  # fmt: skip
+
+    first = run()
+    reports: list[Any] = []
+    clock, cpu = timed(lambda: reports.append(run()))
+    second = reports[0]
+    if second.recomputed:
+        raise RuntimeError(f"{second.recomputed} stages were computed again")
+    tasks = sum(counts["cached"] for counts in second.stages.values())
+    print(
+        "| clips | tasks | first run, s | cached rerun, s | CPU, s | ms per task | CPU, ms |\n"
+        + "|---" * 7
+        + "|"
+    )
+    print(
+        f"| {count} | {tasks} | {first.seconds['total']:.0f} | {clock:.1f} | {cpu:.1f} "
+        f"| {1000 * clock / tasks:.1f} | {1000 * cpu / tasks:.1f} |"
+    )
+
+
+def write_clips(folder: Path, count: int) -> None:
+    """Clips of a few small frames, a square that moves over noise; no two are alike."""
+    for clip in range(count):
+        dice = np.random.default_rng(clip)
+        ground = dice.integers(0, 256, (*SIZE, 3), np.uint8)
+        (folder / f"{clip:04d}").mkdir(parents=True)
+        for frame in range(FRAMES):
+            picture = ground.copy()
+            picture[10:30, 10 + 4 * frame : 30 + 4 * frame] = (clip % 256, 255 - clip % 256, 128)
+            Image.fromarray(picture).save(folder / f"{clip:04d}" / f"{frame}.png")
+
+
+def write_weights(folder: Path) -> None:
+    """Untrained networks as small as they come."""
+    folder.mkdir()
+    head = {"features": 4, "width": 32, "num_heads": 4, "num_layers": 1, "dropout": 0.0}
+    networks: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+        "features": (CompactFeatures, {"channels": 16, "patch_size": 8, "width": 24}),
+        "oclr": (OCLR, head),
+        "selector": (MaskSelector, {**head, "feature_channels": 16}),
+        "corrector": (MaskCorrector, {**head, "feature_channels": 16}),
+    }
+    for name, (build, network) in networks.items():
+        seen = {"name": "compact", "channels": 16, "patch": 8} if "feature_channels" in network else None
+        settings = {"network": network, "features": seen, "training": {"steps": 1}}
+        weights = weights_of(fresh_network(build, network, seed=0))
+        save_checkpoint(folder / f"{name}.safetensors", Checkpoint(name, settings, weights))
+
+
+def timed(work: Callable[[], Any]) -> Seconds:
+    clock, cpu = time.monotonic(), time.process_time()
+    work()
+    return time.monotonic() - clock, time.process_time() - cpu
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("tasks", "rerun"))
+    parser.add_argument("--tasks", type=int, default=100)
+    parser.add_argument("--clips", type=int, default=200)
+    given = parser.parse_args()
+    machine = platform.processor() or platform.machine()
+    load = os.getloadavg()[0]
+    print(f"{machine}, {os.cpu_count()} cores, load {load:.1f}; {time.strftime('%Y-%m-%d')}\n")
+    quiet()  # the server, which is a process of its own
+    logging.disable(logging.ERROR)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        prefect_test_harness(server_startup_timeout=180),
+        temporary_settings({PREFECT_LOCAL_STORAGE_PATH: Path(home) / "records"}),
+    ):
+        if given.what == "tasks":
+            measure_tasks(Path(home), given.tasks)
+        else:
+            measure_rerun(Path(home), given.clips)
+
+
+if __name__ == "__main__":
+    main()
