@@ -1,0 +1,102 @@
+"""On Dask, of one's own or a cluster that is there already, the same bytes come out; a worker may die on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from prefect import flow
+from prefect.settings import PREFECT_API_URL
+
+from flows.making import Making, RunError
+from flows.report import Report
+from flows.runners import task_runner
+from storage.writer import ArtifactWriter
+from tasks.stage import Place, stage
+from tests.flows.conftest import Home, child_environment
+from tests.flows.servers import LOOPBACK, free_port, listening, running, wait_until
+from tests.flows.test_killed import check_the_end
+
+pytestmark = pytest.mark.slow
+BIN = Path(sys.executable).parent
+
+
+def environment(home: Home) -> dict[str, str]:
+    return {**child_environment(home.path / "prefect"), "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+
+
+def test_processes_of_a_local_cluster_make_the_same_bytes(adapted: tuple[Home, Report], home: Home) -> None:
+    undisturbed, _ = adapted
+    log = home.path / "log"
+    command = [
+        BIN / "motion-adapt",
+        "adapt",
+        home.clips,
+        *home.options(),
+        "--runner",
+        "dask",
+        "--workers",
+        "2",
+    ]
+    seen: set[str] = set()
+    with running(command, environment(home), log) as program:
+        while program.poll() is None:
+            seen |= listening(program)
+            with suppress(subprocess.TimeoutExpired):
+                program.wait(0.5)
+        assert program.returncode == 0, log.read_text()
+    assert seen and seen <= LOOPBACK
+    made = list(home.store.manifests("correction"))
+    assert {manifest.made["threads"] for manifest in made} == {home.place.threads}
+    check_the_end(home, undisturbed)
+
+
+def test_a_run_outlives_a_worker_of_its_cluster(adapted: tuple[Home, Report], home: Home) -> None:
+    """The worker dies in the middle of a training; Dask gives the task to the other, which goes on from the state."""
+    undisturbed, _ = adapted
+    address = f"tcp://127.0.0.1:{free_port()}"
+    env, logs = environment(home), [home.path / f"{name}.log" for name in ("scheduler", "workers", "run")]
+    scheduler = [BIN / "dask", "scheduler", "--host", address, "--no-dashboard"]
+    workers = [
+        BIN / "dask", "worker", address, "--nthreads", "1", "--nworkers", "2", "--no-dashboard",
+        "--host", "127.0.0.1",
+    ]  # fmt: skip
+    command = [BIN / "motion-adapt", "adapt", home.clips, *home.options(), "--runner", "dask"]
+    with (
+        running(scheduler, env, logs[0]),
+        running(workers, env, logs[1]) as family,
+        running([*command, "--dask-address", address], env, logs[2]) as program,
+    ):
+        scratch = Path(home.place.scratch)
+        wait_until(lambda: bool(list(scratch.glob("adapted-corrector-*.pt"))), program, logs[2])
+        os.kill(holder_of(next(scratch.glob(".locks/adapted-corrector-*")), family.pid), signal.SIGKILL)
+        assert program.wait(600) == 0, logs[2].read_text()
+    check_the_end(home, undisturbed)
+
+
+@stage("deadly", version=1)
+def deadly(*, value: int, place: Place, out: ArtifactWriter) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow(task_runner=task_runner("dask", 1))
+def meet_the_deadly(place: Place) -> str:
+    with pytest.raises(RunError) as caught:
+        Making(place).once(deadly, "deadly", value=1)
+    return str(caught.value)
+
+
+def test_what_every_worker_dies_of_fails_by_itself(home: Home) -> None:
+    assert "every worker that tried it died" in meet_the_deadly(home.place)
+
+
+def holder_of(lock: Path, family: int) -> int:
+    """The process of a family that has a lock file open."""
+    for process in psutil.Process(family).children(recursive=True):
+        if str(lock) in {file.path for file in process.open_files()}:
+            return process.pid
+    raise AssertionError(f"nobody holds {lock}")
