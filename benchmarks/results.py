@@ -57,6 +57,7 @@ def adapt(given: argparse.Namespace, seed: int) -> dict[str, Any]:
             f"sqlite:///{given.out.resolve()}/mlflow.db",
         ]
         command += ["--output", str(given.out / f"seed-{seed}"), "--json", str(file), "--set", f"seed={seed}"]
+        command += ["--rounds", str(given.rounds)]
         command += ["--weights", str(given.weights)] if given.weights else []
         command += ["--clips", ",".join(given.clips)] if given.clips else []
         command += ["--threads", str(given.threads)] if given.threads else []
@@ -122,6 +123,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("motion-adapt/store"))
     parser.add_argument("--flow", nargs=2, metavar=("ESTIMATOR", "WEIGHTS"), help="default: DIS")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--rounds", type=int, default=1, help="0: without adaptation")
     parser.add_argument("--per-clip", action="store_true", help="adapt to each clip as well")
     parser.add_argument("--crf", action="store_true", help="final masks by CRF")
     parser.add_argument("--clips", nargs="+", help="default: all")
