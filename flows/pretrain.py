@@ -22,7 +22,7 @@ from flows.presets import load_settings
 from flows.report import Report
 from flows.run import Run, RunError
 from flows.runners import DEFAULT_RUNNER
-from flows.weights import SMOKE_STEPS, StartWeights, find_backbones, wanted
+from flows.weights import NETWORK_METHODS, SMOKE_STEPS, StartWeights, find_backbones
 from models.recipe import photo_identity
 from models.sizes import SIZES, STEP_SIZES
 from models.variants import corrector_arguments, episode_arguments, selector_arguments
@@ -51,7 +51,8 @@ def pretrain(
     Args:
         folder: where the checkpoint files go.
         settings: `pretrain` says how long and on what; `features` which backbones the heads are for, and
-            `selection.method` which selector, if any, is trained; none: those of the preset.
+            `selection.method` which selector is trained, by methods without one that of error maps; none: those of
+            the preset.
         preset: see `settings`.
         place: store, device and threads.
         tracking: where MLflow keeps the curves.
@@ -67,8 +68,9 @@ def pretrain(
     except (OSError, ValueError) as error:
         raise RunError(f"pretrain.photos: {error}") from error
     sizes, steps = dict(SIZES[choice.size]), dict(STEP_SIZES[choice.size])
-    if "selector" in wanted(settings):
-        sizes["selector"] = sizes["selector"] | selector_arguments(settings.selection.method)
+    method = settings.selection.method
+    kind = method if method in NETWORK_METHODS else "error_map"
+    sizes["selector"] = sizes["selector"] | selector_arguments(kind)
     sizes["corrector"] = sizes["corrector"] | corrector_arguments(choice.corrector, choice.background)
     steps["corrector"] = episode_arguments(
         steps["corrector"], window=choice.window, exemplars=choice.exemplars
@@ -96,8 +98,6 @@ def pretrain(
         ("selector", backbones.selector, tokens.selector_features),
         ("corrector", backbones.corrector, tokens.corrector_features),
     ):
-        if model not in wanted(settings):
-            continue
         made[model] = run.once(
             train_head,
             f"train {model}",
@@ -112,8 +112,7 @@ def pretrain(
             precision=choice.precision,
             **common,
         )
-    if "selector" in made:
-        report.final = figures_of(run, settings, made, tokens, photos)
+    report.final = figures_of(run, settings, made, tokens, photos)
 
     run.read(partial(write_checkpoints, place, made, Path(folder)))
     report.output = folder

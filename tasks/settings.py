@@ -104,7 +104,7 @@ class SelectionSettings(StageSettings):
     """The mask selector (eq. 2-4), or a simpler rule in its place (Table 3)."""
 
     method: Literal["error_map", "score", "propagation", "random"] = Field(
-        "error_map",
+        "propagation",
         description="what frames are ranked by: the selector's error map; its scalar head, trained on IoU (a "
         "checkpoint of its own); how well features carry a mask to its neighbours' (no checkpoint); a lot",
     )

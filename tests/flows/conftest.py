@@ -37,13 +37,14 @@ from tasks.stage import Place
 SIZE = 90, 160  # of the files; the networks see 128 x 224
 FRAMES = 8
 FIELDS = {
-    "selection": {"exemplars": 3},
+    "selection": {"method": "error_map", "exemplars": 3},
     "corrector_adaptation": {"steps": 4, "checkpoint_every": 1},
     "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
 }
 SETTINGS = Settings.model_validate(FIELDS)
 # The same from the command line.
 OVERRIDES = (
+    "selection.method=error_map",
     "selection.exemplars=3",
     "corrector_adaptation.steps=4",
     "corrector_adaptation.checkpoint_every=1",

@@ -93,7 +93,8 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
 
 
 def test_networks_that_no_stage_runs_are_not_asked_for() -> None:
-    assert wanted(Settings()) == ("oclr", "selector", "corrector")
+    assert wanted(SETTINGS) == ("oclr", "selector", "corrector")
+    assert wanted(Settings()) == wanted(with_method("propagation")) == ("oclr", "corrector")
     assert wanted(with_method("random")) == ("oclr", "corrector")
     given = Settings.model_validate({"proposal": {"folder": "masks"}, "selection": {"method": "propagation"}})
     assert wanted(given) == ("corrector",)
