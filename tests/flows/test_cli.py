@@ -60,10 +60,10 @@ MISTAKES: dict[str, tuple[Callable[[Home], list[object]], int, list[str]]] = {
     ),
     "other features": (
         lambda home: [
-            home.clips, "--weights", home.weights, "--set", "features.selector.backbone=vit_tiny_patch16_224",
-            "--set", f"features.selector.checkpoint={home.weights / 'features.safetensors'}",
+            home.clips, "--weights", home.weights, "--set", "features.corrector.backbone=vit_tiny_patch16_224",
+            "--set", f"features.corrector.checkpoint={home.weights / 'features.safetensors'}",
         ],
-        1, ["trained on features 'compact'", "features.selector.backbone"],
+        1, ["trained on features 'compact'", "features.corrector.backbone"],
     ),
     "half precision on a CPU": (
         lambda home: [home.clips, "--weights", home.weights, "--device", "cpu", "--set", "precision=bfloat16"], 1,
