@@ -18,7 +18,23 @@ from models.synthetic_flow import clip_flow
 from models.training import Batch
 
 
-@dataclass(frozen=True)
+@dataclass
+class Kept:
+    """What was worked out of clips, by the numbers that name them; that of the last `keep` clips stays in memory."""
+
+    keep: int
+    kept: OrderedDict[int, Any] = field(default_factory=OrderedDict)
+
+    def of(self, number: int, make: Callable[[], Any]) -> Any:
+        """What `make` gives; it is asked once as long as its answer is kept."""
+        if number not in self.kept:
+            self.kept[number] = make()
+            while len(self.kept) > max(1, self.keep):
+                self.kept.popitem(last=False)
+        return self.kept[number]
+
+
+@dataclass
 class ClipBatches:
     """Clips with ground truth, damaged masks and what OCLR needs to propose its own.
 
@@ -33,7 +49,10 @@ class ClipBatches:
     batch: int
     flow: str
     pool: int
-    kept: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+    kept: Kept = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kept = Kept(self.pool)
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
         """The clips of one step."""
@@ -56,32 +75,21 @@ class ClipBatches:
 
     def clip(self, number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Clip `number`; of a pool, the same with the same flow every time."""
-        if number in self.kept:
-            return self.kept[number]
-        if self.pool:
-            rng = np.random.default_rng([self.clips.seed, number, 1])
+        if not self.pool:
+            return self.make(number, rng)
+        own = np.random.default_rng([self.clips.seed, number, 1])
+        clip: dict[str, np.ndarray] = self.kept.of(number, partial(self.make, number, own))
+        return clip
+
+    def make(self, number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Clip `number`, drawn anew; its flow is f16 where it is to be kept."""
         clip = self.clips.make(number)
         flow = clip_flow(clip, kind=self.flow, gap=1, rng=rng)
-        made = {"rgb": clip.rgb, "truth": clip.modal, "flow": flow}
-        if self.pool:
-            self.kept[number] = made = made | {"flow": flow.astype(np.float16)}
-        return made
-
-
-@dataclass
-class Kept:
-    """What was worked out of clips, by the numbers that name them; that of the last `keep` clips stays in memory."""
-
-    keep: int
-    kept: OrderedDict[int, Any] = field(default_factory=OrderedDict)
-
-    def of(self, number: int, make: Callable[[], Any]) -> Any:
-        """What `make` gives; it is asked once as long as its answer is kept."""
-        if number not in self.kept:
-            self.kept[number] = make()
-            while len(self.kept) > max(1, self.keep):
-                self.kept.popitem(last=False)
-        return self.kept[number]
+        return {
+            "rgb": clip.rgb,
+            "truth": clip.modal,
+            "flow": flow.astype(np.float16) if self.pool else flow,
+        }
 
 
 class ClipProposals:

@@ -253,13 +253,6 @@ def _device(net: nn.Module) -> torch.device:
     return next(net.parameters()).device
 
 
-def autocast_dtype(precision: str) -> torch.dtype | None:
-    """The type that `precision` names ("bfloat16", "float16"); None for "float32", which is no autocast."""
-    return (
-        None if precision == "float32" else {"bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
-    )
-
-
 def _autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
     if precision is not None and device.type == "cpu":
         raise ValueError(

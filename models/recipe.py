@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint, build_network
+from models.synthetic import SyntheticClips
 from models.textures import list_photos
-from models.training import Schedule
+from models.training import VALIDATION_SEED, Schedule
 
 LONG_RUN = 100_000
 RARE = -2.0  # logit of what about one pixel in eight shows
@@ -57,6 +58,11 @@ def schedule_for(steps: int, rate: float | None = None) -> Schedule:
     if rate is None and steps >= LONG_RUN:
         return Schedule.published()
     return Schedule.scaled(steps, SHORT_RUN_RATE if rate is None else rate)
+
+
+def seen_and_unseen(seed: int, **supply: Any) -> tuple[SyntheticClips, SyntheticClips]:
+    """The clips of a training, and others like them that it is validated on; `supply`: of `SyntheticClips`."""
+    return SyntheticClips(seed=seed, **supply), SyntheticClips(seed=VALIDATION_SEED, **supply)
 
 
 def photo_identity(photos: Path | None) -> dict[str, Any] | None:

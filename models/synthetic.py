@@ -193,9 +193,7 @@ def articulation(rng: np.random.Generator, size: int, frames: int) -> tuple[np.n
     """
     fields = smooth_field(rng, size, size, rng.uniform(1.0, 3.5), 4)
     swing = smooth_noise(rng, frames, rng.uniform(1.5, 5.0), 2)
-    slopes = np.concatenate(np.gradient(fields, axis=(0, 1)), axis=2)[
-        ::2, ::2
-    ]  # of the first field: 0, 1, 4, 5
+    slopes = np.concatenate(np.gradient(fields, axis=(0, 1)), axis=2)[::2, ::2]  # d/dy of both fields, d/dx
     bends = np.stack([slopes[..., [0, 1, 4, 5]], slopes[..., [2, 3, 6, 7]]]).reshape(2, -1)
     most = max(float(np.abs(a @ bends).max()) for a in swing.astype(np.float32))
     return fields, swing * rng.uniform(0.0, BENDING) / max(most, 1e-6)

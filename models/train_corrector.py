@@ -25,13 +25,13 @@ from models.recipe import (
     frozen,
     photo_identity,
     schedule_for,
+    seen_and_unseen,
     with_tokens,
 )
 from models.selector import scores
 from models.sizes import COMPACT
-from models.synthetic import SyntheticClips
 from models.train_features import normalised
-from models.training import VALIDATION_SEED, Batch, OnStep, autocast, mean_of, train
+from models.training import Batch, OnStep, autocast, mean_of, train
 
 GRID = (16, 28)
 HIDDEN_SHARE = 0.3  # of pre-training steps that hide the masks from the UNet
@@ -161,9 +161,7 @@ def pretrain_corrector(
     if exemplars != EXEMPLARS:  # else nothing is said, and a run that began before there was a choice goes on
         recipe |= {"exemplars": exemplars}
     module = fresh_network(partial(new_network, "corrector", network), {}, seed, first_guess=RARE)
-    clips, unseen = (
-        SyntheticClips(seed=start, photos=photos, frames=frames) for start in (seed, VALIDATION_SEED)
-    )
+    clips, unseen = seen_and_unseen(seed, photos=photos, frames=frames)
     train(
         module,
         ClipBatches(clips, batch, flow, pool),

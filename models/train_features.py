@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from models.checkpoints import Checkpoint
 from models.compact_features import CompactFeatures
 from models.imaging import RGB_MEAN, RGB_STD, resize_frames
-from models.recipe import finished, fresh_network, photo_identity, schedule_for
+from models.recipe import finished, fresh_network, photo_identity, schedule_for, seen_and_unseen
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.textures import recolour
-from models.training import VALIDATION_SEED, Batch, OnStep, train
+from models.training import Batch, OnStep, train
 
 TEMPERATURE = 0.1
 POINTS = 192  # anchors of each pair
@@ -168,9 +168,7 @@ def pretrain_features(
     recipe = {"on": "synthetic correspondences", "steps": steps, "seed": seed, "pairs": pairs, "rate": rate}
     recipe["photos"] = photo_identity(photos)
     module = fresh_network(CompactFeatures, network, seed)
-    clips, unseen = (
-        SyntheticClips(seed=start, photos=photos, frames=FRAMES) for start in (seed, VALIDATION_SEED)
-    )
+    clips, unseen = seen_and_unseen(seed, photos=photos, frames=FRAMES)
     train(
         module,
         FeatureBatches(clips, pairs),

@@ -10,10 +10,9 @@ from models.imaging import HEIGHT, WIDTH
 from models.losses import oclr_losses
 from models.oclr import OCLR
 from models.oclr_batches import EstimatedPool, OclrBatches
-from models.recipe import RARE, finished, fresh_network, photo_identity, schedule_for
+from models.recipe import RARE, finished, fresh_network, photo_identity, schedule_for, seen_and_unseen
 from models.sizes import COMPACT
-from models.synthetic import SyntheticClips
-from models.training import VALIDATION_SEED, Batch, OnStep, autocast, train
+from models.training import Batch, OnStep, autocast, train
 
 POOL = 800  # clips with flow of an estimator
 
@@ -55,10 +54,7 @@ def pretrain_oclr(
     recipe |= {"flow": flow, "rate": rate, "photos": photo_identity(photos), "precision": precision}
     module: Any = fresh_network(OCLR, network, seed, first_guess=RARE)
     size = HEIGHT // module.reduction, WIDTH // module.reduction
-    clips, unseen = (
-        SyntheticClips(seed=start, photos=photos, frames=frames, size=size)
-        for start in (seed, VALIDATION_SEED)
-    )
+    clips, unseen = seen_and_unseen(seed, photos=photos, frames=frames, size=size)
     train(
         module,
         OclrBatches(clips, batch, flow, EstimatedPool(clips, POOL)),

@@ -17,13 +17,13 @@ from models.recipe import (
     frozen,
     photo_identity,
     schedule_for,
+    seen_and_unseen,
     with_tokens,
 )
 from models.selector import MaskSelector
 from models.sizes import COMPACT
-from models.synthetic import SyntheticClips
 from models.train_features import normalised
-from models.training import VALIDATION_SEED, Batch, OnStep, autocast, train
+from models.training import Batch, OnStep, autocast, train
 
 GRID = (8, 14)
 EMPTY_CHANNEL_SHARE = 0.1  # of clips judged on a channel drawn from all, perhaps one without an object
@@ -92,9 +92,7 @@ def pretrain_selector(
     recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
     first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)
     module = fresh_network(MaskSelector, network, seed, first_guess=first_guess)
-    clips, unseen = (
-        SyntheticClips(seed=start, photos=photos, frames=frames) for start in (seed, VALIDATION_SEED)
-    )
+    clips, unseen = seen_and_unseen(seed, photos=photos, frames=frames)
     train(
         module,
         ClipBatches(clips, batch, flow, pool),

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from models.precision import autocast_dtype
 from models.training_state import StateFile
 
 GRADIENT_LIMIT = 5.0
@@ -216,10 +217,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
     On a CPU with units for it (AVX512-BF16, AMX) bfloat16 is faster, on others several times slower.
     """
-    if precision not in ("float32", "bfloat16", "float16"):
-        raise ValueError(f"precision: wanted float32, bfloat16 or float16, got {precision!r}")
-    half = torch.float16 if precision == "float16" else torch.bfloat16
-    return torch.autocast(device.type, dtype=half, enabled=precision != "float32")
+    half = autocast_dtype(precision)
+    return torch.autocast(device.type, dtype=half, enabled=half is not None)
 
 
 def mean_of(results: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -314,5 +313,5 @@ def restore(
     module.load_state_dict(saved["module"])
     optimiser.load_state_dict(saved["optimiser"])
     vars(history).update(saved["history"])
-    vars(best).update(saved["best"])
+    vars(best).update(saved.get("best", {}))  # an earlier version's state has none
     return int(saved["step"])

@@ -1,7 +1,7 @@
 """Correction: masks repaired from the exemplars, window by window (paper eq. 5-8)."""
 
-from models.inference import autocast_dtype
 from models.inference import correct as correct_masks
+from models.precision import autocast_dtype
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.progress import track

@@ -1,6 +1,5 @@
 """Pre-training: the networks from scratch on synthetic clips, one stage each (paper A.3; OCLR's paper)."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def validate(
 ) -> None:
     """How good the trained networks are together on synthetic clips that no training sees.
 
-    Makes `figures.json`; the summary holds the same: see `models.validation.Validation`.
+    The summary holds the figures, by the names of `models.validation.Validation`.
     """
     tokens = [
         load_backbone(place.store, weights, backbone.backbone, backbone.reference, place.device)
@@ -170,4 +169,3 @@ def validate(
         device=place.device,
     )._asdict()
     out.summary = {name: value for name, value in figures.items() if value == value}  # not NaN
-    out.put("figures.json", json.dumps(out.summary).encode())

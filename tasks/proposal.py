@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from models.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
-from models.inference import autocast_dtype
 from models.inference import propose as propose_masks
+from models.precision import autocast_dtype
 from storage.keys import Artifact
 from storage.masks import read_masks
 from storage.writer import ArtifactWriter

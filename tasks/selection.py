@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from models.inference import autocast_dtype
 from models.inference import select as select_exemplars
 from models.judges import propagation_judge, random_judge
+from models.precision import autocast_dtype
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.progress import track

@@ -1,0 +1,13 @@
+"""In how many bits networks work on a device that has units for it (autocast); weights stay in 32."""
+
+import torch
+
+_HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = ("float32", *_HALVES)
+
+
+def autocast_dtype(precision: str) -> torch.dtype | None:
+    """The type that one of `PRECISIONS` names; None for "float32", which is no autocast. ValueError for others."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: wanted {' or '.join(PRECISIONS)}, got {precision!r}")
+    return _HALVES.get(precision)
