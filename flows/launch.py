@@ -4,12 +4,13 @@ Heavy libraries are imported when a flow is started and not before, so that --he
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 WIDTH = None if sys.stdout.isatty() else 160  # where there is no terminal, lines are not cut to 80 signs
 WITHOUT_CLIPS = ("pretrain", "synthesise")  # commands that no clip goes through
+PREFECT_LOST = "the Prefect server cannot be reached"
 out, err = Console(width=WIDTH), Console(stderr=True)
 
 
@@ -91,7 +93,20 @@ def errors(*, verbose: bool) -> Iterator[None]:
         if told is None:
             raise
         say(err, "error", told, "red")
+        if lost_server(error) == PREFECT_LOST:
+            leave_at_once()
         raise typer.Exit(1) from None
+
+
+def leave_at_once() -> NoReturn:
+    """End the process with status 1 where it stands: all that a run keeps is on disk by now.
+
+    On the way out Prefect's client would try for seven seconds to deliver each of hundreds of events to a
+    server that is gone.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def in_words(error: BaseException) -> str | None:
@@ -114,7 +129,7 @@ def lost_server(error: BaseException | None) -> str | None:
     while error is not None:
         kind, library = type(error), type(error).__module__.partition(".")[0]
         if library == "httpx" and any(base.__name__ == "TransportError" for base in kind.__mro__):
-            return "the Prefect server cannot be reached"
+            return PREFECT_LOST
         if library == "mlflow" and str(error).startswith("API request to"):
             return f"the MLflow server cannot be reached ({str(error).split(' failed')[0]})"
         error = error.__cause__ or error.__context__
