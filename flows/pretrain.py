@@ -76,7 +76,7 @@ def pretrain(
         steps["corrector"], window=choice.window, exemplars=choice.exemplars
     )
     common = {"folder": choice.photos, "photos": photos, "seed": settings.seed, "steps": choice.steps,
-              "checkpoint_every": choice.checkpoint_every}  # fmt: skip
+              "precision": choice.precision, "checkpoint_every": choice.checkpoint_every}  # fmt: skip
 
     made: dict[str, Artifact] = {}
     backbones = settings.features
@@ -90,7 +90,6 @@ def pretrain(
         network=sizes["oclr"],
         sees=steps["oclr"],
         flow=choice.flow,
-        precision=choice.precision,
         **common,
     )
     tokens = find_backbones(run, settings, None, made.get("features"))
@@ -109,7 +108,6 @@ def pretrain(
             sees=steps[model],
             flow=choice.flow,
             pool=choice.pool,
-            precision=choice.precision,
             **common,
         )
     report.final = figures_of(run, settings, made, tokens, photos)

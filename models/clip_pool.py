@@ -15,7 +15,10 @@ from models.matching import match_by_iou, permute_objects
 from models.recipe import TokenExtractor
 from models.synthetic import SyntheticClips
 from models.synthetic_flow import clip_flow
+from models.textures import recolour
 from models.training import Batch
+
+LIGHT_CHANGES = 0.5  # of clips have frames as unlike in light as those of a video that is ten times as long
 
 
 @dataclass
@@ -85,8 +88,9 @@ class ClipBatches:
         """Clip `number`, drawn anew; its flow is f16 where it is to be kept."""
         clip = self.clips.make(number)
         flow = clip_flow(clip, kind=self.flow, gap=1, rng=rng)
+        changing = rng.random() < LIGHT_CHANGES
         return {
-            "rgb": clip.rgb,
+            "rgb": np.stack([recolour(rng, frame) for frame in clip.rgb]) if changing else clip.rgb,
             "truth": clip.modal,
             "flow": flow.astype(np.float16) if self.pool else flow,
         }

@@ -53,7 +53,7 @@ class Correction(NamedTuple):
     logits: Tensor
 
 
-TRUST = (2.0, 2.0)  # the logits that a proposal, and an exemplar's mask carried over, start with
+TRUST = (2.0, 3.0)  # the logits that a proposal, and an exemplar's mask carried over, start with
 
 
 class CorrectorLayer(nn.Module):

@@ -1,8 +1,9 @@
 """Mask errors for pre-training selector and corrector: the ways in which flow-only proposals go wrong.
 
 Proposals of a trained OCLR are the best examples; these add what it does rarely on synthetic clips: parts cut
-off, neighbours swallowed, wrong objects, nothing at all. Errors come and go along a clip, so that some frames
-are good.
+off, neighbours swallowed, wrong objects, nothing at all. Some errors come and go along a clip, so that other frames
+are good; some are the clip's habit, as of legs that rest or of a shadow that moves along: its best frames have
+them too, and what the exemplars say must not be believed blindly.
 """
 
 from collections.abc import Callable
@@ -20,16 +21,21 @@ Corruption = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 def corrupt_clip(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
     """Damage modal masks bool (T, K, H, W), each object for itself; returns the same shape.
 
-    Each object draws how often it is damaged; a damaged frame gets one to three errors.
+    An object may have one error in all frames, and draws how often it is damaged besides; a damaged frame gets one to
+    three errors.
     """
     corrupted = masks.copy()
     everything = np.any(masks, axis=1)
     for k in range(masks.shape[1]):
         often = rng.uniform(0.0, 1.0)
+        habit = HABITS[rng.integers(len(HABITS))] if rng.random() < HABIT_SHARE else None
+        character = int(rng.integers(2**32))  # the same draws, hence the same error, in every frame
         for t in range(masks.shape[0]):
+            others = everything[t] & ~masks[t, k]
+            if habit:
+                corrupted[t, k] = habit(np.random.default_rng(character), corrupted[t, k], others)
             if rng.random() > often:
                 continue
-            others = everything[t] & ~masks[t, k]
             for _ in range(int(rng.integers(1, 4))):
                 corruption = CORRUPTIONS[rng.choice(len(CORRUPTIONS), p=SHARES)]
                 corrupted[t, k] = corruption(rng, corrupted[t, k], others)
@@ -129,3 +135,5 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     grow, shrink, cut, patchy, ragged, displaced, swallow, mistake, spill, stray, nothing,
 )  # fmt: skip
 SHARES = (0.13, 0.13, 0.16, 0.1, 0.14, 0.07, 0.07, 0.04, 0.1, 0.03, 0.03)
+HABITS: tuple[Corruption, ...] = (grow, shrink, cut, patchy, ragged, swallow, spill)
+HABIT_SHARE = 0.5  # of objects

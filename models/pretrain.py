@@ -66,10 +66,15 @@ def pretrain(
     out.mkdir(parents=True, exist_ok=True)
     for stage in stages:
         options: dict[str, Any] = {"steps": steps, "seed": seed, "device": device, "photos": photos}
-        options |= {"network": networks[stage], "workers": workers, **STEP_SIZES[size][stage]}
+        options |= {
+            "network": networks[stage],
+            "workers": workers,
+            "precision": precision,
+            **STEP_SIZES[size][stage],
+        }
         options |= {"state": out / ".state" / f"{stage}.pt", "on_step": progress(stage, steps, report)}
         if stage != "features":
-            options |= {"flow": flow, "precision": precision}
+            options |= {"flow": flow}
         if stage in ("selector", "corrector"):
             options["features"] = extractor(features, features_checkpoint, files["features"], device)
             options["pool"] = 0 if features == COMPACT else VIT_POOL

@@ -6,6 +6,7 @@ front; channel k of the masks is sprite k, the last sprite is in front. Flow fol
 exact for every gap. A clip is a pure function of (seed, index): the same on every machine and in any order.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from models.trajectories import Motion, log_uniform, random_path, smooth_noise, 
 
 NUM_OBJECTS = 3
 OBJECT_SHARES = (0.4, 0.35, 0.25)  # of clips with one, two, three objects
+FOREGROUND_SHARE = (
+    0.45  # of clips have near things that stand still, and that the camera's travel shifts more
+)
 BENDING = 0.4  # of a sprite's canvas; below 0.5 the inverse that draws it is found
 
 
@@ -111,19 +115,29 @@ class SyntheticClips:
         self.seed, self.size, self.frames, self.max_objects = seed, size, frames, max_objects
         self.textures = Textures(photos)
 
-    def make(self, index: int, *, frames: int | None = None, paint: bool = True) -> SyntheticClip:
+    def make(
+        self,
+        index: int,
+        *,
+        frames: int | None = None,
+        paint: bool = True,
+        only: Sequence[int] | None = None,
+    ) -> SyntheticClip:
         """Clip number `index`, of `frames` frames (default: those of the supply).
 
-        paint: False leaves `rgb` black, for those who want motion alone; all else stays the same.
+        paint: False leaves `rgb` black, for those who want motion alone; only: the frames that are drawn, the others
+        stay empty. All else stays the same.
         """
         rng = np.random.default_rng([self.seed, index])
         shares = np.array(OBJECT_SHARES[: self.max_objects])
         count = 1 + int(rng.choice(self.max_objects, p=shares / shares.sum()))
         camera = self.camera_path(rng, self.frames if frames is None else frames)
         background = self.background(rng, camera)
-        scene = [background, self.foreground(rng, camera)] if rng.random() < 0.3 else [background]
+        scene = (
+            [background, self.foreground(rng, camera)] if rng.random() < FOREGROUND_SHARE else [background]
+        )
         sprites = [self.sprite(rng, camera, background) for _ in range(count)]
-        return draw(rng, scene, sprites, self.size, paint)
+        return draw(rng, scene, sprites, self.size, paint, only)
 
     def camera_path(self, rng: np.random.Generator, frames: int) -> np.ndarray:
         """Motion of the scene in the frame, around its centre, (T, 3, 3); still in one clip of six."""
@@ -150,14 +164,10 @@ class SyntheticClips:
         return Layer(texture, None, camera @ place, fields, amplitudes)
 
     def foreground(self, rng: np.random.Generator, camera: np.ndarray) -> Layer:
-        """A near part of the scene with a ragged edge, which the camera's travel shifts more."""
+        """A near part of the scene, ground or rocks, which the camera's travel shifts more."""
         height, width = self.size
         h, w = int(height * 1.8), int(width * 1.8)
-        edge = h * rng.uniform(0.55, 0.75) + smooth_field(rng, 1, w, rng.uniform(3, 12))[0, :, 0] * h * 0.05
-        rows = np.arange(h, dtype=np.float32)[:, None]
-        silhouette = np.clip(rows - edge + 0.5, 0, 1).astype(np.float32)
-        if rng.random() < 0.3:
-            silhouette = np.ascontiguousarray(silhouette[::-1])
+        silhouette = ragged_ground(rng, h, w) if rng.random() < 0.5 else rocks(rng, h, w, height)
         near = camera.copy()
         near[:, :2, 2] *= rng.uniform(1.2, 1.8)
         still = np.zeros((len(camera), 2))
@@ -186,6 +196,24 @@ class SyntheticClips:
         return Layer(texture, silhouette, paths, *articulation(rng, size, len(camera)))
 
 
+def ragged_ground(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
+    """All below, now and then all above, an uneven line through a canvas, f32 (h, w) in [0, 1]."""
+    edge = h * rng.uniform(0.55, 0.75) + smooth_field(rng, 1, w, rng.uniform(3, 12))[0, :, 0] * h * 0.05
+    silhouette = np.clip(np.arange(h)[:, None] - edge + 0.5, 0, 1).astype(np.float32)
+    return np.ascontiguousarray(silhouette[::-1]) if rng.random() < 0.3 else silhouette
+
+
+def rocks(rng: np.random.Generator, h: int, w: int, height: int) -> np.ndarray:
+    """One to four shapes such as objects have, anywhere on a canvas f32 (h, w) in [0, 1]; `height`: of a frame."""
+    silhouette = np.zeros((h, w), np.float32)
+    for _ in range(int(rng.integers(1, 5))):
+        size = int(log_uniform(rng, 0.2, 0.9) * height)
+        y, x = rng.integers(h - size + 1), rng.integers(w - size + 1)
+        window = silhouette[y : y + size, x : x + size]
+        np.maximum(window, random_silhouette(rng, size), out=window)
+    return silhouette
+
+
 def articulation(rng: np.random.Generator, size: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """How a sprite bends: two smooth fields on its canvas f32 (size, size, 4), their amplitudes (T, 2) over time.
 
@@ -205,9 +233,14 @@ def centred(path: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 def draw(
-    rng: np.random.Generator, scene: list[Layer], sprites: list[Layer], size: tuple[int, int], paint: bool
+    rng: np.random.Generator,
+    scene: list[Layer],
+    sprites: list[Layer],
+    size: tuple[int, int],
+    paint: bool = True,
+    only: Sequence[int] | None = None,
 ) -> SyntheticClip:
-    """Paint scene and sprites back to front, and record who is seen where."""
+    """Paint scene and sprites back to front, and record who is seen where; see `SyntheticClips.make`."""
     height, width = size
     layers = (*scene, *sprites)
     frames = len(layers[0].paths)
@@ -217,7 +250,8 @@ def draw(
     points = np.zeros((frames, height, width, 6), np.float32)
     blur, grain = max(0.0, rng.normal(0.2, 0.35)), abs(rng.normal(0, 3.0))
     exposure = 1.0 + 0.03 * smooth_noise(rng, frames, 3.0, 1)[:, 0] * (rng.random() < 0.5)
-    for t in range(frames):
+    grains = rng.spawn(frames)
+    for t in range(frames) if only is None else only:
         picture = np.zeros((height, width, 3), np.float32)
         for number, layer in enumerate(layers):
             rows, columns = layer.box(t, height, width)
@@ -235,7 +269,7 @@ def draw(
             if number >= len(scene):
                 amodal[t, number - len(scene), rows, columns] = solid
         if paint:
-            rgb[t] = camera_noise(rng, picture * exposure[t], blur, grain)
+            rgb[t] = camera_noise(grains[t], picture * exposure[t], blur, grain)
     channels = np.arange(NUM_OBJECTS, dtype=np.uint8) + len(scene)
     modal = owner[:, None] == channels[:, None, None]
     return SyntheticClip(rgb, amodal, modal, owner, points, layers, len(sprites))

@@ -9,6 +9,7 @@ points are the same. Two losses teach what tokens are for, to carry masks from f
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from models.recipe import finished, fresh_network, photo_identity, schedule_for,
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.textures import recolour
-from models.training import Batch, OnStep, train
+from models.training import Batch, OnStep, autocast, train
 
 TEMPERATURE = 0.1
 POINTS = 192  # anchors of each pair
@@ -57,8 +58,8 @@ class FeatureBatches:
 
     def pair(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Two frames of a clip, and points seen in both."""
-        clip = self.clips.make(index)
-        t, s = rng.choice(len(clip.rgb), 2, replace=False)
+        t, s = rng.choice(self.clips.frames, 2, replace=False)
+        clip = self.clips.make(index, only=(t, s))
         moved = clip.displacement(t, s)
         seen = clip.visible(t, s, moved)
         if not seen.any():  # the camera has left: compare the frame with itself
@@ -105,9 +106,16 @@ def repainted(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
     return frame
 
 
-def feature_losses(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sum of both losses for a batch of `FeatureBatches`, and `found`, how often the nearest token is right."""
-    first, second = module(normalised(batch["first"])), module(normalised(batch["second"]))  # (B, C, h, w)
+def feature_losses(
+    module: nn.Module, batch: Batch, precision: str = "float32"
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum of both losses for a batch of `FeatureBatches`, and `found`, how often the nearest token is right.
+
+    precision: of the network, see `models.training.autocast`.
+    """
+    frames = [normalised(batch[name]) for name in ("first", "second")]
+    with autocast(frames[0].device, precision):
+        first, second = (module(x).float() for x in frames)  # (B, C, h, w)
     B, N = batch["start"].shape[:2]
     anchors, partners = sample(first, batch["start"]), sample(second, batch["end"])  # (B, N, C)
     others = F.normalize(second.flatten(2).mT, dim=-1)  # (B, h * w, C)
@@ -158,6 +166,7 @@ def pretrain_features(
     network: dict[str, Any] | None = None,
     pairs: int = 4,
     rate: float | None = None,
+    precision: str = "float32",
     state: Path | None = None,
     checkpoint_every: int = 100,
     on_step: OnStep | None = None,
@@ -166,13 +175,13 @@ def pretrain_features(
     """Train the compact feature network on synthetic clips; `state` makes the run resumable."""
     network = dict(COMPACT["features"] if network is None else network)
     recipe = {"on": "synthetic correspondences", "steps": steps, "seed": seed, "pairs": pairs, "rate": rate}
-    recipe["photos"] = photo_identity(photos)
+    recipe |= {"photos": photo_identity(photos), "precision": precision}
     module = fresh_network(CompactFeatures, network, seed)
     clips, unseen = seen_and_unseen(seed, photos=photos, frames=FRAMES)
     train(
         module,
         FeatureBatches(clips, pairs),
-        feature_losses,
+        partial(feature_losses, precision=precision),
         steps=steps,
         schedule=schedule_for(steps, 2e-3 if rate is None else rate),
         seed=seed,

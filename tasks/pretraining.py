@@ -17,12 +17,13 @@ from tasks.stage import NotKeyed, Place, stage
 from tasks.weights import get_checkpoint
 
 
-@stage("pretrained-features", version=2, gpu=True)
+@stage("pretrained-features", version=3, gpu=True)
 def train_features(
     *,
     network: dict[str, Any],
     sees: dict[str, int],
     steps: int,
+    precision: Precision,
     seed: int,
     photos: dict[str, Any] | None,
     folder: NotKeyed[str | None],
@@ -43,6 +44,7 @@ def train_features(
                 photos=Path(folder) if folder else None,
                 network=network,
                 **sees,
+                precision=precision,
                 state=state,
                 checkpoint_every=checkpoint_every,
                 on_step=on_step,
@@ -50,7 +52,7 @@ def train_features(
         )
 
 
-@stage("pretrained-oclr", version=2, gpu=True)
+@stage("pretrained-oclr", version=3, gpu=True)
 def train_oclr(
     *,
     network: dict[str, Any],
@@ -84,7 +86,7 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=2, gpu=True)
+@stage("pretrained-head", version=3, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,

@@ -207,6 +207,14 @@ def test_corruptions_keep_shape_and_cope_with_empty_masks():
     assert 0.1 < frames_hit < 0.95
 
 
+def test_some_clips_have_an_error_in_all_their_frames():
+    square = np.zeros((6, 1, 64, 112), bool)
+    square[:, :, 16:48, 30:80] = True
+    damaged = [corrupt_clip(np.random.default_rng(seed), square) for seed in range(40)]
+    everywhere = [(masks != square).any(axis=(1, 2, 3)).all() for masks in damaged]
+    assert 0.3 < np.mean(everywhere) < 0.9
+
+
 def test_compact_tokens_have_unit_variance_and_belong_to_their_patch():
     net = CompactFeatures().eval()
     assert sum(p.numel() for p in net.parameters()) <= 1_000_000

@@ -119,6 +119,24 @@ def test_a_clip_depends_on_seed_and_index_alone():
     assert not np.array_equal(first.rgb, SyntheticClips(seed=6, size=SIZE, frames=4).make(3).rgb)
 
 
+def test_frames_drawn_alone_are_those_of_the_whole_clip():
+    clips = SyntheticClips(seed=5, size=SIZE, frames=6)
+    whole, part = clips.make(3), clips.make(3, only=(1, 4))
+    for t in range(6):
+        assert np.array_equal(part.rgb[t], whole.rgb[t] if t in (1, 4) else np.zeros_like(whole.rgb[t]))
+    assert np.array_equal(part.displacement(4, 1), whole.displacement(4, 1))
+
+
+def test_near_things_of_the_scene_are_no_objects():
+    clips = SyntheticClips(seed=5, size=SIZE, frames=2)
+    found = [clips.make(index) for index in range(12)]
+    near = [clip for clip in found if len(clip.layers) - clip.num_objects == 2]
+    assert near and len(near) < len(found)
+    assert any((clip.owner == 1).any() for clip in near)
+    for clip in near:
+        assert not (clip.modal.any(axis=1) & (clip.owner == 1)).any()
+
+
 def test_objects_stand_still_at_times():
     """Somewhere among many clips an object rests in the scene while its flow equals the scene's."""
     rests = 0
