@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "corrector": {"backbone": "vit_small_patch8_224.dino", "reference": True},
         },
         "proposal": {"chunk": 30, "overlap": 10},
-        "selection": {"method": "error_map"},
+        "selection": {"method": "error_map", "limit": 104},
         "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
         "corrector_adaptation": {"steps": 2000},
         "pretrain": {"size": "paper", "steps": 600_000, "checkpoint_every": 1000},

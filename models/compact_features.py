@@ -1,4 +1,4 @@
-"""A small convolutional stand-in for a ViT: dense tokens on a grid of patches, under a million parameters.
+"""A small convolutional stand-in for a ViT: dense tokens on a grid of patches, about a million parameters.
 
 It is trained without labels, on which points of two frames of a synthetic clip are the same
 (models/train_features.py), so that the package works without any download. Every frame is encoded by itself. Like

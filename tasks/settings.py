@@ -109,7 +109,11 @@ class SelectionSettings(StageSettings):
         "checkpoint of its own); how well features carry a mask to its neighbours' (no checkpoint); a lot",
     )
     exemplars: int = Field(10, ge=1, description="exemplars per object (t)")
-    limit: int = Field(104, ge=2, description="frames that the selector sees at once; longer clips are split")
+    limit: int = Field(
+        20,
+        ge=2,
+        description="frames that share exemplars and that the selector sees at once; longer clips are split into parts",
+    )
 
 
 class CorrectionSettings(StageSettings):

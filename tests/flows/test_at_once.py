@@ -53,7 +53,6 @@ def test_two_adaptations_share_what_they_have_in_common_and_nothing_else(
 
     assert not list(home.store.verify())
     assert home.digests() == undisturbed.digests() | alone.digests()
-    assert set(computed(home, "first", "second").values()) >= {1}
     assert sum(computed(home, "first", "second").values()) == len(home.digests())
     for output, wanted in ((home.output, undisturbed.output), (home.path / "other", alone.output)):
         masks = {path.relative_to(wanted): path.read_bytes() for path in wanted.rglob("masks/*/*.png")}
