@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
@@ -71,7 +72,8 @@ class Command:
         return self._process.exitcode
 
     def kill(self) -> None:
-        self.signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            self.signal(signal.SIGKILL)
         self._process.join()
 
     def signal(self, number: int) -> None:
