@@ -39,6 +39,17 @@ def running(
         kill(program)
 
 
+@contextmanager
+def serving(
+    command: Sequence[object], health: str, environment: dict[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers at its health URL, on this machine alone."""
+    with running(command, environment, log) as server:
+        wait_until(lambda: answers(health), server, log)
+        assert listening(server) <= LOOPBACK
+        yield server
+
+
 def kill(program: subprocess.Popen[bytes]) -> None:
     """Kill a program and all that it started, whatever process groups those have made for themselves."""
     with suppress(psutil.NoSuchProcess):
@@ -56,6 +67,11 @@ def wait_until(reached: Callable[[], bool], program: subprocess.Popen[bytes], lo
     while not reached():
         assert program.poll() is None and time.monotonic() < until, log.read_text(errors="replace")
         time.sleep(0.05)
+
+
+def training_begun(scratch: Path) -> bool:
+    """Whether the corrector's adaptation has saved a state."""
+    return bool(list(scratch.glob("adapted-corrector-*.pt")))
 
 
 def answers(url: str) -> bool:

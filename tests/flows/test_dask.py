@@ -18,7 +18,7 @@ from flows.runners import task_runner
 from storage.writer import ArtifactWriter
 from tasks.stage import Place, stage
 from tests.flows.conftest import Home, child_environment
-from tests.flows.servers import LOOPBACK, free_port, listening, running, wait_until
+from tests.flows.servers import LOOPBACK, free_port, listening, running, training_begun, wait_until
 from tests.flows.test_killed import check_the_end
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ def test_a_run_outlives_a_worker_of_its_cluster(adapted: tuple[Home, Report], ho
         running([*command, "--dask-address", address], env, logs[2]) as program,
     ):
         scratch = Path(home.place.scratch)
-        wait_until(lambda: bool(list(scratch.glob("adapted-corrector-*.pt"))), program, logs[2])
+        wait_until(lambda: training_begun(scratch), program, logs[2])
         os.kill(holder_of(next(scratch.glob(".locks/adapted-corrector-*")), family.pid), signal.SIGKILL)
         assert program.wait(600) == 0, logs[2].read_text()
     check_the_end(home, undisturbed)

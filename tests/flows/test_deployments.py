@@ -15,7 +15,15 @@ import yaml
 from storage.artifacts import ArtifactStore
 from storage.tracking import Tracker
 from tests.flows.conftest import FIELDS, child_environment
-from tests.flows.servers import LOOPBACK, PATIENCE, answers, free_port, kill, listening, running, wait_until
+from tests.flows.servers import (
+    PATIENCE,
+    free_port,
+    kill,
+    running,
+    serving,
+    training_begun,
+    wait_until,
+)
 from tests.test_docs import PAGES, ROOT, command_lines, fenced
 
 PAGE = ROOT / "docs" / "how-to" / "deployments.md"
@@ -57,14 +65,13 @@ class Terminal:
         return self.home / f"{self.words(lines[-1])[1]}.log"
 
     def left_running(self, lines: list[str]) -> AbstractContextManager["subprocess.Popen[bytes]"]:
-        """Run all lines; the last one stays for the time of a block."""
+        """Run all lines; the last one stays for the time of a block, and a server answers in it."""
         for line in lines[:-1]:
             self.run(line)
-        return running(self.words(lines[-1]), self.environment, self.log(lines))
-
-    def wait_for_the_server(self, server: "subprocess.Popen[bytes]") -> None:
-        url = f"http://127.0.0.1:{self.port}/api/health"
-        wait_until(lambda: answers(url), server, self.home / "server.log")
+        words, environment, log = self.words(lines[-1]), self.environment, self.log(lines)
+        if "server" in words:
+            return serving(words, f"http://127.0.0.1:{self.port}/api/health", environment, log)
+        return running(words, environment, log)
 
     def words(self, line: str) -> list[str]:
         line = line.replace("~/motion-adapt", str(ROOT)).replace("/data", str(self.data))
@@ -109,8 +116,6 @@ def test_the_page_works_as_it_stands_night_after_night(tmp_path: Path, data: Pat
     tiny = [part for name, value in TINY.items() for part in ("-p", f"{name}={json.dumps(value)}")]
     store = ArtifactStore(data / "motion-adapt" / "store")
     with terminal.left_running(serve) as server, ExitStack() as stack:
-        terminal.wait_for_the_server(server)
-        assert listening(server) <= LOOPBACK
         for line in deploy:
             terminal.run(line)
         listed = terminal.run("prefect deployment ls")
@@ -139,14 +144,12 @@ def test_the_page_works_as_it_stands_night_after_night(tmp_path: Path, data: Pat
 
         (clips / "new" / "00006.jpg").unlink()
         terminal.run(start.replace(" --watch", ""), *tiny)
-        state = data / "motion-adapt" / "scratch"
-        wait_until(lambda: bool(list(state.glob("adapted-corrector-*.pt"))), worker, terminal.log(work))
+        scratch = data / "motion-adapt" / "scratch"
+        wait_until(lambda: training_begun(scratch), worker, terminal.log(work))
         kill(worker)  # and the run with it
         kill(server)
-    with terminal.left_running(serve) as server:
-        terminal.wait_for_the_server(server)
-        with terminal.left_running(work):
-            terminal.run(start, *tiny)  # once the slot of the run that died has been given back
+    with terminal.left_running(serve), terminal.left_running(work):
+        terminal.run(start, *tiny)  # once the slot of the run that died has been given back
     third = night(data)
     assert third["stages"]["frames"] == {"computed": 0, "cached": 2, "seconds": 0.0}
     assert not list(store.verify())
