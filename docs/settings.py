@@ -33,7 +33,7 @@ from the deployment's parameters alone: preset, file and environment belong to t
 
 A stage's settings are part of the keys of what it makes, so changing one recomputes that stage and what follows from
 it, and nothing else. Three are not: `flow.folder` and `features.*.checkpoint` name places, and the content that lies
-there is what counts; `pretrain.checkpoint_every` says how often a pre-training saves its state.
+there is what counts; `checkpoint_every` says how often a training saves its state.
 """
 
 

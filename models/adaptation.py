@@ -20,7 +20,7 @@ from models.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses, oclr_pseud
 from models.planning import exemplar_table, parts
 from models.recipe import ADAPTATION_RATE, adapted
 from models.train_corrector import correct_episode, weights_for
-from models.training import Batch, OnStep, Schedule, mean_of, train
+from models.training import Batch, OnStep, Schedule, autocast, mean_of, train
 
 # ------------------------------------------------------------------------------------------------- corrector
 
@@ -100,10 +100,12 @@ class CorrectorClipLoss:
     """Loss against corrected masks, where an object's frame is one of its exemplars.
 
     weights: of the terms of `models.losses.corrector_losses`. use_masks: whether the UNet sees the proposals.
+    precision: see `models.training.autocast`.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: CORRECTOR_PSEUDO_WEIGHTS)
     use_masks: bool = False
+    precision: str = "float32"
 
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch of `CorrectorClipBatches`, the mean over its episodes."""
@@ -111,11 +113,10 @@ class CorrectorClipLoss:
 
     def of_episode(self, module: Any, episode: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one episode."""
-        answer = correct_episode(module, episode, use_masks=self.use_masks)
+        with autocast(episode["rgb"].device, self.precision):
+            answer = correct_episode(module, episode, use_masks=self.use_masks)
         return corrector_losses(
-            answer.logits,
-            answer.features,
-            answer.alpha,
+            *(part.float() for part in (answer.logits, answer.features, answer.alpha)),
             tokens=episode["tokens"][None].float(),
             truth=episode["truth"][None],
             supervised=episode["supervised"][None],
@@ -136,6 +137,7 @@ def adapt_corrector(
     target: int = 100,
     rate: float = ADAPTATION_RATE,
     reconstruction: bool = True,
+    precision: str = "float32",
     state: Path | None = None,
     checkpoint_every: int = 50,
     on_step: OnStep | None = None,
@@ -144,13 +146,13 @@ def adapt_corrector(
     """Go on from a checkpoint with pseudo-labels: of many clips, or of one alone (A.3: about 200 steps).
 
     limit, target: the parts that the selection was made in. reconstruction: False leaves the reconstruction of
-    the tokens out of the loss (Table 15). `recipe` says in the new checkpoint, and to a
-    continued run, what it was trained on (keys of the clips).
+    the tokens out of the loss (Table 15). precision: see `models.training.autocast`. `recipe` says in the new
+    checkpoint, and to a continued run, what it was trained on (keys of the clips).
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")
     training = {"on": "pseudo-labels", "steps": steps, "seed": seed, "window": window, "rate": rate}
-    training |= {"batch": batch, "limit": limit, "target": target, **(recipe or {})}
+    training |= {"batch": batch, "limit": limit, "target": target, "precision": precision, **(recipe or {})}
     weights = dict(CORRECTOR_PSEUDO_WEIGHTS)
     if not reconstruction:
         del weights["reconstruction"]
@@ -159,7 +161,7 @@ def adapt_corrector(
     train(
         module,
         CorrectorClipBatches(clips, window, limit, target, batch),
-        CorrectorClipLoss(weights),
+        CorrectorClipLoss(weights, precision=precision),
         steps=steps,
         schedule=Schedule(rate),
         seed=seed,
@@ -208,11 +210,18 @@ class OclrClipBatches:
         }
 
 
-def oclr_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss against refined masks."""
-    logits, order = module(batch["flow"])
-    total, terms, _ = oclr_pseudo_losses(logits, order, batch["masks"])
-    return total, terms
+@dataclass(frozen=True)
+class OclrClipLoss:
+    """Loss against refined masks. precision: see `models.training.autocast`."""
+
+    precision: str = "float32"
+
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch of `OclrClipBatches`."""
+        with autocast(batch["flow"].device, self.precision):
+            logits, order = module(batch["flow"])
+        total, terms, _ = oclr_pseudo_losses(logits.float(), order.float(), batch["masks"])
+        return total, terms
 
 
 def finetune_oclr(
@@ -225,6 +234,7 @@ def finetune_oclr(
     frames: int = 30,
     batch: int = 1,
     rate: float = ADAPTATION_RATE,
+    precision: str = "float32",
     state: Path | None = None,
     checkpoint_every: int = 50,
     on_step: OnStep | None = None,
@@ -232,17 +242,18 @@ def finetune_oclr(
 ) -> Checkpoint:
     """Go on from a checkpoint with refined masks as pseudo-labels (section 3.4).
 
-    `recipe` says in the new checkpoint, and to a continued run, what it was trained on (keys of the clips).
+    precision: see `models.training.autocast`. `recipe` says in the new checkpoint, and to a continued run, what
+    it was trained on (keys of the clips).
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")
     training = {"on": "pseudo-labels", "steps": steps, "seed": seed, "frames": frames, "rate": rate}
-    training |= {"batch": batch, **(recipe or {})}
+    training |= {"batch": batch, "precision": precision, **(recipe or {})}
     module = build_network(checkpoint, device, expect="oclr")
     train(
         module,
         OclrClipBatches(clips, frames, batch),
-        oclr_loss,
+        OclrClipLoss(precision),
         steps=steps,
         schedule=Schedule(rate),
         seed=seed,

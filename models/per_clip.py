@@ -74,6 +74,7 @@ def adapt_to_clip(
     target: int = 100,
     rate: float = ADAPTATION_RATE,
     reconstruction: bool = True,
+    precision: str = "float32",
     on_step: OnStep | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
@@ -92,7 +93,7 @@ def adapt_to_clip(
     weights = dict(CORRECTOR_PSEUDO_WEIGHTS)
     if not reconstruction:
         del weights["reconstruction"]
-    loss = CorrectorClipLoss(weights)
+    loss = CorrectorClipLoss(weights, precision=precision)
     module = build_network(checkpoint, device, expect="corrector")
     watch = _Watch(module, loss, patience)
     if held.any():
@@ -115,6 +116,7 @@ def adapt_to_clip(
         "rate": rate,
     }
     training |= {"batch": batch, "limit": limit, "target": target, "reconstruction": reconstruction}
+    training |= {"precision": precision}
     training |= {"check_every": check_every, "patience": patience, **(recipe or {})}
     with contextlib.suppress(_Enough):
         train(

@@ -4,6 +4,7 @@ import torch
 
 _HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", *_HALVES)
+TRAINING_PRECISIONS = ("float32", "bfloat16")  # small gradients vanish in float16 unless losses are scaled
 
 
 def autocast_dtype(precision: str) -> torch.dtype | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
 from models.features import COMPACT, load_features
-from models.precision import PRECISIONS
+from models.precision import TRAINING_PRECISIONS
 from models.recipe import TokenExtractor
 from models.sizes import SIZES, STEP_SIZES
 from models.synthetic_flow import FLOW_KINDS
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--flow", choices=FLOW_KINDS, default="mixed", help="flow that the networks see")
     parser.add_argument(
         "--precision",
-        choices=PRECISIONS,
+        choices=TRAINING_PRECISIONS,
         default="float32",
         help="of the forward passes",
     )

@@ -72,6 +72,7 @@ def finetune_upsampler(
     limit: int = 104,
     target: int = 100,
     rate: float = ADAPTATION_RATE,
+    precision: str = "float32",
     state: Path | None = None,
     checkpoint_every: int = 50,
     on_step: OnStep | None = None,
@@ -85,14 +86,14 @@ def finetune_upsampler(
     if not clips:
         raise ValueError("clips: wanted at least one with annotations, got none")
     training = {"on": "annotations", "steps": steps, "seed": seed, "window": window, "rate": rate}
-    training |= {"batch": batch, "limit": limit, "target": target, **(recipe or {})}
+    training |= {"batch": batch, "limit": limit, "target": target, "precision": precision, **(recipe or {})}
     module: Any = build_network(checkpoint, device, expect="corrector")
     module.requires_grad_(False)
     module.decoder.requires_grad_(True)
     train(
         module,
         CorrectorClipBatches(clips, window, limit, target, batch),
-        CorrectorClipLoss(WEIGHTS, use_masks=True),
+        CorrectorClipLoss(WEIGHTS, use_masks=True, precision=precision),
         steps=steps,
         schedule=Schedule(rate),
         seed=seed,

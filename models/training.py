@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from models.precision import autocast_dtype
+from models.precision import TRAINING_PRECISIONS, autocast_dtype
 from models.training_state import StateFile
 
 GRADIENT_LIMIT = 5.0
@@ -213,10 +213,12 @@ def update(
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """A network's forward pass in "bfloat16" or "float16", or as it is in "float32"; losses stay out of it.
+    """A network's forward pass in "bfloat16", or as it is in "float32"; losses stay out of it.
 
     On a CPU with units for it (AVX512-BF16, AMX) bfloat16 is faster, on others several times slower.
     """
+    if precision not in TRAINING_PRECISIONS:
+        raise ValueError(f"precision: wanted {' or '.join(TRAINING_PRECISIONS)}, got {precision!r}")
     half = autocast_dtype(precision)
     return torch.autocast(device.type, dtype=half, enabled=half is not None)
 

@@ -56,6 +56,7 @@ def adapt_to_clip(
                 target=min(limit, 100),
                 rate=settings.learning_rate,
                 reconstruction=settings.reconstruction,
+                precision=settings.precision,
                 on_step=on_step,
                 recipe={"labels": [labels.key], "start": start.settings.get("training")},
             )

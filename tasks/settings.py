@@ -8,9 +8,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
-
-
 Precision = Literal["float32", "bfloat16", "float16"]
+TrainingPrecision = Annotated[
+    Literal["float32", "bfloat16"],
+    Field(
+        description="of the networks' passes in training; bfloat16 is faster on GPUs and on CPUs with units for it "
+        "(AVX512-BF16, AMX), and several times slower on others"
+    ),
+]
 
 
 class StageSettings(BaseModel):
@@ -128,6 +133,7 @@ class TrainingSettings(StageSettings):
     steps: int = Field(200, ge=1)
     learning_rate: float = Field(2e-5, gt=0)
     batch: int = Field(1, ge=1)
+    precision: TrainingPrecision = "float32"
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(50, ge=1, exclude=True, description="steps between resumable checkpoints")
 
@@ -159,6 +165,7 @@ class PerClipSettings(StageSettings):
     steps: int = Field(200, ge=1, description="at most")
     learning_rate: float = Field(2e-5, gt=0)
     batch: int = Field(1, ge=1)
+    precision: TrainingPrecision = "float32"
     reconstruction: bool = Field(
         True, description="whether the reconstruction of the features is part of the loss"
     )
@@ -212,11 +219,7 @@ class PretrainSettings(StageSettings):
         None, ge=1, description="target frames of a corrector's step (Table 6); none: those of the size"
     )
     exemplars: int = Field(10, ge=1, description="at most so many exemplars per object in a step (Table 7)")
-    precision: Precision = Field(
-        "float32",
-        description="of the networks' passes in training; bfloat16 is faster on GPUs and on CPUs with units for it "
-        "(AVX512-BF16, AMX), and several times slower on others",
-    )
+    precision: TrainingPrecision = "float32"
     checkpoint_every: int = Field(100, ge=1)
 
 

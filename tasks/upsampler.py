@@ -71,6 +71,7 @@ def finetune(
                 target=min(limit, 100),
                 rate=settings.learning_rate,
                 batch=settings.batch,
+                precision=settings.precision,
                 state=state,
                 checkpoint_every=settings.checkpoint_every,
                 on_step=on_step,

@@ -167,6 +167,25 @@ def test_the_corrector_does_not_see_the_proposals(corrector):
     assert tensors_digest(first.tensors) == tensors_digest(second.tensors)
 
 
+@pytest.mark.parametrize("network", ["corrector", "oclr"])
+def test_half_the_bits_teach_nearly_the_same(network, corrector, oclr):
+    def losses(precision):
+        found = []
+        more = {"steps": 3, "precision": precision, "on_step": lambda _, terms: found.append(terms["loss"])}
+        if network == "corrector":
+            made = adapt_corrector(corrector, [corrector_clip()], **more)
+        else:
+            made = finetune_oclr(oclr, [oclr_clip()], **more)
+        assert made.settings["training"]["precision"] == precision
+        return np.array(found)
+
+    whole, half = losses("float32"), losses("bfloat16")
+    assert np.isfinite(half).all() and (half != whole).any()
+    assert half == pytest.approx(whole, rel=0.05)
+    with pytest.raises(ValueError, match="float32 or bfloat16"):
+        losses("float16")
+
+
 def test_labels_of_other_frames_do_not_count(corrector):
     clip = corrector_clip()
     first = adapt_corrector(corrector, [clip], steps=3)
