@@ -1,0 +1,65 @@
+"""A terminal in which the shell blocks of the documentation are run word for word."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tests.flows.conftest import child_environment
+from tests.flows.servers import PATIENCE, running, serving
+from tests.test_docs import fenced
+
+BIN = Path(sys.executable).parent
+
+
+def blocks(page: Path, heading: str) -> Iterator[list[str]]:
+    """The shell blocks from a line of a page up to the next heading, line by line."""
+    section = page.read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0]
+    for _, body in fenced(section):
+        yield body.splitlines()
+
+
+class Terminal:
+    """Runs lines of a shell block; `replaced` are names of the page and what they are called in this test."""
+
+    def __init__(self, home: Path, replaced: Mapping[str, object]) -> None:
+        self.home = self.cwd = home
+        self.replaced = replaced
+        self.environment = child_environment(home / "prefect")
+        self.environment |= {"PATH": f"{BIN}:{self.environment['PATH']}"}
+
+    def words(self, line: str) -> list[str]:
+        for name, here in self.replaced.items():
+            line = line.replace(name, str(here))
+        return shlex.split(line.removesuffix(" &"))
+
+    def run(self, line: str, *more: str) -> str:
+        """What a line prints; it must succeed."""
+        program, *rest = self.words(line)
+        if program == "cd":
+            self.cwd, self.environment["PWD"] = Path(rest[0]), rest[0]
+            return ""
+        if program == "export":
+            self.environment |= dict(word.split("=", 1) for word in rest)
+            return ""
+        done = subprocess.run(
+            [program, *rest, *more],
+            env=self.environment, cwd=self.cwd, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{line}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def log(self, line: str) -> Path:
+        """Where a line that stays says what it does."""
+        return self.home / f"{'-'.join(self.words(line)[:2])}.log"
+
+    def left_running(
+        self, line: str, answers_at: str | None = None
+    ) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        """A line that stays for the time of a block; a server answers at a URL from the block's start."""
+        words, log = self.words(line), self.log(line)
+        if answers_at:
+            return serving(words, answers_at, self.environment, log)
+        return running(words, self.environment, log)
