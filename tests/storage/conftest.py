@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,25 @@ def bucket() -> Iterator[str]:
         boto3.client("s3").create_bucket(Bucket="stores")
         yield "s3://stores"
     server.stop()
+
+
+@pytest.fixture
+def careless(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same bucket for children, behind a server that heeds no condition of a PUT."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    heeding = DomainDispatcherApplication(create_backend_app)
+
+    def heedless(environ: dict[str, Any], start_response: Any) -> Any:
+        environ.pop("HTTP_IF_NONE_MATCH", None)
+        return heeding(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, heedless, threaded=True)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    yield bucket
+    server.shutdown()
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
