@@ -5,6 +5,7 @@ not go on, 2 for wrong usage.
 """
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +58,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def tell_version(asked: bool) -> None:
+    """Print the installed version and end."""
+    if asked:
+        typer.echo(f"motion-adapt {version('motion-adapt')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def common(
+    version_: Annotated[
+        bool,
+        typer.Option("--version", callback=tell_version, is_eager=True, help="print the version and exit"),
+    ] = False,
+) -> None:
+    """What holds for every command."""
+
+
 app.add_typer(store_app, name="store")
 app.command("serve")(serve)
 app.command("synthesise")(synthesise)

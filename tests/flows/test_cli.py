@@ -1,5 +1,6 @@
 """The command line: exit statuses, messages that say the next step, and never a trace for a user's mistake."""
 
+import importlib.metadata
 import json
 import shutil
 import subprocess
@@ -22,6 +23,10 @@ def invoke(*arguments: object) -> Result:
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
     return result
+
+
+def test_version() -> None:
+    assert invoke("--version").output == f"motion-adapt {importlib.metadata.version('motion-adapt')}\n"
 
 
 MISTAKES: dict[str, tuple[Callable[[Home], list[object]], int, list[str]]] = {
