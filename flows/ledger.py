@@ -13,6 +13,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.figures import SCORE_NAMES, clip_rows
+from flows.following import enter_curves
 from flows.report import Report
 from flows.rounds import Round
 from flows.run import Run, RunError, source_name
@@ -102,9 +103,7 @@ class Ledger:
             for model, artifact in this.weights.files(self._settings).items():
                 data = run.read(lambda artifact=artifact: store.open(artifact).read(FILE))  # type: ignore[misc]
                 (Path(folder) / f"{model}.safetensors").write_bytes(data)
-                for name, curve in run.summary(artifact).get("curves", {}).items():
-                    points = [(int(step), {f"train/{model}/{name}": float(value)}) for step, value in curve]
-                    self.tracker.curve(child, points)
+                enter_curves(self.tracker, child, model, run.summary(artifact).get("curves", {}))
             self.tracker.files(child, sorted(Path(folder).iterdir()), "checkpoints")
         version = self.tracker.register(child, "checkpoints", {"round": str(this.index), **tags})
         self.tracker.finish(child)

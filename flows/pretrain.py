@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
+from prefect import Task, flow
 
+from flows.following import enter_curves, followed
 from flows.ledger import Tracking
 from flows.presets import load_settings
 from flows.report import Report
@@ -26,13 +27,14 @@ from flows.weights import NETWORK_METHODS, SMOKE_STEPS, StartWeights, find_backb
 from models.recipe import photo_identity
 from models.sizes import SIZES, STEP_SIZES
 from models.variants import corrector_arguments, episode_arguments, selector_arguments
-from storage.keys import Artifact, digest
+from storage.keys import Artifact, digest, file_digest
 from storage.runs import record_run
 from storage.tracking import Tracker
 from storage.whole import whole_file
+from tasks.curves import curve_file
 from tasks.pretraining import train_features, train_head, train_oclr, validate
 from tasks.settings import Settings
-from tasks.stage import Place
+from tasks.stage import Place, plan_of, recipe_of
 from tasks.weights import FILE
 
 VALIDATED_ON = {"clips": 16, "frames": 12}
@@ -62,66 +64,88 @@ def pretrain(
     place = place.resolved()
     run = Run(place)
     report = Report("pretrain", "synthetic clips")
-    choice = settings.pretrain
+    photos = identity_of(settings.pretrain.photos)
+    shapes = shapes_of(settings)
+    tracker = tracking.open("pretraining")
+    report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment}
+    with tracker.kept(begin(tracker, settings, {"shapes": shapes, "photos": photos})) as mlflow_run:
+        made, tokens = train_all(run, settings, shapes, photos, tracker, mlflow_run)
+        report.final = figures_of(run, settings, made, tokens, photos)
+        run.read(partial(write_checkpoints, place, made, Path(folder)))
+        for model, artifact in made.items():
+            enter_curves(tracker, mlflow_run, model, run.summary(artifact)["curves"])
+        tracker.log(mlflow_run, {f"validation/{name}": value for name, value in report.final.items()})
+        tracker.files(mlflow_run, [Path(folder) / f"{model}.safetensors" for model in made], "checkpoints")
+    report.output = folder
+    report.figures = "smoke" if settings.pretrain.steps < SMOKE_STEPS else ""
+    report.take(run)
+    record_run(place.open(), "pretrain", report.source, run.made)
+    report.seconds["total"] = time.monotonic() - began
+    return report
+
+
+def identity_of(photos: str | None) -> dict[str, Any] | None:
+    """What a folder of photos holds.
+
+    Raises:
+        RunError: where it can't be read.
+    """
     try:
-        photos = photo_identity(Path(choice.photos)) if choice.photos else None
+        return photo_identity(Path(photos)) if photos else None
     except (OSError, ValueError) as error:
         raise RunError(f"pretrain.photos: {error}") from error
-    sizes, steps = dict(SIZES[choice.size]), dict(STEP_SIZES[choice.size])
-    method = settings.selection.method
+
+
+def shapes_of(settings: Settings) -> dict[str, dict[str, Any]]:
+    """By network: its sizes (`network`) and what a step of its training `sees`."""
+    choice, method = settings.pretrain, settings.selection.method
+    sizes, sees = dict(SIZES[choice.size]), dict(STEP_SIZES[choice.size])
     kind = method if method in NETWORK_METHODS else "error_map"
     sizes["selector"] = sizes["selector"] | selector_arguments(kind)
     sizes["corrector"] = sizes["corrector"] | corrector_arguments(choice.corrector, choice.background)
-    steps["corrector"] = episode_arguments(
-        steps["corrector"], window=choice.window, exemplars=choice.exemplars
-    )
+    sees["corrector"] = episode_arguments(sees["corrector"], window=choice.window, exemplars=choice.exemplars)
+    return {model: {"network": sizes[model], "sees": sees[model]} for model in sizes}
+
+
+def train_all(
+    run: Run,
+    settings: Settings,
+    shapes: dict[str, dict[str, Any]],
+    photos: dict[str, Any] | None,
+    tracker: Tracker,
+    mlflow_run: str,
+) -> tuple[dict[str, Artifact], StartWeights]:
+    """The trained networks by name, and the feature networks that the heads are for."""
+    choice, backbones = settings.pretrain, settings.features
     common = {"folder": choice.photos, "photos": photos, "seed": settings.seed, "steps": choice.steps,
               "precision": choice.precision, "checkpoint_every": choice.checkpoint_every}  # fmt: skip
-
     made: dict[str, Artifact] = {}
-    backbones = settings.features
+
+    def train(name: str, task: Task[..., Artifact], /, **arguments: Any) -> None:
+        arguments = {**common, **shapes[name], **arguments}
+        state = run.place.training_state(recipe_of(task, {"place": run.place, **arguments}))
+        with followed(tracker, mlflow_run, name, curve_file(state)):
+            made[name] = run.once(task, f"train {name}", **arguments)
+
     if "compact" in (backbones.selector.backbone, backbones.corrector.backbone):
-        made["features"] = run.once(
-            train_features, "train features", network=sizes["features"], sees=steps["features"], **common
-        )
-    made["oclr"] = run.once(
-        train_oclr,
-        "train OCLR",
-        network=sizes["oclr"],
-        sees=steps["oclr"],
-        flow=choice.flow,
-        **common,
-    )
+        train("features", train_features)
+    train("oclr", train_oclr, flow=choice.flow)
     tokens = find_backbones(run, settings, None, made.get("features"))
     for model, backbone, weights in (
         ("selector", backbones.selector, tokens.selector_features),
         ("corrector", backbones.corrector, tokens.corrector_features),
     ):
-        made[model] = run.once(
+        train(
+            model,
             train_head,
-            f"train {model}",
             oclr=made["oclr"],
             features=weights,
             model=model,
             backbone=backbone.model_copy(update={"checkpoint": None}),
-            network=sizes[model],
-            sees=steps[model],
             flow=choice.flow,
             pool=choice.pool,
-            **common,
         )
-    report.final = figures_of(run, settings, made, tokens, photos)
-
-    run.read(partial(write_checkpoints, place, made, Path(folder)))
-    report.output = folder
-    report.figures = "smoke" if choice.steps < SMOKE_STEPS else ""
-    report.take(run)
-    record_run(place.open(), "pretrain", report.source, run.made)
-    tracker = tracking.open("pretraining")
-    report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment}
-    track_curves(tracker, run, settings, made, Path(folder), report.final)
-    report.seconds["total"] = time.monotonic() - began
-    return report
+    return made, tokens
 
 
 def figures_of(
@@ -157,23 +181,16 @@ def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> 
             beside.write_bytes(place.open().open(artifact).read(FILE))
 
 
-def track_curves(
-    tracker: Tracker,
-    run: Run,
-    settings: Settings,
-    made: dict[str, Artifact],
-    folder: Path,
-    figures: dict[str, float],
-) -> None:
-    """One MLflow run with the curves, figures and checkpoints of all networks."""
-    key = digest([str(artifact) for artifact in made.values()])[:16]
-    run_id = tracker.begin(
-        kind="pretraining", key=key, name=f"pretrain {time.strftime('%Y-%m-%d %H:%M')}",
-        params=settings.model_dump(mode="json", include={"seed", "features", "pretrain"}),
-    )  # fmt: skip
-    for model, artifact in made.items():
-        for name, curve in run.summary(artifact)["curves"].items():
-            tracker.curve(run_id, [(int(step), {f"train/{model}/{name}": value}) for step, value in curve])
-    tracker.log(run_id, {f"validation/{name}": value for name, value in figures.items()})
-    tracker.files(run_id, [folder / f"{model}.safetensors" for model in made], "checkpoints")
-    tracker.finish(run_id)
+def begin(tracker: Tracker, settings: Settings, more: dict[str, Any]) -> str:
+    """The MLflow run of a pre-training, the same one for the same trainings."""
+    params = settings.model_dump(mode="json", include={"seed", "features", "pretrain"})
+    paths = [
+        Path(backbone.checkpoint)
+        for backbone in (settings.features.selector, settings.features.corrector)
+        if backbone.checkpoint
+    ]
+    versions = {plan.name: plan.version for plan in map(plan_of, (train_features, train_oclr, train_head))}
+    files = [file_digest(path) for path in paths if path.is_file()]
+    key = digest([params, more, versions, files])[:16]
+    name = f"pretrain {time.strftime('%Y-%m-%d %H:%M')}"
+    return tracker.begin(kind="pretraining", key=key, name=name, params=params)

@@ -101,6 +101,16 @@ class Tracker:
         """End a run."""
         self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
+    @contextmanager
+    def kept(self, run_id: str) -> Iterator[str]:
+        """End a run with the block: as finished, or as failed where the block raises."""
+        try:
+            yield run_id
+        except BaseException:
+            self.finish(run_id, failed=True)
+            raise
+        self.finish(run_id)
+
     def rounds(self) -> list["Run"]:
         """All rounds of the experiment, oldest adaptation first, rounds in order."""
         runs = self.client.search_runs([self.experiment_id], f"tags.`{KIND_TAG}` = 'round'", max_results=5000)

@@ -33,21 +33,27 @@ class Curve:
         with self.path.open("a", encoding="ascii") as file:
             file.write(json.dumps([step + 1, terms]) + "\n")
 
-    def points(self) -> dict[str, list[list[float]]]:
-        """[step, value] pairs by term; a line that a kill cut short is passed over."""
-        by_step: dict[int, dict[str, float]] = {}
-        lines = self.path.read_text(encoding="ascii").splitlines() if self.path.exists() else []
-        for line in lines:
-            try:
-                step, terms = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            by_step[step] = {name: value for name, value in terms.items() if value == value}  # not NaN
-        curves: dict[str, list[list[float]]] = {}
-        for step, terms in sorted(by_step.items()):
-            for name, value in terms.items():
-                curves.setdefault(name, []).append([step, value])
-        return curves
+
+def curve_file(state: Path) -> Path:
+    """Where the training that keeps its state in a file writes its curve."""
+    return state.with_suffix(".curve")
+
+
+def read_curve(path: Path) -> dict[str, list[list[float]]]:
+    """[step, value] pairs by term, as written so far; a line that is not whole is passed over."""
+    by_step: dict[int, dict[str, float]] = {}
+    lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
+    for line in lines:
+        try:
+            step, terms = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        by_step[step] = {name: value for name, value in terms.items() if value == value}  # not NaN
+    curves: dict[str, list[list[float]]] = {}
+    for step, terms in sorted(by_step.items()):
+        for name, value in terms.items():
+            curves.setdefault(name, []).append([step, value])
+    return curves
 
 
 @contextmanager
@@ -63,7 +69,7 @@ def training(
         out.made.setdefault("warnings", []).append(
             f"training state {path.name} was damaged ({what}) and not used"
         )
-    curve = Curve(state.with_suffix(".curve"), steps)
+    curve = Curve(curve_file(state), steps)
     with track(steps, place.label) as advance:
         shown = 0
 
@@ -75,7 +81,7 @@ def training(
 
         def publish(checkpoint: Checkpoint) -> None:
             put_checkpoint(out, checkpoint, state.with_suffix(".safetensors"))
-            out.summary["curves"] = curve.points()
+            out.summary["curves"] = read_curve(curve.path)
 
         yield state, on_step, publish
     for path in state.parent.glob(f"{state.stem}.*"):

@@ -151,8 +151,8 @@ class AskTheStore(CachePolicy):
         return record_key(found)
 
 
-def recipe_of(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> Recipe:
-    """The recipe of a stage's artifact for these arguments.
+def plan_of(task: Task[..., Artifact]) -> Plan:
+    """How a stage names what it makes.
 
     Raises:
         TypeError: for a task that is no stage.
@@ -160,7 +160,12 @@ def recipe_of(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> Recipe
     policy = task.cache_policy
     if not isinstance(policy, AskTheStore) or policy.plan is None:
         raise TypeError(f"task {task.name} is no stage")
-    return policy.plan.recipe(arguments)
+    return policy.plan
+
+
+def recipe_of(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> Recipe:
+    """The recipe of a stage's artifact for these arguments; TypeError for a task that is no stage."""
+    return plan_of(task).recipe(arguments)
 
 
 def uses_gpu(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> bool:
