@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from storage.artifacts import ArtifactStore
 from storage.keys import Artifact
@@ -30,7 +30,7 @@ class RecordedRun:
 def record_run(store: ArtifactStore, command: str, source: str, artifacts: Iterable[Artifact]) -> None:
     """Remember what a run needed."""
     unique = {str(artifact): artifact for artifact in artifacts}
-    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"  # two may end within one second
     record = {
         "command": command,
         "source": source,

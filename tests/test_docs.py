@@ -60,7 +60,10 @@ def calls(program: str) -> list[Any]:
 def parsed(arguments: list[str]) -> dict[str, Any]:
     """What the command line's own parser makes of arguments; nothing runs. Wrong usage raises."""
     command: Any = typer.main.get_command(app)
-    context = command.make_context("motion-adapt", list(arguments))
+    try:
+        context = command.make_context("motion-adapt", list(arguments))
+    except typer.Exit:  # an option that is answered at once
+        return {}
     while hasattr(command, "resolve_command"):
         rest = [*context._protected_args, *context.args]
         name, command, rest = command.resolve_command(context, rest)
