@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-# what a row shows: its name, the round, and the stage of it that is scored
+# what a row shows: its name, the round (-1: the last), and the stage of it that is scored
 STEPS = (
     ("proposals", 0, "proposal"),
     ("corrected", 0, "corrected"),
     ("+ corrector adapted", 1, "adapted"),
     ("+ OCLR adapted: proposals", 1, "proposal"),
     ("+ OCLR adapted: corrected", 1, "corrected"),
-    ("+ per clip", 1, "per_clip"),
-    ("final masks", 1, "final"),
+    ("+ per clip", -1, "per_clip"),
+    ("final masks", -1, "final"),
 )
 COLUMNS = ("J_matched", "F_matched", "J", "F")
 RAFT_SIZE, RAFT_UPDATES = (128, 224), 12
