@@ -116,8 +116,7 @@ def adapt_to_clip(
         "rate": rate,
     }
     training |= {"batch": batch, "limit": limit, "target": target, "reconstruction": reconstruction}
-    training |= {"precision": precision}
-    training |= {"check_every": check_every, "patience": patience, **(recipe or {})}
+    training |= {"check_every": check_every, "patience": patience, "precision": precision, **(recipe or {})}
     with contextlib.suppress(_Enough):
         train(
             module,

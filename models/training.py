@@ -217,9 +217,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
     On a CPU with units for it (AVX512-BF16, AMX) bfloat16 is faster, on others several times slower.
     """
-    if precision not in TRAINING_PRECISIONS:
-        raise ValueError(f"precision: wanted {' or '.join(TRAINING_PRECISIONS)}, got {precision!r}")
-    half = autocast_dtype(precision)
+    half = autocast_dtype(precision, TRAINING_PRECISIONS)
     return torch.autocast(device.type, dtype=half, enabled=half is not None)
 
 

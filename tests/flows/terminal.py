@@ -2,16 +2,13 @@
 
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.flows.conftest import child_environment
-from tests.flows.servers import PATIENCE, running, serving
+from tests.flows.servers import BIN, PATIENCE, running, serving
 from tests.test_docs import fenced
-
-BIN = Path(sys.executable).parent
 
 
 def blocks(page: Path, heading: str) -> Iterator[list[str]]:

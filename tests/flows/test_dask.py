@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,11 +17,10 @@ from flows.runners import task_runner
 from storage.writer import ArtifactWriter
 from tasks.stage import Place, stage
 from tests.flows.conftest import Home, child_environment
-from tests.flows.servers import LOOPBACK, free_port, listening, running, training_begun, wait_until
+from tests.flows.servers import BIN, LOOPBACK, free_port, listening, running, training_begun, wait_until
 from tests.flows.test_killed import check_the_end
 
 pytestmark = pytest.mark.slow
-BIN = Path(sys.executable).parent
 
 
 def environment(home: Home) -> dict[str, str]:

@@ -49,7 +49,9 @@ def data(tmp_path: Path, smoke_weights: Path, smoke_clips: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_page_works_as_it_stands_night_after_night(tmp_path: Path, data: Path) -> None:
-    (lease, serve), deploy, (pointing, work), (_, start) = blocks(PAGE, "## A server, a work pool, a worker")
+    (lease, serve), deploy, (pointing, work), (again, start) = blocks(
+        PAGE, "## A server, a work pool, a worker"
+    )
     port = free_port()
     terminal = Terminal(tmp_path, {"~/motion-adapt": ROOT, "/data": data, ":4200": f":{port}"})
     terminal.environment |= {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_LOGGING_LEVEL": "INFO"}
@@ -60,7 +62,7 @@ def test_the_page_works_as_it_stands_night_after_night(tmp_path: Path, data: Pat
     health = f"http://127.0.0.1:{port}/api/health"
     terminal.run(lease)
     with terminal.left_running(serve, health) as server, ExitStack() as stack:
-        for line in (*deploy, pointing):
+        for line in (*deploy, pointing, again):
             terminal.run(line)
         listed = terminal.run("prefect deployment ls")
         for name in ("adapt/nightly", "adapt/on-demand", "segment/inbox", "pretrain/pretrain"):

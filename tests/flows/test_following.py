@@ -12,12 +12,16 @@ from storage.tracking import Tracker
 from tasks.curves import Curve, read_curve
 
 
+@pytest.fixture
+def tracker(tmp_path: Path, empty_database: Path) -> Tracker:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return Tracker(f"sqlite:///{tmp_path}/mlflow.db", "pretraining")
+
+
 def test_a_curve_is_in_mlflow_while_it_grows_and_no_point_stands_twice(
-    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "EVERY", 0.05)
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "pretraining")
     path = tmp_path / "oclr.curve"
     curve = Curve(path, steps=3)
 
@@ -47,11 +51,9 @@ def test_a_curve_is_in_mlflow_while_it_grows_and_no_point_stands_twice(
 
 
 def test_a_curve_that_cannot_be_entered_hinders_nobody(
-    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(following, "EVERY", 0.05)
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "pretraining")
     path = tmp_path / "oclr.curve"
     Curve(path, steps=1).add(0, {"loss": 3.0})
     with followed(tracker, "no such run", "oclr", path):
@@ -59,9 +61,7 @@ def test_a_curve_that_cannot_be_entered_hinders_nobody(
     assert "the curves of oclr are not entered live" in capsys.readouterr().err
 
 
-def test_a_run_that_fails_is_marked(tmp_path: Path, empty_database: Path) -> None:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "pretraining")
+def test_a_run_that_fails_is_marked(tracker: Tracker) -> None:
     run_id = tracker.begin(kind="pretraining", key="a", name="a", params={})
     with pytest.raises(KeyError), tracker.kept(run_id):
         raise KeyError

@@ -1,6 +1,5 @@
 """A server that dies under a run: started again, with the same command, the run ends as an undisturbed one."""
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -11,11 +10,10 @@ import pytest
 
 from flows.report import Report
 from tests.flows.conftest import Home, child_environment
-from tests.flows.servers import free_port, kill, running, serving, training_begun, wait_until
+from tests.flows.servers import BIN, free_port, kill, running, serving, training_begun, wait_until
 from tests.flows.test_killed import check_the_end
 
 pytestmark = pytest.mark.slow
-BIN = Path(sys.executable).parent
 Serve = Callable[[], AbstractContextManager["Popen[bytes]"]]
 
 
