@@ -79,6 +79,7 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
         ("selection", this.selection),
         ("correction", this.correction),
         ("clip_corrector", this.clip_correctors),
+        ("clip_correction", {name: this.per_clip[name] for name in this.clip_correctors}),
         ("final", this.final),
     ):
         made = [artifacts[name] for name in work.run.clips if name in artifacts]

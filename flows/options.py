@@ -34,7 +34,10 @@ Dataset = Annotated[
 Prune = Annotated[int | None, typer.Option(min=1, help="a smoke run: this many clips of 8 frames")]
 Store = Annotated[str, typer.Option(help="artifact store: a folder or any fsspec URL")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")]
-Threads = Annotated[int | None, typer.Option(min=1, help="threads of every computation; default: all cores")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="threads of every computation; default: a worker's share of the cores"),
+]
 Runner = Annotated[str, typer.Option(help="threads of this process, or dask: processes of a local cluster")]
 DaskAddress = Annotated[
     str | None, typer.Option(help="with --runner dask: run on the cluster of this scheduler, tcp://HOST:PORT")
@@ -80,16 +83,17 @@ def settings_of(
     return load_settings(preset, config=config, overrides=overrides or (), data_set=known)
 
 
-def place_of(store: str, device: str, threads: int | None) -> "Place":
-    """The place of a run; unfinished trainings are kept beside a local store."""
-    from tasks.stage import Place, scratch_beside
+def place_of(store: str, device: str, threads: int | None, workers: int | None = None) -> "Place":
+    """The place of a run whose `workers` share this machine; unfinished trainings are kept beside a local store."""
+    from tasks.stage import Place, scratch_beside, share_of_cores
 
-    place = Place(store=store, scratch=str(scratch_beside(store)), device=device)
+    threads = threads or share_of_cores(workers)
+    place = Place(store=store, scratch=str(scratch_beside(store)), device=device, threads=threads)
     try:
         place.resolved()
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--device") from None
-    return place.model_copy(update={"threads": threads}) if threads else place
+    return place
 
 
 def tracking_of(uri: str, experiment: str) -> "Tracking":

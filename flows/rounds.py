@@ -150,6 +150,7 @@ def correct_clips(
             "precision": work.settings.precision,
         },
         only=None if correctors is None else list(correctors),
+        forgive=correctors is not None,  # the round's own correction is there
     )
 
 
@@ -173,7 +174,8 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
             "window": work.settings.correction.window,
             "seed": work.settings.seed,
         },
-        only=[name for name in labels if name in work.run.clips],
+        only=list(labels),
+        forgive=True,  # the round's own correction is there
     )
     own = correct_clips(work, this, this.proposal, this.selection, this.clip_correctors)
     return {**this.correction, **own}

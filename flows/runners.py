@@ -9,10 +9,10 @@ from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.stage import uses_gpu
+from tasks.stage import WORKERS, uses_gpu
 
 GPU_RESOURCE = "GPU"  # what Dask workers with a GPU are started with: dask worker --resources GPU=1
-RUNNER, WORKERS, ADDRESS = "MOTION_ADAPT_RUNNER", "MOTION_ADAPT_WORKERS", "MOTION_ADAPT_DASK_ADDRESS"
+RUNNER, ADDRESS = "MOTION_ADAPT_RUNNER", "MOTION_ADAPT_DASK_ADDRESS"
 
 
 def task_runner(kind: str, workers: int, address: str | None = None) -> TaskRunner[Any]:

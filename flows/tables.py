@@ -9,10 +9,9 @@ from rich.text import Text
 
 from flows.lines import say
 from flows.report import Report
+from flows.words import STEPS
 
-STAGE_SCORES = tuple(
-    f"{stage}/{name}" for stage in ("proposal", "adapted", "corrected", "final") for name in "JF"
-)
+STAGE_SCORES = tuple(f"{stage}/{name}" for stage, _ in STEPS for name in "JF")
 SCORES = (*STAGE_SCORES, "final/J_matched")  # the last is chosen with the annotation, and named so
 CLIP_COLUMNS = ("frames", "J", "F", "J_matched", "coverage")
 

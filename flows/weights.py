@@ -214,13 +214,17 @@ def weights_under_way(run: Run, tracker: Tracker, request: str) -> StartWeights 
 
 
 def provenance(settings: Settings) -> dict[str, str]:
-    """Where flow and features come from, and whether labels had a part in them."""
+    """Where flow and features come from, whether labels had a part in them, and what made the final masks."""
     told = {"flow": flow_provenance(settings.flow.estimator, settings.flow.weights)}
     for grid, backbone in (
         ("selector", settings.features.selector),
         ("corrector", settings.features.corrector),
     ):
         told[f"{grid} features"] = feature_provenance(backbone.backbone, backbone.checkpoint)
+    correctors = (
+        "a corrector of each clip's own" if settings.per_clip.enabled else "one corrector for all clips"
+    )
+    told["final masks"] = f"{correctors}, {'with' if settings.crf.enabled else 'without'} CRF"
     return told
 
 

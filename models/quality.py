@@ -4,7 +4,7 @@
     agreement                    two mask clips do: proposals and corrections, this round and the one before
     empty, empty_frames          share of the objects' masks, and of the whole frames, that hold nothing
     coverage                     share of the pixels that are foreground
-    exemplar_error, frame_error  what the selector predicts (eq. 3), for the exemplars and for all frames
+    exemplar_error, frame_error  what the selector predicts (eq. 3), or another judge, for the exemplars and all frames
     quality                      one figure of them all, to see the worst clips first
 
 None of them is accuracy: a still, wrong mask can be consistent. They are read together, by `models.gate`.
@@ -82,14 +82,18 @@ def flow_consistency(masks: Reader, flow: Reader, *, gap: int = 1, chunk: int = 
 
 
 def agreement(first: Reader, second: Reader, *, chunk: int = 64) -> Overlap:
-    """IoU of two mask clips, object k with object k, averaged over all frames; two empty masks agree: 1."""
+    """IoU of two mask clips, object k with object k, of each pair of masks of which one at least is not empty.
+
+    Where both show nothing there is nothing to agree on: a channel that no object is in would raise the mean.
+    """
     if first.shape != second.shape:
         raise ValueError(f"masks: wanted two clips of one shape, got {first.shape} and {second.shape}")
-    sums = np.zeros(first.shape[1])
+    sums, pairs = np.zeros(first.shape[1]), np.zeros(first.shape[1], int)
     for one, other in _chunks(first, second, chunk=chunk):
         shared, union = (both.sum(axis=(2, 3)) for both in (one & other, one | other))  # (n, K)
-        sums += np.where(union > 0, shared / np.maximum(union, 1), 1.0).sum(axis=0)
-    return _overlap(sums, np.full(len(sums), first.shape[0]))
+        sums += (shared / np.maximum(union, 1)).sum(axis=0)
+        pairs += (union > 0).sum(axis=0)
+    return _overlap(sums, pairs)
 
 
 def shares(masks: Reader, *, chunk: int = 64) -> Shares:

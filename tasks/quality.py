@@ -10,7 +10,7 @@ from storage.writer import ArtifactWriter
 from tasks.stage import Place, stage
 
 
-@stage("quality", version=2)
+@stage("quality", version=3)
 def measure(
     flow: Artifact,
     proposal: Artifact,

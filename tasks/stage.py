@@ -32,10 +32,16 @@ from storage.locks import alone
 from tasks.gpu import gpu_slot
 from tasks.records import drop_if_damaged, record_key
 
+WORKERS = "MOTION_ADAPT_WORKERS"  # how many tasks a flow that no command line starts runs at once
 _NOT_KEYED = "not part of the key"
 T = TypeVar("T")
 NotKeyed = Annotated[T, _NOT_KEYED]
 _dropped: dict[str, str] = {}  # by task run: what was wrong with the record that was dropped before it
+
+
+def share_of_cores(workers: int | None = None) -> int:
+    """The cores of this machine for each of `workers` at once; without a number: as many as the environment says."""
+    return max(1, (os.cpu_count() or 1) // (workers or int(os.environ.get(WORKERS, "1"))))
 
 
 class Place(BaseModel):
@@ -48,7 +54,7 @@ class Place(BaseModel):
         "motion-adapt/scratch", description="local folder for the states of unfinished trainings"
     )
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto: a GPU if there is one")
-    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    threads: int = Field(default_factory=share_of_cores, ge=1)
     patience: float = Field(
         6 * 3600, ge=0, description="seconds to wait for another process that makes the same artifact"
     )

@@ -98,6 +98,14 @@ def measured(masks, flow, previous):
     }
 
 
+def test_masks_of_something_else_are_rolled_back_though_most_channels_are_empty():
+    masks, flow = np.zeros((8, 3, 32, 56), bool), np.zeros((8, 4, 32, 56), np.float32)
+    masks[:, 0, 8:20, 5:17] = True
+    elsewhere = np.roll(masks, 28, axis=3)
+    decision = gate(measured(masks, flow, masks), measured(elsewhere, flow, masks))
+    assert decision.verdict is Verdict.ROLL_BACK and "agreement_previous" in decision.reasons[0]
+
+
 def test_faults_in_masks_reach_the_verdict():
     masks, flow = np.zeros((8, 2, 32, 56), bool), np.zeros((8, 4, 32, 56), np.float32)
     for t in range(8):

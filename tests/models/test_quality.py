@@ -99,16 +99,20 @@ def test_agreement(moving):
     half = masks.copy()
     half[:, 0, 20:] = False
     assert agreement(masks, masks).mean == 1
-    assert agreement(masks, half, chunk=2).objects == (0.5, 1.0, 1.0)
-    assert agreement(masks, np.zeros_like(masks)).objects == (0.0, 1.0, 1.0)
+    assert agreement(masks, half, chunk=2) == (0.5, (0.5, None, None))  # nobody is in the other channels
+    assert agreement(masks, np.zeros_like(masks)) == (0.0, (0.0, None, None))
+    assert agreement(np.zeros_like(masks), np.zeros_like(masks)).mean is None
 
 
 @given(arrays(bool, (3, 2, 4, 5)), arrays(bool, (3, 2, 4, 5)), st.integers(1, 4))
 def test_agreement_is_a_symmetric_share(first, second, chunk):
     found = agreement(first, second, chunk=chunk)
-    assert 0 <= found.mean <= 1
     assert found == agreement(second, first)
-    assert (found.mean == 1) == np.array_equal(first, second)
+    if not (first | second).any():
+        assert found.mean is None
+    else:
+        assert 0 <= found.mean <= 1
+        assert (found.mean == 1) == np.array_equal(first, second)
 
 
 def test_shares(moving):
