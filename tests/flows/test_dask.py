@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -14,9 +15,10 @@ from prefect.settings import PREFECT_API_URL
 from flows.making import Making, RunError
 from flows.report import Report
 from flows.runners import task_runner
+from flows.segment import segment
 from storage.writer import ArtifactWriter
 from tasks.stage import Place, stage
-from tests.flows.conftest import Home, child_environment
+from tests.flows.conftest import SETTINGS, Home, child_environment
 from tests.flows.servers import BIN, LOOPBACK, free_port, listening, running, training_begun, wait_until
 from tests.flows.test_killed import check_the_end
 
@@ -51,6 +53,22 @@ def test_processes_of_a_local_cluster_make_the_same_bytes(adapted: tuple[Home, R
     made = list(home.store.manifests("correction"))
     assert {manifest.made["threads"] for manifest in made} == {home.place.threads}
     check_the_end(home, undisturbed)
+
+
+def test_the_frames_of_a_clip_are_refined_by_all_workers(home: Home) -> None:
+    """The task that waits for them makes room for them: its worker refines frames too."""
+    crf = SETTINGS.model_validate({**SETTINGS.model_dump(), "crf": {"enabled": True, "iterations": 1}})
+    home.segment(settings=crf)
+    wanted = home.digests("final")
+    cluster = replace(home, path=home.path / "cluster")
+    segment.with_options(task_runner=task_runner("dask", 2))(
+        source=str(home.clips),
+        settings=crf,
+        weights=str(home.weights),
+        output=str(cluster.output),
+        place=cluster.place,
+    )
+    assert cluster.digests("final") == wanted
 
 
 def test_a_run_outlives_a_worker_of_its_cluster(adapted: tuple[Home, Report], home: Home) -> None:
