@@ -99,6 +99,11 @@ class Place(BaseModel):
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{recipe.stage}-{recipe.key}.pt"
 
+    def forget_training(self, recipe: Recipe) -> None:
+        """Delete what the training of a recipe left in the scratch folder, now that its artifact is published."""
+        for path in Path(self.scratch).glob(f"{recipe.stage}-{recipe.key}.*"):
+            path.unlink(missing_ok=True)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -148,6 +153,7 @@ class AskTheStore(CachePolicy):
         found = inputs["place"].open().find(recipe)
         if not found:
             return f"{recipe.stage}/{recipe.key}/{attempt}"
+        inputs["place"].forget_training(recipe)  # of a process that was killed as soon as it had published
         if fault := drop_if_damaged(found):
             _dropped[attempt] = fault
         return record_key(found)
@@ -223,6 +229,7 @@ def stage(
                     store.write(recipe, attempt, made) as out,
                 ):
                     function(**{**bound.arguments, "place": own}, out=out)
+                own.forget_training(recipe)
             return out.published
 
         run.__signature__ = wanted  # type: ignore[attr-defined]
