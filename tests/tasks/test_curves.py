@@ -1,8 +1,5 @@
 """A training that is disturbed, up to the very moment of its publication, loses no step and no point of its curve."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from storage.manifest import Manifest
 from storage.writer import ArtifactWriter
 from tasks.curves import curve_file, training
 from tasks.stage import NotKeyed, Place, recipe_of, stage
+from tests.disks import room_for
 
 STEPS = 6
 TRAINED: list[int] = []
@@ -75,17 +73,6 @@ def left(place: Place) -> list[Path]:
 def published(place: Place, artifact: Artifact) -> tuple[Any, ...]:
     manifest: Manifest = place.open().manifest(artifact)
     return manifest.digest, manifest.summary["curves"]
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file can grow beyond `size` bytes, as on a disk that is nearly full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_training_that_could_not_be_published_is_not_trained_again(place: Place) -> None:
