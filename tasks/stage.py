@@ -101,8 +101,17 @@ class Place(BaseModel):
 
     def forget_training(self, recipe: Recipe) -> None:
         """Delete what the training of a recipe left in the scratch folder, now that its artifact is published."""
-        for path in Path(self.scratch).glob(f"{recipe.stage}-{recipe.key}.*"):
+        for path in self._left_by_training(recipe):
             path.unlink(missing_ok=True)
+
+    def tidy(self, recipe: Recipe, attempt: str) -> None:
+        """Forget a training that was killed right after its publication; one that still runs is left alone."""
+        if self._left_by_training(recipe):
+            with self.model_copy(update={"patience": 0.0}).alone(recipe, attempt) as own:
+                own.forget_training(recipe)
+
+    def _left_by_training(self, recipe: Recipe) -> list[Path]:
+        return list(Path(self.scratch).glob(f"{recipe.stage}-{recipe.key}.*"))
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,7 @@ class AskTheStore(CachePolicy):
         found = inputs["place"].open().find(recipe)
         if not found:
             return f"{recipe.stage}/{recipe.key}/{attempt}"
-        inputs["place"].forget_training(recipe)  # of a process that was killed as soon as it had published
+        inputs["place"].tidy(recipe, attempt)
         if fault := drop_if_damaged(found):
             _dropped[attempt] = fault
         return record_key(found)

@@ -91,6 +91,9 @@ def test_what_a_kill_right_after_the_publication_left_goes_away(place: Place, pr
     made = run(place)
     state_of(place).write_bytes(b"x")
     curve_file(state_of(place)).write_bytes(b"x")
+    with place.alone(recipe_of(trained, {"place": place}), "another"):  # who still trains keeps what it needs
+        assert trained(notes="", dies_at=STEPS, place=place) == made
+        assert state_of(place).exists() and curve_file(state_of(place)).exists()
     assert trained(notes="", dies_at=STEPS, place=place) == made
     assert list(range(STEPS)) == TRAINED
     assert not left(place)
