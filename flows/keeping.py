@@ -97,8 +97,9 @@ def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) 
 def damaged_states(url: str) -> list[tuple[Path, str]]:
     """The damaged files among the states of unfinished trainings beside a local store."""
     folder = scratch_beside(url)
-    files = sorted(folder.rglob("*.pt")) if folder.is_dir() else []
-    return [found for file in files for found in StateFile(file).faults().items()]
+    states = {StateFile(file) for file in folder.rglob("*.pt")}
+    states |= {StateFile(file.with_suffix("")) for file in folder.rglob("*.pt.previous")}
+    return sorted(found for state in states for found in state.faults().items())
 
 
 def explain_artifact(console: Console, url: str, text: str) -> None:

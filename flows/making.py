@@ -17,15 +17,17 @@ from flows.runners import placed
 from models.weights import WeightsMissing
 from storage.artifacts import NOT_MADE
 from storage.clips import ClipError
-from storage.files import DamagedArtifact
+from storage.files import DamagedArtifact, StoreUnwritable
 from storage.keys import Artifact
 from storage.manifest import Manifest
+from tasks.gpu import GpuBusy
 from tasks.progress import track
 from tasks.stage import Place, recipe_of
 
 console = Console(stderr=True)
 T = TypeVar("T")
 MENDINGS = 3  # of one artifact in one run; a disk that damages more than that is not worked against
+_NOT_THE_CLIPS_FAULT = (WeightsMissing, StoreUnwritable, GpuBusy)  # no other clip would fare better
 
 
 class RunError(RuntimeError):
@@ -131,7 +133,12 @@ class Making:
         return {name: latest(value) for name, value in call.arguments.items()}
 
     def collect(self, call: Call, future: PrefectFuture[Artifact]) -> Artifact | BaseException:
-        """The artifact of a call, or why there is none."""
+        """The artifact of a call, or why there is none.
+
+        Raises:
+            RunError: for what no other call would fare better with: missing weights, a store that can't be written, a
+                GPU that others keep.
+        """
         tries: Counter[str] = Counter()
         result = self._result(call, future)
         while isinstance(result, DamagedArtifact) and self._mend(result, tries):
@@ -143,7 +150,7 @@ class Making:
         count = self.stages.setdefault(call.task.name, StageCount())
         result = outcome(future)
         if not isinstance(result, Artifact):
-            if isinstance(result, WeightsMissing):
+            if isinstance(result, _NOT_THE_CLIPS_FAULT):
                 raise RunError(str(result)) from result
             return result
         try:

@@ -68,7 +68,7 @@ class Run(Making):
         A clip on which it fails is set aside; with `forgive` it stays live and there is a warning.
 
         Raises:
-            RunError: for what no other clip would fare better with (missing weights).
+            RunError: for what no other clip would fare better with (see `collect`).
         """
         futures = {}
         for name in list(self.clips if only is None else only):

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,7 @@ def adapt_to_clip(
     rate: float = ADAPTATION_RATE,
     reconstruction: bool = True,
     precision: str = "float32",
+    state: Path | None = None,
     on_step: OnStep | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
@@ -83,7 +85,7 @@ def adapt_to_clip(
     Every `check_every` steps the loss on the held-out exemplar frames is taken; training ends when it has not fallen
     for `patience` checks, and the checkpoint is the best of all, its start included. Its training says `kept_step`, the
     steps behind it, and `held_out`, the losses as [step, loss]. A clip without frames to hold out takes all its steps.
-    The other arguments are those of `models.adaptation.adapt_corrector`; nothing is saved on the way.
+    The other arguments are those of `models.adaptation.adapt_corrector`; the state is saved every `check_every` steps.
     """
     if check_every < 1 or patience < 1:
         raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")
@@ -126,42 +128,51 @@ def adapt_to_clip(
             schedule=Schedule(rate),
             seed=seed,
             device=device,
+            checkpoint=state,
+            checkpoint_every=check_every,
             recipe=training,
             on_step=after,
+            beside=vars(watch.found),
         )
-    if watch.best is not None:
-        module.load_state_dict(watch.best)
-    kept = watch.kept if watch.best is not None else steps
-    return adapted(checkpoint, module.eval(), training | {"kept_step": kept, "held_out": watch.losses})
+    found = watch.found
+    if found.best is not None:
+        module.load_state_dict(found.best)
+    kept = found.kept if found.best is not None else steps
+    return adapted(checkpoint, module.eval(), training | {"kept_step": kept, "held_out": found.losses})
+
+
+@dataclass
+class _Found:
+    """What the held-out frames have told so far; saved with the training's state."""
+
+    losses: list[list[float]] = field(default_factory=list)  # [step, loss]
+    best: dict[str, torch.Tensor] | None = None  # the weights of the least of them
+    kept: int = 0  # the steps behind those
 
 
 class _Watch:
-    """The best state on the held-out frames so far."""
+    """Looks at the held-out frames now and then, and tells when it is enough."""
 
     def __init__(self, module: nn.Module, loss: CorrectorClipLoss, patience: int) -> None:
         self.module, self.loss, self.patience = module, loss, patience
         self.episodes: list[dict[str, Any]] = []
         self.device = "cpu"
-        self.losses: list[list[float]] = []
-        self.best: dict[str, torch.Tensor] | None = None
-        self.kept = 0
+        self.found = _Found()
 
     def check(self, step: int) -> None:
         """Take the held-out loss. Raises _Enough where it has not fallen for `patience` checks."""
         was_training = self.module.training
         self.module.eval()
         with torch.no_grad():
-            found = [
+            losses = [
                 self.loss.of_episode(self.module, to_device(one, self.device))[0] for one in self.episodes
             ]
         self.module.train(was_training)
-        value = float(torch.stack(found).mean())
-        before = min((loss for _, loss in self.losses), default=math.inf)
-        self.losses.append([step, value])
+        value = float(torch.stack(losses).mean())
+        found = self.found
+        before = min((loss for _, loss in found.losses), default=math.inf)
+        found.losses.append([step, value])
         if value < before:
-            self.best, self.kept = copy.deepcopy(self.module.state_dict()), step
-        elif len(self.losses) - 1 - self._best_place() >= self.patience:
+            found.best, found.kept = copy.deepcopy(self.module.state_dict()), step
+        elif len(found.losses) - 1 - int(np.argmin([loss for _, loss in found.losses])) >= self.patience:
             raise _Enough
-
-    def _best_place(self) -> int:
-        return int(np.argmin([loss for _, loss in self.losses]))

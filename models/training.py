@@ -135,6 +135,7 @@ def train(
     on_step: OnStep | None = None,
     workers: int = 0,
     validation: Batches | None = None,
+    beside: dict[str, Any] | None = None,
 ) -> History:
     """Train `module` in place with Adam, from `checkpoint` on where that file exists.
 
@@ -144,7 +145,8 @@ def train(
     when a run is continued; ValueError where it is not. on_step(step, terms) is called after every step
     (terms: "loss", its parts, "rate"; at every twentieth of the run "validation") and may raise in order to stop.
     validation gives batches of clips that `batches` never gives: from `LEAST_VALIDATED` steps on, `module` ends with
-    the weights of the least mean loss on them, else with the last.
+    the weights of the least mean loss on them, else with the last. `beside` is what the caller keeps for itself, of
+    plain values and tensors: saved with the state, and filled from it when a run is continued.
     """
     if steps < 1:
         raise ValueError(f"steps: wanted at least 1, got {steps}")
@@ -155,6 +157,8 @@ def train(
     history, best, start = History(steps), Best(), 0
     if state and (saved := state.read()):
         start = restore(saved, recipe, module, optimiser, history, best, state.path)
+        if beside is not None:
+            beside.update(saved["beside"])
     held_out = (
         [validation(i, np.random.default_rng([VALIDATION_SEED, i])) for i in range(VALIDATION_BATCHES)]
         if validation and steps >= LEAST_VALIDATED
@@ -177,7 +181,9 @@ def train(
             if on_step:  # before the state, so that what it writes down is never behind
                 on_step(step, shown)
             if state and ((step + 1) % checkpoint_every == 0 or step + 1 == steps):
-                state.write(snapshot(step + 1, recipe, module, optimiser, history, best))
+                state.write(
+                    {**snapshot(step + 1, recipe, module, optimiser, history, best), "beside": beside}
+                )
     if best.module:
         module.load_state_dict(best.module)
     module.eval()

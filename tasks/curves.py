@@ -25,13 +25,18 @@ class Curve:
     def __init__(self, path: Path, steps: int) -> None:
         self.path, self.every = path, max(1, steps // POINTS)
         self.steps = steps
+        if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
+            self._write("\n")  # ends a line that was not written to its end, lest the next be lost with it
 
     def add(self, step: int, terms: dict[str, float]) -> None:
         """Note a step, counted from 0, if it is a point of the curve, or one at which the run was validated."""
         if (step + 1) % self.every and step + 1 != self.steps and "validation" not in terms:
             return
+        self._write(json.dumps([step + 1, terms]) + "\n")
+
+    def _write(self, text: str) -> None:
         with self.path.open("a", encoding="ascii") as file:
-            file.write(json.dumps([step + 1, terms]) + "\n")
+            file.write(text)
 
 
 def curve_file(state: Path) -> Path:
@@ -62,7 +67,8 @@ def training(
 ) -> Iterator[tuple[Path, OnStep, Callable[[Checkpoint], None]]]:
     """The state file of a training, its callback, and the function that publishes its checkpoint with its curves.
 
-    The state goes away once the checkpoint is ready to be published; until then a killed training goes on from it.
+    The stage deletes the state once the checkpoint is published (tasks/stage.py); until then a training that was
+    killed, or could not be published, goes on from it.
     """
     state = place.training_state(out.recipe)
     for path, what in StateFile(state).faults().items():
@@ -84,5 +90,3 @@ def training(
             out.summary["curves"] = read_curve(curve.path)
 
         yield state, on_step, publish
-    for path in state.parent.glob(f"{state.stem}.*"):
-        path.unlink()

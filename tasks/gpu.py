@@ -1,30 +1,45 @@
-"""The GPU as a named limit: a stage that computes on it holds a slot, and only while it computes.
+"""A GPU is for one stage at a time: a stage that computes on it holds the GPU's lock, and only while it computes.
 
-All flows of one Prefect server share the limit; `prefect gcl update motion-adapt-gpu --limit 2` lets two in at once.
+Every GPU of a machine has a lock of its own, which all of one user's processes there share, whatever Prefect server
+they use. The kernel holds it, so that it is free again at once when its holder is killed.
 """
 
-from contextlib import AbstractContextManager, nullcontext, suppress
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+import torch
 
-GPU_LIMIT = "motion-adapt-gpu"
+from storage.locks import alone
 
 
-def gpu_slot(device: str) -> AbstractContextManager[None]:
-    """A slot of `GPU_LIMIT`, waited for where the device is a GPU; nothing on a CPU.
+class GpuBusy(RuntimeError):
+    """Other stages kept a GPU for longer than one waits for it."""
 
-    The limit is made, with one slot, where Prefect's server has none. A slot that a killed process held comes free
-    when its lease runs out.
+
+@contextmanager
+def gpu_to_itself(device: str, *, patience: float) -> Iterator[None]:
+    """Be the only stage on a GPU for the time of a block; on a CPU there is nothing to wait for.
+
+    Raises:
+        GpuBusy: where others still had it after `patience` seconds.
     """
     if not device.startswith("cuda"):
-        return nullcontext()
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(GPU_LIMIT)
-        except ObjectNotFound:
-            with suppress(ObjectAlreadyExists):  # another process was faster
-                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=GPU_LIMIT, limit=1))
-    return concurrency(GPU_LIMIT, occupy=1, strict=True)
+        yield
+        return
+    lock = gpu_lock(device)
+    with alone(lock, patience=patience) as held:
+        if not held:
+            raise GpuBusy(
+                f"{device} was in use by other stages on this machine for {patience:g} seconds (place.patience). "
+                f"'fuser {lock}' names the process; once it has ended, run the same command again"
+            )
+        yield
+
+
+def gpu_lock(device: str) -> Path:
+    """Where the lock of a GPU lies: named after the very card, which `cuda:0` is not the same for every process."""
+    card = str(torch.cuda.get_device_properties(device).uuid) if torch.cuda.is_available() else device
+    return Path(tempfile.gettempdir()) / f"motion-adapt-{os.getuid()}" / card

@@ -40,7 +40,7 @@ def adapt_to_clip(
         corrected=label.array("masks"),
     )
     limit = store.open(selection).summary["limit"]
-    with training(place, out, settings.steps) as (_, on_step, publish):
+    with training(place, out, settings.steps) as (state, on_step, publish):
         publish(
             adapt(
                 start,
@@ -57,6 +57,7 @@ def adapt_to_clip(
                 rate=settings.learning_rate,
                 reconstruction=settings.reconstruction,
                 precision=settings.precision,
+                state=state,
                 on_step=on_step,
                 recipe={"labels": [labels.key], "start": start.settings.get("training")},
             )

@@ -13,7 +13,7 @@ import inspect
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.artifacts import ArtifactStore
 from storage.keys import Artifact, Recipe
 from storage.locks import alone
-from tasks.gpu import gpu_slot
+from tasks.gpu import gpu_to_itself
 from tasks.records import drop_if_damaged, record_key
 
 WORKERS = "MOTION_ADAPT_WORKERS"  # how many tasks a flow that no command line starts runs at once
@@ -56,7 +56,9 @@ class Place(BaseModel):
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto: a GPU if there is one")
     threads: int = Field(default_factory=share_of_cores, ge=1)
     patience: float = Field(
-        6 * 3600, ge=0, description="seconds to wait for another process that makes the same artifact"
+        6 * 3600,
+        ge=0,
+        description="seconds to wait for another process that makes the same artifact, or has the GPU",
     )
     label: str = Field("", description="what progress lines call this piece of work")
 
@@ -102,6 +104,20 @@ class Place(BaseModel):
         folder = Path(self.scratch)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{recipe.stage}-{recipe.key}.pt"
+
+    def forget_training(self, recipe: Recipe) -> None:
+        """Delete what the training of a recipe left in the scratch folder, now that its artifact is published."""
+        for path in self._left_by_training(recipe):
+            path.unlink(missing_ok=True)
+
+    def tidy(self, recipe: Recipe, attempt: str) -> None:
+        """Forget a training that was killed right after its publication; one that still runs is left alone."""
+        if self._left_by_training(recipe):
+            with self.model_copy(update={"patience": 0.0}).alone(recipe, attempt) as own:
+                own.forget_training(recipe)
+
+    def _left_by_training(self, recipe: Recipe) -> list[Path]:
+        return list(Path(self.scratch).glob(f"{recipe.stage}-{recipe.key}.*"))
 
 
 @dataclass(frozen=True)
@@ -152,6 +168,7 @@ class AskTheStore(CachePolicy):
         found = inputs["place"].open().find(recipe)
         if not found:
             return f"{recipe.stage}/{recipe.key}/{attempt}"
+        inputs["place"].tidy(recipe, attempt)
         if fault := drop_if_damaged(found):
             _dropped[attempt] = fault
         return record_key(found)
@@ -186,8 +203,8 @@ def stage(
     """Make a Prefect task of a function that writes one artifact to its argument `out`.
 
     `version` is part of every key: raise it whenever the function gives other results for the same arguments.
-    `gpu`: whether (with these arguments) the function computes on the place's device; on a GPU it then holds a slot of
-    Prefect's limit for GPUs (tasks/gpu.py).
+    `gpu`: whether (with these arguments) the function computes on the place's device; if that is a GPU, it then has it
+    to itself (tasks/gpu.py).
     """
 
     def decorate(function: Callable[..., None]) -> Task[..., Artifact]:
@@ -221,9 +238,13 @@ def stage(
                     return lookup.artifact
                 use_threads(place.threads)
                 made = {"why": lookup.why, "device": place.device, "threads": place.threads}
-                slot = gpu_slot(place.device) if context and computes(bound.arguments) else nullcontext()
-                with slot, store.write(recipe, attempt, made) as out:
+                device = place.device if computes(bound.arguments) else "cpu"
+                with (
+                    gpu_to_itself(device, patience=place.patience),
+                    store.write(recipe, attempt, made) as out,
+                ):
                     function(**{**bound.arguments, "place": own}, out=out)
+                own.forget_training(recipe)
             return out.published
 
         run.__signature__ = wanted  # type: ignore[attr-defined]

@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.report import Report
 from flows.run import RunError
+from models.training_state import StateFile
 from storage.manifest import Manifest
 from storage.tracking import KIND_TAG
 from tasks.records import damaged_records, record_key, record_path
+from tests.disks import room_for
 from tests.flows.conftest import SETTINGS, Home
 from tests.flows.test_adapt import STAGES
 
@@ -43,9 +45,9 @@ def artifact(home: Home, stage: str) -> Manifest:
     return next(iter(home.store.manifests(stage)))
 
 
-def flip_a_byte(path: Path) -> None:
+def flip_a_byte(path: Path, place: int | None = None) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0x10
+    data[len(data) // 2 if place is None else place] ^= 0x10
     path.write_bytes(data)
 
 
@@ -138,6 +140,21 @@ def test_a_damaged_record_of_prefect_is_reported_and_written_again(again: Home) 
     assert not again.adapt().warnings
 
 
+def test_every_changed_byte_of_a_training_state_is_reported_and_withdrawn(again: Home) -> None:
+    state = StateFile(Path(again.place.scratch) / "adapted-corrector-0.pt")
+    for step in (1, 2):
+        state.write({"step": step})
+    command = ["store", "verify", "--store", again.place.store]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    state.path.unlink()  # a kill between two renames leaves the state before alone
+    flip_a_byte(state.previous, -1)
+    found = CliRunner().invoke(app, [*command, "--withdraw"])
+    assert found.exit_code == 1
+    assert f"training state {state.previous}: its seal is gone" in found.output.replace("\n", "")
+    assert not state.previous.exists()
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+
 def test_masks_of_an_earlier_run_do_not_pass_for_those_of_a_clip_that_is_set_aside(again: Home) -> None:
     again.segment()
     old = sorted(path.read_bytes() for path in (again.output / "masks" / "heron").iterdir())
@@ -150,6 +167,17 @@ def test_masks_of_an_earlier_run_do_not_pass_for_those_of_a_clip_that_is_set_asi
         assert (again.output / kind / f"tram [raw]{suffix}").exists()
     moved = again.output / "earlier" / "masks" / "heron"
     assert sorted(path.read_bytes() for path in moved.iterdir()) == old
+
+
+def test_a_full_disk_ends_a_run_and_sets_no_clip_aside(again: Home) -> None:
+    again.segment()
+    before = {path: path.read_bytes() for path in again.output.rglob("*") if path.is_file()}
+    for flow in list(again.store.manifests("flow")):
+        again.store.delete(flow)
+    with room_for(2**17), pytest.raises(RunError, match=r"can't be written: File too large\..* make room"):
+        again.segment()
+    assert {path: path.read_bytes() for path in again.output.rglob("*") if path.is_file()} == before
+    assert computed(again.segment()) == {"flow": 2}
 
 
 def test_another_crf_setting_recomputes_final_masks_and_what_follows(again: Home) -> None:

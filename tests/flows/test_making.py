@@ -1,5 +1,6 @@
 """What a run finds damaged is made again within the run, with all that it was made of, and only so often."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.making import MENDINGS, Call, Making
+from flows.making import MENDINGS, Call, Making, RunError
 from storage.files import DamagedArtifact
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
+from tasks.gpu import gpu_to_itself
 from tasks.stage import Place, stage
 
 DIMS = ("time", "channel")
@@ -34,6 +36,11 @@ def second(before: list[Artifact], *, place: Place, out: ArtifactWriter) -> None
 def third(before: Artifact, *, place: Place, out: ArtifactWriter) -> None:
     RUNS.append("third")
     out.append("x", place.open().open(before).array("x")[:] * 2, DIMS)
+
+
+@stage("on-gpu", version=1, gpu=True)
+def on_gpu(*, place: Place, out: ArtifactWriter) -> None:
+    RUNS.append("on-gpu")
 
 
 @stage("hopeless", version=1)
@@ -109,3 +116,14 @@ def test_a_disk_that_damages_everything_is_not_worked_against(run: Inline) -> No
     other = Artifact(stage="first", key="of another run", attempt="", digest="")
     with pytest.raises(DamagedArtifact):
         run.read(lambda: run.place.open().open(other))
+
+
+def test_a_gpu_that_others_keep_ends_the_run(
+    run: Inline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = run.place.model_copy(update={"device": "cuda", "patience": 0.0})
+    call = Call(on_gpu, "on a GPU", {"place": place})
+    with gpu_to_itself("cuda", patience=0), pytest.raises(RunError, match="cuda was in use"):
+        run.collect(call, run.submit(call))
+    assert not RUNS

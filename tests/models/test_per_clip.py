@@ -61,6 +61,30 @@ def test_it_learns_and_keeps_the_best(corrector):
     assert tensors_digest(again.tensors) == tensors_digest(made.tensors)
 
 
+@pytest.mark.parametrize("death", [3, 8])
+def test_a_killed_run_goes_on_and_remembers_what_the_held_out_frames_told(corrector, tmp_path, death):
+    clip, seen = corrector_clip(marks=MARKS), []
+    options = {"steps": 12, "check_every": 2, "patience": 2, "rate": 3e-2}
+    whole = adapt_to_clip(corrector, clip, **options)
+    told = whole.settings["training"]
+    assert (told["kept_step"], told["held_out"][-1][0]) == (
+        6,
+        10,
+    )  # it got no better after 6, and stopped at 10
+
+    def die(step, terms):
+        if step == death:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt_to_clip(corrector, clip, **options, state=tmp_path / "state.pt", on_step=die)
+    goes_on = {"state": tmp_path / "state.pt", "on_step": lambda step, terms: seen.append(step)}
+    made = adapt_to_clip(corrector, clip, **options, **goes_on)
+    assert seen == list(range(death // 2 * 2, 10))
+    assert tensors_digest(made.tensors) == tensors_digest(whole.tensors)
+    assert made.settings == whole.settings
+
+
 def test_it_stops_early_and_keeps_its_start_where_nothing_is_better(corrector):
     seen = []
     made = adapt_to_clip(

@@ -160,12 +160,20 @@ def test_a_flipped_byte_in_a_state_is_noticed_and_the_training_starts_anew(tmp_p
     assert_same(weights(whole), weights(anew))
 
 
-def test_a_state_of_an_earlier_version_without_a_seal_is_read(tmp_path):
+def test_no_byte_of_a_state_can_change_or_go_unnoticed(tmp_path):
     state = StateFile(tmp_path / "state.pt")
-    torch.save({"step": 3}, state.path)
-    assert state.read() == {"step": 3}
-    state.path.write_bytes(state.path.read_bytes()[:-40])
-    assert state.faults()
+    state.write({"step": 3})
+    whole = state.path.read_bytes()
+    for place in range(0, len(whole), 7):
+        state.path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
+        assert state.faults(), f"byte {place} of {len(whole)}"
+    for place in range(len(whole) - 64, len(whole)):  # the seal, digest and mark, to the last byte
+        state.path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
+        assert state.faults(), f"byte {place} of {len(whole)}"
+        state.path.write_bytes(whole[:place])
+        assert state.faults(), f"{place} of {len(whole)} bytes"
+    state.path.write_bytes(whole)
+    assert not state.faults() and state.read() == {"step": 3}
 
 
 def test_a_state_of_another_run_is_refused(tmp_path):

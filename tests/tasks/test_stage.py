@@ -6,15 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from storage.artifacts import ArtifactStore
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.flow import estimate_flow
-from tasks.gpu import GPU_LIMIT
 from tasks.settings import FlowSettings
 from tasks.stage import NotKeyed, Place, stage, uses_gpu
 
@@ -94,37 +91,13 @@ def test_what_depends_on_an_input_with_other_bytes_is_recomputed(place: Place) -
     assert store.lookup(stale).why == "its input 'first' has other bytes now"
 
 
-ON_GPU: list[int] = []
-MOST: list[int] = []
-
-
-@stage("on-gpu", version=1, gpu=True)
-def on_gpu(*, value: int, place: Place, out: ArtifactWriter) -> None:
-    ON_GPU.append(value)
-    MOST.append(len(ON_GPU))
-    time.sleep(0.3)  # long enough for the others to come in, were they let in
-    ON_GPU.pop()
-
-
-@flow(task_runner=ThreadPoolTaskRunner(max_workers=3))
-def three_on_a_gpu(place: Place) -> None:
-    wait([on_gpu.submit(value=value, place=place) for value in range(3)])
-
-
-def test_stages_on_a_gpu_take_turns_at_it(place: Place) -> None:
-    three_on_a_gpu(place.model_copy(update={"device": "cuda"}))
-    assert MOST == [1, 1, 1]
-    with get_client(sync_client=True) as client:
-        assert client.read_global_concurrency_limit_by_name(GPU_LIMIT).active_slots == 0
-
-
 def test_only_stages_that_compute_on_the_device_need_the_gpu() -> None:
     def asks(estimator: str) -> bool:
         settings = FlowSettings(estimator=estimator, weights="C_T_V1")  # type: ignore[arg-type]
         return uses_gpu(estimate_flow, {"settings": settings})
 
     assert (asks("raft_large"), asks("dis")) == (True, False)
-    assert uses_gpu(on_gpu, {}) and not uses_gpu(source, {})
+    assert not uses_gpu(source, {})
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))

@@ -1,0 +1,114 @@
+"""A training that is disturbed, up to the very moment of its publication, loses no step and no point of its curve."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.checkpoints import Checkpoint
+from models.recipe import weights_of
+from models.training import Schedule, train
+from models.training_state import StateFile
+from storage.files import StoreUnwritable
+from storage.keys import Artifact
+from storage.manifest import Manifest
+from storage.writer import ArtifactWriter
+from tasks.curves import curve_file, training
+from tasks.stage import NotKeyed, Place, recipe_of, stage
+from tests.disks import room_for
+
+STEPS = 6
+TRAINED: list[int] = []
+
+
+@stage("trained", version=1)
+def trained(*, notes: NotKeyed[str], dies_at: NotKeyed[int], place: Place, out: ArtifactWriter) -> None:
+    """A training that saves its state after each second step and is cut off before step `dies_at` is saved."""
+    with training(place, out, STEPS) as (state, on_step, publish):
+
+        def step_done(step: int, terms: dict[str, float]) -> None:
+            TRAINED.append(step)
+            on_step(step, terms)
+            if step == dies_at:
+                raise KeyboardInterrupt
+
+        torch.manual_seed(0)
+        module = nn.Linear(2, 1)
+        train(
+            module,
+            lambda step, rng: {"x": rng.standard_normal((4, 2)).astype(np.float32)},
+            lambda module, batch: (found := (module(batch["x"]) ** 2).mean(), {"mse": found}),
+            steps=STEPS,
+            schedule=Schedule(1e-2),
+            checkpoint=state,
+            checkpoint_every=2,
+            on_step=step_done,
+        )
+        publish(Checkpoint("oclr", {"network": {}}, weights_of(module)))
+    out.summary["notes"] = notes
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    TRAINED.clear()
+    return Place(store=str(tmp_path / "store"), scratch=str(tmp_path / "scratch"), device="cpu", threads=1)
+
+
+def run(place: Place, *, notes: str = "", dies_at: int = STEPS) -> Artifact:
+    made: Artifact = trained.fn(notes=notes, dies_at=dies_at, place=place)
+    return made
+
+
+def state_of(place: Place) -> Path:
+    return place.training_state(recipe_of(trained, {"place": place}))
+
+
+def left(place: Place) -> list[Path]:
+    return [path for path in Path(place.scratch).rglob("*") if path.is_file()]
+
+
+def published(place: Place, artifact: Artifact) -> tuple[Any, ...]:
+    manifest: Manifest = place.open().manifest(artifact)
+    return manifest.digest, manifest.summary["curves"]
+
+
+def test_a_training_that_could_not_be_published_is_not_trained_again(place: Place) -> None:
+    with room_for(2**18), pytest.raises(StoreUnwritable):
+        run(place, notes="x" * 2**19)  # nothing but the manifest is too large
+    saved = StateFile(state_of(place)).read()
+    assert saved is not None and saved["step"] == STEPS
+    made = run(place)
+    assert list(range(STEPS)) == TRAINED
+    steps = [step for step, _ in place.open().manifest(made).summary["curves"]["loss"]]
+    assert steps == list(range(1, STEPS + 1))
+    assert not left(place)
+
+
+def test_what_a_kill_right_after_the_publication_left_goes_away(place: Place, prefect_server: None) -> None:
+    made = run(place)
+    state_of(place).write_bytes(b"x")
+    curve_file(state_of(place)).write_bytes(b"x")
+    with place.alone(recipe_of(trained, {"place": place}), "another"):  # who still trains keeps what it needs
+        assert trained(notes="", dies_at=STEPS, place=place) == made
+        assert state_of(place).exists() and curve_file(state_of(place)).exists()
+    assert trained(notes="", dies_at=STEPS, place=place) == made
+    assert list(range(STEPS)) == TRAINED
+    assert not left(place)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_point_that_was_half_written_is_written_again(place: Place, tmp_path: Path, cut: int) -> None:
+    undisturbed = place.model_copy(
+        update={"store": str(tmp_path / "other"), "scratch": str(tmp_path / "more")}
+    )
+    wanted = published(undisturbed, run(undisturbed))
+    TRAINED.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(place, dies_at=2)  # two steps are in the state, three in the curve
+    curve = curve_file(state_of(place))
+    curve.write_bytes(curve.read_bytes()[:-cut])
+    assert published(place, run(place)) == wanted
+    assert TRAINED == [0, 1, 2, 2, 3, 4, 5]
