@@ -3,10 +3,11 @@
 The defaults are the `compact` preset; `flows/presets.py` has the others and the ways to override a field.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+RAFT_WEIGHTS = "C_T_V1"  # trained on synthetic clips alone, and the paper's
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 Precision = Literal["float32", "bfloat16", "float16"]
 TrainingPrecision = Annotated[
@@ -30,7 +31,10 @@ class FlowSettings(StageSettings):
     estimator: Literal["dis", "raft_large", "raft_small", "flo"] = Field(
         "dis", description="dis: OpenCV, needs no weights; raft_*: torchvision; flo: ready-made .flo files"
     )
-    weights: str | None = Field(None, description="torchvision's weight name for raft_*, e.g. C_T_V1")
+    weights: str | None = Field(
+        None,
+        description="torchvision's weight name for raft_*; none: C_T_V1, trained on synthetic clips alone",
+    )
     updates: int = Field(20, ge=1, description="RAFT's recurrent updates")
     resolution: Size | None = Field(
         None, description="(height, width) that the estimator sees; none: the frames' own"
@@ -41,10 +45,15 @@ class FlowSettings(StageSettings):
     )
     folder: str | None = Field(None, description="for flo: the folder with Flows_gap1/<clip>/<frame>.flo")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_weights(cls, given: Any) -> Any:
+        """Settings name RAFT's weights, so that a key is the same whether a user named them or not."""
+        raft = isinstance(given, dict) and str(given.get("estimator")).startswith("raft")
+        return {**given, "weights": RAFT_WEIGHTS} if raft and not given.get("weights") else given
+
     @model_validator(mode="after")
     def _complete(self) -> "FlowSettings":
-        if self.estimator.startswith("raft") and not self.weights:
-            raise ValueError(f"flow.weights: {self.estimator} needs a torchvision weight name, e.g. C_T_V1")
         if self.estimator == "flo" and not self.folder:
             raise ValueError("flow.folder: name the folder that holds Flows_gap1, Flows_gap-1, ...")
         return self
