@@ -239,6 +239,10 @@ def pretrain(
     photos: Annotated[
         Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
     ] = None,
+    silhouettes: Annotated[
+        Path | None,
+        typer.Option(help="a folder of mask pictures for half of the shapes; default: all are drawn"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     seeds: Annotated[
         str | None,
@@ -260,6 +264,7 @@ def pretrain(
     overrides = [*(set_ or [])]
     overrides += [f"pretrain.steps={steps}"] if steps is not None else []
     overrides += [f"pretrain.photos={json.dumps(str(photos))}"] if photos else []
+    overrides += [f"pretrain.silhouettes={json.dumps(str(silhouettes))}"] if silhouettes else []
     overrides += [f"seed={seed}"] if seed is not None else []
     if seed is not None and seeds:
         raise typer.BadParameter("--seed and --seeds exclude each other", param_hint="--seeds")

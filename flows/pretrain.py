@@ -24,7 +24,7 @@ from flows.report import Report
 from flows.run import Run, RunError
 from flows.runners import DEFAULT_RUNNER
 from flows.weights import NETWORK_METHODS, SMOKE_STEPS, StartWeights, find_backbones
-from models.recipe import photo_identity
+from models.recipe import pictures_identity
 from models.sizes import SIZES, STEP_SIZES
 from models.variants import corrector_arguments, episode_arguments, selector_arguments
 from storage.keys import Artifact, digest, file_digest
@@ -64,13 +64,13 @@ def pretrain(
     place = place.resolved()
     run = Run(place)
     report = Report("pretrain", "synthetic clips")
-    photos = identity_of(settings.pretrain.photos)
+    pictures = identity_of(folders_of(settings))
     shapes = shapes_of(settings)
     tracker = tracking.open("pretraining")
     report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment}
-    with tracker.kept(begin(tracker, settings, {"shapes": shapes, "photos": photos})) as mlflow_run:
-        made, tokens = train_all(run, settings, shapes, photos, tracker, mlflow_run)
-        report.final = figures_of(run, settings, made, tokens, photos)
+    with tracker.kept(begin(tracker, settings, {"shapes": shapes, **pictures})) as mlflow_run:
+        made, tokens = train_all(run, settings, shapes, pictures, tracker, mlflow_run)
+        report.final = figures_of(run, settings, made, tokens, pictures)
         run.read(partial(write_checkpoints, place, made, Path(folder)))
         for model, artifact in made.items():
             enter_curves(tracker, mlflow_run, model, run.summary(artifact)["curves"])
@@ -84,16 +84,25 @@ def pretrain(
     return report
 
 
-def identity_of(photos: str | None) -> dict[str, Any] | None:
-    """What a folder of photos holds.
+def folders_of(settings: Settings) -> dict[str, str]:
+    """The folders that clips are made of, by what they hold."""
+    given = {"photos": settings.pretrain.photos, "silhouettes": settings.pretrain.silhouettes}
+    return {name: folder for name, folder in given.items() if folder}
+
+
+def identity_of(folders: dict[str, str]) -> dict[str, Any]:
+    """What they hold.
 
     Raises:
-        RunError: where it can't be read.
+        RunError: where one can't be read.
     """
+    photos, silhouettes = (
+        Path(folders[name]) if name in folders else None for name in ("photos", "silhouettes")
+    )
     try:
-        return photo_identity(Path(photos)) if photos else None
+        return pictures_identity(photos, silhouettes)
     except (OSError, ValueError) as error:
-        raise RunError(f"pretrain.photos: {error}") from error
+        raise RunError(f"pretrain.{error}") from error
 
 
 def shapes_of(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -111,13 +120,13 @@ def train_all(
     run: Run,
     settings: Settings,
     shapes: dict[str, dict[str, Any]],
-    photos: dict[str, Any] | None,
+    pictures: dict[str, Any],
     tracker: Tracker,
     mlflow_run: str,
 ) -> tuple[dict[str, Artifact], StartWeights]:
     """The trained networks by name, and the feature networks that the heads are for."""
     choice, backbones = settings.pretrain, settings.features
-    common = {"folder": choice.photos, "photos": photos, "seed": settings.seed, "steps": choice.steps,
+    common = {"folders": folders_of(settings), "pictures": pictures, "seed": settings.seed, "steps": choice.steps,
               "precision": choice.precision, "checkpoint_every": choice.checkpoint_every}  # fmt: skip
     made: dict[str, Artifact] = {}
 
@@ -153,7 +162,7 @@ def figures_of(
     settings: Settings,
     made: dict[str, Artifact],
     tokens: StartWeights,
-    photos: dict[str, Any] | None,
+    pictures: dict[str, Any],
 ) -> dict[str, float]:
     """Figures of the trained networks, by the names of `models.validation.Validation`."""
     found = run.once(
@@ -167,8 +176,8 @@ def figures_of(
         backbones=settings.features,
         **VALIDATED_ON,
         flow=settings.pretrain.flow,
-        photos=photos,
-        folder=settings.pretrain.photos,
+        pictures=pictures,
+        folders=folders_of(settings),
     )
     return run.summary(found)
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint, build_network
+from models.shapes import MASK_SUFFIXES
 from models.synthetic import SyntheticClips
-from models.textures import list_photos
+from models.textures import SUFFIXES, list_pictures
 from models.training import VALIDATION_SEED, Schedule
 
 LONG_RUN = 100_000
@@ -65,12 +66,22 @@ def seen_and_unseen(seed: int, **supply: Any) -> tuple[SyntheticClips, Synthetic
     return SyntheticClips(seed=seed, **supply), SyntheticClips(seed=VALIDATION_SEED, **supply)
 
 
-def photo_identity(photos: Path | None) -> dict[str, Any] | None:
-    """Number and content digest of the photos, None for procedural textures: a recipe names no path."""
-    if photos is None:
-        return None
+def pictures_identity(photos: Path | None, silhouettes: Path | None) -> dict[str, Any]:
+    """The entries of a recipe that say which pictures clips are made of, by content: a recipe names no path.
+
+    Without photos, which means procedural textures, there is None; without silhouettes nothing is said. ValueError for
+    a folder without pictures.
+    """
+    found: dict[str, Any] = {"photos": folder_identity(photos, "photos", SUFFIXES) if photos else None}
+    if silhouettes:
+        found["silhouettes"] = folder_identity(silhouettes, "silhouettes", MASK_SUFFIXES)
+    return found
+
+
+def folder_identity(folder: Path, what: str, suffixes: Sequence[str]) -> dict[str, Any]:
+    """Number and content digest of the pictures of a folder."""
     digest = hashlib.sha256()
-    paths = list_photos(photos)
+    paths = list_pictures(folder, what, suffixes)
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return {"count": len(paths), "sha256": digest.hexdigest()}

@@ -23,7 +23,7 @@ from models.recipe import (
     finished,
     fresh_network,
     frozen,
-    photo_identity,
+    pictures_identity,
     schedule_for,
     seen_and_unseen,
     with_tokens,
@@ -133,6 +133,7 @@ def pretrain_corrector(
     seed: int = 0,
     device: str = "cpu",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
     frames: int = 8,
     window: int = 4,
@@ -156,12 +157,18 @@ def pretrain_corrector(
         raise ValueError(f"window, frames: wanted 1 <= window <= frames and 2 frames, got {window}, {frames}")
     network = with_tokens(COMPACT["corrector"] if network is None else network, features)
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "window": window}
-    recipe |= {"batch": batch, "flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
+    recipe |= {
+        "batch": batch,
+        "flow": flow,
+        "pool": pool,
+        "rate": rate,
+        **pictures_identity(photos, silhouettes),
+    }
     recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
     if exemplars != EXEMPLARS:  # else nothing is said, and a run that began before there was a choice goes on
         recipe |= {"exemplars": exemplars}
     module = fresh_network(partial(new_network, "corrector", network), {}, seed, first_guess=RARE)
-    clips, unseen = seen_and_unseen(seed, photos=photos, frames=frames)
+    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames)
     train(
         module,
         ClipBatches(clips, batch, flow, pool),

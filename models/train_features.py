@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models.checkpoints import Checkpoint
 from models.compact_features import CompactFeatures
 from models.imaging import RGB_MEAN, RGB_STD, resize_frames
-from models.recipe import finished, fresh_network, photo_identity, schedule_for, seen_and_unseen
+from models.recipe import finished, fresh_network, pictures_identity, schedule_for, seen_and_unseen
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.textures import recolour
@@ -163,6 +163,7 @@ def pretrain_features(
     seed: int = 0,
     device: str = "cpu",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
     pairs: int = 4,
     rate: float | None = None,
@@ -175,9 +176,9 @@ def pretrain_features(
     """Train the compact feature network on synthetic clips; `state` makes the run resumable."""
     network = dict(COMPACT["features"] if network is None else network)
     recipe = {"on": "synthetic correspondences", "steps": steps, "seed": seed, "pairs": pairs, "rate": rate}
-    recipe |= {"photos": photo_identity(photos), "precision": precision}
+    recipe |= {"precision": precision, **pictures_identity(photos, silhouettes)}
     module = fresh_network(CompactFeatures, network, seed)
-    clips, unseen = seen_and_unseen(seed, photos=photos, frames=FRAMES)
+    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=FRAMES)
     train(
         module,
         FeatureBatches(clips, pairs),

@@ -15,7 +15,7 @@ from models.recipe import (
     finished,
     fresh_network,
     frozen,
-    photo_identity,
+    pictures_identity,
     schedule_for,
     seen_and_unseen,
     with_tokens,
@@ -69,6 +69,7 @@ def pretrain_selector(
     seed: int = 0,
     device: str = "cpu",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
     frames: int = 6,
     batch: int = 1,
@@ -88,11 +89,11 @@ def pretrain_selector(
     """
     network = with_tokens(COMPACT["selector"] if network is None else network, features)
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "batch": batch}
-    recipe |= {"flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
+    recipe |= {"flow": flow, "pool": pool, "rate": rate, **pictures_identity(photos, silhouettes)}
     recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
     first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)
     module = fresh_network(MaskSelector, network, seed, first_guess=first_guess)
-    clips, unseen = seen_and_unseen(seed, photos=photos, frames=frames)
+    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames)
     train(
         module,
         ClipBatches(clips, batch, flow, pool),

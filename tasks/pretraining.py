@@ -17,23 +17,29 @@ from tasks.stage import NotKeyed, Place, stage
 from tasks.weights import get_checkpoint
 
 
-@stage("pretrained-features", version=3, gpu=True)
+def paths(folders: dict[str, str]) -> dict[str, Any]:
+    """Folders of pictures as the training loops take them."""
+    return {name: Path(folder) for name, folder in folders.items()}
+
+
+@stage("pretrained-features", version=4, gpu=True)
 def train_features(
     *,
     network: dict[str, Any],
-    sees: dict[str, int],
+    sees: dict[str, Any],
     steps: int,
     precision: Precision,
     seed: int,
-    photos: dict[str, Any] | None,
-    folder: NotKeyed[str | None],
+    pictures: dict[str, Any],
+    folders: NotKeyed[dict[str, str]],
     checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Train the compact feature network; `photos` is the identity of what `folder` holds.
+    """Train the compact feature network.
 
-    `sees` says what a step of the training sees (models/sizes.py), here and below.
+    Here and below: `sees` says what a step of the training sees (models/sizes.py); `folders` names the folders of
+    photos and silhouettes that there are, and `pictures` is the identity of what they hold.
     """
     with training(place, out, steps) as (state, on_step, publish):
         publish(
@@ -41,7 +47,7 @@ def train_features(
                 steps=steps,
                 seed=seed,
                 device=place.device,
-                photos=Path(folder) if folder else None,
+                **paths(folders),
                 network=network,
                 **sees,
                 precision=precision,
@@ -52,17 +58,17 @@ def train_features(
         )
 
 
-@stage("pretrained-oclr", version=3, gpu=True)
+@stage("pretrained-oclr", version=4, gpu=True)
 def train_oclr(
     *,
     network: dict[str, Any],
-    sees: dict[str, int],
+    sees: dict[str, Any],
     steps: int,
     flow: str,
     precision: Precision,
     seed: int,
-    photos: dict[str, Any] | None,
-    folder: NotKeyed[str | None],
+    pictures: dict[str, Any],
+    folders: NotKeyed[dict[str, str]],
     checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
@@ -74,7 +80,7 @@ def train_oclr(
                 steps=steps,
                 seed=seed,
                 device=place.device,
-                photos=Path(folder) if folder else None,
+                **paths(folders),
                 network=network,
                 **sees,
                 flow=flow,
@@ -86,7 +92,7 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=3, gpu=True)
+@stage("pretrained-head", version=4, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,
@@ -94,14 +100,14 @@ def train_head(
     model: str,
     backbone: BackboneSettings,
     network: dict[str, Any],
-    sees: dict[str, int],
+    sees: dict[str, Any],
     steps: int,
     flow: str,
     pool: int,
     precision: Precision,
     seed: int,
-    photos: dict[str, Any] | None,
-    folder: NotKeyed[str | None],
+    pictures: dict[str, Any],
+    folders: NotKeyed[dict[str, str]],
     checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
@@ -117,7 +123,7 @@ def train_head(
                 steps=steps,
                 seed=seed,
                 device=place.device,
-                photos=Path(folder) if folder else None,
+                **paths(folders),
                 network=network,
                 **sees,
                 flow=flow,
@@ -130,7 +136,7 @@ def train_head(
         )
 
 
-@stage("validation", version=1, gpu=True)
+@stage("validation", version=2, gpu=True)
 def validate(
     oclr: Artifact,
     selector: Artifact,
@@ -142,8 +148,8 @@ def validate(
     clips: int,
     frames: int,
     flow: str,
-    photos: dict[str, Any] | None,
-    folder: NotKeyed[str | None],
+    pictures: dict[str, Any],
+    folders: NotKeyed[dict[str, str]],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
@@ -167,7 +173,7 @@ def validate(
         clips=clips,
         frames=frames,
         flow=flow,
-        photos=Path(folder) if folder else None,
+        **paths(folders),
         device=place.device,
     )._asdict()
     out.summary = {name: value for name, value in figures.items() if value == value}  # not NaN

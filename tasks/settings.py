@@ -218,6 +218,9 @@ class PretrainSettings(StageSettings):
     photos: str | None = Field(
         None, description="a folder of photos for textures and backgrounds; none: procedural ones"
     )
+    silhouettes: str | None = Field(
+        None, description="a folder of mask pictures for half of the shapes; none: all of them are drawn"
+    )
     corrector: Literal["attention", "alpha", "dense"] = Field(
         "attention",
         description="what the corrector decodes into masks (Table 5): attention maps of its object queries; their "

@@ -1,5 +1,6 @@
 """Pre-training on tiny networks: losses fall, the same seed gives the same weights, a run continues."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -112,6 +113,21 @@ def test_checkpoints_say_what_they_were_made_from(oclr, extractor):
     assert selector.settings["network"]["feature_channels"] == 8
     assert selector.settings["training"]["oclr"] == tensors_digest(oclr.tensors)
     assert not build_network(selector, expect="selector").training
+
+
+def test_a_recipe_knows_pictures_by_their_content(tmp_path):
+    def recipe(**folders):
+        return pretrain_oclr(steps=1, network=TINY_OCLR, frames=2, flow="exact", **folders).settings[
+            "training"
+        ]
+
+    for name, level in (("a", 255), ("b", 255), ("c", 1)):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / f"{name}.png"), np.full((40, 60), level, np.uint8))
+    plain, *told = [recipe(), *(recipe(silhouettes=tmp_path / name) for name in "abc")]
+    assert "silhouettes" not in plain and told[0]["silhouettes"]["count"] == 1
+    assert told[0] == told[1] != told[2]
+    assert recipe(photos=tmp_path / "a") == recipe(photos=tmp_path / "b")
 
 
 def test_a_pool_of_clips_computes_their_tokens_once(oclr, extractor):
