@@ -24,10 +24,12 @@ def paths(folders: dict[str, str]) -> dict[str, Any]:
 
 @stage("pretrained-features", version=4, gpu=True)
 def train_features(
+    start: Artifact | None,
     *,
     network: dict[str, Any],
     sees: dict[str, Any],
     steps: int,
+    rate: float | None,
     precision: Precision,
     seed: int,
     pictures: dict[str, Any],
@@ -38,17 +40,20 @@ def train_features(
 ) -> None:
     """Train the compact feature network.
 
-    Here and below: `sees` says what a step of the training sees (models/sizes.py); `folders` names the folders of
-    photos and silhouettes that there are, and `pictures` is the identity of what they hold.
+    Here and below: `start` is the weights to go on from, none for a training from scratch; `sees` says what a step of
+    the training sees (models/sizes.py); `folders` names the folders of photos and silhouettes that there are, and
+    `pictures` is the identity of what they hold.
     """
     with training(place, out, steps) as (state, on_step, publish):
         publish(
             pretrain_features(
                 steps=steps,
+                rate=rate,
                 seed=seed,
                 device=place.device,
                 **paths(folders),
                 network=network,
+                start=get_checkpoint(place, start) if start else None,
                 **sees,
                 precision=precision,
                 state=state,
@@ -60,10 +65,12 @@ def train_features(
 
 @stage("pretrained-oclr", version=4, gpu=True)
 def train_oclr(
+    start: Artifact | None,
     *,
     network: dict[str, Any],
     sees: dict[str, Any],
     steps: int,
+    rate: float | None,
     flow: str,
     precision: Precision,
     seed: int,
@@ -78,10 +85,12 @@ def train_oclr(
         publish(
             pretrain_oclr(
                 steps=steps,
+                rate=rate,
                 seed=seed,
                 device=place.device,
                 **paths(folders),
                 network=network,
+                start=get_checkpoint(place, start) if start else None,
                 **sees,
                 flow=flow,
                 precision=precision,
@@ -96,12 +105,14 @@ def train_oclr(
 def train_head(
     oclr: Artifact,
     features: Artifact | None,
+    start: Artifact | None,
     *,
     model: str,
     backbone: BackboneSettings,
     network: dict[str, Any],
     sees: dict[str, Any],
     steps: int,
+    rate: float | None,
     flow: str,
     pool: int,
     precision: Precision,
@@ -121,10 +132,12 @@ def train_head(
                 get_checkpoint(place, oclr),
                 features=extractor,
                 steps=steps,
+                rate=rate,
                 seed=seed,
                 device=place.device,
                 **paths(folders),
                 network=network,
+                start=get_checkpoint(place, start) if start else None,
                 **sees,
                 flow=flow,
                 pool=pool,
