@@ -239,6 +239,14 @@ def pretrain(
     photos: Annotated[
         Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
     ] = None,
+    silhouettes: Annotated[
+        Path | None,
+        typer.Option(help="a folder of mask pictures for half of the shapes; default: all are drawn"),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="a folder with weights to go on from, by network; default: from scratch"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     seeds: Annotated[
         str | None,
@@ -256,10 +264,11 @@ def pretrain(
     json_file: JsonFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Train the networks from scratch on synthetic clips."""
+    """Train the networks on synthetic clips, from scratch or from earlier weights on."""
     overrides = [*(set_ or [])]
     overrides += [f"pretrain.steps={steps}"] if steps is not None else []
     overrides += [f"pretrain.photos={json.dumps(str(photos))}"] if photos else []
+    overrides += [f"pretrain.silhouettes={json.dumps(str(silhouettes))}"] if silhouettes else []
     overrides += [f"seed={seed}"] if seed is not None else []
     if seed is not None and seeds:
         raise typer.BadParameter("--seed and --seeds exclude each other", param_hint="--seeds")
@@ -279,6 +288,7 @@ def pretrain(
                 settings=settings_of(preset, config, [*overrides, *also]),
                 place=place_of(store, device, threads),
                 tracking=tracking_of(tracking_uri, experiment),
+                start=text(start),
                 json_file=None if chosen else json_file,
             )
         print_spread(out, {name: report.final for name, report in reports.items()})

@@ -37,6 +37,10 @@ def synthesise(
     photos: Annotated[
         Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
     ] = None,
+    silhouettes: Annotated[
+        Path | None,
+        typer.Option(help="a folder of mask pictures for half of the shapes; default: all are drawn"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Threads = 1,
     runner: Runner = "threads",
@@ -56,7 +60,14 @@ def synthesise(
         from flows.synthesise import synthesise as flow
         from tasks.synthesis import SyntheticSet
 
-        what = SyntheticSet(seed=seed, frames=frames, size=size, gaps=distances, photos=text(photos))
+        what = SyntheticSet(
+            seed=seed,
+            frames=frames,
+            size=size,
+            gaps=distances,
+            photos=text(photos),
+            silhouettes=text(silhouettes),
+        )
         report = run(
             with_runner(flow, runner, workers, dask_address),
             folder=str(folder),

@@ -7,7 +7,8 @@
     validation   all of them together on synthetic clips that no training sees
     out          one checkpoint file per network in a folder that --weights takes
 
-Killed and started again, it goes on from the last state of the network it was at.
+Given weights to start from, each network goes on from its own. Killed and started again, the flow goes on from the last
+state of the network it was at.
 """
 
 import time
@@ -23,10 +24,9 @@ from flows.presets import load_settings
 from flows.report import Report
 from flows.run import Run, RunError
 from flows.runners import DEFAULT_RUNNER
-from flows.weights import NETWORK_METHODS, SMOKE_STEPS, StartWeights, find_backbones
-from models.recipe import photo_identity
-from models.sizes import SIZES, STEP_SIZES
-from models.variants import corrector_arguments, episode_arguments, selector_arguments
+from flows.weights import NETWORK_METHODS, NETWORKS, StartWeights, find_backbones, is_smoke, keep_file
+from models.recipe import pictures_identity, start_files
+from models.variants import shapes
 from storage.keys import Artifact, digest, file_digest
 from storage.runs import record_run
 from storage.tracking import Tracker
@@ -47,6 +47,7 @@ def pretrain(
     preset: str = "compact",
     place: Place = Place(),
     tracking: Tracking = Tracking(experiment="pretraining"),
+    start: str | None = None,
 ) -> Report:
     """Train the networks and write their checkpoints to `folder`.
 
@@ -58,71 +59,109 @@ def pretrain(
         preset: see `settings`.
         place: store, device and threads.
         tracking: where MLflow keeps the curves.
+        start: a folder with weights to go on from; a network without a file there is trained from scratch.
     """
     began = time.monotonic()
     settings = settings or load_settings(preset)
     place = place.resolved()
     run = Run(place)
     report = Report("pretrain", "synthetic clips")
-    photos = identity_of(settings.pretrain.photos)
-    shapes = shapes_of(settings)
+    pictures = identity_of(folders_of(settings))
+    begun = find_starts(run, settings, start, folder)
     tracker = tracking.open("pretraining")
     report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment}
-    with tracker.kept(begin(tracker, settings, {"shapes": shapes, "photos": photos})) as mlflow_run:
-        made, tokens = train_all(run, settings, shapes, photos, tracker, mlflow_run)
-        report.final = figures_of(run, settings, made, tokens, photos)
+    what = {
+        "shapes": shapes_of(settings),
+        **pictures,
+        "start": {model: str(ref) for model, ref in begun.items()},
+    }
+    with tracker.kept(begin(tracker, settings, what)) as mlflow_run:
+        made, tokens = train_all(run, settings, begun, pictures, tracker, mlflow_run)
+        report.final = figures_of(run, settings, made, tokens, pictures)
         run.read(partial(write_checkpoints, place, made, Path(folder)))
         for model, artifact in made.items():
             enter_curves(tracker, mlflow_run, model, run.summary(artifact)["curves"])
         tracker.log(mlflow_run, {f"validation/{name}": value for name, value in report.final.items()})
         tracker.files(mlflow_run, [Path(folder) / f"{model}.safetensors" for model in made], "checkpoints")
     report.output = folder
-    report.figures = "smoke" if settings.pretrain.steps < SMOKE_STEPS else ""
+    report.figures = "smoke" if any(is_smoke(run.summary(ref)["settings"]) for ref in made.values()) else ""
     report.take(run)
     record_run(place.open(), "pretrain", report.source, run.made)
     report.seconds["total"] = time.monotonic() - began
     return report
 
 
-def identity_of(photos: str | None) -> dict[str, Any] | None:
-    """What a folder of photos holds.
+def folders_of(settings: Settings) -> dict[str, str]:
+    """The folders that clips are made of, by what they hold."""
+    given = {"photos": settings.pretrain.photos, "silhouettes": settings.pretrain.silhouettes}
+    return {name: folder for name, folder in given.items() if folder}
+
+
+def identity_of(folders: dict[str, str]) -> dict[str, Any]:
+    """What they hold.
 
     Raises:
-        RunError: where it can't be read.
+        RunError: where one can't be read.
     """
+    photos, silhouettes = (
+        Path(folders[name]) if name in folders else None for name in ("photos", "silhouettes")
+    )
     try:
-        return photo_identity(Path(photos)) if photos else None
+        return pictures_identity(photos, silhouettes)
     except (OSError, ValueError) as error:
-        raise RunError(f"pretrain.photos: {error}") from error
+        raise RunError(f"pretrain.{error}") from error
+
+
+def find_starts(run: Run, settings: Settings, start: str | None, out: str) -> dict[str, Artifact]:
+    """The weights to go on from, by network.
+
+    Raises:
+        RunError: where the folder has none, or a file is not what its name says.
+    """
+    if start is None:
+        return {}
+    compact = "compact" in (settings.features.selector.backbone, settings.features.corrector.backbone)
+    models = ("features", *NETWORKS) if compact else NETWORKS
+    try:
+        files = start_files(Path(start), Path(out), models)
+    except ValueError as error:
+        raise RunError(f"--{error}") from error
+    for model in models:
+        if model not in files:
+            run.warn(f"--start {start} has no {model} weights: that network is trained from scratch")
+    return {model: keep_file(run, file, model) for model, file in files.items()}
 
 
 def shapes_of(settings: Settings) -> dict[str, dict[str, Any]]:
     """By network: its sizes (`network`) and what a step of its training `sees`."""
     choice, method = settings.pretrain, settings.selection.method
-    sizes, sees = dict(SIZES[choice.size]), dict(STEP_SIZES[choice.size])
-    kind = method if method in NETWORK_METHODS else "error_map"
-    sizes["selector"] = sizes["selector"] | selector_arguments(kind)
-    sizes["corrector"] = sizes["corrector"] | corrector_arguments(choice.corrector, choice.background)
-    sees["corrector"] = episode_arguments(sees["corrector"], window=choice.window, exemplars=choice.exemplars)
-    return {model: {"network": sizes[model], "sees": sees[model]} for model in sizes}
+    return shapes(
+        choice.size,
+        selector=method if method in NETWORK_METHODS else "error_map",
+        corrector=choice.corrector,
+        background=choice.background,
+        window=choice.window,
+        exemplars=choice.exemplars,
+    )
 
 
 def train_all(
     run: Run,
     settings: Settings,
-    shapes: dict[str, dict[str, Any]],
-    photos: dict[str, Any] | None,
+    begun: dict[str, Artifact],
+    pictures: dict[str, Any],
     tracker: Tracker,
     mlflow_run: str,
 ) -> tuple[dict[str, Artifact], StartWeights]:
-    """The trained networks by name, and the feature networks that the heads are for."""
-    choice, backbones = settings.pretrain, settings.features
-    common = {"folder": choice.photos, "photos": photos, "seed": settings.seed, "steps": choice.steps,
-              "precision": choice.precision, "checkpoint_every": choice.checkpoint_every}  # fmt: skip
+    """The trained networks by name, and the feature networks that the heads are for; `begun`: what they go on from."""
+    choice, backbones, shape = settings.pretrain, settings.features, shapes_of(settings)
+    common = {"folders": folders_of(settings), "pictures": pictures, "seed": settings.seed, "steps": choice.steps,
+              "rate": choice.rate, "precision": choice.precision,
+              "checkpoint_every": choice.checkpoint_every}  # fmt: skip
     made: dict[str, Artifact] = {}
 
     def train(name: str, task: Task[..., Artifact], /, **arguments: Any) -> None:
-        arguments = {**common, **shapes[name], **arguments}
+        arguments = {**common, **shape[name], "start": begun.get(name), **arguments}
         state = run.place.training_state(recipe_of(task, {"place": run.place, **arguments}))
         with followed(tracker, mlflow_run, name, curve_file(state)):
             made[name] = run.once(task, f"train {name}", **arguments)
@@ -153,7 +192,7 @@ def figures_of(
     settings: Settings,
     made: dict[str, Artifact],
     tokens: StartWeights,
-    photos: dict[str, Any] | None,
+    pictures: dict[str, Any],
 ) -> dict[str, float]:
     """Figures of the trained networks, by the names of `models.validation.Validation`."""
     found = run.once(
@@ -167,8 +206,8 @@ def figures_of(
         backbones=settings.features,
         **VALIDATED_ON,
         flow=settings.pretrain.flow,
-        photos=photos,
-        folder=settings.pretrain.photos,
+        pictures=pictures,
+        folders=folders_of(settings),
     )
     return run.summary(found)
 

@@ -14,7 +14,6 @@ from prefect import flow
 from flows.report import Report
 from flows.run import RunError, reason
 from flows.runners import DEFAULT_RUNNER
-from models.textures import list_photos
 from storage.synthetic_set import write_list
 from storage.whole import whole_file
 from tasks.progress import track
@@ -59,11 +58,10 @@ def claim(root: Path, what: SyntheticSet) -> None:
     """Write down what the clips of a folder are made of, or see that it is the same.
 
     Raises:
-        RunError: where it is not, or the photos can't be used.
+        RunError: where it is not, or a folder of pictures can't be used.
     """
     try:
-        if what.photos:
-            list_photos(Path(what.photos))
+        what.supply()
     except ValueError as error:
         raise RunError(str(error)) from error
     record, wanted = root / RECORD, what.model_dump_json(indent=1) + "\n"

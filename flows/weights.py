@@ -82,7 +82,7 @@ def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None)
             f"authors' checkpoints (motion-adapt import-checkpoint) or train:\n"
             f"  motion-adapt pretrain --preset {preset} --out DIR"
         )
-    found = {name: _keep(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
+    found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
     weights = replace(find_backbones(run, settings, where), **found)
     _check(run, settings, weights)
     return weights
@@ -102,16 +102,17 @@ def _backbone(
     run: Run, backbone: BackboneSettings, field: str, folder: Path | None, compact: Artifact | None
 ) -> Artifact | None:
     if backbone.checkpoint:
-        return _keep(run, Path(backbone.checkpoint), None, f"{field}.checkpoint")
+        return keep_file(run, Path(backbone.checkpoint), None, f"{field}.checkpoint")
     if backbone.backbone != "compact":
         return None  # timm's own pretrained weights, by its own name for them
     if compact:
         return compact
     where = folder or SHIPPED / "compact"
-    return _keep(run, where / "features.safetensors", "features")
+    return keep_file(run, where / "features.safetensors", "features")
 
 
-def _keep(run: Run, path: Path, model: str | None, field: str = "") -> Artifact:
+def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artifact:
+    """Import a weight file; RunError where it is missing, or no checkpoint of `model`."""
     if not path.is_file():
         wanted = f"the {model} weights" if model else field
         raise RunError(
@@ -188,7 +189,7 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
             where = tracker.download_champion(Path(folder))
         except LookupError as error:
             raise RunError(str(error)) from error
-        found = {name: _keep(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
+        found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
         features = where / "features.safetensors"
         backbones = find_backbones(run, settings, where if features.is_file() else None)
     weights = replace(backbones, **found)
@@ -245,7 +246,9 @@ def is_supervised(settings: Mapping[str, Any]) -> bool:
 def is_smoke(settings: Mapping[str, Any]) -> bool:
     """Whether a checkpoint goes back to a training too short to mean anything."""
     training = settings.get("training") or {}
-    if "start" in training:
-        return is_smoke(training["start"])
     steps = training.get("steps")
-    return steps is not None and steps < SMOKE_STEPS
+    short = steps is not None and steps < SMOKE_STEPS
+    if "start" not in training:
+        return short
+    pretrained = str(training.get("on")).startswith("synthetic")  # long enough, whatever it went on from
+    return (short or not pretrained) and is_smoke({"training": training["start"]})

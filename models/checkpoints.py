@@ -7,10 +7,11 @@ file or none.
 
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,12 +133,28 @@ def new_network(model: str, arguments: Mapping[str, Any]) -> nn.Module:
     maps="dense" makes a corrector without object queries (models/dense_corrector.py); all other arguments are
     those of the model's class. Raises TypeError for arguments that it does not take.
     """
+    build, given = _class_of(model, arguments)
+    return build(**given)
+
+
+def all_arguments(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor arguments with the defaults of those that are not given: equal for equal networks."""
+    build, _ = _class_of(model, arguments)
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(build).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    return {**defaults, **dict(arguments)}
+
+
+def _class_of(model: str, arguments: Mapping[str, Any]) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+    """The class that arguments stand for, and those of them that it takes."""
     (module, name), given = _CLASSES[model], dict(arguments)
     for (of, argument, value), variant in _VARIANTS.items():
         if of == model and given.get(argument) == value:
             (module, name), _ = variant, given.pop(argument)
-    network: nn.Module = getattr(importlib.import_module(module), name)(**given)
-    return network
+    return getattr(importlib.import_module(module), name), given
 
 
 def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -44,11 +44,7 @@ class EstimatedPool:
 
     def make(self, number: int) -> Example:
         """Clip `number` rendered large, its flow estimated there and brought down."""
-        source = SyntheticClips(
-            seed=self.clips.seed, size=(HEIGHT * FINER, WIDTH * FINER), frames=self.clips.frames
-        )
-        source.textures = self.clips.textures
-        clip = source.make(number)
+        clip = self.clips.at_size((HEIGHT * FINER, WIDTH * FINER)).make(number)
         gap = min(GAPS[number % len(GAPS)], self.clips.frames // 2)
         flow = estimated_flow(clip.rgb, gap=gap, estimator=flow_estimator("dis")) / FINER
         times = FINER * HEIGHT // self.clips.size[0]

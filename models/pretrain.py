@@ -16,18 +16,17 @@ from typing import Any
 from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
 from models.features import COMPACT, load_features
 from models.precision import TRAINING_PRECISIONS
-from models.recipe import TokenExtractor
-from models.sizes import SIZES, STEP_SIZES
+from models.recipe import TokenExtractor, start_files
+from models.sizes import PRETRAINING, SIZES
 from models.synthetic_flow import FLOW_KINDS
 from models.train_corrector import pretrain_corrector
 from models.train_features import pretrain_features
 from models.train_oclr import pretrain_oclr
 from models.train_selector import pretrain_selector
 from models.training import OnStep
-from models.variants import BACKGROUND, CORRECTORS, SELECTORS, corrector_arguments, selector_arguments
+from models.variants import CORRECTORS, SELECTORS, shapes
 
 STAGES = ("features", "oclr", "selector", "corrector")
-VIT_POOL = 64  # distinct clips where tokens come from a ViT, which is too slow to see new ones at every step
 
 Report = Callable[[str], None]
 
@@ -37,15 +36,21 @@ def pretrain(
     *,
     steps: int,
     only: Sequence[str] = STAGES,
-    size: str = "compact",
+    size: str = PRETRAINING["size"],
     features: str = COMPACT,
     features_checkpoint: Path | None = None,
     selector: str = "error_map",
-    corrector: str = "attention",
-    background: int = BACKGROUND,
+    corrector: str = PRETRAINING["corrector"],
+    background: int = PRETRAINING["background"],
+    window: int | None = PRETRAINING["window"],
+    exemplars: int = PRETRAINING["exemplars"],
+    start: Path | None = None,
     photos: Path | None = None,
-    flow: str = "mixed",
-    precision: str = "float32",
+    silhouettes: Path | None = None,
+    flow: str = PRETRAINING["flow"],
+    pool: int = PRETRAINING["pool"],
+    rate: float | None = PRETRAINING["rate"],
+    precision: str = PRETRAINING["precision"],
     seed: int = 0,
     device: str = "cpu",
     workers: int = 0,
@@ -53,31 +58,38 @@ def pretrain(
 ) -> dict[str, Path]:
     """Run the stages named in `only` and return their files; what they build on is read from `out`.
 
-    selector, corrector, background: the paper's variants of the heads (models/variants.py).
+    selector, corrector, background, window, exemplars: the paper's variants of the heads (models/variants.py).
+    start: folder with weights to go on from, by network; a network without a file there is trained from scratch.
     """
     unknown = [stage for stage in only if stage not in STAGES]
     if unknown:
         raise ValueError(f"only: wanted some of {', '.join(STAGES)}, got {', '.join(unknown)}")
     stages = [s for s in STAGES if s in only and not (s == "features" and features != COMPACT)]
     files = {stage: out / f"{stage}.safetensors" for stage in STAGES}
-    networks = dict(SIZES[size])
-    networks["selector"] = networks["selector"] | selector_arguments(selector)
-    networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
+    shape = shapes(
+        size,
+        selector=selector,
+        corrector=corrector,
+        background=background,
+        window=window,
+        exemplars=exemplars,
+    )
+    begun = (
+        {stage: read_checkpoint(file) for stage, file in start_files(start, out, stages).items()}
+        if start
+        else {}
+    )
     out.mkdir(parents=True, exist_ok=True)
     for stage in stages:
-        options: dict[str, Any] = {"steps": steps, "seed": seed, "device": device, "photos": photos}
-        options |= {
-            "network": networks[stage],
-            "workers": workers,
-            "precision": precision,
-            **STEP_SIZES[size][stage],
-        }
+        options: dict[str, Any] = {"steps": steps, "seed": seed, "device": device, "workers": workers}
+        options |= {"photos": photos, "silhouettes": silhouettes, "rate": rate, "precision": precision}
+        options |= {"network": shape[stage]["network"], "start": begun.get(stage), **shape[stage]["sees"]}
         options |= {"state": out / ".state" / f"{stage}.pt", "on_step": progress(stage, steps, report)}
         if stage != "features":
             options |= {"flow": flow}
         if stage in ("selector", "corrector"):
             options["features"] = extractor(features, features_checkpoint, files["features"], device)
-            options["pool"] = 0 if features == COMPACT else VIT_POOL
+            options["pool"] = pool
         save_checkpoint(files[stage], run_stage(stage, files, options))
         report(f"{stage}: written to {files[stage]}")
     return {stage: files[stage] for stage in stages}
@@ -126,31 +138,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoints")
     parser.add_argument("--steps", type=int, required=True, help="updates of each network")
     parser.add_argument("--photos", type=Path, help="folder of pictures; procedural textures without it")
+    parser.add_argument("--silhouettes", type=Path, help="folder of masks for half of the shapes")
+    parser.add_argument("--start", type=Path, help="folder with weights to go on from, by network")
     parser.add_argument("--only", default=",".join(STAGES), help="comma-separated: " + ", ".join(STAGES))
-    parser.add_argument("--size", choices=sorted(SIZES), default="compact")
+    parser.add_argument("--size", choices=sorted(SIZES))
     parser.add_argument("--features", default=COMPACT, help="compact, or a ViT of timm by name")
     parser.add_argument("--features-checkpoint", type=Path, help="weights of the feature network")
     parser.add_argument(
         "--selector", choices=SELECTORS, default="error_map", help="what it predicts (Table 3)"
     )
+    parser.add_argument("--corrector", choices=CORRECTORS, help="what it decodes (Table 5)")
+    parser.add_argument("--background", type=int, help="background queries (Table 8)")
+    parser.add_argument("--window", type=int, help="target frames of a corrector's step (Table 6)")
+    parser.add_argument("--exemplars", type=int, help="at most so many per object in a step (Table 7)")
+    parser.add_argument("--flow", choices=FLOW_KINDS, help="flow that the networks see")
     parser.add_argument(
-        "--corrector", choices=CORRECTORS, default="attention", help="what it decodes (Table 5)"
+        "--pool", type=int, help="distinct clips of the heads, whose features are kept; 0: endless"
     )
-    parser.add_argument("--background", type=int, default=BACKGROUND, help="background queries (Table 8)")
-    parser.add_argument("--flow", choices=FLOW_KINDS, default="mixed", help="flow that the networks see")
+    parser.add_argument("--rate", type=float, help="learning rate at its highest")
     parser.add_argument(
         "--precision",
         choices=TRAINING_PRECISIONS,
-        default="float32",
         help="of the forward passes",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead")
+    parser.set_defaults(**PRETRAINING)
     given = vars(parser.parse_args(arguments))
     try:
         pretrain(given.pop("out"), only=given.pop("only").split(","), **given)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
 

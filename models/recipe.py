@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.checkpoints import Checkpoint, build_network
+from models.checkpoints import Checkpoint, all_arguments, build_network, new_network, tensors_digest
+from models.shapes import MASK_SUFFIXES
 from models.synthetic import SyntheticClips
-from models.textures import list_photos
+from models.textures import SUFFIXES, list_pictures
 from models.training import VALIDATION_SEED, Schedule
 
 LONG_RUN = 100_000
@@ -53,6 +55,61 @@ def fresh_network(
     return network
 
 
+def first_network(
+    model: str,
+    network: dict[str, Any],
+    seed: int,
+    *,
+    start: Checkpoint | None,
+    features: TokenExtractor | None = None,
+    first_guess: float | Sequence[float] | None = None,
+) -> nn.Module:
+    """The network that a training begins with: the weights of `start`, or random ones, see `fresh_network`.
+
+    Raises ValueError where `start` is another model, has other arguments than `network`, or reads other tokens than
+    those of `features`.
+    """
+    if start is None:
+        return fresh_network(partial(new_network, model, network), {}, seed, first_guess=first_guess)
+    module = build_network(start, expect=model)
+    has, wanted = (all_arguments(model, arguments) for arguments in (start.settings["network"], network))
+    other = [name for name in sorted(has | wanted) if has.get(name) != wanted.get(name)]
+    if other:
+        differ = ", ".join(f"{name}={has.get(name)} instead of {wanted.get(name)}" for name in other)
+        raise ValueError(f"start: the {model} to go on from is another network: {differ}")
+    read, asked = start.settings.get("features"), features_identity(features)
+    if read and asked and read["name"] != asked["name"]:
+        raise ValueError(
+            f"start: the {model} to go on from reads features '{read['name']}', not '{asked['name']}'"
+        )
+    return module
+
+
+def start_files(start: Path, out: Path, models: Sequence[str]) -> dict[str, Path]:
+    """The files of `start` that trainings go on from, by network; a network without a file there starts from scratch.
+
+    Raises ValueError where there is none, and where `start` is the folder that is written to: the same command
+    started again would go on from other weights.
+    """
+    if start.resolve() == out.resolve():
+        raise ValueError(f"start: {start} is the folder to write to; name another one for the results")
+    files = {model: start / f"{model}.safetensors" for model in models}
+    found = {model: file for model, file in files.items() if file.is_file()}
+    if not found:
+        raise ValueError(f"start: {start} holds none of {', '.join(file.name for file in files.values())}")
+    return found
+
+
+def start_identity(start: Checkpoint | None) -> dict[str, Any]:
+    """The entry of a recipe that says what the training went on from: its own training, and a digest of its tensors.
+
+    Nothing is said of a training from scratch.
+    """
+    if start is None:
+        return {}
+    return {"start": {**(start.settings.get("training") or {}), "sha256": tensors_digest(start.tensors)}}
+
+
 def schedule_for(steps: int, rate: float | None = None) -> Schedule:
     """The published schedule for long runs, its shape with a higher rate for short ones."""
     if rate is None and steps >= LONG_RUN:
@@ -65,12 +122,22 @@ def seen_and_unseen(seed: int, **supply: Any) -> tuple[SyntheticClips, Synthetic
     return SyntheticClips(seed=seed, **supply), SyntheticClips(seed=VALIDATION_SEED, **supply)
 
 
-def photo_identity(photos: Path | None) -> dict[str, Any] | None:
-    """Number and content digest of the photos, None for procedural textures: a recipe names no path."""
-    if photos is None:
-        return None
+def pictures_identity(photos: Path | None, silhouettes: Path | None) -> dict[str, Any]:
+    """The entries of a recipe that say which pictures clips are made of, by content: a recipe names no path.
+
+    Without photos, which means procedural textures, there is None; without silhouettes nothing is said. ValueError for
+    a folder without pictures.
+    """
+    found: dict[str, Any] = {"photos": folder_identity(photos, "photos", SUFFIXES) if photos else None}
+    if silhouettes:
+        found["silhouettes"] = folder_identity(silhouettes, "silhouettes", MASK_SUFFIXES)
+    return found
+
+
+def folder_identity(folder: Path, what: str, suffixes: Sequence[str]) -> dict[str, Any]:
+    """Number and content digest of the pictures of a folder."""
     digest = hashlib.sha256()
-    paths = list_photos(photos)
+    paths = list_pictures(folder, what, suffixes)
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return {"count": len(paths), "sha256": digest.hexdigest()}
@@ -85,9 +152,15 @@ def finished(
     features: TokenExtractor | None = None,
 ) -> Checkpoint:
     """The checkpoint of a trained module, on the CPU."""
-    read = features and {"name": features.name, "channels": features.channels, "patch": features.patch_size}
-    settings = {"network": dict(network), "features": read, "training": training}
+    settings = {"network": dict(network), "features": features_identity(features), "training": training}
     return Checkpoint(model, settings, weights_of(module))
+
+
+def features_identity(features: TokenExtractor | None) -> dict[str, Any] | None:
+    """What a checkpoint says of the features that its network reads."""
+    if features is None:
+        return None
+    return {"name": features.name, "channels": features.channels, "patch": features.patch_size}
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

@@ -1,11 +1,55 @@
-"""Silhouettes of synthetic objects: smooth blobs, polygons, limbed bodies and rings."""
+"""Silhouettes of synthetic objects: smooth blobs, polygons, limbed bodies and rings, and those of a user's masks."""
+
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from models.textures import list_pictures
+
 SUPERSAMPLE = 4
+MASK_SUFFIXES = (".png", ".bmp")  # without loss: 0 is background, and all else is not
+MASKS_SHARE = (
+    0.5  # of the shapes where a user gives masks; the others are drawn, so that a few masks are no rut
+)
 KINDS = ("blob", "polygon", "limbs", "ring")
 SHARES = (0.35, 0.2, 0.37, 0.08)
+
+
+class Silhouettes:
+    """Random shapes, each a function of the generator that is passed in and of nothing else.
+
+    masks: folder of mask pictures (searched in depth) for half of the shapes, None for drawn ones alone.
+    """
+
+    def __init__(self, masks: Path | None = None) -> None:
+        self.paths = list_pictures(masks, "silhouettes", MASK_SUFFIXES) if masks is not None else []
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """One shape as `random_silhouette` draws it, f32 (size, size) in [0, 1]."""
+        if not self.paths or rng.random() >= MASKS_SHARE:
+            return random_silhouette(rng, size)
+        mask = read_mask(self.paths[rng.integers(len(self.paths))])
+        return fitted(rng, mask[:, ::-1] if rng.random() < 0.5 else mask, size)
+
+
+@lru_cache(maxsize=256)
+def read_mask(path: Path) -> np.ndarray:
+    """The smallest window of a mask picture that holds all of it, u8 (h, w) of 0 and 255; labels become one shape.
+
+    ValueError for a file that is no picture, and for a mask of nothing.
+    """
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"silhouettes: {path} cannot be decoded; remove it from the folder")
+    mask = np.asarray(picture.any(axis=2), np.uint8)
+    if not mask.any():
+        raise ValueError(
+            f"silhouettes: {path} is black all over: a mask is what is not; remove it from the folder"
+        )
+    x, y, w, h = cv2.boundingRect(mask)
+    return mask[y : y + h, x : x + w] * np.uint8(255)
 
 
 def random_silhouette(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -14,8 +58,7 @@ def random_silhouette(rng: np.random.Generator, size: int) -> np.ndarray:
     canvas = np.zeros((side, side), np.uint8)
     draw = {"blob": draw_blob, "polygon": draw_polygon, "limbs": draw_limbs, "ring": draw_ring}
     draw[rng.choice(KINDS, p=SHARES)](rng, canvas)
-    fitted = fit_to_canvas(rng, canvas)
-    return cv2.resize(fitted, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+    return fitted(rng, canvas, size)
 
 
 def closed_curve(rng: np.random.Generator, points: int, roughness: float) -> np.ndarray:
@@ -76,10 +119,10 @@ def draw_ring(rng: np.random.Generator, canvas: np.ndarray) -> None:
     fill(canvas, outline * rng.uniform(0.35, 0.65) + rng.uniform(-0.1, 0.1, 2), 0)
 
 
-def fit_to_canvas(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Move and scale the drawing so that it fills the canvas but for a margin, with a random aspect."""
-    side = canvas.shape[0]
-    x, y, w, h = cv2.boundingRect(canvas)
+def fitted(rng: np.random.Generator, drawing: np.ndarray, size: int) -> np.ndarray:
+    """A drawing u8 moved and scaled so that it fills a size x size canvas but for a margin, with a random aspect."""
+    side = size * SUPERSAMPLE
+    x, y, w, h = cv2.boundingRect(drawing)
     room = side - 4 * SUPERSAMPLE  # two pixels of margin all round
     aspect = np.exp(rng.normal(0, 0.3))
     scale = room / max(w * aspect, h)
@@ -88,4 +131,5 @@ def fit_to_canvas(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
         [0, scale, side / 2 - scale * (y + h / 2)],
     ]
     matrix = np.array(rows, np.float32)
-    return cv2.warpAffine(canvas, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    large = cv2.warpAffine(drawing, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    return cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0

@@ -28,6 +28,19 @@ PAPER: Size = {
 
 SIZES: dict[str, Size] = {"compact": COMPACT, "paper": PAPER}
 
+# What a pre-training is where nothing else is said, by whichever door it is started.
+PRETRAINING: dict[str, Any] = {
+    "size": "compact",
+    "flow": "mixed",
+    "pool": 0,
+    "corrector": "attention",
+    "background": 4,
+    "window": None,
+    "exemplars": 10,
+    "rate": None,
+    "precision": "float32",
+}
+
 # What a step of pre-training sees, for each size.
 STEP_SIZES: dict[str, dict[str, dict[str, int]]] = {
     "compact": {

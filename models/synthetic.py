@@ -7,23 +7,26 @@ exact for every gap. A clip is a pure function of (seed, index): the same on eve
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from models.imaging import HEIGHT, WIDTH
 from models.layers import Layer
-from models.shapes import random_silhouette
+from models.shapes import Silhouettes
 from models.textures import Textures, smooth_field
 from models.trajectories import Motion, log_uniform, random_path, smooth_noise, translation
 
 NUM_OBJECTS = 3
-OBJECT_SHARES = (0.4, 0.35, 0.25)  # of clips with one, two, three objects
 FOREGROUND_SHARE = (
     0.45  # of clips have near things that stand still, and that the camera's travel shifts more
 )
+COMPRESSED_SHARE = 0.5  # of clips went through JPEG, as the frames of most videos and data sets have
+QUALITY = 30, 96  # of it, as OpenCV counts; at the lower end blocks are plain to see
 BENDING = 0.4  # of a sprite's canvas; below 0.5 the inverse that draws it is found
 
 
@@ -95,8 +98,9 @@ def stack_flow(forward: dict[int, np.ndarray], backward: dict[int, np.ndarray], 
 class SyntheticClips:
     """An endless, indexable supply of synthetic clips.
 
-    photos: folder of pictures for textures and backgrounds, None for procedural ones. size: (H, W) of frames.
-    max_objects: at most this many of the `NUM_OBJECTS` channels are used.
+    photos: folder of pictures for textures and backgrounds, None for procedural ones. silhouettes: folder of mask
+    pictures for shapes beside the drawn ones. size: (H, W) of frames. max_objects: at most this many of the
+    `NUM_OBJECTS` channels are used.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class SyntheticClips:
         *,
         seed: int = 0,
         photos: Path | None = None,
+        silhouettes: Path | None = None,
         size: tuple[int, int] = (HEIGHT, WIDTH),
         frames: int = 7,
         max_objects: int = NUM_OBJECTS,
@@ -113,7 +118,13 @@ class SyntheticClips:
         if not 1 <= max_objects <= NUM_OBJECTS:
             raise ValueError(f"max_objects: wanted 1 to {NUM_OBJECTS}, got {max_objects}")
         self.seed, self.size, self.frames, self.max_objects = seed, size, frames, max_objects
-        self.textures = Textures(photos)
+        self.textures, self.silhouettes = Textures(photos), Silhouettes(silhouettes)
+
+    def at_size(self, size: tuple[int, int]) -> "SyntheticClips":
+        """The same supply at another size (H, W) of frames."""
+        other = copy(self)
+        other.size = size
+        return other
 
     def make(
         self,
@@ -129,8 +140,7 @@ class SyntheticClips:
         stay empty. All else stays the same.
         """
         rng = np.random.default_rng([self.seed, index])
-        shares = np.array(OBJECT_SHARES[: self.max_objects])
-        count = 1 + int(rng.choice(self.max_objects, p=shares / shares.sum()))
+        count = int(rng.integers(1, self.max_objects + 1))
         camera = self.camera_path(rng, self.frames if frames is None else frames)
         background = self.background(rng, camera)
         scene = (
@@ -167,7 +177,7 @@ class SyntheticClips:
         """A near part of the scene, ground or rocks, which the camera's travel shifts more."""
         height, width = self.size
         h, w = int(height * 1.8), int(width * 1.8)
-        silhouette = ragged_ground(rng, h, w) if rng.random() < 0.5 else rocks(rng, h, w, height)
+        silhouette = ragged_ground(rng, h, w) if rng.random() < 0.5 else self.rocks(rng, h, w)
         near = camera.copy()
         near[:, :2, 2] *= rng.uniform(1.2, 1.8)
         still = np.zeros((len(camera), 2))
@@ -175,11 +185,21 @@ class SyntheticClips:
         texture = self.textures.sample(rng, h, w)
         return Layer(texture, silhouette, near @ place, np.zeros((h, w, 4), np.float32), still)
 
+    def rocks(self, rng: np.random.Generator, h: int, w: int) -> np.ndarray:
+        """One to four shapes such as objects have, anywhere on a canvas f32 (h, w) in [0, 1]."""
+        silhouette = np.zeros((h, w), np.float32)
+        for _ in range(int(rng.integers(1, 5))):
+            size = int(log_uniform(rng, 0.2, 0.9) * self.size[0])
+            y, x = rng.integers(h - size + 1), rng.integers(w - size + 1)
+            window = silhouette[y : y + size, x : x + size]
+            np.maximum(window, self.silhouettes.sample(rng, size), out=window)
+        return silhouette
+
     def sprite(self, rng: np.random.Generator, camera: np.ndarray, background: Layer) -> Layer:
         """One object: most move within the scene, some with the camera (which then follows them)."""
         height, width = self.size
         size = int(log_uniform(rng, 0.22, 1.15) * height)
-        silhouette = random_silhouette(rng, size)
+        silhouette = self.silhouettes.sample(rng, size)
         texture = self.textures.sample(rng, size, size)
         if rng.random() < 0.15:  # camouflage: cut from the scene itself
             y = rng.integers(background.texture.shape[0] - size + 1)
@@ -201,17 +221,6 @@ def ragged_ground(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     edge = h * rng.uniform(0.55, 0.75) + smooth_field(rng, 1, w, rng.uniform(3, 12))[0, :, 0] * h * 0.05
     silhouette = np.clip(np.arange(h)[:, None] - edge + 0.5, 0, 1).astype(np.float32)
     return np.ascontiguousarray(silhouette[::-1]) if rng.random() < 0.3 else silhouette
-
-
-def rocks(rng: np.random.Generator, h: int, w: int, height: int) -> np.ndarray:
-    """One to four shapes such as objects have, anywhere on a canvas f32 (h, w) in [0, 1]; `height`: of a frame."""
-    silhouette = np.zeros((h, w), np.float32)
-    for _ in range(int(rng.integers(1, 5))):
-        size = int(log_uniform(rng, 0.2, 0.9) * height)
-        y, x = rng.integers(h - size + 1), rng.integers(w - size + 1)
-        window = silhouette[y : y + size, x : x + size]
-        np.maximum(window, random_silhouette(rng, size), out=window)
-    return silhouette
 
 
 def articulation(rng: np.random.Generator, size: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -250,6 +259,7 @@ def draw(
     points = np.zeros((frames, height, width, 6), np.float32)
     blur, grain = max(0.0, rng.normal(0.2, 0.35)), abs(rng.normal(0, 3.0))
     exposure = 1.0 + 0.03 * smooth_noise(rng, frames, 3.0, 1)[:, 0] * (rng.random() < 0.5)
+    quality = int(rng.integers(*QUALITY)) if rng.random() < COMPRESSED_SHARE else None
     grains = rng.spawn(frames)
     for t in range(frames) if only is None else only:
         picture = np.zeros((height, width, 3), np.float32)
@@ -270,6 +280,8 @@ def draw(
                 amodal[t, number - len(scene), rows, columns] = solid
         if paint:
             rgb[t] = camera_noise(grains[t], picture * exposure[t], blur, grain)
+            if quality is not None:
+                rgb[t] = compressed(rgb[t], quality)
     channels = np.arange(NUM_OBJECTS, dtype=np.uint8) + len(scene)
     modal = owner[:, None] == channels[:, None, None]
     return SyntheticClip(rgb, amodal, modal, owner, points, layers, len(sprites))
@@ -281,3 +293,11 @@ def camera_noise(rng: np.random.Generator, picture: np.ndarray, blur: float, gra
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
     noise = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(grain)
     return np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8)
+
+
+def compressed(frame: np.ndarray, quality: int) -> np.ndarray:
+    """What JPEG of a quality of 0 to 100 leaves of a frame, u8 (H, W, 3) RGB in and out."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, stored = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
+    left: Any = cv2.imdecode(stored, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(left, cv2.COLOR_BGR2RGB)

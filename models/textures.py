@@ -1,5 +1,6 @@
 """Appearance of synthetic layers: crops of photos where a folder is given, procedural textures otherwise."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ class Textures:
     """
 
     def __init__(self, photos: Path | None = None) -> None:
-        self.paths = list_photos(photos) if photos is not None else []
+        self.paths = list_pictures(photos, "photos") if photos is not None else []
 
     def sample(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         """One texture, u8 (height, width, 3) RGB."""
@@ -28,11 +29,11 @@ class Textures:
         return recolour(rng, texture)
 
 
-def list_photos(folder: Path) -> list[Path]:
-    """Sorted picture files under `folder`; ValueError where there are none."""
-    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+def list_pictures(folder: Path, what: str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """Sorted picture files under `folder`; ValueError, which begins with `what`, where there are none."""
+    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in suffixes)
     if not paths:
-        raise ValueError(f"photos: no picture ({', '.join(SUFFIXES)}) under {folder}")
+        raise ValueError(f"{what}: no picture ({', '.join(suffixes)}) under {folder}")
     return paths
 
 

@@ -5,14 +5,13 @@ the masks of the window are hidden from the UNet, so that frame and exemplars mu
 """
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.checkpoints import Checkpoint, new_network, tensors_digest
+from models.checkpoints import Checkpoint, tensors_digest
 from models.clip_pool import ClipBatches, ClipProposals, ClipTokens
 from models.corrector import Correction
 from models.losses import CORRECTOR_WEIGHTS, corrector_losses
@@ -21,21 +20,22 @@ from models.recipe import (
     RARE,
     TokenExtractor,
     finished,
-    fresh_network,
+    first_network,
     frozen,
-    photo_identity,
+    pictures_identity,
     schedule_for,
     seen_and_unseen,
+    start_identity,
     with_tokens,
 )
 from models.selector import scores
-from models.sizes import COMPACT
+from models.sizes import COMPACT, PRETRAINING
 from models.train_features import normalised
 from models.training import Batch, OnStep, autocast, mean_of, train
 
 GRID = (16, 28)
 HIDDEN_SHARE = 0.3  # of pre-training steps that hide the masks from the UNet
-EXEMPLARS = 10
+EXEMPLARS: int = PRETRAINING["exemplars"]
 
 
 def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correction:
@@ -133,7 +133,9 @@ def pretrain_corrector(
     seed: int = 0,
     device: str = "cpu",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
+    start: Checkpoint | None = None,
     frames: int = 8,
     window: int = 4,
     exemplars: int = EXEMPLARS,
@@ -150,18 +152,26 @@ def pretrain_corrector(
     """Train a corrector to repair proposals of `oclr` and damaged masks, `window` frames of a clip at a time.
 
     network: constructor arguments, see `models.checkpoints.new_network`. exemplars: at most so many per object.
+    start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
     """
     if not 1 <= window <= frames or frames < 2:
         raise ValueError(f"window, frames: wanted 1 <= window <= frames and 2 frames, got {window}, {frames}")
     network = with_tokens(COMPACT["corrector"] if network is None else network, features)
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "window": window}
-    recipe |= {"batch": batch, "flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
+    recipe |= {
+        "batch": batch,
+        "flow": flow,
+        "pool": pool,
+        "rate": rate,
+        **pictures_identity(photos, silhouettes),
+    }
+    recipe |= start_identity(start)
     recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
     if exemplars != EXEMPLARS:  # else nothing is said, and a run that began before there was a choice goes on
         recipe |= {"exemplars": exemplars}
-    module = fresh_network(partial(new_network, "corrector", network), {}, seed, first_guess=RARE)
-    clips, unseen = seen_and_unseen(seed, photos=photos, frames=frames)
+    module = first_network("corrector", network, seed, start=start, features=features, first_guess=RARE)
+    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames)
     train(
         module,
         ClipBatches(clips, batch, flow, pool),

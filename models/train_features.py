@@ -20,9 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint
-from models.compact_features import CompactFeatures
 from models.imaging import RGB_MEAN, RGB_STD, resize_frames
-from models.recipe import finished, fresh_network, photo_identity, schedule_for, seen_and_unseen
+from models.recipe import (
+    finished,
+    first_network,
+    pictures_identity,
+    schedule_for,
+    seen_and_unseen,
+    start_identity,
+)
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.textures import recolour
@@ -163,7 +169,9 @@ def pretrain_features(
     seed: int = 0,
     device: str = "cpu",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
+    start: Checkpoint | None = None,
     pairs: int = 4,
     rate: float | None = None,
     precision: str = "float32",
@@ -172,12 +180,15 @@ def pretrain_features(
     on_step: OnStep | None = None,
     workers: int = 0,
 ) -> Checkpoint:
-    """Train the compact feature network on synthetic clips; `state` makes the run resumable."""
+    """Train the compact feature network on synthetic clips; `state` makes the run resumable.
+
+    start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
+    """
     network = dict(COMPACT["features"] if network is None else network)
     recipe = {"on": "synthetic correspondences", "steps": steps, "seed": seed, "pairs": pairs, "rate": rate}
-    recipe |= {"photos": photo_identity(photos), "precision": precision}
-    module = fresh_network(CompactFeatures, network, seed)
-    clips, unseen = seen_and_unseen(seed, photos=photos, frames=FRAMES)
+    recipe |= {"precision": precision, **pictures_identity(photos, silhouettes), **start_identity(start)}
+    module = first_network("features", network, seed, start=start)
+    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=FRAMES)
     train(
         module,
         FeatureBatches(clips, pairs),

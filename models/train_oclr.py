@@ -8,9 +8,16 @@ from torch import Tensor
 from models.checkpoints import Checkpoint
 from models.imaging import HEIGHT, WIDTH
 from models.losses import oclr_losses
-from models.oclr import OCLR
 from models.oclr_batches import EstimatedPool, OclrBatches
-from models.recipe import RARE, finished, fresh_network, photo_identity, schedule_for, seen_and_unseen
+from models.recipe import (
+    RARE,
+    finished,
+    first_network,
+    pictures_identity,
+    schedule_for,
+    seen_and_unseen,
+    start_identity,
+)
 from models.sizes import COMPACT
 from models.training import Batch, OnStep, autocast, train
 
@@ -37,7 +44,9 @@ def pretrain_oclr(
     seed: int = 0,
     device: str = "cpu",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
+    start: Checkpoint | None = None,
     frames: int = 4,
     batch: int = 2,
     flow: str = "mixed",
@@ -48,13 +57,17 @@ def pretrain_oclr(
     on_step: OnStep | None = None,
     workers: int = 0,
 ) -> Checkpoint:
-    """Train OCLR on synthetic clips of up to `frames` frames; `flow` is a kind of `models.synthetic_flow`."""
+    """Train OCLR on synthetic clips of up to `frames` frames; `flow` is a kind of `models.synthetic_flow`.
+
+    start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
+    """
     network = dict(COMPACT["oclr"] if network is None else network)
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "batch": batch}
-    recipe |= {"flow": flow, "rate": rate, "photos": photo_identity(photos), "precision": precision}
-    module: Any = fresh_network(OCLR, network, seed, first_guess=RARE)
+    recipe |= {"flow": flow, "rate": rate, "precision": precision, **pictures_identity(photos, silhouettes)}
+    recipe |= start_identity(start)
+    module: Any = first_network("oclr", network, seed, start=start, first_guess=RARE)
     size = HEIGHT // module.reduction, WIDTH // module.reduction
-    clips, unseen = seen_and_unseen(seed, photos=photos, frames=frames, size=size)
+    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames, size=size)
     train(
         module,
         OclrBatches(clips, batch, flow, EstimatedPool(clips, POOL)),

@@ -13,14 +13,14 @@ from models.recipe import (
     RARE,
     TokenExtractor,
     finished,
-    fresh_network,
+    first_network,
     frozen,
-    photo_identity,
+    pictures_identity,
     schedule_for,
     seen_and_unseen,
+    start_identity,
     with_tokens,
 )
-from models.selector import MaskSelector
 from models.sizes import COMPACT
 from models.train_features import normalised
 from models.training import Batch, OnStep, autocast, train
@@ -69,7 +69,9 @@ def pretrain_selector(
     seed: int = 0,
     device: str = "cpu",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
+    start: Checkpoint | None = None,
     frames: int = 6,
     batch: int = 1,
     flow: str = "mixed",
@@ -84,15 +86,17 @@ def pretrain_selector(
     """Train a selector to find the errors in proposals of `oclr` and in damaged masks, or with `network`'s
     head="score" to tell their IoU.
 
+    start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
     """
     network = with_tokens(COMPACT["selector"] if network is None else network, features)
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "batch": batch}
-    recipe |= {"flow": flow, "pool": pool, "rate": rate, "photos": photo_identity(photos)}
+    recipe |= {"flow": flow, "pool": pool, "rate": rate, **pictures_identity(photos, silhouettes)}
+    recipe |= start_identity(start)
     recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
     first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)
-    module = fresh_network(MaskSelector, network, seed, first_guess=first_guess)
-    clips, unseen = seen_and_unseen(seed, photos=photos, frames=frames)
+    module = first_network("selector", network, seed, start=start, features=features, first_guess=first_guess)
+    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames)
     train(
         module,
         ClipBatches(clips, batch, flow, pool),

@@ -32,10 +32,10 @@ class Validation(NamedTuple):
 
 
 def held_out(
-    clips: int, frames: int, flow: str, photos: Path | None
+    clips: int, frames: int, flow: str, photos: Path | None, silhouettes: Path | None
 ) -> Iterator[tuple[SyntheticClip, np.ndarray]]:
     """Clips with their flow f32 (T, 4, H, W)."""
-    supply = SyntheticClips(seed=VALIDATION_SEED, photos=photos, frames=frames)
+    supply = SyntheticClips(seed=VALIDATION_SEED, photos=photos, silhouettes=silhouettes, frames=frames)
     for index in range(clips):
         clip = supply.make(index)
         yield clip, clip_flow(clip, kind=flow, gap=1, rng=np.random.default_rng([VALIDATION_SEED, 1, index]))
@@ -54,12 +54,13 @@ def validate_oclr(
     frames: int = 6,
     flow: str = "noisy",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     device: str = "cpu",
 ) -> float:
     """Mean IoU of the proposals of OCLR."""
     net: Any = build_network(checkpoint, device, expect="oclr")
     ious = []
-    for clip, seen in held_out(clips, frames, flow, photos):
+    for clip, seen in held_out(clips, frames, flow, photos, silhouettes):
         ious.append(iou(np.concatenate([part.masks for part in propose(net, seen)]), clip))
     return float(np.mean(ious))
 
@@ -75,6 +76,7 @@ def validate_pipeline(
     frames: int = 12,
     flow: str = "noisy",
     photos: Path | None = None,
+    silhouettes: Path | None = None,
     device: str = "cpu",
 ) -> Validation:
     """Propose, select and correct as a user's clips are, and compare with the truth.
@@ -89,7 +91,7 @@ def validate_pipeline(
     if isinstance(selector, Checkpoint):
         judge = build_network(selector, device, expect="selector")
     results, aps = [], []
-    for clip, seen in held_out(clips, frames, flow, photos):
+    for clip, seen in held_out(clips, frames, flow, photos, silhouettes):
         masks = np.concatenate([part.masks for part in propose(nets["oclr"], seen)])
         tokens = features.extract(clip.rgb, CORRECTOR_GRID)
         network = judge_features or features

@@ -5,11 +5,12 @@ A default adds nothing to the arguments of a size (models/sizes.py), whose recip
 
 from typing import Any
 
+from models.sizes import PRETRAINING, SIZES, STEP_SIZES
 from models.train_corrector import EXEMPLARS
 
 SELECTORS = ("error_map", "score")  # Table 3
 CORRECTORS = ("attention", "alpha", "dense")  # Table 5
-BACKGROUND = 4  # Table 8
+BACKGROUND: int = PRETRAINING["background"]  # Table 8
 
 
 def selector_arguments(method: str = "error_map") -> dict[str, Any]:
@@ -27,6 +28,17 @@ def corrector_arguments(maps: str = "attention", background: int = BACKGROUND) -
     if maps != "dense" and background != BACKGROUND:
         arguments["num_background"] = background
     return arguments
+
+
+def shapes(
+    size: str, *, selector: str, corrector: str, background: int, window: int | None, exemplars: int
+) -> dict[str, dict[str, Any]]:
+    """By network: its constructor arguments (`network`) and what a step of its training `sees`."""
+    networks, sees = dict(SIZES[size]), dict(STEP_SIZES[size])
+    networks["selector"] = networks["selector"] | selector_arguments(selector)
+    networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
+    sees["corrector"] = episode_arguments(sees["corrector"], window=window, exemplars=exemplars)
+    return {model: {"network": networks[model], "sees": sees[model]} for model in networks}
 
 
 def episode_arguments(

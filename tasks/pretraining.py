@@ -17,32 +17,43 @@ from tasks.stage import NotKeyed, Place, stage
 from tasks.weights import get_checkpoint
 
 
-@stage("pretrained-features", version=3, gpu=True)
+def paths(folders: dict[str, str]) -> dict[str, Any]:
+    """Folders of pictures as the training loops take them."""
+    return {name: Path(folder) for name, folder in folders.items()}
+
+
+@stage("pretrained-features", version=4, gpu=True)
 def train_features(
+    start: Artifact | None,
     *,
     network: dict[str, Any],
-    sees: dict[str, int],
+    sees: dict[str, Any],
     steps: int,
+    rate: float | None,
     precision: Precision,
     seed: int,
-    photos: dict[str, Any] | None,
-    folder: NotKeyed[str | None],
+    pictures: dict[str, Any],
+    folders: NotKeyed[dict[str, str]],
     checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Train the compact feature network; `photos` is the identity of what `folder` holds.
+    """Train the compact feature network.
 
-    `sees` says what a step of the training sees (models/sizes.py), here and below.
+    Here and below: `start` is the weights to go on from, none for a training from scratch; `sees` says what a step of
+    the training sees (models/sizes.py); `folders` names the folders of photos and silhouettes that there are, and
+    `pictures` is the identity of what they hold.
     """
     with training(place, out, steps) as (state, on_step, publish):
         publish(
             pretrain_features(
                 steps=steps,
+                rate=rate,
                 seed=seed,
                 device=place.device,
-                photos=Path(folder) if folder else None,
+                **paths(folders),
                 network=network,
+                start=get_checkpoint(place, start) if start else None,
                 **sees,
                 precision=precision,
                 state=state,
@@ -52,17 +63,19 @@ def train_features(
         )
 
 
-@stage("pretrained-oclr", version=3, gpu=True)
+@stage("pretrained-oclr", version=4, gpu=True)
 def train_oclr(
+    start: Artifact | None,
     *,
     network: dict[str, Any],
-    sees: dict[str, int],
+    sees: dict[str, Any],
     steps: int,
+    rate: float | None,
     flow: str,
     precision: Precision,
     seed: int,
-    photos: dict[str, Any] | None,
-    folder: NotKeyed[str | None],
+    pictures: dict[str, Any],
+    folders: NotKeyed[dict[str, str]],
     checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
@@ -72,10 +85,12 @@ def train_oclr(
         publish(
             pretrain_oclr(
                 steps=steps,
+                rate=rate,
                 seed=seed,
                 device=place.device,
-                photos=Path(folder) if folder else None,
+                **paths(folders),
                 network=network,
+                start=get_checkpoint(place, start) if start else None,
                 **sees,
                 flow=flow,
                 precision=precision,
@@ -86,22 +101,24 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=3, gpu=True)
+@stage("pretrained-head", version=4, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,
+    start: Artifact | None,
     *,
     model: str,
     backbone: BackboneSettings,
     network: dict[str, Any],
-    sees: dict[str, int],
+    sees: dict[str, Any],
     steps: int,
+    rate: float | None,
     flow: str,
     pool: int,
     precision: Precision,
     seed: int,
-    photos: dict[str, Any] | None,
-    folder: NotKeyed[str | None],
+    pictures: dict[str, Any],
+    folders: NotKeyed[dict[str, str]],
     checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
@@ -115,10 +132,12 @@ def train_head(
                 get_checkpoint(place, oclr),
                 features=extractor,
                 steps=steps,
+                rate=rate,
                 seed=seed,
                 device=place.device,
-                photos=Path(folder) if folder else None,
+                **paths(folders),
                 network=network,
+                start=get_checkpoint(place, start) if start else None,
                 **sees,
                 flow=flow,
                 pool=pool,
@@ -130,7 +149,7 @@ def train_head(
         )
 
 
-@stage("validation", version=1, gpu=True)
+@stage("validation", version=2, gpu=True)
 def validate(
     oclr: Artifact,
     selector: Artifact,
@@ -142,8 +161,8 @@ def validate(
     clips: int,
     frames: int,
     flow: str,
-    photos: dict[str, Any] | None,
-    folder: NotKeyed[str | None],
+    pictures: dict[str, Any],
+    folders: NotKeyed[dict[str, str]],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
@@ -167,7 +186,7 @@ def validate(
         clips=clips,
         frames=frames,
         flow=flow,
-        photos=Path(folder) if folder else None,
+        **paths(folders),
         device=place.device,
     )._asdict()
     out.summary = {name: value for name, value in figures.items() if value == value}  # not NaN

@@ -3,10 +3,13 @@
 The defaults are the `compact` preset; `flows/presets.py` has the others and the ways to override a field.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.sizes import PRETRAINING
+
+RAFT_WEIGHTS = "C_T_V1"  # trained on synthetic clips alone, and the paper's
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 Precision = Literal["float32", "bfloat16", "float16"]
 TrainingPrecision = Annotated[
@@ -30,7 +33,10 @@ class FlowSettings(StageSettings):
     estimator: Literal["dis", "raft_large", "raft_small", "flo"] = Field(
         "dis", description="dis: OpenCV, needs no weights; raft_*: torchvision; flo: ready-made .flo files"
     )
-    weights: str | None = Field(None, description="torchvision's weight name for raft_*, e.g. C_T_V1")
+    weights: str | None = Field(
+        None,
+        description="torchvision's weight name for raft_*; none: C_T_V1, trained on synthetic clips alone",
+    )
     updates: int = Field(20, ge=1, description="RAFT's recurrent updates")
     resolution: Size | None = Field(
         None, description="(height, width) that the estimator sees; none: the frames' own"
@@ -41,10 +47,15 @@ class FlowSettings(StageSettings):
     )
     folder: str | None = Field(None, description="for flo: the folder with Flows_gap1/<clip>/<frame>.flo")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_weights(cls, given: Any) -> Any:
+        """Settings name RAFT's weights, so that a key is the same whether a user named them or not."""
+        raft = isinstance(given, dict) and str(given.get("estimator")).startswith("raft")
+        return {**given, "weights": RAFT_WEIGHTS} if raft and not given.get("weights") else given
+
     @model_validator(mode="after")
     def _complete(self) -> "FlowSettings":
-        if self.estimator.startswith("raft") and not self.weights:
-            raise ValueError(f"flow.weights: {self.estimator} needs a torchvision weight name, e.g. C_T_V1")
         if self.estimator == "flo" and not self.folder:
             raise ValueError("flow.folder: name the folder that holds Flows_gap1, Flows_gap-1, ...")
         return self
@@ -198,28 +209,45 @@ class PretrainSettings(StageSettings):
 
     steps: int = Field(2000, ge=1, description="steps of each network")
     size: Literal["compact", "paper"] = Field(
-        "compact", description="widths of the networks, and what a step sees (models/sizes.py)"
+        PRETRAINING["size"], description="widths of the networks, and what a step sees (models/sizes.py)"
     )
     flow: Literal["exact", "noisy", "dis", "mixed"] = Field(
-        "mixed", description="what OCLR sees of a synthetic clip's motion; mixed: noisy or dis, by the clip"
+        PRETRAINING["flow"],
+        description="what OCLR sees of a synthetic clip's motion; mixed: noisy or dis, by the clip",
     )
     pool: int = Field(
-        0, ge=0, description="distinct clips that the heads see, whose features are kept; 0: endless"
+        PRETRAINING["pool"],
+        ge=0,
+        description="distinct clips that the heads see, whose features are kept; 0: endless",
     )
     photos: str | None = Field(
         None, description="a folder of photos for textures and backgrounds; none: procedural ones"
     )
+    silhouettes: str | None = Field(
+        None, description="a folder of mask pictures for half of the shapes; none: all of them are drawn"
+    )
     corrector: Literal["attention", "alpha", "dense"] = Field(
-        "attention",
+        PRETRAINING["corrector"],
         description="what the corrector decodes into masks (Table 5): attention maps of its object queries; their "
         "alpha maps; masks carried over position by position, without queries",
     )
-    background: int = Field(4, ge=1, description="background queries of the corrector (Table 8)")
-    window: int | None = Field(
-        None, ge=1, description="target frames of a corrector's step (Table 6); none: those of the size"
+    background: int = Field(
+        PRETRAINING["background"], ge=1, description="background queries of the corrector (Table 8)"
     )
-    exemplars: int = Field(10, ge=1, description="at most so many exemplars per object in a step (Table 7)")
-    precision: TrainingPrecision = "float32"
+    window: int | None = Field(
+        PRETRAINING["window"],
+        ge=1,
+        description="target frames of a corrector's step (Table 6); none: those of the size",
+    )
+    exemplars: int = Field(
+        PRETRAINING["exemplars"], ge=1, description="at most so many exemplars per object in a step (Table 7)"
+    )
+    rate: float | None = Field(
+        PRETRAINING["rate"],
+        gt=0,
+        description="learning rate at its highest; none: by the length of the training",
+    )
+    precision: TrainingPrecision = PRETRAINING["precision"]
     checkpoint_every: int = Field(100, ge=1)
 
 

@@ -1,6 +1,7 @@
 """Synthetic clips as files, for trainings elsewhere and for looking at (OCLR's data; paper, A.3)."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from prefect import task
@@ -26,10 +27,15 @@ class SyntheticSet(BaseModel):
     )
     photos: str | None = Field(None, description="folder of pictures for textures; none: procedural ones")
 
+    silhouettes: str | None = Field(
+        None, description="folder of mask pictures for half of the shapes; none: all are drawn"
+    )
+
     def supply(self) -> SyntheticClips:
         """The clips."""
-        photos = Path(self.photos) if self.photos else None
-        return SyntheticClips(seed=self.seed, photos=photos, size=self.size, frames=self.frames)
+        folders = {"photos": self.photos, "silhouettes": self.silhouettes}
+        pictures: dict[str, Any] = {name: Path(folder) for name, folder in folders.items() if folder}
+        return SyntheticClips(seed=self.seed, size=self.size, frames=self.frames, **pictures)
 
 
 def clip_name(clip: SyntheticClip, index: int) -> str:

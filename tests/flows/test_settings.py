@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.presets import PRESETS, SettingsError, field_names, load_settings
+from models.flow_estimators import RAFT_DEFAULT, flow_provenance
+from storage.keys import digest
 from storage.tracking import flatten
 
 TEXT = st.text(st.characters(categories=["L", "N"], max_codepoint=0x2FF), min_size=1, max_size=12)
@@ -51,6 +53,18 @@ def test_presets_load(preset: str) -> None:
     load_settings(preset)
 
 
+@pytest.mark.parametrize("estimator", ["raft_small", "raft_large"])
+def test_raft_works_by_its_name_alone_with_weights_that_have_seen_no_real_flow(estimator: str) -> None:
+    by_name = load_settings(overrides=[f"flow.estimator={estimator}"]).flow
+    assert by_name.weights == RAFT_DEFAULT
+    assert "no real flow ground truth" in flow_provenance(estimator, by_name.weights)
+    named = load_settings(overrides=[f"flow.estimator={estimator}", f"flow.weights={RAFT_DEFAULT}"]).flow
+    assert digest(by_name) == digest(named)  # one key, whether the weights are named or not
+    other = load_settings(overrides=[f"flow.estimator={estimator}", "flow.weights=C_T_SKHT_V1"]).flow
+    assert other.weights == "C_T_SKHT_V1"
+    assert load_settings(overrides=["flow.estimator=dis"]).flow.weights is None
+
+
 def test_text_needs_no_quotes_and_none_is_none() -> None:
     found = flat(overrides=["features.selector.backbone=vit_small", "flow.resolution=none"])
     assert found["features.selector.backbone"] == "vit_small"
@@ -76,7 +90,7 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
         ("proposl.chunk=3", "did you mean 'proposal.chunk'?"),
         ("crf=3", "crf:"),
         ("gaps.adaptation=1", "gaps.adaptation must differ"),
-        ("flow.estimator=raft_small", "flow.weights"),
+        ("flow.estimator=flo", "flow.folder"),
         ("precision=half", "precision"),
         ("=3", "--set wants field=value"),
     ],

@@ -9,8 +9,8 @@ from flows.pretrain import pretrain
 from flows.report import Report
 from flows.run import RunError
 from flows.supervise import WARNING, finetune_upsampler
-from flows.weights import is_supervised, wanted
-from models.checkpoints import read_checkpoint
+from flows.weights import is_smoke, is_supervised, wanted
+from models.checkpoints import read_checkpoint, tensors_digest
 from models.sizes import SIZES, STEP_SIZES
 from tasks.settings import Settings
 from tests.flows.conftest import SETTINGS, Home
@@ -86,10 +86,33 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
     )
     training = corrector.settings["training"]
     assert (training["window"], training["exemplars"], training["frames"]) == (2, 2, 3)
+    further = pretrain(
+        str(home.path / "further"),
+        settings=settings,
+        place=home.place,
+        tracking=home.tracking,
+        start=str(out),
+    )
+    assert further.stages["pretrained-oclr"]["computed"] == 1  # another key than that of the first
+    oclr, first = (read_checkpoint(f / "oclr.safetensors") for f in (home.path / "further", out))
+    assert oclr.settings["training"]["start"]["sha256"] == tensors_digest(first.tensors)
+    with pytest.raises(RunError, match="is the folder to write to"):
+        pretrain(str(out), settings=settings, place=home.place, tracking=home.tracking, start=str(out))
     report = home.segment(clips=["heron"], settings=settings, weights=str(out))
     assert list(report.clips) == ["heron"] and not report.set_aside
     (chosen,) = home.store.manifests("selection")
     assert "error_labels" not in chosen.arrays
+
+
+def test_a_long_pretraining_is_no_smoke_whatever_it_went_on_from() -> None:
+    short, long = {"on": "synthetic clips", "steps": 5}, {"on": "synthetic clips", "steps": 5000}
+    assert is_smoke({"training": short}) and not is_smoke({"training": long})
+    assert is_smoke({"training": {**short, "start": short}})
+    assert not is_smoke({"training": {**short, "start": long}})
+    assert not is_smoke({"training": {**long, "start": short}})
+    adapted = {"on": "pseudo-labels", "steps": 5000}
+    assert is_smoke({"training": {**adapted, "start": short}})
+    assert not is_smoke({"training": {**adapted, "start": long}})
 
 
 def test_networks_that_no_stage_runs_are_not_asked_for() -> None:

@@ -44,11 +44,20 @@ def test_a_pool_estimates_a_clip_once_and_at_its_own_scale():
     (flow, masks), (again, _) = (pool.draw(np.random.default_rng(0), 4) for _ in range(2))
     assert len(pool.kept) == 1 and np.array_equal(flow, again)
     assert flow.shape == (4, 4, 32, 56) and flow.dtype == np.float32 and masks.shape == (4, 3, 32, 56)
-    times = 128 / 32
-    exact = (
-        CLIPS.make(0, paint=False).flow(1) * times
-    )  # another draw of the same number: only its speed compares
-    assert 0.1 < (np.abs(flow).mean() + 0.1) / (np.abs(exact).mean() + 0.1) < 10
+
+
+def test_a_pool_has_flow_in_pixels_of_the_working_size():
+    """Beside the exact flow of the very clip, at half the size of a frame that is twice 128 x 224 high and wide."""
+    pool = EstimatedPool(CLIPS, 1)
+    ratios = []
+    for number in (0, 1, 5):  # gap 1
+        found, _ = pool.make(number)
+        clip = CLIPS.at_size((256, 448)).make(number, paint=False)
+        exact = shrink(clip.flow(1) / 2, 8)
+        moving = np.abs(exact) > 2
+        ratios.append(found[moving] / exact[moving])
+    assert np.concatenate(ratios).size > 1000
+    assert 0.8 < np.median(np.concatenate(ratios)) < 1.25
 
 
 def test_shrunk_flow_keeps_its_values():

@@ -1,10 +1,16 @@
 """Pre-training on tiny networks: losses fall, the same seed gives the same weights, a run continues."""
 
+import inspect
+import shutil
+from dataclasses import replace
+from functools import partial
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from models.checkpoints import build_network, read_checkpoint, tensors_digest
+from models.checkpoints import all_arguments, build_network, read_checkpoint, tensors_digest
 from models.clip_pool import ClipBatches, ClipProposals, ClipTokens, Kept
 from models.compact_features import CompactFeatures
 from models.corrector import MaskCorrector
@@ -15,14 +21,15 @@ from models.oclr_batches import EstimatedPool, OclrBatches
 from models.pretrain import main, pretrain
 from models.recipe import frozen, schedule_for
 from models.selector import MaskSelector
-from models.sizes import SIZES, STEP_SIZES
+from models.sizes import PRETRAINING, SIZES, STEP_SIZES
 from models.synthetic import SyntheticClips
 from models.train_corrector import CorrectorLoss, pretrain_corrector
-from models.train_features import FeatureBatches, feature_losses
+from models.train_features import FeatureBatches, feature_losses, pretrain_features
 from models.train_oclr import AmodalLoss, pretrain_oclr
 from models.train_selector import SelectorLoss, choose_objects, pretrain_selector
 from models.training import Schedule, to_device, train
 from models.validation import ranking, validate_oclr, validate_pipeline
+from tasks.settings import PretrainSettings
 
 TINY_OCLR = {"features": 4, "width": 32, "num_heads": 2, "num_layers": 1}
 TINY_SELECTOR = {"features": 4, "width": 16, "num_heads": 2, "num_layers": 1}
@@ -112,6 +119,21 @@ def test_checkpoints_say_what_they_were_made_from(oclr, extractor):
     assert selector.settings["network"]["feature_channels"] == 8
     assert selector.settings["training"]["oclr"] == tensors_digest(oclr.tensors)
     assert not build_network(selector, expect="selector").training
+
+
+def test_a_recipe_knows_pictures_by_their_content(tmp_path):
+    def recipe(**folders):
+        return pretrain_oclr(steps=1, network=TINY_OCLR, frames=2, flow="exact", **folders).settings[
+            "training"
+        ]
+
+    for name, level in (("a", 255), ("b", 255), ("c", 1)):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / f"{name}.png"), np.full((40, 60), level, np.uint8))
+    plain, *told = [recipe(), *(recipe(silhouettes=tmp_path / name) for name in "abc")]
+    assert "silhouettes" not in plain and told[0]["silhouettes"]["count"] == 1
+    assert told[0] == told[1] != told[2]
+    assert recipe(photos=tmp_path / "a") == recipe(photos=tmp_path / "b")
 
 
 def test_a_pool_of_clips_computes_their_tokens_once(oclr, extractor):
@@ -286,6 +308,74 @@ def test_the_command_line_makes_all_checkpoints_and_goes_on_after_a_kill(tmp_pat
     for stage, path in files.items():
         assert read_checkpoint(path).model == stage
         assert path.read_bytes() == (whole / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("model", ["features", "oclr", "selector", "corrector"])
+def test_a_training_goes_on_from_weights_and_says_so(model, oclr, extractor):
+    heads = {"features": extractor, "frames": 2}
+    trains = {
+        "features": partial(pretrain_features, network=TINY_FEATURES, pairs=1),
+        "oclr": partial(pretrain_oclr, network=TINY_OCLR, frames=2, flow="exact"),
+        "selector": partial(pretrain_selector, oclr, network=TINY_SELECTOR, **heads),
+        "corrector": partial(pretrain_corrector, oclr, network=TINY_CORRECTOR, window=1, **heads),
+    }
+    begun = trains[model](steps=1, seed=3)
+    # a rate at which nothing moves: what a training ends with is what it began with
+    further, scratch = (trains[model](steps=1, rate=1e-30, start=start) for start in (begun, None))
+    for name, tensor in begun.tensors.items():
+        torch.testing.assert_close(further.tensors[name], tensor, rtol=0, atol=1e-12)
+    assert tensors_digest(scratch.tensors) != tensors_digest(begun.tensors)
+    told = further.settings["training"].pop("start")
+    assert told == {**begun.settings["training"], "sha256": tensors_digest(begun.tensors)}
+    assert further.settings == scratch.settings  # without a start nothing is said of one
+
+
+def test_a_start_of_another_network_or_for_other_features_is_refused(oclr, extractor):
+    with pytest.raises(ValueError, match="the oclr to go on from is another network: width=32 instead of 64"):
+        pretrain_oclr(steps=1, network={**TINY_OCLR, "width": 64}, start=oclr)
+    with pytest.raises(ValueError, match="wanted a model 'features', got 'oclr'"):
+        pretrain_features(steps=1, start=oclr)
+    head = pretrain_selector(oclr, features=extractor, network=TINY_SELECTOR, frames=2, steps=1)
+    other = replace(head, settings={**head.settings, "features": {"name": "vit", "channels": 8, "patch": 16}})
+    with pytest.raises(ValueError, match="reads features 'vit', not 'compact'"):
+        pretrain_selector(oclr, features=extractor, network=TINY_SELECTOR, frames=2, steps=1, start=other)
+
+
+def test_defaults_that_are_written_out_make_no_other_network(oclr):
+    spelt = {**TINY_OCLR, "dropout": all_arguments("oclr", {})["dropout"]}
+    assert spelt != TINY_OCLR
+    pretrain_oclr(steps=1, network=spelt, frames=2, flow="exact", start=oclr)
+
+
+def test_the_command_line_goes_on_from_a_folder_and_starts_the_rest_from_scratch(
+    tmp_path, tiny_sizes, capsys
+):
+    first, second = tmp_path / "first", tmp_path / "second"
+    main(["--out", str(first), "--steps", "1", "--only", "oclr"])
+    main(["--out", str(second), "--steps", "1", "--only", "features,oclr", "--start", str(first)])
+    begun = read_checkpoint(first / "oclr.safetensors")
+    oclr, features = (read_checkpoint(second / f"{name}.safetensors") for name in ("oclr", "features"))
+    assert oclr.settings["training"]["start"]["sha256"] == tensors_digest(begun.tensors)
+    assert "start" not in features.settings["training"]
+    for out, said in ((first, "is the folder to write to"), (second, "holds none of features.safetensors")):
+        with pytest.raises(SystemExit):
+            main(["--out", str(out), "--steps", "1", "--only", "features", "--start", str(first)])
+        assert said in capsys.readouterr().err
+
+
+def test_both_doors_train_the_same_where_nothing_is_said(tmp_path, tiny_sizes):
+    given = vars(PretrainSettings())
+    assert {name: given[name] for name in PRETRAINING} == PRETRAINING
+    signature = inspect.signature(pretrain).parameters
+    assert {name: signature[name].default for name in PRETRAINING} == PRETRAINING
+    main(["--out", str(tmp_path), "--steps", "1"])
+    training = read_checkpoint(tmp_path / "corrector.safetensors").settings["training"]
+    assert (training["pool"], training["rate"], training["window"]) == (0, None, 2)
+    shutil.rmtree(tmp_path / ".state")
+    again = ["--only", "corrector", "--pool", "2", "--window", "1", "--exemplars", "1", "--rate", "1e-4"]
+    main(["--out", str(tmp_path), "--steps", "2", *again])
+    training = read_checkpoint(tmp_path / "corrector.safetensors").settings["training"]
+    assert [training[name] for name in ("pool", "rate", "window", "exemplars")] == [2, 1e-4, 1, 1]
 
 
 def test_the_command_line_says_what_is_missing(tmp_path, tiny_sizes, capsys):

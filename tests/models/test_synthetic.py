@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.flow_noise import noisy_flow
-from models.shapes import random_silhouette
-from models.synthetic import BENDING, SyntheticClips, articulation
+from models.shapes import Silhouettes, random_silhouette
+from models.synthetic import BENDING, QUALITY, SyntheticClips, articulation, compressed
 from models.synthetic_flow import clip_flow, estimated_flow
 from tests.examples import examples
 
@@ -157,6 +157,85 @@ def test_silhouettes_have_a_body_and_stay_inside(seed, size):
     assert mask.shape == (size, size) and mask.min() >= 0 and mask.max() <= 1
     assert (mask > 0.5).mean() > 0.02
     assert max(mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) < 0.5
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_clips_with_one_two_and_three_objects_are_equally_many(most):
+    clips = SyntheticClips(seed=0, size=(16, 28), frames=2, max_objects=most)
+    counts = np.bincount([clips.make(i, paint=False).num_objects for i in range(120)], minlength=4)
+    # an equal share, by four standard deviations of 120 throws
+    assert (
+        np.allclose(counts[1 : most + 1], 120 / most, atol=21) and counts.sum() == counts[1 : most + 1].sum()
+    )
+
+
+def test_half_of_the_clips_are_compressed_each_at_one_quality(monkeypatch):
+    clips = SyntheticClips(seed=0, size=SIZE, frames=2)
+    found = [clips.make(index).rgb for index in range(16)]
+    monkeypatch.setattr("models.synthetic.COMPRESSED_SHARE", 0.0)
+    plain = [clips.make(index).rgb for index in range(16)]
+    hit = [(frames, before) for frames, before in zip(found, plain, strict=True) if (frames != before).any()]
+    assert 4 <= len(hit) <= 12
+    for frames, before in hit:
+        assert any(
+            all(np.array_equal(compressed(before[t], quality), frames[t]) for t in range(2))
+            for quality in range(*QUALITY)
+        )
+
+
+def test_compression_keeps_colours_and_loses_detail():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[...] = (200, 40, 90)
+    assert np.abs(compressed(picture, 50).astype(int) - picture).max() < 8
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    loss = [np.abs(compressed(noise, quality).astype(int) - noise).mean() for quality in (30, 60, 95)]
+    assert loss[0] > loss[1] > loss[2] > 0
+
+
+def write_mask(path, *, value=1):
+    """A tall bar beside a short one: no drawn shape is like it."""
+    mask = np.zeros((100, 150), np.uint8)
+    mask[10:90, 20:40] = value
+    mask[70:90, 40:120] = value
+    cv2.imwrite(str(path), mask)
+    return mask[10:90, 20:120] > 0
+
+
+def test_silhouettes_of_a_user_are_half_of_the_shapes(tmp_path):
+    shape = write_mask(tmp_path / "corner.png")
+    shapes = Silhouettes(tmp_path)
+    rng = np.random.default_rng(0)
+    alike = []
+    for _ in range(80):
+        found = (shapes.sample(rng, 60) > 0.5).astype(np.uint8)
+        x, y, w, h = cv2.boundingRect(found)
+        wanted = cv2.resize(shape.astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST)
+        window = found[y : y + h, x : x + w]
+        overlaps = [(window & w_).sum() / (window | w_).sum() for w_ in (wanted, wanted[:, ::-1])]
+        alike.append(max(overlaps) > 0.9)
+    assert 0.3 < np.mean(alike) < 0.7
+
+
+def test_clips_with_silhouettes_differ_from_those_without_and_repeat(tmp_path):
+    write_mask(tmp_path / "corner.png", value=255)
+    with_, again, without = (
+        [
+            SyntheticClips(seed=0, size=SIZE, frames=2, silhouettes=folder).make(i, paint=False)
+            for i in range(6)
+        ]
+        for folder in (tmp_path, tmp_path, None)
+    )
+    assert all(np.array_equal(a.amodal, b.amodal) for a, b in zip(with_, again, strict=True))
+    assert not all(np.array_equal(a.amodal, b.amodal) for a, b in zip(with_, without, strict=True))
+
+
+def test_silhouettes_that_cannot_be_used_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"silhouettes: no picture \(\.png"):
+        SyntheticClips(silhouettes=tmp_path)
+    write_mask(tmp_path / "nothing.png", value=0)
+    with pytest.raises(ValueError, match=r"nothing\.png is black all over"):
+        for seed in range(10):
+            Silhouettes(tmp_path).sample(np.random.default_rng(seed), 40)
 
 
 def test_photos_are_used(tmp_path):
