@@ -1,6 +1,5 @@
 """Start weights: resolved once per run, imported into the store, and checked against each other and the settings."""
 
-import contextlib
 import inspect
 import tempfile
 from collections.abc import Mapping
@@ -196,20 +195,27 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
     return weights
 
 
-def weights_under_way(run: Run, tracker: Tracker, request: str) -> StartWeights | None:
+def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: str) -> StartWeights | None:
     """What the same adaptation started from that was cut off: a promotion since then does not change it.
 
     None where there is none, or the store no longer has those weights.
+
+    Raises:
+        RunError: where they disagree with the settings, or with the device of this run.
     """
     store = run.place.open()
     for cut_off in tracker.unfinished(request):
         started = {
             item.name: cut_off.data.tags.get(START_TAG + item.name, "None") for item in fields(StartWeights)
         }
-        with contextlib.suppress(KeyError):
-            return StartWeights(
+        try:
+            weights = StartWeights(
                 **{name: store.resolve(ref) for name, ref in started.items() if ref != "None"}
             )
+        except KeyError:
+            continue
+        _check(run, settings, weights)
+        return weights
     return None
 
 
