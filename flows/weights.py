@@ -2,7 +2,7 @@
 
 import inspect
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -238,16 +238,21 @@ def smoke_note(run: Run, weights: StartWeights) -> str:
 
 def is_supervised(settings: Mapping[str, Any]) -> bool:
     """Whether annotations had a part in a checkpoint, in its own training or in one that it goes back to."""
-    training = settings.get("training") or {}
-    if not training:
-        return False
-    return training.get("on") == "annotations" or is_supervised({"training": training.get("start")})
+    return any(training.get("on") == "annotations" for training in _trainings(settings))
 
 
 def is_smoke(settings: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint goes back to a training too short to mean anything."""
-    training = settings.get("training") or {}
-    if "start" in training:
-        return is_smoke(training["start"])
-    steps = training.get("steps")
-    return steps is not None and steps < SMOKE_STEPS
+    """Whether a checkpoint goes back to a training from scratch too short to mean anything.
+
+    Adaptations are short by nature, and an imported checkpoint does not say how long it was trained.
+    """
+    from_scratch = (training for training in _trainings(settings) if "start" not in training)
+    return any(training.get("steps", SMOKE_STEPS) < SMOKE_STEPS for training in from_scratch)
+
+
+def _trainings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The recipes of a checkpoint's trainings as far as they are recorded, its own first, from scratch last."""
+    training = settings.get("training")
+    while training:
+        yield training
+        training = training.get("start")

@@ -9,7 +9,7 @@ from flows.pretrain import pretrain
 from flows.report import Report
 from flows.run import RunError
 from flows.supervise import WARNING, finetune_upsampler
-from flows.weights import is_supervised, wanted
+from flows.weights import SMOKE_STEPS, is_smoke, is_supervised, wanted
 from models.checkpoints import read_checkpoint
 from models.sizes import SIZES, STEP_SIZES
 from tasks.settings import Settings
@@ -138,3 +138,18 @@ def test_supervision_is_remembered_through_later_trainings() -> None:
     assert is_supervised({"training": {"on": "pseudo-labels", "start": start}})
     assert not is_supervised({"training": {"on": "pseudo-labels", "start": {"steps": 1, "start": None}}})
     assert not is_supervised({"training": None})
+
+
+def test_too_short_a_training_is_remembered_through_later_ones() -> None:
+    short, long = {"on": "synthetic clips", "steps": 20}, {"on": "synthetic clips", "steps": SMOKE_STEPS}
+
+    def adapted(start: dict | None) -> dict:
+        return {"on": "pseudo-labels", "steps": 200, "start": start}
+
+    assert is_smoke({"training": short})
+    assert is_smoke({"training": adapted(short)})
+    assert is_smoke({"training": adapted(adapted(short))})
+    imported = {"source": "authors' release", "file": "corrector.pth"}
+    for start in (long, imported, None):
+        assert not is_smoke({"training": start})
+        assert not is_smoke({"training": adapted(adapted(start))})
