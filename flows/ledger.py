@@ -17,7 +17,7 @@ from flows.following import enter_curves
 from flows.report import Report
 from flows.rounds import Round
 from flows.run import Run, RunError, source_name
-from models.gate import Decision, Verdict, gate
+from models.gate import RULES_ACROSS_RUNS, Decision, Verdict, gate
 from storage.keys import digest
 from storage.names import printable
 from storage.tracking import REQUEST_TAG, START_TAG, Tracker, local_database
@@ -118,7 +118,7 @@ class Ledger:
         number, run_id = reigning
         if number == version:
             return f"version {version} stays champion"
-        decision = gate(self.tracker.get(run_id).data.metrics, metrics)
+        decision = gate(self.tracker.get(run_id).data.metrics, metrics, RULES_ACROSS_RUNS)
         if decision.verdict is not Verdict.KEEP:
             return f"version {number} stays champion: {'; '.join(decision.reasons)}"
         self.tracker.promote(version)
