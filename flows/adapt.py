@@ -28,7 +28,14 @@ from flows.report import Report, mean_scores
 from flows.rounds import Round, Work, annotated, first_round, measure_round, next_round, score_round
 from flows.run import RunError
 from flows.runners import DEFAULT_RUNNER
-from flows.weights import champion_weights, find_weights, provenance, smoke_note, weights_under_way
+from flows.weights import (
+    champion_weights,
+    find_weights,
+    provenance,
+    require_one_start,
+    smoke_note,
+    weights_under_way,
+)
 from models.gate import Decision, Verdict, gate
 from storage.keys import digest
 from storage.runs import record_run
@@ -73,6 +80,7 @@ def adapt(
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     if rounds < 0:
         raise RunError(f"rounds: wanted 0 or more, got {rounds}")
+    require_one_start(weights, from_champion)
     place = place.resolved()
     report = Report("adapt", source)
     tracker = tracking.open(source)

@@ -66,6 +66,16 @@ class StartWeights:
         return files
 
 
+def require_one_start(weights: str | None, from_champion: bool) -> None:
+    """See that a run was not given two starts.
+
+    Raises:
+        RunError: where it was.
+    """
+    if weights and from_champion:
+        raise RunError(f"weights '{weights}' and from_champion exclude each other: name one start")
+
+
 def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None) -> StartWeights:
     """The start weights of a run: those of `folder`, else the ones that ship with the preset.
 

@@ -1,13 +1,16 @@
 """The paper's switches from the command line's side: settings reach the stages, checkpoints must agree with them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from flows.adapt import adapt
 from flows.pretrain import pretrain
 from flows.report import Report
 from flows.run import RunError
+from flows.segment import segment
 from flows.supervise import WARNING, finetune_upsampler
 from flows.weights import SMOKE_STEPS, is_smoke, is_supervised, wanted
 from models.checkpoints import read_checkpoint
@@ -153,3 +156,9 @@ def test_too_short_a_training_is_remembered_through_later_ones() -> None:
     for start in (long, imported, None):
         assert not is_smoke({"training": start})
         assert not is_smoke({"training": adapted(adapted(start))})
+
+
+@pytest.mark.parametrize("flow", [adapt, segment])
+def test_a_flow_takes_no_two_starts(flow: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="exclude each other"):
+        flow.fn(str(tmp_path), weights=str(tmp_path), from_champion=True)
