@@ -92,9 +92,7 @@ def adapt(
     materials = read_frames(run, source, prune=prune)
     asked: dict[str, Any] = {"clips": materials.content, "settings": settings, "rounds": rounds}
     if from_champion:
-        asked["from"] = (
-            "champion"  # not which one: a promotion must not make another request of the same words
-        )
+        asked["from"] = "champion"  # not which: after a promotion the same words are the same request
         under_way = weights_under_way(run, settings, tracker, digest(asked))
         start = under_way or champion_weights(run, settings, tracker)
     else:

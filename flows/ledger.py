@@ -1,8 +1,8 @@
 """The round ledger: what MLflow is told of an adaptation and its rounds.
 
 Invariant: one parent run per adaptation and one child run per round; a run that was cut off is found again by
-its key and goes on, so no round and no point stands twice. As a context, it marks an adaptation that ends in an
-error as failed.
+its key and goes on, so no round stands twice, and a point only where its value has changed. As a context, it
+marks an adaptation that ends in an error as failed.
 """
 
 import tempfile
