@@ -14,6 +14,7 @@ Only the evaluation stage opens an annotation. What the store has already is not
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 
@@ -27,7 +28,14 @@ from flows.report import Report, mean_scores
 from flows.rounds import Round, Work, annotated, first_round, measure_round, next_round, score_round
 from flows.run import RunError
 from flows.runners import DEFAULT_RUNNER
-from flows.weights import champion_weights, find_weights, provenance, smoke_note, weights_under_way
+from flows.weights import (
+    champion_weights,
+    find_weights,
+    provenance,
+    require_one_start,
+    smoke_note,
+    weights_under_way,
+)
 from models.gate import Decision, Verdict, gate
 from storage.keys import digest
 from storage.runs import record_run
@@ -72,6 +80,7 @@ def adapt(
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     if rounds < 0:
         raise RunError(f"rounds: wanted 0 or more, got {rounds}")
+    require_one_start(weights, from_champion)
     place = place.resolved()
     report = Report("adapt", source)
     tracker = tracking.open(source)
@@ -81,25 +90,29 @@ def adapt(
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     folder = run.results
     materials = read_frames(run, source, prune=prune)
-    asked = {"clips": materials.content, "settings": settings, "rounds": rounds}
+    asked: dict[str, Any] = {"clips": materials.content, "settings": settings, "rounds": rounds}
     if from_champion:
-        start = weights_under_way(run, tracker, digest(asked)) or champion_weights(run, settings, tracker)
+        asked["from"] = "champion"  # not which: after a promotion the same words are the same request
+        under_way = weights_under_way(run, settings, tracker, digest(asked))
+        start = under_way or champion_weights(run, settings, tracker)
     else:
         start = find_weights(run, settings, preset, Path(weights) if weights else None)
-    add_flow(run, materials, settings, settings.gaps.inference)
-    if rounds:
-        add_flow(run, materials, settings, settings.gaps.adaptation)
-    add_features(run, materials, settings, start)
-    run.require_clips(source)
 
     report.provenance = provenance(settings)
     report.figures = smoke_note(run, start)
+    # Before the hours that flow and features may take: what is not recorded, a promotion can change.
     ledger = Ledger(
         tracker, source=source, settings=settings, asked=asked, start=start.keys(), figures=report.figures
     )
     report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment, "run": ledger.parent}
-    work = Work(run, settings, materials)
     with ledger:
+        add_flow(run, materials, settings, settings.gaps.inference)
+        if rounds:
+            add_flow(run, materials, settings, settings.gaps.adaptation)
+        add_features(run, materials, settings, start)
+        run.require_clips(source)
+
+        work = Work(run, settings, materials)
         kept = go_through_rounds(work, first_round(work, start), rounds, ledger, report)
 
         strips = export_clips(run, settings, materials, kept, folder)

@@ -42,6 +42,7 @@ from flows.options import (
     Verbose,
     Weights,
     Workers,
+    is_from_champion,
     names,
     place_of,
     settings_of,
@@ -95,9 +96,7 @@ def adapt(
     clips: Clips = None,
     split: Split = None,
     weights: Weights = None,
-    from_: Annotated[
-        str, typer.Option("--from", help="'preset', or 'champion' to start from the experiment's champion")
-    ] = "preset",
+    from_: From = "preset",
     prune: Prune = None,
     dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
@@ -114,10 +113,7 @@ def adapt(
     verbose: Verbose = False,
 ) -> None:
     """Segment a folder of videos and adapt the models to it, round by round."""
-    if from_ not in ("preset", "champion"):
-        raise typer.BadParameter("wanted 'preset' or 'champion'", param_hint="--from")
-    if from_ == "champion" and weights:
-        raise typer.BadParameter("--weights and --from champion exclude each other", param_hint="--from")
+    from_champion = is_from_champion(from_, weights)
     with running("adapt", verbose) as run:
         from flows.adapt import adapt as flow
 
@@ -132,7 +128,7 @@ def adapt(
             prune=prune,
             dataset=dataset,
             weights=text(weights),
-            from_champion=from_ == "champion",
+            from_champion=from_champion,
             output=text(output),
             place=place_of(store, device, threads, workers),
             tracking=tracking_of(tracking_uri, experiment),
@@ -167,8 +163,7 @@ def segment(
     verbose: Verbose = False,
 ) -> None:
     """Masks of a video or a folder with given, shipped or champion weights. Nothing is trained."""
-    if from_ not in ("preset", "champion"):
-        raise typer.BadParameter("wanted 'preset' or 'champion'", param_hint="--from")
+    from_champion = is_from_champion(from_, weights)
     with running("segment", verbose) as run:
         from flows.segment import segment as flow
 
@@ -182,7 +177,7 @@ def segment(
             prune=prune,
             dataset=dataset,
             weights=text(weights),
-            from_champion=from_ == "champion",
+            from_champion=from_champion,
             output=text(output),
             place=place_of(store, device, threads, workers),
             tracking=tracking_of(tracking_uri, experiment),

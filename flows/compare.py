@@ -76,7 +76,8 @@ def round_table(tracker: Tracker, runs: list["Run"]) -> pd.DataFrame:
     for run in runs:
         tags = run.data.tags
         row: dict[str, object] = {
-            "adaptation": tracker.get(tags[PARENT_TAG]).info.run_name,
+            "adaptation": tracker.get(tags[PARENT_TAG]).info.run_name,  # two of one minute share it
+            "adaptation_run": tags[PARENT_TAG],
             "round": int(tags["round"]),
             "gate": tags.get("decision", ""),
             "figures": tags.get("figures", ""),
@@ -89,7 +90,7 @@ def round_table(tracker: Tracker, runs: list["Run"]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     for name in SHOWN:
         if name in table:
-            table[f"d {name}"] = table.groupby("adaptation", sort=False)[name].diff()
+            table[f"d {name}"] = table.groupby("adaptation_run", sort=False)[name].diff()
     return table
 
 
@@ -148,7 +149,9 @@ def write_comparison(folder: Path, tracking: Tracking, rounds: pd.DataFrame) -> 
     for _, row in rounds.iterrows():
         table = tracker.read_table(str(row["run"]), "clips")
         if table is not None:
-            parts.append(table.assign(adaptation=row["adaptation"], round=row["round"]))
+            parts.append(
+                table.assign(**{name: row[name] for name in ("adaptation", "adaptation_run", "round")})
+            )
     for name, table in (("rounds", rounds), ("clips", pd.concat(parts) if parts else pd.DataFrame())):
         with whole_file(folder / f"{name}.csv") as beside:
             table.to_csv(beside, index=False)
@@ -156,8 +159,8 @@ def write_comparison(folder: Path, tracking: Tracking, rounds: pd.DataFrame) -> 
 
 def print_comparison(console: Console, table: pd.DataFrame) -> None:
     """One table per adaptation: rounds as columns, figures as lines, differences to the round before in brackets."""
-    for adaptation, rows in table.groupby("adaptation", sort=False):
-        printed = Table(title=str(adaptation), title_justify="left")
+    for _, rows in table.groupby("adaptation_run", sort=False):
+        printed = Table(title=str(rows["adaptation"].iloc[0]), title_justify="left")
         printed.add_column("")
         for _, row in rows.iterrows():
             star = ", champion" if row["champion"] else ""

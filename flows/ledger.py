@@ -1,8 +1,8 @@
 """The round ledger: what MLflow is told of an adaptation and its rounds.
 
 Invariant: one parent run per adaptation and one child run per round; a run that was cut off is found again by
-its key and goes on, so no round and no point stands twice. As a context, it marks an adaptation that ends in an
-error as failed.
+its key and goes on, so no round stands twice, and a point only where its value has changed. As a context, it
+marks an adaptation that ends in an error as failed.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ from flows.following import enter_curves
 from flows.report import Report
 from flows.rounds import Round
 from flows.run import Run, RunError, source_name
-from models.gate import Decision, Verdict, gate
+from models.gate import RULES_ACROSS_RUNS, Decision, Verdict, gate
 from storage.keys import digest
 from storage.names import printable
 from storage.tracking import REQUEST_TAG, START_TAG, Tracker, local_database
@@ -118,7 +118,7 @@ class Ledger:
         number, run_id = reigning
         if number == version:
             return f"version {version} stays champion"
-        decision = gate(self.tracker.get(run_id).data.metrics, metrics)
+        decision = gate(self.tracker.get(run_id).data.metrics, metrics, RULES_ACROSS_RUNS)
         if decision.verdict is not Verdict.KEEP:
             return f"version {number} stays champion: {'; '.join(decision.reasons)}"
         self.tracker.promote(version)

@@ -103,6 +103,15 @@ def tracking_of(uri: str, experiment: str) -> "Tracking":
     return Tracking(uri=uri, experiment=experiment)
 
 
+def is_from_champion(from_: str, weights: Path | None) -> bool:
+    """Whether --from asks for the champion; it leaves no room for --weights."""
+    if from_ not in ("preset", "champion"):
+        raise typer.BadParameter("wanted 'preset' or 'champion'", param_hint="--from")
+    if from_ == "champion" and weights:
+        raise typer.BadParameter("--weights and --from champion exclude each other", param_hint="--from")
+    return from_ == "champion"
+
+
 def names(clips: str | None) -> list[str] | None:
     """`a,b` as a list."""
     return [name.strip() for name in clips.split(",") if name.strip()] if clips else None

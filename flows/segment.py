@@ -20,7 +20,7 @@ from flows.presets import known_benchmark, load_settings
 from flows.report import Report
 from flows.rounds import Work, first_round, measure_round
 from flows.runners import DEFAULT_RUNNER
-from flows.weights import champion_weights, find_weights, provenance, smoke_note
+from flows.weights import champion_weights, find_weights, provenance, require_one_start, smoke_note
 from storage.runs import record_run
 from tasks.settings import Settings
 from tasks.stage import Place
@@ -44,6 +44,7 @@ def segment(
     """Segment the clips of a source; the arguments are those of `adapt`."""
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
+    require_one_start(weights, from_champion)
     place = place.resolved()
     report = Report("segment", source)
     results = partial(output_folder, output, source)

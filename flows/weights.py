@@ -1,9 +1,8 @@
 """Start weights: resolved once per run, imported into the store, and checked against each other and the settings."""
 
-import contextlib
 import inspect
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +64,16 @@ class StartWeights:
             if features and not backbone.checkpoint:
                 files["features"] = features
         return files
+
+
+def require_one_start(weights: str | None, from_champion: bool) -> None:
+    """See that a run was not given two starts.
+
+    Raises:
+        RunError: where it was.
+    """
+    if weights and from_champion:
+        raise RunError(f"weights '{weights}' and from_champion exclude each other: name one start")
 
 
 def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None) -> StartWeights:
@@ -197,20 +206,27 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
     return weights
 
 
-def weights_under_way(run: Run, tracker: Tracker, request: str) -> StartWeights | None:
+def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: str) -> StartWeights | None:
     """What the same adaptation started from that was cut off: a promotion since then does not change it.
 
     None where there is none, or the store no longer has those weights.
+
+    Raises:
+        RunError: where they disagree with the settings, or with the device of this run.
     """
     store = run.place.open()
     for cut_off in tracker.unfinished(request):
         started = {
             item.name: cut_off.data.tags.get(START_TAG + item.name, "None") for item in fields(StartWeights)
         }
-        with contextlib.suppress(KeyError):
-            return StartWeights(
+        try:
+            weights = StartWeights(
                 **{name: store.resolve(ref) for name, ref in started.items() if ref != "None"}
             )
+        except KeyError:
+            continue
+        _check(run, settings, weights)
+        return weights
     return None
 
 
@@ -237,18 +253,25 @@ def smoke_note(run: Run, weights: StartWeights) -> str:
 
 def is_supervised(settings: Mapping[str, Any]) -> bool:
     """Whether annotations had a part in a checkpoint, in its own training or in one that it goes back to."""
-    training = settings.get("training") or {}
-    if not training:
-        return False
-    return training.get("on") == "annotations" or is_supervised({"training": training.get("start")})
+    return any(training.get("on") == "annotations" for training in _trainings(settings))
 
 
 def is_smoke(settings: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint goes back to a training too short to mean anything."""
-    training = settings.get("training") or {}
-    steps = training.get("steps")
-    short = steps is not None and steps < SMOKE_STEPS
-    if "start" not in training:
-        return short
-    pretrained = str(training.get("on")).startswith("synthetic")  # long enough, whatever it went on from
-    return (short or not pretrained) and is_smoke({"training": training["start"]})
+    """Whether none of the pre-trainings that a checkpoint goes back to was long enough to mean anything.
+
+    Adaptations are short by nature, and an imported checkpoint does not say how long it was trained.
+    """
+    pretrainings = [
+        training
+        for training in _trainings(settings)
+        if "start" not in training or str(training.get("on")).startswith("synthetic")
+    ]
+    return bool(pretrainings) and all(t.get("steps", SMOKE_STEPS) < SMOKE_STEPS for t in pretrainings)
+
+
+def _trainings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The recipes of a checkpoint's trainings as far as they are recorded, its own first, from scratch last."""
+    training = settings.get("training")
+    while training:
+        yield training
+        training = training.get("start")

@@ -67,6 +67,10 @@ RULES = (
     Rule("alarmed_clips", "rise", hold=0.10, roll_back=0.30),
 )
 
+# Between rounds of different runs: what relates a round to the one before it in its own run, which a round 0 lacks,
+# says nothing there.
+RULES_ACROSS_RUNS = tuple(rule for rule in RULES if rule.worsening != "lack")
+
 
 def alarms(measures: Mapping[str, float | None]) -> tuple[str, ...]:
     """What is plainly wrong with one clip's masks, in words; nothing, mostly.

@@ -2,7 +2,8 @@
 
 Every call names its run. MLflow's "active run" is a thread's own, so a metric logged from a task thread would open
 a new run; the client API has no such trap. Logging is idempotent: a metric's point is written once, whatever is
-killed and started again, and what is looked up before it is made is made once, by however many runs at a time.
+killed and started again, and once more where its value has changed; what is looked up before it is made is made once,
+by however many runs at a time.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from storage.locks import alone
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
 
 KEY_TAG = "motion_adapt.key"
 KIND_TAG = "motion_adapt.kind"
@@ -139,20 +140,25 @@ class Tracker:
         self.curve(run_id, [(0, metrics)])
 
     def curve(self, run_id: str, points: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Points (step, metrics) of a curve; points that the run already has are not written again."""
+        """Points (step, metrics) of a curve; those that the run has with the same value are not written again.
+
+        A point with another value is written beside the old one and takes its place: MLflow forgets nothing, and of
+        several at a step the one with the latest timestamp counts.
+        """
         from mlflow.entities import Metric
 
         known = self.client.get_run(run_id).data.metrics
-        seen: dict[str, set[int]] = {}
+        there: dict[str, dict[int, Metric]] = {}
         new = []
         for step, metrics in points:
             for name, value in metrics.items():
-                if name not in seen:
-                    history = self.client.get_metric_history(run_id, name) if name in known else []
-                    seen[name] = {point.step for point in history}
-                if step not in seen[name] and math.isfinite(value):
-                    seen[name].add(step)
-                    new.append(Metric(name, float(value), timestamp=step, step=step))
+                if name not in there:
+                    there[name] = self._newest(run_id, name) if name in known else {}
+                old = there[name].get(step)
+                if math.isfinite(value) and (old is None or old.value != float(value)):
+                    timestamp = old.timestamp + 1 if old else step
+                    there[name][step] = Metric(name, float(value), timestamp=timestamp, step=step)
+                    new.append(there[name][step])
         for start in range(0, len(new), _BATCH):
             self.client.log_batch(run_id, metrics=new[start : start + _BATCH])
 
@@ -200,8 +206,13 @@ class Tracker:
         return None if found is None else pd.DataFrame(**json.loads(found))
 
     def history(self, run_id: str, name: str) -> list[tuple[int, float]]:
-        """(step, value) of a curve, in order."""
-        return sorted((point.step, point.value) for point in self.client.get_metric_history(run_id, name))
+        """(step, value) of a curve, in order; of each step the newest value."""
+        return sorted((step, point.value) for step, point in self._newest(run_id, name).items())
+
+    def _newest(self, run_id: str, name: str) -> dict[int, "Metric"]:
+        """The points of a metric that count, by step."""
+        points = self.client.get_metric_history(run_id, name)
+        return {point.step: point for point in sorted(points, key=lambda point: point.timestamp)}
 
     def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
@@ -241,12 +252,19 @@ class Tracker:
         self.client.set_registered_model_alias(self.model_name, CHAMPION, str(version))
 
     def champion(self) -> tuple[int, str] | None:
-        """(version, run id) of the champion, if there is one."""
+        """(version, run id) of the champion; None where no round was registered yet, or none was promoted.
+
+        Raises:
+            MlflowException: where MLflow can't tell.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
             version = self.client.get_model_version_by_alias(self.model_name, CHAMPION)
-        except MlflowException:
+        except MlflowException as error:
+            # A model that is missing, and an alias that is: a lost server has a code of its own.
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
             return None
         return int(version.version), str(version.run_id)
 

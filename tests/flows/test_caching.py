@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.report import Report
 from flows.run import RunError
+from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
 from models.training_state import StateFile
 from storage.manifest import Manifest
 from storage.tracking import KIND_TAG
@@ -256,6 +257,40 @@ def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_goes_on_later(
     again.adapt()
     assert tracker.get(parent.info.run_id).info.status == "FINISHED"
     assert len(tracker.rounds()) == 2
+
+
+@pytest.mark.parametrize("stage", ["add_flow", "add_features"])
+def test_an_adaptation_that_fails_before_its_first_round_is_marked_failed(
+    again: Home, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(f"flows.adapt.{stage}", fail)
+    with pytest.raises(RunError, match="disk on fire"):
+        again.adapt()
+    (parent,) = again.tracker.adaptations()
+    assert parent.info.status == "FAILED"
+
+
+def test_a_run_from_the_champion_goes_on_from_its_own_start_and_from_no_other(
+    again: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervised = shutil.copytree(again.weights, again.path / "supervised")
+    corrector = read_checkpoint(supervised / "corrector.safetensors")
+    training = {"on": "annotations", "steps": 1}
+    labelled = Checkpoint(corrector.model, {**corrector.settings, "training": training}, corrector.tensors)
+    save_checkpoint(supervised / "corrector.safetensors", labelled)
+
+    champion = again.adapt(weights=str(supervised), rounds=0).rounds[0]["weights"]
+    from_champion = {"weights": None, "from_champion": True, "rounds": 0}
+    with monkeypatch.context() as broken:
+        broken.setattr("flows.adapt.go_through_rounds", fail)
+        with pytest.raises(RunError, match="disk on fire"):
+            again.adapt(rounds=0)  # the same but for its weights
+        with pytest.raises(RunError, match="disk on fire"):
+            again.adapt(**from_champion)
+    goes_on = again.adapt(**from_champion)
+    assert goes_on.rounds[0]["weights"] == champion
+    assert any("corrector was trained with annotations" in text for text in goes_on.warnings)
+    assert len(again.tracker.adaptations()) == 3
 
 
 def fail(*_: object) -> None:

@@ -25,6 +25,13 @@ def invoke(*arguments: object) -> Result:
     return result
 
 
+def test_segmenting_takes_no_two_starts(tmp_path: Path) -> None:
+    result = invoke("segment", tmp_path, "--from", "champion", "--weights", tmp_path)
+    assert result.exit_code == 2 and "exclude each other" in result.output
+    result = invoke("segment", tmp_path, "--from", "best")
+    assert result.exit_code == 2 and "'preset' or 'champion'" in result.output
+
+
 def test_version() -> None:
     assert invoke("--version").output == f"motion-adapt {importlib.metadata.version('motion-adapt')}\n"
 

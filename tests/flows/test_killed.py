@@ -119,7 +119,7 @@ def test_a_promotion_does_not_change_a_run_that_goes_on(again: Home) -> None:
     tracker, command = again.tracker, ("--from", "champion", "--rounds", "0")
     (first,) = tracker.adaptations()
     tracker.promote(2)  # the adapted networks
-    cut_off = adapt(again, *command, fuse=Fuse("storage.tracking:Tracker.begin", after=True))
+    cut_off = adapt(again, *command, fuse=Fuse("flows.adapt:add_flow"))  # with hours of flow still to come
     assert cut_off.wait() == -9, cut_off.log.read_text()
     tracker.promote(1)  # the networks that `first` started from
     goes_on = adapt(again, *command)

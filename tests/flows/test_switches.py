@@ -1,15 +1,18 @@
 """The paper's switches from the command line's side: settings reach the stages, checkpoints must agree with them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from flows.adapt import adapt
 from flows.pretrain import pretrain
 from flows.report import Report
 from flows.run import RunError
+from flows.segment import segment
 from flows.supervise import WARNING, finetune_upsampler
-from flows.weights import is_smoke, is_supervised, wanted
+from flows.weights import SMOKE_STEPS, is_smoke, is_supervised, wanted
 from models.checkpoints import read_checkpoint, tensors_digest
 from models.sizes import SIZES, STEP_SIZES
 from tasks.settings import Settings
@@ -161,3 +164,24 @@ def test_supervision_is_remembered_through_later_trainings() -> None:
     assert is_supervised({"training": {"on": "pseudo-labels", "start": start}})
     assert not is_supervised({"training": {"on": "pseudo-labels", "start": {"steps": 1, "start": None}}})
     assert not is_supervised({"training": None})
+
+
+def test_too_short_a_training_is_remembered_through_later_ones() -> None:
+    short, long = {"on": "synthetic clips", "steps": 20}, {"on": "synthetic clips", "steps": SMOKE_STEPS}
+
+    def adapted(start: dict | None) -> dict:
+        return {"on": "pseudo-labels", "steps": 200, "start": start}
+
+    assert is_smoke({"training": short})
+    assert is_smoke({"training": adapted(short)})
+    assert is_smoke({"training": adapted(adapted(short))})
+    imported = {"source": "authors' release", "file": "corrector.pth"}
+    for start in (long, imported, None):
+        assert not is_smoke({"training": start})
+        assert not is_smoke({"training": adapted(adapted(start))})
+
+
+@pytest.mark.parametrize("flow", [adapt, segment])
+def test_a_flow_takes_no_two_starts(flow: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="exclude each other"):
+        flow.fn(str(tmp_path), weights=str(tmp_path), from_champion=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.gate import RULES, Verdict, gate
+from models.gate import RULES, RULES_ACROSS_RUNS, Verdict, gate
 from models.quality import agreement, flow_consistency, shares
 
 GOOD = {
@@ -71,6 +71,15 @@ def test_a_measure_that_is_gone_holds():
     current = {name: value for name, value in GOOD.items() if name != "exemplar_error"}
     decision = gate(GOOD, current)
     assert decision.verdict is Verdict.HOLD and "could not be measured" in decision.reasons[0]
+
+
+def test_across_runs_nothing_is_asked_about_the_round_before():
+    previous = ("agreement_previous", "identity_previous")
+    first = {name: value for name, value in GOOD.items() if name not in previous}
+    assert gate(GOOD, first).verdict is Verdict.HOLD
+    assert gate(GOOD, first, RULES_ACROSS_RUNS).verdict is Verdict.KEEP
+    assert gate(first, GOOD | {"agreement_previous": 0.1}, RULES_ACROSS_RUNS).verdict is Verdict.KEEP
+    assert gate(GOOD, first | {"flow_consistency": 0.8}, RULES_ACROSS_RUNS).verdict is Verdict.HOLD
 
 
 def test_a_collapse_that_was_there_before_is_held():

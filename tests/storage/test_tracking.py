@@ -1,9 +1,12 @@
 """Runs in MLflow: found again by their key, no point twice, and one champion at a time."""
 
+import copy
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from storage.tracking import Tracker, flatten, safe_model_name
 
@@ -34,6 +37,22 @@ def test_a_run_that_was_cut_off_goes_on_and_writes_no_point_twice(tracker: Track
     assert "undefined" not in tracker.get(run).data.metrics
     assert tracker.get(run).info.status == "FINISHED"
     assert tracker.get(run).data.params == {"flow.estimator": "dis", "seed": "0"}
+
+
+def test_a_value_that_has_changed_takes_the_place_of_the_old_one(tracker: Tracker) -> None:
+    run = begin(tracker, "changed")
+    tracker.log(run, {"J": 0.5, "F": 0.25})
+    tracker.curve(run, [(1, {"loss": 3.0}), (2, {"loss": 2.0})])
+    for _ in range(2):  # said twice, written once
+        tracker.log(run, {"J": 0.25, "F": 0.25})
+        tracker.curve(run, [(1, {"loss": 2.5}), (2, {"loss": 2.0})])
+    assert tracker.get(run).data.metrics == {"J": 0.25, "F": 0.25, "loss": 2.0}
+    assert tracker.history(run, "loss") == [(1, 2.5), (2, 2.0)]
+    points = {name: len(tracker.client.get_metric_history(run, name)) for name in ("J", "F", "loss")}
+    assert points == {"J": 2, "F": 1, "loss": 3}
+    tracker.log(run, {"J": 0.5})  # back to what it was
+    tracker.log(run, {"J": float("nan")})
+    assert tracker.get(run).data.metrics["J"] == 0.5
 
 
 def test_rounds_are_children_of_their_adaptation(tracker: Tracker) -> None:
@@ -80,6 +99,22 @@ def test_a_round_is_registered_once_and_the_champion_can_be_fetched(tracker: Tra
     assert tracker.champion() == (versions[1], runs[1])
     folder = tracker.download_champion(tmp_path / "champion")
     assert (folder / "oclr.safetensors").read_bytes() == b"weights 1"
+
+
+def test_a_server_that_cannot_be_reached_is_not_taken_for_one_without_a_champion(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    lost = copy.copy(tracker)
+    lost.client = MlflowClient(tracking_uri="http://127.0.0.1:9", registry_uri="http://127.0.0.1:9")
+    with pytest.raises(MlflowException, match="Connection refused"):
+        lost.champion()
+
+
+def test_a_model_without_the_alias_has_no_champion(tmp_path: Path) -> None:
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "clips")
+    tracker.register(begin(tracker, "registered"), "checkpoints", {})
+    assert tracker.champion() is None
 
 
 def test_names_that_the_registry_takes() -> None:
