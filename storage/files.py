@@ -7,6 +7,8 @@ import os
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
+from fnmatch import fnmatchcase
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,27 @@ class StoreFiles:
         self.fs, root = url_to_fs(self.url, **_FRESH)
         self.root = str(root).rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
+
+    def addresses(self, stage: str = "*") -> Iterator[tuple[str, str]]:
+        """(stage, key) of every folder that may hold an artifact, in order; `stage` may be a pattern."""
+        for name in self.names():
+            if fnmatchcase(name, stage):
+                yield from ((name, key) for key in self.names(name))
+
+    def names(self, *below: str, files: bool = False) -> list[str]:
+        """Names of the folders (and files) right below a folder of the store, in order; none where it is missing.
+
+        Listed and never globbed: the store's own path may hold what reads as a pattern.
+        """
+        folder = "/".join((self.root, *below))
+        try:
+            found = self.fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        inside = [info for info in found if info["name"].rstrip("/") != folder]  # a file's listing is itself
+        return sorted(
+            info["name"].rstrip("/").rpartition("/")[2] for info in inside if files or info["type"] != "file"
+        )
 
     def manifest_path(self, stage: str, key: str) -> str:
         """Where the manifest of an artifact lies."""
@@ -131,7 +154,11 @@ class StoreFiles:
     def remove_attempt(self, prefix: str) -> None:
         """Delete an attempt's files, and the folder of its key where nothing else is in it."""
         with contextlib.suppress(FileNotFoundError):
-            self.fs.rm(prefix, recursive=True)
+            if self.local or not has_magic(prefix):
+                self.fs.rm(prefix, recursive=True)
+            else:  # which `rm` takes for a pattern
+                for path in self.fs.find(prefix):
+                    self.fs.rm_file(path)
         folder = Path(prefix).parent
         with contextlib.suppress(OSError):
             if self.local and not any(folder.iterdir()):

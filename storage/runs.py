@@ -47,11 +47,14 @@ def recorded_runs(store: ArtifactStore) -> list[RecordedRun]:
         ValueError: for a damaged record, since pruning without it could delete what is needed.
     """
     runs = []
-    for path in sorted(store.fs.glob(f"{store.root}/{FOLDER}/*.json"), reverse=True):
+    for name in reversed(store.names(FOLDER, files=True)):
+        if not name.endswith(".json"):
+            continue
+        path = f"{store.root}/{FOLDER}/{name}"
         try:
             record = json.loads(store.fs.cat_file(path))
             artifacts = tuple(Artifact.model_validate(item) for item in record["artifacts"])
-            runs.append(RecordedRun(path.rpartition("/")[2], record["command"], record["source"], artifacts))
+            runs.append(RecordedRun(name, record["command"], record["source"], artifacts))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"the record {path} is damaged ({error}); delete it to go on without it"
