@@ -78,8 +78,7 @@ class ArtifactStore(StoreFiles):
         except FileNotFoundError:
             raise DamagedArtifact(str(artifact), "its manifest is gone") from None
         except ValueError as error:
-            self.unpublish(artifact.stage, artifact.key)
-            raise DamagedArtifact(str(artifact), str(error)) from None
+            raise self.damaged(artifact.stage, artifact.key, str(error)) from None
 
     def manifests(self, stage: str = "*") -> Iterator[Manifest]:
         """All published artifacts, by stage and key; damaged manifests are left to `verify`."""

@@ -31,15 +31,18 @@ _seen_right: set[tuple[str, int, int]] = set()  # (file, size, time) whose diges
 class DamagedArtifact(RuntimeError):
     """Stored bytes are not the ones that were published."""
 
-    def __init__(self, artifact: str, what: str) -> None:
-        super().__init__(artifact, what)  # both, so that the error survives pickling between workers
-        self.artifact, self.what = artifact, what
+    def __init__(self, artifact: str, what: str, stuck: str = "") -> None:
+        super().__init__(artifact, what, stuck)  # all, so that the error survives pickling between workers
+        self.artifact, self.what, self.stuck = artifact, what, stuck  # stuck: why it could not be withdrawn
 
     def __str__(self) -> str:
-        return (
-            f"artifact {self.artifact} is damaged: {self.what}. "
-            "It has been withdrawn; run the same command again and it is recomputed."
-        )
+        then = "It has been withdrawn; run the same command again and it is recomputed."
+        if self.stuck:
+            then = (
+                f"It could not be withdrawn ({self.stuck}): give leave to write to the store and run "
+                "'motion-adapt store verify --withdraw', then the same command again."
+            )
+        return f"artifact {self.artifact} is damaged: {self.what}. {then}"
 
 
 class StoreUnwritable(OSError):
@@ -122,6 +125,23 @@ class StoreFiles:
             return False
         return True
 
+    def put_whole(self, path: str, data: bytes) -> None:
+        """Put a small file in place in one atomic step, as a manifest is; its name is one that no other has.
+
+        Raises:
+            StoreUnwritable: for a full disk, a quota, a store that may only be read.
+        """
+        with self.writing():
+            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not self.local:
+                self.fs.pipe_file(path, data)
+                return
+            beside = Path(f"{path}.part")
+            try:
+                _link(beside, Path(path), data)
+            finally:
+                beside.unlink(missing_ok=True)
+
     def manifest_bytes(self, stage: str, key: str) -> bytes:
         """A manifest as it is stored.
 
@@ -150,6 +170,14 @@ class StoreFiles:
         """Take an artifact's manifest away: it is recomputed when next asked for. Its files become litter."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.manifest_path(stage, key))
+
+    def damaged(self, stage: str, key: str, what: str) -> DamagedArtifact:
+        """Withdraw a damaged artifact, if the store can be written; the error to raise, which tells of both."""
+        try:
+            self.unpublish(stage, key)
+        except OSError as error:
+            return DamagedArtifact(f"{stage}/{key}", what, error.strerror or str(error))
+        return DamagedArtifact(f"{stage}/{key}", what)
 
     def remove_attempt(self, prefix: str) -> None:
         """Delete an attempt's files, and the folder of its key where nothing else is in it."""
@@ -205,15 +233,14 @@ class StoreFiles:
         A shard that no manifest names was all zeros: Zarr stores none, and none is read.
 
         Raises:
-            DamagedArtifact: where it has others; the artifact is withdrawn.
+            DamagedArtifact: where it has others; the artifact is withdrawn, if the store can be written.
         """
         mark = self._state(f"{self.prefix(manifest)}/{name}")
         if mark in _seen_right or name not in manifest.files:
             return
         fault = self.fault(manifest, name)
         if fault:
-            self.unpublish(manifest.stage, manifest.key)
-            raise DamagedArtifact(str(manifest.artifact), fault)
+            raise self.damaged(manifest.stage, manifest.key, fault)
         _seen_right.add(mark)
 
     def _state(self, path: str) -> tuple[str, int, int]:
