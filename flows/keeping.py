@@ -12,7 +12,7 @@ from flows.run import RunError
 from models.training_state import StateFile
 from storage.artifacts import ArtifactStore
 from storage.manifest import Manifest
-from storage.runs import recorded_runs, unneeded
+from storage.runs import damaged_runs, recorded_runs, unneeded
 from storage.tracking import champions
 from tasks.progress import track
 from tasks.records import damaged_records
@@ -62,8 +62,8 @@ def list_artifacts(console: Console, url: str, stage: str) -> None:
 def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) -> int:
     """Read everything; print and count the faults, and unpublish the damaged artifacts if asked.
 
-    Everything: the artifacts, Prefect's records of them on this machine, and the states of unfinished trainings
-    beside a local store.
+    Everything: the artifacts, Prefect's records of them on this machine, the states of unfinished trainings beside a
+    local store, and the records of runs, which `withdraw` leaves: what they said can't be computed again.
     """
     store, faults = open_store(url), 0
     total = sum(1 for _ in store.manifests(stage))
@@ -83,15 +83,18 @@ def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) 
         say(console, "damaged", f"training state {path}: {fault}", "red")
         if withdraw:
             path.unlink(missing_ok=True)
+    lost = list(damaged_runs(store))
+    for record, fault in lost:
+        say(console, "damaged", f"run record {record}: {fault}", "red")
     if faults:
         console.print(
             f"{faults} faults. "
             + ("Withdrawn: " if withdraw else "With --withdraw they are unpublished: ")
             + "the next run that needs them computes them again."
         )
-    else:
+    elif not lost:
         console.print(f"{total} artifacts, every byte as it was published")
-    return faults
+    return faults + len(lost)
 
 
 def damaged_states(url: str) -> list[tuple[Path, str]]:
@@ -134,10 +137,17 @@ def prune_artifacts(
     """Delete the litter of killed attempts and, with `unused`, what no kept run and no champion needs.
 
     Kept are the last `keep_runs` runs, the champions in MLflow, and what is younger than `older_than` seconds.
+
+    Raises:
+        RunError: where a run's record is damaged: what it needs is then unknown, and nothing is deleted.
     """
     store, freed, count = open_store(url), 0, 0
     if unused:
-        runs, reigning = recorded_runs(store)[:keep_runs], champions(tracking_uri)
+        try:
+            runs = recorded_runs(store)[:keep_runs]
+        except ValueError as error:
+            raise RunError(f"nothing is deleted: {error}") from error
+        reigning = champions(tracking_uri)
         console.print(f"kept: what {len(runs)} runs and {len(reigning)} champions of {tracking_uri} need")
         files = {file for checkpoints in reigning.values() for file in checkpoints.values()}
         for manifest in unneeded(store, runs=runs, files=files, older_than=older_than):

@@ -78,14 +78,13 @@ class ArtifactStore(StoreFiles):
         except FileNotFoundError:
             raise DamagedArtifact(str(artifact), "its manifest is gone") from None
         except ValueError as error:
-            self.unpublish(artifact.stage, artifact.key)
-            raise DamagedArtifact(str(artifact), str(error)) from None
+            raise self.damaged(artifact.stage, artifact.key, str(error)) from None
 
     def manifests(self, stage: str = "*") -> Iterator[Manifest]:
         """All published artifacts, by stage and key; damaged manifests are left to `verify`."""
-        for path in sorted(self.fs.glob(self.manifest_path(stage, "*"))):
+        for address in self.addresses(stage):
             with contextlib.suppress(ValueError, FileNotFoundError):
-                yield unseal(self.fs.cat_file(path))
+                yield self._read_manifest(*address)
 
     def resolve(self, text: str) -> Artifact:
         """The artifact named `stage/key`, `key` or an unambiguous beginning of a key.
@@ -163,12 +162,12 @@ class ArtifactStore(StoreFiles):
         self, stage: str = "*", progress: Callable[[Manifest], None] | None = None
     ) -> Iterator[tuple[str, str]]:
         """Read every byte of every artifact; yield (artifact, what is wrong) for each fault. Changes nothing."""
-        for path in sorted(self.fs.glob(self.manifest_path(stage, "*"))):
-            name = path.removeprefix(self.root + "/").removesuffix("/" + MANIFEST)
+        for address in self.addresses(stage):
+            name = "/".join(address)
             try:
-                manifest = unseal(self.fs.cat_file(path))
+                manifest = self._read_manifest(*address)
             except FileNotFoundError:
-                continue  # deleted meanwhile
+                continue  # not published, or deleted meanwhile
             except ValueError as error:
                 yield name, f"manifest: {error}"
                 continue
@@ -179,18 +178,19 @@ class ArtifactStore(StoreFiles):
     def litter(self, older_than: float = LITTER_AGE) -> Iterator[tuple[str, int]]:
         """Attempts that no manifest names and that are older than `older_than` seconds: (prefix, bytes)."""
         now = time.time()
-        for path in sorted(self.fs.glob(f"{self.root}/*/*/*")):
-            folder, _, attempt = path.rpartition("/")
-            if attempt == MANIFEST:
-                continue
+        for stage, key in self.addresses():
             try:
-                named = unseal(self.fs.cat_file(f"{folder}/{MANIFEST}")).attempt
+                named = self._read_manifest(stage, key).attempt
             except (FileNotFoundError, ValueError):
                 named = ""
-            files = list(self.fs.find(path, detail=True).values())
-            newest = max((modified(info) for info in files), default=0.0)
-            if attempt != named and now - newest > older_than:
-                yield path, sum(info["size"] for info in files)
+            for attempt in self.names(stage, key, files=True):
+                if attempt in (MANIFEST, named):
+                    continue
+                path = f"{self.root}/{stage}/{key}/{attempt}"
+                files = list(self.fs.find(path, detail=True).values())
+                newest = max((modified(info) for info in files), default=0.0)
+                if now - newest > older_than:
+                    yield path, sum(info["size"] for info in files)
 
     def delete(self, manifest: Manifest) -> None:
         """Delete an artifact: the manifest first, so that no reader ever sees a part of it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 # Only formats that Pillow decodes by itself: no PostScript, no plugin that starts another program.
 FORMATS = {
@@ -50,6 +51,11 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             width, height = image.size
             if width * height > max_pixels:
                 raise PictureError(f"is {width}x{height}, more than the {max_pixels} pixels allowed")
+            width, height = _tile_size(image)
+            if width * height > max_pixels:
+                raise PictureError(
+                    f"has tiles of {width}x{height}, more than the {max_pixels} pixels allowed"
+                )
             image.load()
             return image
         except PictureError:
@@ -60,6 +66,12 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise PictureError(f"has more than the {max_pixels} pixels allowed") from error
         except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes
             raise PictureError("is damaged or cut short") from error
+
+
+def _tile_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of the tiles that a TIFF comes in, each decoded whole however small the picture; else zeros."""
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    return int(tags.get(TILEWIDTH, 0)), int(tags.get(TILELENGTH, 0))
 
 
 def read_rgb(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -7,6 +7,8 @@ import os
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
+from fnmatch import fnmatchcase
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,18 @@ _seen_right: set[tuple[str, int, int]] = set()  # (file, size, time) whose diges
 class DamagedArtifact(RuntimeError):
     """Stored bytes are not the ones that were published."""
 
-    def __init__(self, artifact: str, what: str) -> None:
-        super().__init__(artifact, what)  # both, so that the error survives pickling between workers
-        self.artifact, self.what = artifact, what
+    def __init__(self, artifact: str, what: str, stuck: str = "") -> None:
+        super().__init__(artifact, what, stuck)  # all, so that the error survives pickling between workers
+        self.artifact, self.what, self.stuck = artifact, what, stuck  # stuck: why it could not be withdrawn
 
     def __str__(self) -> str:
-        return (
-            f"artifact {self.artifact} is damaged: {self.what}. "
-            "It has been withdrawn; run the same command again and it is recomputed."
-        )
+        then = "It has been withdrawn; run the same command again and it is recomputed."
+        if self.stuck:
+            then = (
+                f"It could not be withdrawn ({self.stuck}): give leave to write to the store and run "
+                "'motion-adapt store verify --withdraw', then the same command again."
+            )
+        return f"artifact {self.artifact} is damaged: {self.what}. {then}"
 
 
 class StoreUnwritable(OSError):
@@ -66,6 +71,27 @@ class StoreFiles:
         self.fs, root = url_to_fs(self.url, **_FRESH)
         self.root = str(root).rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
+
+    def addresses(self, stage: str = "*") -> Iterator[tuple[str, str]]:
+        """(stage, key) of every folder that may hold an artifact, in order; `stage` may be a pattern."""
+        for name in self.names():
+            if fnmatchcase(name, stage):
+                yield from ((name, key) for key in self.names(name))
+
+    def names(self, *below: str, files: bool = False) -> list[str]:
+        """Names of the folders (and files) right below a folder of the store, in order; none where it is missing.
+
+        Listed and never globbed: the store's own path may hold what reads as a pattern.
+        """
+        folder = "/".join((self.root, *below))
+        try:
+            found = self.fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        inside = [info for info in found if info["name"].rstrip("/") != folder]  # a file's listing is itself
+        return sorted(
+            info["name"].rstrip("/").rpartition("/")[2] for info in inside if files or info["type"] != "file"
+        )
 
     def manifest_path(self, stage: str, key: str) -> str:
         """Where the manifest of an artifact lies."""
@@ -99,6 +125,23 @@ class StoreFiles:
             return False
         return True
 
+    def put_whole(self, path: str, data: bytes) -> None:
+        """Put a small file in place in one atomic step, as a manifest is; its name is one that no other has.
+
+        Raises:
+            StoreUnwritable: for a full disk, a quota, a store that may only be read.
+        """
+        with self.writing():
+            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not self.local:
+                self.fs.pipe_file(path, data)
+                return
+            beside = Path(f"{path}.part")
+            try:
+                _link(beside, Path(path), data)
+            finally:
+                beside.unlink(missing_ok=True)
+
     def manifest_bytes(self, stage: str, key: str) -> bytes:
         """A manifest as it is stored.
 
@@ -128,10 +171,22 @@ class StoreFiles:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.manifest_path(stage, key))
 
+    def damaged(self, stage: str, key: str, what: str) -> DamagedArtifact:
+        """Withdraw a damaged artifact, if the store can be written; the error to raise, which tells of both."""
+        try:
+            self.unpublish(stage, key)
+        except OSError as error:
+            return DamagedArtifact(f"{stage}/{key}", what, error.strerror or str(error))
+        return DamagedArtifact(f"{stage}/{key}", what)
+
     def remove_attempt(self, prefix: str) -> None:
         """Delete an attempt's files, and the folder of its key where nothing else is in it."""
         with contextlib.suppress(FileNotFoundError):
-            self.fs.rm(prefix, recursive=True)
+            if self.local or not has_magic(prefix):
+                self.fs.rm(prefix, recursive=True)
+            else:  # which `rm` takes for a pattern
+                for path in self.fs.find(prefix):
+                    self.fs.rm_file(path)
         folder = Path(prefix).parent
         with contextlib.suppress(OSError):
             if self.local and not any(folder.iterdir()):
@@ -178,15 +233,14 @@ class StoreFiles:
         A shard that no manifest names was all zeros: Zarr stores none, and none is read.
 
         Raises:
-            DamagedArtifact: where it has others; the artifact is withdrawn.
+            DamagedArtifact: where it has others; the artifact is withdrawn, if the store can be written.
         """
         mark = self._state(f"{self.prefix(manifest)}/{name}")
         if mark in _seen_right or name not in manifest.files:
             return
         fault = self.fault(manifest, name)
         if fault:
-            self.unpublish(manifest.stage, manifest.key)
-            raise DamagedArtifact(str(manifest.artifact), fault)
+            raise self.damaged(manifest.stage, manifest.key, fault)
         _seen_right.add(mark)
 
     def _state(self, path: str) -> tuple[str, int, int]:

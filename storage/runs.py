@@ -28,7 +28,11 @@ class RecordedRun:
 
 
 def record_run(store: ArtifactStore, command: str, source: str, artifacts: Iterable[Artifact]) -> None:
-    """Remember what a run needed."""
+    """Remember what a run needed.
+
+    Raises:
+        StoreUnwritable: where the store takes no more.
+    """
     unique = {str(artifact): artifact for artifact in artifacts}
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"  # two may end within one second
     record = {
@@ -36,8 +40,7 @@ def record_run(store: ArtifactStore, command: str, source: str, artifacts: Itera
         "source": source,
         "artifacts": [artifact.model_dump() for _, artifact in sorted(unique.items())],
     }
-    store.fs.makedirs(f"{store.root}/{FOLDER}", exist_ok=True)
-    store.fs.pipe_file(f"{store.root}/{FOLDER}/{name}.json", json.dumps(record).encode())
+    store.put_whole(_path(store, f"{name}.json"), json.dumps(record).encode())
 
 
 def recorded_runs(store: ArtifactStore) -> list[RecordedRun]:
@@ -47,16 +50,41 @@ def recorded_runs(store: ArtifactStore) -> list[RecordedRun]:
         ValueError: for a damaged record, since pruning without it could delete what is needed.
     """
     runs = []
-    for path in sorted(store.fs.glob(f"{store.root}/{FOLDER}/*.json"), reverse=True):
+    for name in reversed(_records(store)):
         try:
-            record = json.loads(store.fs.cat_file(path))
-            artifacts = tuple(Artifact.model_validate(item) for item in record["artifacts"])
-            runs.append(RecordedRun(path.rpartition("/")[2], record["command"], record["source"], artifacts))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"the record {path} is damaged ({error}); delete it to go on without it"
-            ) from error
+            runs.append(_read(store, name))
+        except ValueError as error:
+            raise ValueError(f"the run record {_path(store, name)} is damaged: {error}") from error
     return runs
+
+
+def damaged_runs(store: ArtifactStore) -> Iterator[tuple[str, str]]:
+    """The damaged records: (file, what is wrong and what to do)."""
+    for name in _records(store):
+        try:
+            _read(store, name)
+        except ValueError as error:
+            yield _path(store, name), str(error)
+
+
+def _records(store: ArtifactStore) -> list[str]:
+    return [name for name in store.names(FOLDER, files=True) if name.endswith(".json")]
+
+
+def _path(store: ArtifactStore, name: str) -> str:
+    return f"{store.root}/{FOLDER}/{name}"
+
+
+def _read(store: ArtifactStore, name: str) -> RecordedRun:
+    try:
+        record = json.loads(store.fs.cat_file(_path(store, name)))
+        artifacts = tuple(Artifact.model_validate(item) for item in record["artifacts"])
+        return RecordedRun(name, record["command"], record["source"], artifacts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "it does not say which artifacts that run needed. Run the same command again, which computes nothing "
+            "that is stored and writes a new record, and delete this one"
+        ) from error
 
 
 def unneeded(

@@ -24,6 +24,8 @@ from storage.locks import alone
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Metric, Run
+    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.tracking import MlflowClient
 
 KEY_TAG = "motion_adapt.key"
 KIND_TAG = "motion_adapt.kind"
@@ -32,6 +34,7 @@ REQUEST_TAG = "motion_adapt.request"  # what was asked for, whatever it started 
 START_TAG = "start."  # and a network's name: the artifact that the adaptation started from
 CHAMPION = "champion"
 _BATCH = 1000  # MLflow's own limit of metrics in one call
+_PAGE = 1000  # registered models in one answer, MLflow's own limit
 _PATIENCE = 600.0  # seconds to wait for another run that makes something in MLflow
 
 
@@ -298,7 +301,7 @@ def champions(uri: str) -> dict[str, dict[str, str]]:
     from mlflow.tracking import MlflowClient
 
     client, found = MlflowClient(tracking_uri=uri, registry_uri=uri), {}
-    for model in client.search_registered_models(max_results=1000):
+    for model in _registered_models(client):
         if CHAMPION not in model.aliases:
             continue
         version = client.get_model_version(model.name, str(model.aliases[CHAMPION]))
@@ -313,6 +316,15 @@ def champions(uri: str) -> dict[str, dict[str, str]]:
             files = sorted(Path(folder).rglob("*.safetensors"))
             found[name] = {file.name: file_digest(file) for file in files}
     return found
+
+
+def _registered_models(client: "MlflowClient") -> Iterator["RegisteredModel"]:
+    """All of them, page by page."""
+    page = client.search_registered_models(max_results=_PAGE)
+    yield from page
+    while page.token:
+        page = client.search_registered_models(max_results=_PAGE, page_token=page.token)
+        yield from page
 
 
 def local_database(uri: str) -> Path | None:

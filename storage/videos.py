@@ -20,6 +20,8 @@ MIN_SIDE = 16  # pixels; below, no feature grid and no flow estimate means anyth
 # Containers that hold their own data. Playlists are out: the decoder would open other files and addresses.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts"
 
+_BOUNDED = {"max_pixels": str(MAX_PIXELS)}  # a decoder's own limit, before it allocates anything
+
 
 class FrameStream(Iterator[np.ndarray]):
     """The frames of one clip in order; `warnings` is complete once the last frame has been taken."""
@@ -111,6 +113,7 @@ def _decode_video(
     with _opened(clip) as container:
         stream = _video_stream(clip, container)
         stream.thread_type = "AUTO"
+        stream.codec_context.options = _BOUNDED
         claimed = f" of the {stream.frames} it claims" if stream.frames else ""
         _check_pixels(clip, stream.codec_context, max_pixels)
         frames = container.decode(stream)
@@ -127,6 +130,8 @@ def _decode_video(
                 pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
             except (av.FFmpegError, OSError, MemoryError) as error:
                 reason = f"{file} is damaged: {decoded} frames were decoded{claimed}"
+                if not stream.width:  # nor could opening it find a size within bounds
+                    reason = f"{file} is damaged, or has more than the {MAX_PIXELS} pixels allowed"
                 raise ClipError(clip.name, reason) from error
             yield f"frame {decoded} of {file}", np.ascontiguousarray(pixels)
             decoded, last = decoded + 1, frame.time or last
@@ -151,7 +156,11 @@ def _opened(clip: Clip) -> Iterator[InputContainer]:
     with file:
         try:
             container = av.open(
-                file, "r", metadata_errors="ignore", container_options={"format_whitelist": _CONTAINERS}
+                file,
+                "r",
+                metadata_errors="ignore",
+                container_options={"format_whitelist": _CONTAINERS},
+                options=_BOUNDED,  # opening decodes the first frames already
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise ClipError(

@@ -69,7 +69,7 @@ class ArtifactWriter:
     def __enter__(self) -> Self:
         with self._files.writing():
             if self._files.fs.exists(self._prefix):  # a retry of the same attempt
-                self._files.fs.rm(self._prefix, recursive=True)
+                self._files.remove_attempt(self._prefix)
             self._files.fs.makedirs(self._prefix, exist_ok=True)
             self._group = zarr.open_group(self._files.zarr_store(self._prefix, read_only=False), mode="w")
         self._started = time.monotonic()

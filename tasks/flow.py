@@ -8,8 +8,10 @@ import numpy as np
 
 from models.flow import effective_gap, flow_estimator, stream_flow
 from models.imaging import HEIGHT, WIDTH, resize_flow
-from storage.flo import read_flow_pairs
+from storage.clips import ClipError
+from storage.flo import flow_content, read_flow_pairs
 from storage.keys import Artifact
+from storage.names import printable
 from storage.writer import ArtifactWriter
 from tasks.progress import track
 from tasks.settings import FlowSettings
@@ -40,6 +42,9 @@ def estimate_flow(
     Makes `flow` f16 (T, 4, 128, 224): u+, v+, u-, v- in pixels at the working resolution; where a frame has no
     partner on one side, the negated flow of the other side stands. A clip too short for the gap uses a smaller one,
     which the summary records.
+
+    Raises:
+        ClipError: where the `.flo` files are no longer those that `flo` was taken of.
     """
     reader = place.open().open(frames)
     total = reader.summary["frames"]
@@ -62,6 +67,10 @@ def estimate_flow(
         for _, block in blocks:
             out.append("flow", block.astype(np.float16), DIMS)
             advance(len(block))
+    if flo and flow_content(Path(str(folder)), used, place.label, names) != flo:
+        raise ClipError(
+            place.label, f"its flow in {printable(str(folder))} changed while it was read; run again"
+        )
     out.summary = {"frames": total, "gap": used, "asked_gap": gap}
 
 

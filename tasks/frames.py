@@ -1,8 +1,9 @@
 """Frames: a video file or image folder becomes validated RGB frames in the store."""
 
 from models.imaging import HEIGHT, WIDTH, resize_frames
-from storage.clips import Clip
-from storage.videos import frame_rate, open_frames
+from storage.clips import Clip, ClipError
+from storage.names import printable
+from storage.videos import content_digest, frame_rate, open_frames
 from storage.writer import ArtifactWriter
 from tasks.progress import track
 from tasks.stage import NotKeyed, Place, stage
@@ -20,7 +21,8 @@ def decode(
     Makes `native` u8 (T, H', W', 3), the frames' own size, and `rgb` u8 (T, 128, 224, 3), what the networks see.
 
     Raises:
-        ClipError: names the clip, the file, and what is wrong with it.
+        ClipError: names the clip, the file, and what is wrong with it; also where it is no longer the one that
+            `content` was taken of.
     """
     frames = 0
     shape: tuple[int, ...] = ()
@@ -32,4 +34,8 @@ def decode(
             frames, shape = frames + 1, frame.shape
             advance(1)
     out.summary = {"frames": frames, "height": shape[0], "width": shape[1], "rate": frame_rate(clip)}
+    if (
+        content_digest(clip, limit=limit) != content
+    ):  # still being copied, or replaced: these frames are not its key's
+        raise ClipError(clip.name, f"{printable(clip.path.name)} changed while it was read; run again")
     out.made["warnings"] = stream.warnings  # they name the clip, which is no part of the result

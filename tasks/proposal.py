@@ -5,8 +5,10 @@ from pathlib import Path
 from models.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
 from models.inference import propose as propose_masks
 from models.precision import autocast_dtype
+from storage.clips import ClipError
 from storage.keys import Artifact
-from storage.masks import read_masks
+from storage.masks import masks_content, read_masks
+from storage.names import printable
 from storage.writer import ArtifactWriter
 from tasks.progress import track
 from tasks.settings import Precision, ProposalSettings
@@ -66,6 +68,7 @@ def take_proposals(
 
     Raises:
         ValueError: for a mask that is missing, damaged or of another size than its frame.
+        ClipError: where the masks are no longer those that `content` was taken of.
     """
     clip = place.open().open(frames).summary
     with track(clip["frames"], f"take proposals of {place.label}") as advance:
@@ -77,4 +80,8 @@ def take_proposals(
                 "masks", resize_masks(masks_from_labels(labels[None], objects), HEIGHT, WIDTH), MASK_DIMS
             )
             advance(1)
+    if masks_content(Path(folder), place.label, names) != content:
+        raise ClipError(
+            place.label, f"its masks in {printable(folder)} changed while they were read; run again"
+        )
     out.summary = {"frames": clip["frames"], "new_objects": []}

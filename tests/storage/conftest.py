@@ -51,6 +51,13 @@ def careless(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.shutdown()
 
 
+@pytest.fixture(params=["local", "s3"])
+def patterned(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    """An empty store below a folder whose name reads as a pattern."""
+    root = tmp_path if request.param == "local" else f"{request.getfixturevalue('bucket')}/{next(_numbers)}"
+    return ArtifactStore(f"{root}/videos [2024]*/store")
+
+
 @pytest.fixture(params=["local", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     """An empty store on each kind of file system that the contract holds for."""

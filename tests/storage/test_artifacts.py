@@ -223,6 +223,26 @@ class TestStore:
         assert store.manifest(made).arrays["x"].shape == (133, 4)
 
 
+def test_a_stores_own_path_is_never_taken_for_a_pattern(patterned: ArtifactStore) -> None:
+    assert list(patterned.manifests()) == list(patterned.verify()) == list(patterned.litter(-1)) == []
+    frames = publish(patterned, Recipe("frames", 1))
+    flow = publish(patterned, Recipe("flow", 1, {}, {"frames": frames}))
+    record_run(patterned, "adapt", "clips", [frames])
+    patterned.fs.pipe_file(f"{patterned.root}/frames/notes.txt", b"not an artifact")
+    assert [manifest.artifact for manifest in patterned.manifests()] == [flow, frames]
+    assert [manifest.artifact for manifest in patterned.manifests("fr*")] == [frames]
+    assert patterned.resolve(flow.key[:8]) == flow
+    [unused] = unneeded(patterned, runs=recorded_runs(patterned))
+    assert unused.artifact == flow
+    patterned.delete(unused)
+    patterned.write(Recipe("flow", 2)).__enter__().put("note", b"x")  # as after a SIGKILL
+    [(path, _)] = patterned.litter(-1)
+    patterned.remove_attempt(path)
+    assert list(patterned.litter(-1)) == list(patterned.verify()) == []
+    flip(patterned, frames, "note.txt")
+    assert [name for name, _ in patterned.verify()] == [str(frames)]
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()

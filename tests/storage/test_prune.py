@@ -65,6 +65,13 @@ def test_champions_are_known_by_the_bytes_of_their_checkpoints(nightly: Nightly,
     assert not (tmp_path / "none.db").exists()
 
 
+def test_champions_beyond_the_first_page_are_known(nightly: Nightly, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("aardvark", "badger"):  # before ours in order
+        Tracker(nightly.tracking, "clips").client.create_registered_model(name)
+    monkeypatch.setattr("storage.tracking._PAGE", 1)
+    assert list(champions(nightly.tracking)) == ["motion-adapt-clips version 1"]
+
+
 def test_prune_takes_what_no_kept_run_and_no_champion_needs(nightly: Nightly) -> None:
     everything = nightly.kept()
     assert "0 items, 0.0 MB freed" in nightly.prune("--unused")  # all of it is of this very hour
@@ -89,6 +96,28 @@ def test_prune_stops_where_it_cannot_know_what_a_champion_needs(nightly: Nightly
     assert result.exit_code == 1
     assert "the champion motion-adapt-clips version 1 can't be read" in result.output
     assert nightly.kept() == everything
+
+
+def test_prune_stops_where_a_runs_record_is_damaged_and_verify_names_it(nightly: Nightly) -> None:
+    everything = nightly.kept()
+    [record] = (Path(nightly.url) / "_runs").iterdir()
+    whole = record.read_text()
+    record.write_text(whole[: len(whole) // 2])
+    command = ["--store", nightly.url]
+    result = CliRunner().invoke(app, ["store", "prune", *command, "--unused", "--older-than", "0"])
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    told = " ".join(result.output.split())
+    assert "nothing is deleted: the run record" in told and "Run the same command again" in told
+    assert record.name in told.replace(" ", "")
+    assert nightly.kept() == everything
+    result = CliRunner().invoke(app, ["store", "verify", *command, "--withdraw"])
+    assert result.exit_code == 1 and "damaged run record" in " ".join(result.output.split())
+    assert "every byte as it was published" not in result.output
+    record_run(nightly.store, "adapt", "clips", [nightly.masks])  # the same command again
+    record.unlink()
+    assert CliRunner().invoke(app, ["store", "verify", *command]).exit_code == 0
+    nightly.prune("--unused", "--older-than", "0")
+    assert nightly.kept() == everything - {str(nightly.unused)}
 
 
 def test_explain_prints_the_chain_and_what_is_shared_once(nightly: Nightly) -> None:

@@ -11,13 +11,15 @@ import pytest
 from storage.artifacts import ArtifactStore
 from storage.files import StoreUnwritable
 from storage.keys import Recipe
+from storage.runs import recorded_runs
 
 WRITE = """
 import os, pickle, resource, sys
 import numpy as np
 from storage.artifacts import ArtifactStore
-from storage.files import StoreUnwritable
-from storage.keys import Recipe
+from storage.files import DamagedArtifact, StoreUnwritable
+from storage.keys import Artifact, Recipe
+from storage.runs import record_run
 
 store, kind, limit = ArtifactStore(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 if limit:
@@ -25,14 +27,20 @@ if limit:
 elif os.getuid() == 0:
     os.setuid(65534)  # leave to write is nothing to root
 try:
-    with store.write(Recipe("flow", 1, {"kind": kind})) as out:
-        if kind == "array":
-            noise = np.random.default_rng(0).integers(0, 256, (64, 4096), dtype=np.uint8)
-            out.append("x", noise, ("time", "channel"))
-        if kind == "file":
-            out.put("x", bytes(2**18))
-        out.summary["text"] = "x" * 2**18 * (kind == "manifest")
-except StoreUnwritable as error:
+    if kind == "read":
+        frames = Artifact(stage="frames", key=Recipe("frames", 1).key, attempt="", digest="")
+        store.open(frames).read("note")
+    elif kind == "record":
+        record_run(store, "adapt", "clips" * 2**16, [])
+    else:
+        with store.write(Recipe("flow", 1, {"kind": kind})) as out:
+            if kind == "array":
+                noise = np.random.default_rng(0).integers(0, 256, (64, 4096), dtype=np.uint8)
+                out.append("x", noise, ("time", "channel"))
+            if kind == "file":
+                out.put("x", bytes(2**18))
+            out.summary["text"] = "x" * 2**18 * (kind == "manifest")
+except (StoreUnwritable, DamagedArtifact) as error:
     print(pickle.loads(pickle.dumps(error)))
 """
 
@@ -71,6 +79,27 @@ def test_a_store_that_may_only_be_read_says_so(store: ArtifactStore) -> None:
     assert "can't be written: Permission denied. " in write(store, "file", 0)
     assert store.open(store.resolve("frames/")).read("note") == b"x"
     assert [path.name for path in Path(store.root).iterdir()] == ["frames"]
+
+
+def test_a_full_disk_keeps_no_half_of_a_runs_record(store: ArtifactStore) -> None:
+    assert "can't be written: File too large. " in write(store, "record", 2**16)
+    assert not list((Path(store.root) / "_runs").iterdir())
+    assert write(store, "record", 2**30) == ""
+    assert [run.command for run in recorded_runs(store)] == ["adapt"]
+
+
+@pytest.mark.parametrize("name", ["note", "manifest"])
+def test_damage_is_told_where_it_cannot_be_withdrawn(store: ArtifactStore, name: str) -> None:
+    [manifest] = store.manifests()
+    path = Path(store.prefix(manifest)) / "note"
+    if name == "manifest":
+        path = Path(store.manifest_path(manifest.stage, manifest.key))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    for folder in [Path(store.root), *Path(store.root).rglob("*")]:
+        folder.chmod(0o555 if folder.is_dir() else 0o444)
+    told = write(store, "read", 0)
+    assert told.startswith(f"artifact {manifest.artifact} is damaged: ")
+    assert "It could not be withdrawn (Permission denied): " in told and "verify --withdraw" in told
 
 
 def test_a_store_below_a_file_says_so(tmp_path: Path) -> None:

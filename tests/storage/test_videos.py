@@ -3,9 +3,14 @@
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
+from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from media import picture, save_frames, save_video
@@ -15,6 +20,36 @@ from storage.clips import Clip, ClipError, find_clips
 from storage.videos import content_digest, frame_rate, open_frames
 
 FRAMES = ["00000.png", "00001.png", "00002.png"]
+HUGE = 12000  # pixels a side
+
+
+@cache
+def huge_pixels(row: bytes) -> bytes:
+    """Deflated: so many rows as a row has pixels."""
+    packer = zlib.compressobj(1)
+    return b"".join(packer.compress(row) for _ in range(HUGE)) + packer.flush()
+
+
+def huge_png() -> bytes:
+    """A whole and correct grey picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", HUGE, HUGE, 8, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", huge_pixels(bytes(1 + HUGE)))  # a byte for the row's filter
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
+
+
+def huge_tile() -> bytes:
+    """A grey TIFF of 64x36 pixels in one deflated tile of which they are the corner."""
+    tile = huge_pixels(bytes(HUGE))
+    tags = {
+        256: 64, 257: 36, 258: 8, 259: 8, 262: 1, 277: 1, 322: HUGE, 323: HUGE, 324: 8, 325: len(tile)
+    }  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(tile)) + tile + directory
 
 
 def only_clip(source: Path) -> Clip:
@@ -193,7 +228,7 @@ def test_frames_may_be_too_small(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # pytest undoes our own filter
 @pytest.mark.parametrize("side", [9000, 12000, 60000])
-def test_pictures_and_videos_of_absurd_size_are_refused_undecoded(tmp_path: Path, side: int) -> None:
+def test_pictures_and_videos_of_absurd_size_are_refused(tmp_path: Path, side: int) -> None:
     folder = save_frames(tmp_path / "walk", FRAMES)
     assert "64x36" in refusal(folder, max_pixels=1000)
     assert "64x36" in refusal(save_video(tmp_path / "walk.mp4"), max_pixels=1000)
@@ -202,6 +237,57 @@ def test_pictures_and_videos_of_absurd_size_are_refused_undecoded(tmp_path: Path
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     (folder / "00001.png").write_bytes(data)
     assert "pixels" in refusal(folder)
+
+
+READ = """
+import sys
+from pathlib import Path
+from storage.clips import ClipError, find_clips
+from storage.videos import open_frames
+
+def peak():  # MB
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if "VmHWM" in line) / 1024
+
+(clip,), before = find_clips(Path(sys.argv[1])).clips, peak()
+try:
+    list(open_frames(clip))
+except ClipError as error:
+    print(f"{peak() - before} {error}")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("1.png", "1.png is 12000x12000, more than the 67108864 pixels allowed"),
+        ("1.tif", "1.tif has tiles of 12000x12000, more than the 67108864 pixels allowed"),
+        ("walk.mov", "walk.mov is damaged, or has more than the 67108864 pixels allowed"),
+        ("walk.avi", "walk.avi is damaged, or has more than the 67108864 pixels allowed"),
+    ],
+)
+def test_what_is_huge_once_it_is_unpacked_is_refused_in_little_memory(
+    tmp_path: Path, file: str, reason: str
+) -> None:
+    """Each file holds 144 MB of pixels in less than a megabyte a frame."""
+    if file.startswith("1."):
+        path = save_frames(tmp_path / "walk", ["0.png"]) / file
+        path.write_bytes(huge_png() if file == "1.png" else huge_tile())
+        source = path.parent
+    else:
+        source = tmp_path / file
+        with av.open(str(source), "w") as container:
+            stream = container.add_stream("png", rate=10)
+            stream.width, stream.height, stream.pix_fmt = HUGE, HUGE, "gray"
+            for index in range(2):
+                packet = av.Packet(huge_png())
+                packet.stream, packet.time_base = stream, Fraction(1, 10)
+                packet.pts = packet.dts = index
+                container.mux(packet)
+    done = subprocess.run([sys.executable, "-c", READ, str(source)], capture_output=True, text=True)
+    megabytes, told = done.stdout.strip().split(" ", 1)
+    assert told == f"walk: {reason}"
+    assert float(megabytes) < 64
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "cut", "no index", "playlist"])
