@@ -27,7 +27,7 @@ from flows.publish import PAGE, publish_comparison
 from flows.report import Report, mean_scores
 from flows.rounds import Round, Work, annotated, first_round, measure_round, next_round, score_round
 from flows.run import RunError
-from flows.runners import DEFAULT_RUNNER
+from flows.runners import DEFAULT_RUNNER, resolved
 from flows.weights import (
     champion_weights,
     find_weights,
@@ -81,7 +81,7 @@ def adapt(
     if rounds < 0:
         raise RunError(f"rounds: wanted 0 or more, got {rounds}")
     require_one_start(weights, from_champion)
-    place = place.resolved()
+    place = resolved(place)
     report = Report("adapt", source)
     tracker = tracking.open(source)
     report.seconds["mlflow_start"] = time.monotonic() - began

@@ -70,7 +70,7 @@ def finetune_upsampler(
             prune=prune,
             dataset=dataset,
             weights=text(weights),
-            place=place_of(store, device, threads, workers),
+            place=place_of(store, device, threads, workers, dask_address),
             json_file=json_file,
             strict=strict,
         )

@@ -18,7 +18,7 @@ from prefect import flow
 from flows.presets import known_benchmark, load_settings
 from flows.report import Report
 from flows.run import Run, RunError
-from flows.runners import DEFAULT_RUNNER
+from flows.runners import DEFAULT_RUNNER, resolved
 from flows.weights import StartWeights, find_backbones
 from models.features import CORRECTOR_GRID, SELECTOR_GRID
 from models.flow import effective_gap
@@ -63,7 +63,7 @@ def materialise(
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     report = Report("materialise", source)
-    run = open_run(source, place.resolved(), clips=clips, split=split, prune=prune, dataset=dataset)
+    run = open_run(source, resolved(place), clips=clips, split=split, prune=prune, dataset=dataset)
     materials = read_frames(run, source, prune=prune)
     backbones = find_backbones(run, settings, Path(weights) if weights else None)
     add_flow(run, materials, settings, settings.gaps.inference)

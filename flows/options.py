@@ -83,14 +83,23 @@ def settings_of(
     return load_settings(preset, config=config, overrides=overrides or (), data_set=known)
 
 
-def place_of(store: str, device: str, threads: int | None, workers: int | None = None) -> "Place":
-    """The place of a run whose `workers` share this machine; unfinished trainings are kept beside a local store."""
+def place_of(
+    store: str,
+    device: str,
+    threads: int | None,
+    workers: int | None = None,
+    dask_address: str | None = None,
+) -> "Place":
+    """The place of a run whose `workers` share a machine: this one, unless they are a cluster's at an address.
+
+    Unfinished trainings are kept beside a local store.
+    """
     from tasks.stage import Place, scratch_beside, share_of_cores
 
     threads = threads or share_of_cores(workers)
     place = Place(store=store, scratch=str(scratch_beside(store)), device=device, threads=threads)
     try:
-        place.resolved()
+        place.resolved(gpus_elsewhere=False if dask_address else None)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--device") from None
     return place

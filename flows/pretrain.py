@@ -23,7 +23,7 @@ from flows.ledger import Tracking
 from flows.presets import load_settings
 from flows.report import Report
 from flows.run import Run, RunError
-from flows.runners import DEFAULT_RUNNER
+from flows.runners import DEFAULT_RUNNER, resolved
 from flows.weights import NETWORK_METHODS, NETWORKS, StartWeights, find_backbones, is_smoke, keep_file
 from models.recipe import pictures_identity, start_files
 from models.variants import shapes
@@ -63,7 +63,7 @@ def pretrain(
     """
     began = time.monotonic()
     settings = settings or load_settings(preset)
-    place = place.resolved()
+    place = resolved(place)
     run = Run(place)
     report = Report("pretrain", "synthetic clips")
     pictures = identity_of(folders_of(settings))

@@ -9,7 +9,7 @@ from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.stage import WORKERS, uses_gpu
+from tasks.stage import WORKERS, Place, uses_gpu
 
 GPU_RESOURCE = "GPU"  # what Dask workers with a GPU are started with: dask worker --resources GPU=1
 RUNNER, ADDRESS = "MOTION_ADAPT_RUNNER", "MOTION_ADAPT_DASK_ADDRESS"
@@ -54,14 +54,30 @@ def runner_from_environment() -> TaskRunner[Any]:
     return task_runner(kind, workers, address)
 
 
-def placed(task: Task[..., Any], arguments: Mapping[str, Any]) -> AbstractContextManager[Any]:
-    """Send what computes on a GPU to the Dask workers that have one, where the cluster names any."""
+def resolved(place: Place) -> Place:
+    """The place of a flow's tasks, its device known: one of this machine, or of the workers of a cluster elsewhere.
+
+    There `auto` is a GPU where a worker names one (`--resources GPU=1`).
+
+    Raises:
+        ValueError: for a device that this machine does not have, where tasks run on it.
+    """
+    context = FlowRunContext.get()
+    elsewhere = bool(context and getattr(context.task_runner, "address", None))
+    return place.resolved(gpus_named() if elsewhere else None)
+
+
+def gpus_named() -> bool:
+    """Whether the flow's tasks run on a Dask cluster of which a worker names a GPU among its resources."""
     context = FlowRunContext.get()
     client = getattr(context.task_runner, "client", None) if context else None
-    if client is None or not arguments["place"].device.startswith("cuda") or not uses_gpu(task, arguments):
-        return nullcontext()
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if not any(GPU_RESOURCE in worker["resources"] for worker in workers):
+    workers = client.scheduler_info(n_workers=-1)["workers"].values() if client else ()
+    return any(GPU_RESOURCE in worker["resources"] for worker in workers)
+
+
+def placed(task: Task[..., Any], arguments: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    """Send what computes on a GPU to the Dask workers that have one, where the cluster names any."""
+    if not arguments["place"].device.startswith("cuda") or not uses_gpu(task, arguments) or not gpus_named():
         return nullcontext()
     import dask
 

@@ -19,7 +19,7 @@ from flows.materialise import add_features, add_flow, open_run, read_frames
 from flows.presets import known_benchmark, load_settings
 from flows.report import Report
 from flows.rounds import Work, first_round, measure_round
-from flows.runners import DEFAULT_RUNNER
+from flows.runners import DEFAULT_RUNNER, resolved
 from flows.weights import champion_weights, find_weights, provenance, require_one_start, smoke_note
 from storage.runs import record_run
 from tasks.settings import Settings
@@ -45,7 +45,7 @@ def segment(
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     require_one_start(weights, from_champion)
-    place = place.resolved()
+    place = resolved(place)
     report = Report("segment", source)
     results = partial(output_folder, output, source)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)

@@ -20,7 +20,7 @@ from flows.pretrain import write_checkpoints
 from flows.report import Report
 from flows.rounds import Round, Work, annotated, propose_clips, select_clips
 from flows.run import RunError
-from flows.runners import DEFAULT_RUNNER
+from flows.runners import DEFAULT_RUNNER, resolved
 from flows.weights import find_weights, provenance, smoke_note
 from storage.runs import record_run
 from tasks.settings import Settings
@@ -65,7 +65,7 @@ def finetune_upsampler(
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     if settings.evaluation.protocol == "boxes":
         raise RunError("evaluation.protocol=boxes: the upsampler learns from masks, and boxes are none")
-    place = place.resolved()
+    place = resolved(place)
     report = Report("finetune-upsampler", source)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     run.warn(WARNING)

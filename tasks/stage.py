@@ -62,17 +62,20 @@ class Place(BaseModel):
     )
     label: str = Field("", description="what progress lines call this piece of work")
 
-    def resolved(self) -> "Place":
+    def resolved(self, gpus_elsewhere: bool | None = None) -> "Place":
         """The same place with its device known and its paths absolute, so that tasks elsewhere agree on them.
+
+        gpus_elsewhere: where tasks run on other machines, whether those have GPUs; a device that is named is believed.
 
         Raises:
             ValueError: for a device that torch does not know or does not have.
         """
-        device = self.device
+        device, here = self.device, gpus_elsewhere is None
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = "cuda" if (torch.cuda.is_available() if here else gpus_elsewhere) else "cpu"
         try:
-            torch.empty(0, device=device)
+            if here:
+                torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:  # no such device; torch without CUDA
             raise ValueError(f"device '{device}' can't be used here: {str(error).splitlines()[0]}") from error
         store = self.store if "://" in self.store else str(Path(self.store).resolve())
