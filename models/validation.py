@@ -32,7 +32,7 @@ class Validation(NamedTuple):
 
 
 def held_out(
-    clips: int, frames: int, flow: str, photos: Path | None, silhouettes: Path | None
+    clips: int, frames: int, flow: str, photos: Path | None, silhouettes: Path | None = None
 ) -> Iterator[tuple[SyntheticClip, np.ndarray]]:
     """Clips with their flow f32 (T, 4, H, W)."""
     supply = SyntheticClips(seed=VALIDATION_SEED, photos=photos, silhouettes=silhouettes, frames=frames)

@@ -75,6 +75,7 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
     steps = {"features": {"pairs": 1}, "oclr": clip, "selector": clip, "corrector": {**clip, "window": 1}}
     monkeypatch.setitem(SIZES, "compact", sizes)
     monkeypatch.setitem(STEP_SIZES, "compact", steps)
+    monkeypatch.setattr("flows.pretrain.VALIDATED_ON", {"clips": 1, "frames": 3})
     settings = Settings.model_validate(
         {
             "selection": {"method": "score", "exemplars": 3},

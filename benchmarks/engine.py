@@ -1,0 +1,54 @@
+"""How fast synthetic clips are made, on one thread: painted, as the heads and features see them, and motion alone.
+
+    python benchmarks/engine.py [--clips 20] [--photos FOLDER]
+
+Times are those of the processor and of the clock; textures are procedural without photos. A clip of motion alone is
+what OCLR's steps are made of, at the size that its UNet works at.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from models.imaging import HEIGHT, WIDTH
+from models.sizes import COMPACT, STEP_SIZES
+from models.synthetic import SyntheticClip, SyntheticClips
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=20)
+    parser.add_argument("--photos", type=Path, help="folder of pictures for textures")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    frames, reduction = STEP_SIZES["compact"]["oclr"]["frames"], COMPACT["oclr"]["reduction"]
+    large = SyntheticClips(photos=arguments.photos, frames=frames)
+    small = large.at_size((HEIGHT // reduction, WIDTH // reduction))
+    rows: dict[str, tuple[SyntheticClips, Callable[[SyntheticClips, int], object]]] = {
+        "painted, masks": (large, SyntheticClips.make),
+        "painted, masks, exact flow": (large, lambda supply, number: with_flow(supply.make(number))),
+        "masks, exact flow": (small, lambda supply, number: with_flow(supply.make(number, paint=False))),
+    }
+    print("| what is made | size | CPU ms/frame | frames/s of CPU | frames/s |\n|---|---|---|---|---|")
+    for name, (supply, make) in rows.items():
+        make(supply, arguments.clips)  # reads what is read once
+        cpu, clock = time.process_time(), time.monotonic()
+        for number in range(arguments.clips):
+            make(supply, number)
+        cpu, clock = time.process_time() - cpu, time.monotonic() - clock
+        made = arguments.clips * frames
+        size = " x ".join(map(str, supply.size))
+        print(f"| {name} | {size} | {1000 * cpu / made:.1f} | {made / cpu:.0f} | {made / clock:.0f} |")
+
+
+def with_flow(clip: SyntheticClip) -> SyntheticClip:
+    """The clip, its flow of both directions worked out."""
+    clip.flow(1)
+    return clip
+
+
+if __name__ == "__main__":
+    main()
