@@ -32,9 +32,10 @@ def champion_round(home: Home) -> str:
 
 def test_a_round_that_collapses_is_rolled_back(again: Home) -> None:
     report = again.adapt(settings=RUINOUS, rounds=2)
-    assert [item["decision"] for item in report.rounds] == ["keep", "roll_back", "roll_back"]
+    decisions = [item["decision"] for item in report.rounds]
+    assert decisions[:2] == ["keep", "roll_back"] and decisions[2] != "keep"
     for item in report.rounds[1:]:
-        assert any("more than" in reason or "nearly every" in reason for reason in item["reasons"])
+        assert any("more than" in reason for reason in item["reasons"])
     start = report.rounds[0]["weights"]["corrector"]
     assert gone_on_from(again, report, 1) == gone_on_from(again, report, 2) == start
     assert report.final["round"] == 0
