@@ -43,23 +43,28 @@ def in_spans(
 @contextmanager
 def crew(size: int) -> Iterator[tuple[Executor | None, int]]:
     """Who takes the spans, and how many they are: a cluster's workers, `size` processes, or none but the caller."""
-    from distributed import (
-        get_worker,
-        worker_client,
-    )  # takes a second, which runs without such work need not wait
+    if on_a_cluster():
+        from distributed import worker_client
 
-    try:
-        get_worker()
-    except ValueError:  # not on a cluster
-        if size < 2:
-            yield None, 1
-            return
+        with worker_client() as client:  # this thread makes room for the spans while it waits for them
+            yield client.get_executor(pure=False), sum(client.nthreads().values())
+    elif size < 2:
+        yield None, 1
+    else:
         # Unlike multiprocessing's, these processes don't import the program that they are started from.
         pool = ProcessPoolExecutor(size, timeout=60)
         try:
             yield pool, size
         finally:
             pool.shutdown(kill_workers=True)
-    else:
-        with worker_client() as client:  # this thread makes room for the spans while it waits for them
-            yield client.get_executor(pure=False), sum(client.nthreads().values())
+
+
+def on_a_cluster() -> bool:
+    """Whether this is a worker of a Dask cluster."""
+    from distributed import get_worker  # takes a second, which runs without such work need not wait
+
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
