@@ -29,10 +29,12 @@ from flows.options import (
     From,
     JsonFile,
     Output,
+    Photos,
     Preset,
     Prune,
     Runner,
     Sets,
+    Silhouettes,
     Source,
     Split,
     Store,
@@ -231,13 +233,8 @@ def pretrain(
     out_: Annotated[Path, typer.Option("--out", help="folder for the checkpoints")],
     preset: Preset = "compact",
     steps: Annotated[int | None, typer.Option(min=1, help="steps of each network")] = None,
-    photos: Annotated[
-        Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
-    ] = None,
-    silhouettes: Annotated[
-        Path | None,
-        typer.Option(help="a folder of mask pictures for half of the shapes; default: all are drawn"),
-    ] = None,
+    photos: Photos = None,
+    silhouettes: Silhouettes = None,
     start: Annotated[
         Path | None,
         typer.Option(help="a folder with weights to go on from, by network; default: from scratch"),

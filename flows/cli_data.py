@@ -13,9 +13,11 @@ from flows.options import (
     DaskAddress,
     Dataset,
     JsonFile,
+    Photos,
     Preset,
     Runner,
     Sets,
+    Silhouettes,
     Split,
     Threads,
     Verbose,
@@ -34,13 +36,8 @@ def synthesise(
     gaps: Annotated[
         str, typer.Option(help="frame distances to write exact flow for, separated by commas; '' for none")
     ] = "1",
-    photos: Annotated[
-        Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
-    ] = None,
-    silhouettes: Annotated[
-        Path | None,
-        typer.Option(help="a folder of mask pictures for half of the shapes; default: all are drawn"),
-    ] = None,
+    photos: Photos = None,
+    silhouettes: Silhouettes = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Threads = 1,
     runner: Runner = "threads",

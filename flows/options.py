@@ -32,6 +32,12 @@ Dataset = Annotated[
     ),
 ]
 Prune = Annotated[int | None, typer.Option(min=1, help="a smoke run: this many clips of 8 frames")]
+Photos = Annotated[
+    Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
+]
+Silhouettes = Annotated[
+    Path | None, typer.Option(help="a folder of mask pictures for half of the shapes; default: all are drawn")
+]
 Store = Annotated[str, typer.Option(help="artifact store: a folder or any fsspec URL")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")]
 Threads = Annotated[

@@ -32,7 +32,7 @@ from storage.runs import record_run
 from storage.tracking import Tracker
 from storage.whole import whole_file
 from tasks.curves import curve_file
-from tasks.pretraining import train_features, train_head, train_oclr, validate
+from tasks.pretraining import paths, train_features, train_head, train_oclr, validate
 from tasks.settings import Settings
 from tasks.stage import Place, plan_of, recipe_of
 from tasks.weights import FILE
@@ -103,11 +103,8 @@ def identity_of(folders: dict[str, str]) -> dict[str, Any]:
     Raises:
         RunError: where one can't be read.
     """
-    photos, silhouettes = (
-        Path(folders[name]) if name in folders else None for name in ("photos", "silhouettes")
-    )
     try:
-        return pictures_identity(photos, silhouettes)
+        return pictures_identity(**paths(folders))
     except (OSError, ValueError) as error:
         raise RunError(f"pretrain.{error}") from error
 

@@ -122,7 +122,7 @@ def seen_and_unseen(seed: int, **supply: Any) -> tuple[SyntheticClips, Synthetic
     return SyntheticClips(seed=seed, **supply), SyntheticClips(seed=VALIDATION_SEED, **supply)
 
 
-def pictures_identity(photos: Path | None, silhouettes: Path | None) -> dict[str, Any]:
+def pictures_identity(photos: Path | None = None, silhouettes: Path | None = None) -> dict[str, Any]:
     """The entries of a recipe that say which pictures clips are made of, by content: a recipe names no path.
 
     Without photos, which means procedural textures, there is None; without silhouettes nothing is said. ValueError for

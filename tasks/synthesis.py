@@ -1,7 +1,6 @@
 """Synthetic clips as files, for trainings elsewhere and for looking at (OCLR's data; paper, A.3)."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from prefect import task
@@ -26,16 +25,16 @@ class SyntheticSet(BaseModel):
         (1,), description="frame distances that exact flow is written for, both ways"
     )
     photos: str | None = Field(None, description="folder of pictures for textures; none: procedural ones")
-
     silhouettes: str | None = Field(
         None, description="folder of mask pictures for half of the shapes; none: all are drawn"
     )
 
     def supply(self) -> SyntheticClips:
         """The clips."""
-        folders = {"photos": self.photos, "silhouettes": self.silhouettes}
-        pictures: dict[str, Any] = {name: Path(folder) for name, folder in folders.items() if folder}
-        return SyntheticClips(seed=self.seed, size=self.size, frames=self.frames, **pictures)
+        photos, silhouettes = (Path(name) if name else None for name in (self.photos, self.silhouettes))
+        return SyntheticClips(
+            seed=self.seed, photos=photos, silhouettes=silhouettes, size=self.size, frames=self.frames
+        )
 
 
 def clip_name(clip: SyntheticClip, index: int) -> str:
