@@ -32,7 +32,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "selection": {"method": "error_map", "limit": 104},
         "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
         "corrector_adaptation": {"steps": 2000},
-        "pretrain": {"size": "paper", "steps": 600_000, "checkpoint_every": 1000},
+        "pretrain": {
+            "size": "paper",
+            "steps": 600_000,
+            "exemplars_by": "selector",
+            "checkpoint_every": 1000,
+        },
     },
 }
 

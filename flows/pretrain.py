@@ -139,6 +139,7 @@ def shapes_of(settings: Settings) -> dict[str, dict[str, Any]]:
         background=choice.background,
         window=choice.window,
         exemplars=choice.exemplars,
+        exemplars_by=choice.exemplars_by,
     )
 
 
@@ -167,20 +168,20 @@ def train_all(
         train("features", train_features)
     train("oclr", train_oclr, flow=choice.flow)
     tokens = find_backbones(run, settings, None, made.get("features"))
-    for model, backbone, weights in (
-        ("selector", backbones.selector, tokens.selector_features),
-        ("corrector", backbones.corrector, tokens.corrector_features),
-    ):
-        train(
-            model,
-            train_head,
-            oclr=made["oclr"],
-            features=weights,
-            model=model,
-            backbone=backbone.model_copy(update={"checkpoint": None}),
-            flow=choice.flow,
-            pool=choice.pool,
+    reads = {
+        model: {"features": weights, "backbone": backbone.model_copy(update={"checkpoint": None})}
+        for model, backbone, weights in (
+            ("selector", backbones.selector, tokens.selector_features),
+            ("corrector", backbones.corrector, tokens.corrector_features),
         )
+    }
+    heads = {"oclr": made["oclr"], "flow": choice.flow, "pool": choice.pool}
+    judge: dict[str, Any] = {"judge": None, "judge_features": None, "judge_backbone": None}
+    train("selector", train_head, model="selector", **heads, **judge, **reads["selector"])
+    if choice.exemplars_by == "selector":
+        judge = {"judge": made["selector"]}
+        judge |= {f"judge_{name}": value for name, value in reads["selector"].items()}
+    train("corrector", train_head, model="corrector", **heads, **judge, **reads["corrector"])
     return made, tokens
 
 

@@ -19,7 +19,7 @@ from models.precision import TRAINING_PRECISIONS
 from models.recipe import TokenExtractor, start_files
 from models.sizes import PRETRAINING, SIZES
 from models.synthetic_flow import FLOW_KINDS
-from models.train_corrector import pretrain_corrector
+from models.train_corrector import CHOICES, pretrain_corrector
 from models.train_features import pretrain_features
 from models.train_oclr import pretrain_oclr
 from models.train_selector import pretrain_selector
@@ -44,6 +44,7 @@ def pretrain(
     background: int = PRETRAINING["background"],
     window: int | None = PRETRAINING["window"],
     exemplars: int = PRETRAINING["exemplars"],
+    exemplars_by: str = PRETRAINING["exemplars_by"],
     start: Path | None = None,
     photos: Path | None = None,
     silhouettes: Path | None = None,
@@ -59,6 +60,7 @@ def pretrain(
     """Run the stages named in `only` and return their files; what they build on is read from `out`.
 
     selector, corrector, background, window, exemplars: the paper's variants of the heads (models/variants.py).
+    exemplars_by: see `models.train_corrector.pretrain_corrector`.
     start: folder with weights to go on from, by network; a network without a file there is trained from scratch.
     """
     unknown = [stage for stage in only if stage not in STAGES]
@@ -73,6 +75,7 @@ def pretrain(
         background=background,
         window=window,
         exemplars=exemplars,
+        exemplars_by=exemplars_by,
     )
     begun = (
         {stage: read_checkpoint(file) for stage, file in start_files(start, out, stages).items()}
@@ -90,6 +93,8 @@ def pretrain(
         if stage in ("selector", "corrector"):
             options["features"] = extractor(features, features_checkpoint, files["features"], device)
             options["pool"] = pool
+        if stage == "corrector" and exemplars_by == "selector":
+            options["selector"] = needed(stage, files, "selector")
         save_checkpoint(files[stage], run_stage(stage, files, options))
         report(f"{stage}: written to {files[stage]}")
     return {stage: files[stage] for stage in stages}
@@ -101,10 +106,15 @@ def run_stage(stage: str, files: dict[str, Path], options: dict[str, Any]) -> Ch
         return pretrain_features(**options)
     if stage == "oclr":
         return pretrain_oclr(**options)
-    if not files["oclr"].exists():
-        raise ValueError(f"{stage}: it learns from OCLR's proposals, and {files['oclr']} does not exist")
     train_stage = pretrain_selector if stage == "selector" else pretrain_corrector
-    return train_stage(read_checkpoint(files["oclr"]), **options)
+    return train_stage(needed(stage, files, "oclr"), **options)
+
+
+def needed(stage: str, files: dict[str, Path], network: str) -> Checkpoint:
+    """A trained network that a stage builds on."""
+    if not files[network].exists():
+        raise ValueError(f"{stage}: it builds on a trained {network}, and {files[network]} does not exist")
+    return read_checkpoint(files[network])
 
 
 def extractor(name: str, checkpoint: Path | None, trained: Path, device: str) -> TokenExtractor:
@@ -151,6 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--background", type=int, help="background queries (Table 8)")
     parser.add_argument("--window", type=int, help="target frames of a corrector's step (Table 6)")
     parser.add_argument("--exemplars", type=int, help="at most so many per object in a step (Table 7)")
+    parser.add_argument(
+        "--exemplars-by", choices=CHOICES, help="what the corrector's exemplars are chosen by"
+    )
     parser.add_argument("--flow", choices=FLOW_KINDS, help="flow that the networks see")
     parser.add_argument(
         "--pool", type=int, help="distinct clips of the heads, whose features are kept; 0: endless"

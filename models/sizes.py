@@ -37,6 +37,7 @@ PRETRAINING: dict[str, Any] = {
     "background": 4,
     "window": None,
     "exemplars": 10,
+    "exemplars_by": "propagation",
     "rate": None,
     "precision": "float32",
 }

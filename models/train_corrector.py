@@ -1,21 +1,25 @@
 """Pre-training of the mask corrector on synthetic clips (section 3.3).
 
-It learns from episodes: a window of target frames is corrected from the exemplars of its clip. Now and then
-the masks of the window are hidden from the UNet, so that frame and exemplars must suffice.
+It learns from episodes: a window of target frames is corrected from the exemplars of its clip, chosen as they are at
+inference. Now and then the masks of the window are hidden from the UNet, so that frame and exemplars must suffice.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.checkpoints import Checkpoint, tensors_digest
 from models.clip_pool import ClipBatches, ClipProposals, ClipTokens
 from models.corrector import Correction
+from models.inference import select
+from models.judges import Judge, propagation_judge
 from models.losses import CORRECTOR_WEIGHTS, corrector_losses
-from models.planning import exemplars as frames_of_least_error
+from models.planning import exemplar_table
 from models.recipe import (
     RARE,
     TokenExtractor,
@@ -28,14 +32,16 @@ from models.recipe import (
     start_identity,
     with_tokens,
 )
-from models.selector import scores
+from models.selector import MaskSelector
 from models.sizes import COMPACT, PRETRAINING
 from models.train_features import normalised
+from models.train_selector import GRID as SELECTOR_GRID
 from models.training import Batch, OnStep, autocast, mean_of, train
 
 GRID = (16, 28)
 HIDDEN_SHARE = 0.3  # of pre-training steps that hide the masks from the UNet
 EXEMPLARS: int = PRETRAINING["exemplars"]
+CHOICES = ("propagation", "selector", "truth")  # what exemplars can be chosen by
 
 
 def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correction:
@@ -54,9 +60,11 @@ def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correcti
 
 
 class CorrectorLoss:
-    """Episodes from synthetic clips: exemplars are the frames whose masks are truly best, roughly.
+    """Episodes from synthetic clips.
 
-    exemplars: at most so many for each object. precision: see `models.training.autocast`.
+    exemplars: at most so many for each object. judge: what they are chosen by, see `models.inference.select`; None:
+    by their true errors, see `true_judge`. judge_tokens: what the judge reads; None: `tokens`. precision: see
+    `models.training.autocast`.
     """
 
     def __init__(
@@ -66,17 +74,23 @@ class CorrectorLoss:
         window: int,
         exemplars: int = EXEMPLARS,
         precision: str = "float32",
+        judge: MaskSelector | Judge | None = None,
+        judge_tokens: ClipTokens | None = None,
     ) -> None:
         self.proposals, self.tokens, self.window, self.exemplars = proposals, tokens, window, exemplars
-        self.precision = precision
+        self.precision, self.judge, self.judge_tokens = precision, judge, judge_tokens
 
     def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch of `ClipBatches`, the mean over its clips."""
         masks, tokens = self.proposals.of(batch), self.tokens.of(batch)
+        judged = tokens if self.judge_tokens is None else self.judge_tokens.of(batch)
         results = []
         for clip in range(len(masks)):
             draws, truth = batch["draws"][clip], batch["truth"][clip]
-            table, score = choose_exemplars(masks[clip], truth, draws, self.exemplars)
+            judge = true_judge(truth, draws) if self.judge is None else self.judge
+            table, score = choose_exemplars(
+                judge, batch["rgb"][clip], judged[clip], masks[clip], draws, self.exemplars
+            )
             start = int(draws[1, 0] * (len(truth) - self.window + 1))
             span = slice(start, start + self.window)
             rows = table.clamp(min=0).T  # (E, K); entries without exemplar hold any frame
@@ -110,19 +124,53 @@ def weights_for(module: Any, weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def choose_exemplars(
-    masks: Tensor, truth: Tensor, draws: Tensor, most: int = EXEMPLARS
+    judge: MaskSelector | Judge,
+    rgb: Tensor,
+    tokens: Tensor,
+    masks: Tensor,
+    draws: Tensor,
+    most: int = EXEMPLARS,
 ) -> tuple[Tensor, Tensor]:
-    """Exemplars and scores from the true errors of masks bool (T, K, H, W), as a good selector gives them.
+    """Exemplars of one clip as inference chooses them, but 1 to `most` of them for each object.
 
-    draws: uniform (T, K), which blur the errors and choose how many exemplars there are, up to `most`.
-    Returns the table (K, E) of frames and the scores (T, K).
+    rgb u8 (T, H, W, 3), tokens (T, h, w, C) and masks bool (T, K, H, W): see `models.inference.select`. draws: uniform
+    (T, K); the first says how many. Returns the table (K, E) of frames and the scores (T, K), on the masks' device.
     """
-    wrong = (masks != truth).sum(dim=(2, 3))
-    errors = wrong / (masks.sum(dim=(2, 3)) + 1.0) * torch.exp(draws - 0.5)  # (T, K)
-    count = 1 + int(draws[0, 0] * min(most, len(masks)))
-    usable = masks.flatten(2).any(2)
-    table = frames_of_least_error(errors.cpu().numpy(), usable.cpu().numpy(), count)
-    return torch.from_numpy(table).to(masks.device), scores(errors[None].float())[0]
+    T = len(masks)
+    seen = (part.cpu().numpy() for part in (rgb, tokens, masks))
+    (choice,) = select(judge, *seen, t=1 + int(draws[0, 0] * min(most, T)), limit=T)
+    found = exemplar_table(choice.exemplars), choice.scores
+    table, score = (torch.from_numpy(array).to(masks.device) for array in found)
+    return table, score
+
+
+def true_judge(truth: Tensor, draws: Tensor) -> Judge:
+    """Judges masks of one clip by their true errors, blurred, as a good selector might.
+
+    truth: bool (T, K, H, W). draws: uniform (T, K), the blur: a factor between 0.6 and 1.65.
+    """
+
+    def judge(tokens: np.ndarray, masks: NDArray[np.bool_], start: int) -> NDArray[np.float32]:
+        wrong = (masks != truth.cpu().numpy()).sum(axis=(2, 3))  # (T, K)
+        blur = np.exp(draws.cpu().numpy() - 0.5)
+        return (wrong / (masks.sum(axis=(2, 3)) + 1) * blur).astype(np.float32)
+
+    return judge
+
+
+def judge_by(choice: str, selector: Checkpoint | None, device: str) -> MaskSelector | Judge | None:
+    """What exemplars are chosen by, for a name of `CHOICES`; None for the truth, where each clip has its own."""
+    if choice not in CHOICES:
+        raise ValueError(f"exemplars_by: wanted one of {', '.join(CHOICES)}, got {choice!r}")
+    if choice == "truth":
+        return None
+    if choice == "propagation":
+        return propagation_judge(device=device)
+    if selector is None:
+        raise ValueError("exemplars_by: to choose by a selector, a trained one is wanted, got none")
+    network: Any = frozen(selector, "selector", device)
+    judge: MaskSelector = network
+    return judge
 
 
 def pretrain_corrector(
@@ -139,6 +187,9 @@ def pretrain_corrector(
     frames: int = 8,
     window: int = 4,
     exemplars: int = EXEMPLARS,
+    exemplars_by: str = PRETRAINING["exemplars_by"],
+    selector: Checkpoint | None = None,
+    selector_features: TokenExtractor | None = None,
     batch: int = 1,
     flow: str = "mixed",
     pool: int = 0,
@@ -151,12 +202,15 @@ def pretrain_corrector(
 ) -> Checkpoint:
     """Train a corrector to repair proposals of `oclr` and damaged masks, `window` frames of a clip at a time.
 
-    network: constructor arguments, see `models.checkpoints.new_network`. exemplars: at most so many per object.
+    network: constructor arguments, see `models.checkpoints.new_network`. exemplars: at most so many per object, chosen
+    by "propagation" of the features, a trained "selector", or "truth", their true errors. selector_features: what the
+    selector reads, None for `features`; both are used by exemplars_by="selector" alone.
     start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
     """
     if not 1 <= window <= frames or frames < 2:
         raise ValueError(f"window, frames: wanted 1 <= window <= frames and 2 frames, got {window}, {frames}")
+    judge = judge_by(exemplars_by, selector, device)
     network = with_tokens(COMPACT["corrector"] if network is None else network, features)
     recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "window": window}
     recipe |= {
@@ -168,8 +222,9 @@ def pretrain_corrector(
     }
     recipe |= start_identity(start)
     recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
-    if exemplars != EXEMPLARS:  # else nothing is said, and a run that began before there was a choice goes on
-        recipe |= {"exemplars": exemplars}
+    recipe |= {"exemplars": exemplars, "exemplars_by": exemplars_by}
+    if isinstance(judge, MaskSelector) and selector:
+        recipe |= {"selector": tensors_digest(selector.tensors)}
     module = first_network("corrector", network, seed, start=start, features=features, first_guess=RARE)
     clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames)
     train(
@@ -181,6 +236,10 @@ def pretrain_corrector(
             window,
             exemplars,
             precision,
+            judge,
+            ClipTokens(selector_features or features, SELECTOR_GRID, pool)
+            if isinstance(judge, MaskSelector)
+            else None,
         ),
         steps=steps,
         schedule=schedule_for(steps, rate),

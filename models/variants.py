@@ -6,7 +6,7 @@ A default adds nothing to the arguments of a size (models/sizes.py), whose recip
 from typing import Any
 
 from models.sizes import PRETRAINING, SIZES, STEP_SIZES
-from models.train_corrector import EXEMPLARS
+from models.train_corrector import CHOICES, EXEMPLARS
 
 SELECTORS = ("error_map", "score")  # Table 3
 CORRECTORS = ("attention", "alpha", "dense")  # Table 5
@@ -31,24 +31,34 @@ def corrector_arguments(maps: str = "attention", background: int = BACKGROUND) -
 
 
 def shapes(
-    size: str, *, selector: str, corrector: str, background: int, window: int | None, exemplars: int
+    size: str,
+    *,
+    selector: str,
+    corrector: str,
+    background: int,
+    window: int | None,
+    exemplars: int,
+    exemplars_by: str,
 ) -> dict[str, dict[str, Any]]:
     """By network: its constructor arguments (`network`) and what a step of its training `sees`."""
-    networks, sees = dict(SIZES[size]), dict(STEP_SIZES[size])
+    networks, sees = dict(SIZES[size]), dict[str, dict[str, Any]](STEP_SIZES[size])
     networks["selector"] = networks["selector"] | selector_arguments(selector)
     networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
-    sees["corrector"] = episode_arguments(sees["corrector"], window=window, exemplars=exemplars)
+    if exemplars_by not in CHOICES:
+        raise ValueError(f"exemplars_by: wanted one of {', '.join(CHOICES)}, got {exemplars_by!r}")
+    episodes = episode_arguments(sees["corrector"], window=window, exemplars=exemplars)
+    sees["corrector"] = episodes | {"exemplars_by": exemplars_by}
     return {model: {"network": networks[model], "sees": sees[model]} for model in networks}
 
 
 def episode_arguments(
     step: dict[str, int], *, window: int | None = None, exemplars: int = EXEMPLARS
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """What a corrector's step sees (models/sizes.py), with other target frames (Table 6) and exemplars (Table 7).
 
     A clip is long enough for the window and for as many exemplars beside a target frame.
     """
-    changed = dict(step)
+    changed: dict[str, Any] = dict(step)
     if window is not None:
         changed |= {"window": window, "frames": max(step["frames"], window)}
     if exemplars != EXEMPLARS:

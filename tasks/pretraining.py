@@ -106,9 +106,12 @@ def train_head(
     oclr: Artifact,
     features: Artifact | None,
     start: Artifact | None,
+    judge: Artifact | None,
+    judge_features: Artifact | None,
     *,
     model: str,
     backbone: BackboneSettings,
+    judge_backbone: BackboneSettings | None,
     network: dict[str, Any],
     sees: dict[str, Any],
     steps: int,
@@ -123,9 +126,17 @@ def train_head(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Train the `model` "selector" or "corrector" on proposals of `oclr` and tokens of a feature network."""
+    """Train the `model` "selector" or "corrector" on proposals of `oclr` and tokens of a feature network.
+
+    `judge` is the selector that chooses a corrector's exemplars, where one does; it reads tokens of its own.
+    """
     train = {"selector": pretrain_selector, "corrector": pretrain_corrector}[model]
     extractor = load_backbone(place.store, features, backbone.backbone, backbone.reference, place.device)
+    chosen_by: dict[str, Any] = {}
+    if judge and judge_backbone:
+        read = judge_backbone.backbone, judge_backbone.reference, place.device
+        chosen_by = {"selector": get_checkpoint(place, judge),
+                     "selector_features": load_backbone(place.store, judge_features, *read)}  # fmt: skip
     with training(place, out, steps) as (state, on_step, publish):
         publish(
             train(
@@ -139,6 +150,7 @@ def train_head(
                 network=network,
                 start=get_checkpoint(place, start) if start else None,
                 **sees,
+                **chosen_by,
                 flow=flow,
                 pool=pool,
                 precision=precision,

@@ -242,6 +242,11 @@ class PretrainSettings(StageSettings):
     exemplars: int = Field(
         PRETRAINING["exemplars"], ge=1, description="at most so many exemplars per object in a step (Table 7)"
     )
+    exemplars_by: Literal["propagation", "selector", "truth"] = Field(
+        PRETRAINING["exemplars_by"],
+        description="what these are chosen by: propagation of the corrector's features; the selector, which is trained "
+        "before; their true errors, blurred",
+    )
     rate: float | None = Field(
         PRETRAINING["rate"],
         gt=0,

@@ -79,7 +79,13 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
     settings = Settings.model_validate(
         {
             "selection": {"method": "score", "exemplars": 3},
-            "pretrain": {"steps": 1, "corrector": "dense", "window": 2, "exemplars": 2},
+            "pretrain": {
+                "steps": 1,
+                "corrector": "dense",
+                "window": 2,
+                "exemplars": 2,
+                "exemplars_by": "selector",
+            },
         }
     )
     out = home.path / "variants"
@@ -90,6 +96,9 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
     )
     training = corrector.settings["training"]
     assert (training["window"], training["exemplars"], training["frames"]) == (2, 2, 3)
+    assert training["selector"] == tensors_digest(
+        selector.tensors
+    )  # the one just trained chose the exemplars
     further = pretrain(
         str(home.path / "further"),
         settings=settings,

@@ -16,6 +16,8 @@ from models.compact_features import CompactFeatures
 from models.corrector import MaskCorrector
 from models.corruptions import CORRUPTIONS, corrupt_clip
 from models.features import CompactTokens
+from models.inference import select
+from models.judges import propagation_judge
 from models.oclr import OCLR
 from models.oclr_batches import EstimatedPool, OclrBatches
 from models.pretrain import main, pretrain
@@ -23,7 +25,7 @@ from models.recipe import frozen, schedule_for
 from models.selector import MaskSelector
 from models.sizes import PRETRAINING, SIZES, STEP_SIZES
 from models.synthetic import SyntheticClips
-from models.train_corrector import CorrectorLoss, pretrain_corrector
+from models.train_corrector import CHOICES, CorrectorLoss, choose_exemplars, pretrain_corrector, true_judge
 from models.train_features import FeatureBatches, feature_losses, pretrain_features
 from models.train_oclr import AmodalLoss, pretrain_oclr
 from models.train_selector import SelectorLoss, choose_objects, pretrain_selector
@@ -98,6 +100,67 @@ def test_the_corrector_learns(oclr, extractor):
     )
     before, after = first_and_last(module, ClipBatches(SMALL, 1, "exact", 0), loss)
     assert after < 0.9 * before
+
+
+@pytest.fixture(scope="module")
+def masked():
+    """A clip whose masks have a hole that grows from frame to frame, in another order for every object."""
+    clip = SyntheticClips(seed=5, frames=6, size=(128, 224), max_objects=3).make(2)
+    assert clip.modal.any(axis=(2, 3)).all()
+    masks = clip.modal.copy()
+    for k, order in enumerate(([2, 0, 4, 1, 5, 3], [5, 4, 3, 2, 1, 0], [0, 1, 2, 3, 4, 5])):
+        for hole, t in enumerate(order):
+            rows = np.flatnonzero(masks[t, k].any(1))
+            masks[t, k, rows[: len(rows) * hole // 6]] = False
+    return clip, masks
+
+
+def test_true_errors_choose_the_frames_with_the_best_masks(masked):
+    clip, masks = masked
+    truth, given, draws = torch.from_numpy(clip.modal), torch.from_numpy(masks), torch.full((6, 3), 0.5)
+    nothing = torch.empty(6, 0)
+    table, scores = choose_exemplars(true_judge(truth, draws), torch.empty(6, 0), nothing, given, draws)
+    assert table.tolist() == [[0, 1, 2, 4], [2, 3, 4, 5], [0, 1, 2, 3]]  # 1 + half of six frames
+    assert scores.argmax(0).tolist() == [2, 5, 0]
+    torch.testing.assert_close(scores.sum(0), torch.ones(3))
+
+
+@pytest.mark.parametrize("by", ["propagation", "selector"])
+def test_exemplars_are_chosen_as_at_inference(masked, extractor, by):
+    clip, masks = masked
+    grid, judge = (16, 28), propagation_judge()
+    if by == "selector":
+        torch.manual_seed(1)
+        grid, judge = (8, 14), MaskSelector(**TINY_SELECTOR, feature_channels=8).eval()
+    tokens = extractor.extract(clip.rgb, grid)
+    draws = torch.full((6, 3), 0.4)
+    given = [torch.from_numpy(array) for array in (clip.rgb, tokens, masks)]
+    table, scores = choose_exemplars(judge, *given, draws, most=5)
+    (expected,) = select(judge, clip.rgb, tokens, masks, t=3)
+    assert np.array_equal(scores.numpy(), expected.scores)
+    assert [sorted(row) for row in table.tolist()] == [
+        np.flatnonzero(column).tolist() for column in expected.exemplars.T
+    ]
+
+
+def test_a_corrector_learns_from_the_exemplars_of_the_choice_that_is_named(oclr, extractor):
+    options = {"features": extractor, "network": TINY_CORRECTOR, "frames": 4, "window": 1, "steps": 4}
+    selector = pretrain_selector(oclr, features=extractor, network=TINY_SELECTOR, frames=2, steps=1)
+    made = {
+        by: pretrain_corrector(
+            oclr, **options, exemplars_by=by, selector=selector if by == "selector" else None
+        )
+        for by in CHOICES
+    }
+    assert {by: c.settings["training"]["exemplars_by"] for by, c in made.items()} == {
+        by: by for by in CHOICES
+    }
+    assert made["selector"].settings["training"]["selector"] == tensors_digest(selector.tensors)
+    assert len({tensors_digest(c.tensors) for c in made.values()}) == len(CHOICES)
+    with pytest.raises(ValueError, match="to choose by a selector, a trained one is wanted"):
+        pretrain_corrector(oclr, **options, exemplars_by="selector")
+    with pytest.raises(ValueError, match="wanted one of propagation, selector, truth, got 'lot'"):
+        pretrain_corrector(oclr, **options, exemplars_by="lot")
 
 
 def test_the_features_learn():
@@ -376,6 +439,12 @@ def test_both_doors_train_the_same_where_nothing_is_said(tmp_path, tiny_sizes):
     main(["--out", str(tmp_path), "--steps", "2", *again])
     training = read_checkpoint(tmp_path / "corrector.safetensors").settings["training"]
     assert [training[name] for name in ("pool", "rate", "window", "exemplars")] == [2, 1e-4, 1, 1]
+    shutil.rmtree(tmp_path / ".state")
+    main(["--out", str(tmp_path), "--steps", "1", "--only", "corrector", "--exemplars-by", "selector"])
+    selector, corrector = (
+        read_checkpoint(tmp_path / f"{name}.safetensors") for name in ("selector", "corrector")
+    )
+    assert corrector.settings["training"]["selector"] == tensors_digest(selector.tensors)
 
 
 def test_the_command_line_says_what_is_missing(tmp_path, tiny_sizes, capsys):
@@ -385,3 +454,7 @@ def test_the_command_line_says_what_is_missing(tmp_path, tiny_sizes, capsys):
     with pytest.raises(SystemExit):
         main(["--out", str(tmp_path), "--steps", "1", "--only", "features,corrector"])
     assert "oclr.safetensors" in capsys.readouterr().err
+    main(["--out", str(tmp_path), "--steps", "1", "--only", "oclr"])
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--steps", "1", "--only", "corrector", "--exemplars-by", "selector"])
+    assert "selector.safetensors does not exist" in capsys.readouterr().err
