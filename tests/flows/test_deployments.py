@@ -1,10 +1,12 @@
-"""The steps of docs/how-to/deployments.md, word for word: a server, a pool, a worker, and two nights."""
+"""The steps of docs/how-to/deployments.md, word for word: a server, a pool, a worker and two nights; or `serve`."""
 
 import json
 import shlex
 import shutil
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,6 +22,11 @@ PAGE = ROOT / "docs" / "how-to" / "deployments.md"
 SERVERS = ("prefect server start", "mlflow server", "mlflow ui", "dask scheduler")
 # What makes the runs of this test tiny; all else is as the page has it.
 TINY = {"settings": FIELDS, "place": {"threads": 1, "device": "cpu"}}
+TINY_ENVIRONMENT = {
+    "MOTION_ADAPT_CORRECTOR_ADAPTATION__STEPS": "2",
+    "MOTION_ADAPT_OCLR_FINETUNING__STEPS": "1",
+    "MOTION_ADAPT_PRETRAIN__STEPS": "1",
+}
 
 
 def test_servers_in_the_documentation_are_for_this_machine_alone() -> None:
@@ -104,3 +111,40 @@ def night(data: Path) -> dict:
     found = tracker.read(tracker.adaptations()[0].info.run_id, "report.json")
     assert found is not None
     return json.loads(found)
+
+
+@pytest.mark.slow
+def test_what_is_served_runs_by_the_clock_and_on_demand(tmp_path: Path, data: Path) -> None:
+    ((_, serve),) = blocks(PAGE, "## Without a work pool")
+    port = free_port()
+    terminal = Terminal(tmp_path, {"0 3 * * *": "* * * * *"})  # the night comes every minute
+    url = f"http://127.0.0.1:{port}/api"
+    terminal.environment |= {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_API_URL": url, **TINY_ENVIRONMENT}
+    # the deployments' own folders, beside which they work
+    shutil.copytree(data / "videos", tmp_path / "clips")
+    shutil.copytree(data / "videos" / "JPEGImages" / "480p" / "heron", tmp_path / "inbox" / "heron")
+
+    def nights() -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = json.loads(terminal.run("prefect flow-run ls --flow-name adapt -o json"))
+        return [run for run in runs if run["start_time"] and run["deployment_id"] == nightly]
+
+    server = terminal.left_running("prefect server start --host 127.0.0.1", f"{url}/health")
+    with server, terminal.left_running(f"{serve} --limit 3") as offers:
+        log = terminal.log(serve)
+        wait_until(lambda: "adapt/nightly" in terminal.run("prefect deployment ls"), offers, log)
+        nightly = json.loads(terminal.run("prefect deployment inspect adapt/nightly -o json"))["id"]
+        wait_until(lambda: bool(nights()), offers, log)
+        assert nights()[0]["auto_scheduled"]
+        terminal.run("prefect --no-prompt deployment schedule pause --all")
+        terminal.run("prefect deployment run adapt/nightly")  # waits for the one that the clock has started
+        for name in ("segment/inbox", "adapt/on-demand", "pretrain/pretrain"):
+            terminal.run(f"prefect deployment run {name} --watch")
+        wait_until(lambda: len(nights()) > 1 and all(run["end_time"] for run in nights()), offers, log)
+        runs = sorted(nights(), key=lambda run: run["start_time"])
+    assert {run["state_type"] for run in runs} == {"COMPLETED"}
+    assert all(before["end_time"] <= after["start_time"] for before, after in pairwise(runs))
+    results = tmp_path / "motion-adapt" / "results"
+    assert {path.name for path in (results / "clips" / "masks").iterdir()} == {"heron", "tram [raw]"}
+    assert {path.name for path in (results / "inbox" / "masks").iterdir()} == {"heron"}
+    assert len(list((tmp_path / "weights").glob("*.safetensors"))) == 4
+    assert not list(ArtifactStore(tmp_path / "motion-adapt" / "store").verify())
