@@ -32,7 +32,7 @@ from storage.runs import record_run
 from storage.tracking import Tracker
 from storage.whole import whole_file
 from tasks.curves import curve_file
-from tasks.pretraining import paths, train_features, train_head, train_oclr, validate
+from tasks.pretraining import CourseSettings, paths, train_features, train_head, train_oclr, validate
 from tasks.settings import Settings
 from tasks.stage import Place, plan_of, recipe_of
 from tasks.weights import FILE
@@ -153,9 +153,14 @@ def train_all(
 ) -> tuple[dict[str, Artifact], StartWeights]:
     """The trained networks by name, and the feature networks that the heads are for; `begun`: what they go on from."""
     choice, backbones, shape = settings.pretrain, settings.features, shapes_of(settings)
-    common = {"folders": folders_of(settings), "pictures": pictures, "seed": settings.seed, "steps": choice.steps,
-              "rate": choice.rate, "precision": choice.precision,
-              "checkpoint_every": choice.checkpoint_every}  # fmt: skip
+    course = CourseSettings(
+        steps=choice.steps,
+        seed=settings.seed,
+        rate=choice.rate,
+        precision=choice.precision,
+        checkpoint_every=choice.checkpoint_every,
+    )
+    common = {"folders": folders_of(settings), "pictures": pictures, "course": course}
     made: dict[str, Artifact] = {}
 
     def train(name: str, task: Task[..., Artifact], /, **arguments: Any) -> None:

@@ -7,7 +7,6 @@ frames, with flow of other gaps than it sees at inference. Clips are read piece 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from models.checkpoints import Checkpoint, build_network
 from models.inference import Readable
 from models.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses, oclr_pseudo_losses
 from models.planning import exemplar_table, parts
-from models.recipe import ADAPTATION_RATE, adapted
+from models.recipe import ADAPTATION_RATE, go_on
 from models.train_corrector import correct_episode, weights_for
-from models.training import Batch, OnStep, Schedule, autocast, mean_of, train
+from models.training import Batch, Course, autocast, mean_of
 
 # ------------------------------------------------------------------------------------------------- corrector
 
@@ -124,54 +123,43 @@ class CorrectorClipLoss:
         )
 
 
+def pseudo_label_loss(reconstruction: bool, precision: str) -> CorrectorClipLoss:
+    """The loss of adaptation; without `reconstruction`, that of the tokens is left out of it (Table 15)."""
+    left_out = set() if reconstruction else {"reconstruction"}
+    weights = {name: value for name, value in CORRECTOR_PSEUDO_WEIGHTS.items() if name not in left_out}
+    return CorrectorClipLoss(weights, precision=precision)
+
+
 def adapt_corrector(
     checkpoint: Checkpoint,
     clips: Sequence[CorrectorClip],
+    course: Course,
     *,
-    steps: int,
-    seed: int = 0,
-    device: str = "cpu",
     batch: int = 1,
     window: int = 7,
     limit: int = 104,
     target: int = 100,
-    rate: float = ADAPTATION_RATE,
     reconstruction: bool = True,
-    precision: str = "float32",
-    state: Path | None = None,
-    checkpoint_every: int = 50,
-    on_step: OnStep | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Go on from a checkpoint with pseudo-labels: of many clips, or of one alone (A.3: about 200 steps).
+    """Go on from a checkpoint with the pseudo-labels of clips.
 
-    limit, target: the parts that the selection was made in. reconstruction: False leaves the reconstruction of
-    the tokens out of the loss (Table 15). precision: see `models.training.autocast`. `recipe` says in the new
-    checkpoint, and to a continued run, what it was trained on (keys of the clips).
+    limit, target: the parts that the selection was made in. reconstruction: see `pseudo_label_loss`. `recipe` says in
+    the new checkpoint, and to a continued run, what it was trained on (keys of the clips).
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")
-    training = {"on": "pseudo-labels", "steps": steps, "seed": seed, "window": window, "rate": rate}
-    training |= {"batch": batch, "limit": limit, "target": target, "precision": precision, **(recipe or {})}
-    weights = dict(CORRECTOR_PSEUDO_WEIGHTS)
-    if not reconstruction:
-        del weights["reconstruction"]
-        training |= {"reconstruction": False}
-    module = build_network(checkpoint, device, expect="corrector")
-    train(
-        module,
+    course = course.at_rate(ADAPTATION_RATE)
+    training = {"on": "pseudo-labels", **course.told(), "batch": batch, "window": window, "limit": limit}
+    training |= {"target": target, "reconstruction": reconstruction, **(recipe or {})}
+    return go_on(
+        checkpoint,
+        build_network(checkpoint, course.device, expect="corrector"),
         CorrectorClipBatches(clips, window, limit, target, batch),
-        CorrectorClipLoss(weights, precision=precision),
-        steps=steps,
-        schedule=Schedule(rate),
-        seed=seed,
-        device=device,
-        checkpoint=state,
-        checkpoint_every=checkpoint_every,
-        recipe=training,
-        on_step=on_step,
+        pseudo_label_loss(reconstruction, course.precision),
+        course,
+        training,
     )
-    return adapted(checkpoint, module, training)
 
 
 # ------------------------------------------------------------------------------------------------------ OCLR
@@ -227,40 +215,25 @@ class OclrClipLoss:
 def finetune_oclr(
     checkpoint: Checkpoint,
     clips: Sequence[OclrClip],
+    course: Course,
     *,
-    steps: int,
-    seed: int = 0,
-    device: str = "cpu",
     frames: int = 30,
     batch: int = 1,
-    rate: float = ADAPTATION_RATE,
-    precision: str = "float32",
-    state: Path | None = None,
-    checkpoint_every: int = 50,
-    on_step: OnStep | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Go on from a checkpoint with refined masks as pseudo-labels (section 3.4).
 
-    precision: see `models.training.autocast`. `recipe` says in the new checkpoint, and to a continued run, what
-    it was trained on (keys of the clips).
+    frames: of a training sample. `recipe` says in the new checkpoint, and to a continued run, what it was trained on
+    (keys of the clips).
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")
-    training = {"on": "pseudo-labels", "steps": steps, "seed": seed, "frames": frames, "rate": rate}
-    training |= {"batch": batch, "precision": precision, **(recipe or {})}
-    module = build_network(checkpoint, device, expect="oclr")
-    train(
-        module,
+    course = course.at_rate(ADAPTATION_RATE)
+    return go_on(
+        checkpoint,
+        build_network(checkpoint, course.device, expect="oclr"),
         OclrClipBatches(clips, frames, batch),
-        OclrClipLoss(precision),
-        steps=steps,
-        schedule=Schedule(rate),
-        seed=seed,
-        device=device,
-        checkpoint=state,
-        checkpoint_every=checkpoint_every,
-        recipe=training,
-        on_step=on_step,
+        OclrClipLoss(course.precision),
+        course,
+        {"on": "pseudo-labels", **course.told(), "frames": frames, "batch": batch, **(recipe or {})},
     )
-    return adapted(checkpoint, module, training)

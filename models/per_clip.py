@@ -8,8 +8,7 @@ where nothing was any better.
 import contextlib
 import copy
 import math
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.adaptation import CorrectorClip, CorrectorClipBatches, CorrectorClipLoss
+from models.adaptation import CorrectorClip, CorrectorClipBatches, CorrectorClipLoss, pseudo_label_loss
 from models.checkpoints import Checkpoint, build_network
-from models.losses import CORRECTOR_PSEUDO_WEIGHTS
-from models.recipe import ADAPTATION_RATE, adapted
-from models.training import OnStep, Schedule, to_device, train
+from models.recipe import ADAPTATION_RATE, adapted, constant_schedule
+from models.training import Course, to_device, train
 
 HELD_OUT = 4  # every fourth exemplar frame is held out; a clip with fewer exemplar frames has none to spare
 
@@ -63,81 +61,64 @@ def held_out_frames(exemplars: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def adapt_to_clip(
     checkpoint: Checkpoint,
     clip: CorrectorClip,
+    course: Course,
     *,
-    steps: int = 200,
-    check_every: int = 20,
     patience: int = 3,
-    seed: int = 0,
-    device: str = "cpu",
     batch: int = 1,
     window: int = 7,
     limit: int = 104,
     target: int = 100,
-    rate: float = ADAPTATION_RATE,
     reconstruction: bool = True,
-    precision: str = "float32",
-    state: Path | None = None,
-    on_step: OnStep | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Go on from a checkpoint with one clip's pseudo-labels, for up to `steps` steps.
+    """Go on from a checkpoint with one clip's pseudo-labels, for up to the course's steps (A.3: about 200).
 
-    Every `check_every` steps the loss on the held-out exemplar frames is taken; training ends when it has not fallen
-    for `patience` checks, and the checkpoint is the best of all, its start included. Its training says `kept_step`, the
-    steps behind it, and `held_out`, the losses as [step, loss]. A clip without frames to hold out takes all its steps.
-    The other arguments are those of `models.adaptation.adapt_corrector`; the state is saved every `check_every` steps.
+    Whenever the state is due (`course.checkpoint_every`), the loss on the held-out exemplar frames is taken; training
+    ends when it has not fallen for `patience` checks, and the checkpoint is the best of all, its start included. Its
+    training says `kept_step`, the steps behind it, and `held_out`, the losses as [step, loss]. A clip without frames
+    to hold out takes all its steps. The other arguments are those of `models.adaptation.adapt_corrector`.
     """
+    check_every = course.checkpoint_every
     if check_every < 1 or patience < 1:
-        raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")
+        raise ValueError(
+            f"wanted checkpoint_every and patience of at least 1, got {check_every} and {patience}"
+        )
     held = held_out_frames(np.asarray(clip.exemplars[:], bool))
     arrays = {name: getattr(clip, name) for name in CorrectorClip.__dataclass_fields__}
     taught = PartOfClip(**arrays, believed=~held)
-    weights = dict(CORRECTOR_PSEUDO_WEIGHTS)
-    if not reconstruction:
-        del weights["reconstruction"]
-    loss = CorrectorClipLoss(weights, precision=precision)
-    module = build_network(checkpoint, device, expect="corrector")
-    watch = _Watch(module, loss, patience)
+    loss = pseudo_label_loss(reconstruction, course.precision)
+    module = build_network(checkpoint, course.device, expect="corrector")
+    watch = _Watch(module, loss, course.device, patience)
     if held.any():
         spared = CorrectorClipBatches([PartOfClip(**arrays, believed=held)], window, limit, target)
-        watch.episodes = [spared.episode(np.random.default_rng([seed, i])) for i in range(int(held.sum()))]
-        watch.device = device
+        draws = (np.random.default_rng([course.seed, i]) for i in range(int(held.sum())))
+        watch.episodes = [spared.episode(rng) for rng in draws]
         watch.check(0)
 
     def after(step: int, terms: dict[str, float]) -> None:
-        if on_step:
-            on_step(step, terms)
-        if watch.episodes and ((step + 1) % check_every == 0 or step + 1 == steps):
+        if course.on_step:
+            course.on_step(step, terms)
+        if watch.episodes and ((step + 1) % check_every == 0 or step + 1 == course.steps):
             watch.check(step + 1)
 
-    training = {
-        "on": "pseudo-labels of one clip",
-        "steps": steps,
-        "seed": seed,
-        "window": window,
-        "rate": rate,
-    }
-    training |= {"batch": batch, "limit": limit, "target": target, "reconstruction": reconstruction}
-    training |= {"check_every": check_every, "patience": patience, "precision": precision, **(recipe or {})}
+    course = course.at_rate(ADAPTATION_RATE)
+    training = {"on": "pseudo-labels of one clip", **course.told(), "check_every": check_every}
+    training |= {"patience": patience, "batch": batch, "window": window, "limit": limit, "target": target}
+    training |= {"reconstruction": reconstruction, **(recipe or {})}
     with contextlib.suppress(_Enough):
         train(
             module,
             CorrectorClipBatches([taught], window, limit, target, batch),
             loss,
-            steps=steps,
-            schedule=Schedule(rate),
-            seed=seed,
-            device=device,
-            checkpoint=state,
-            checkpoint_every=check_every,
+            replace(course, on_step=after),
+            schedule=constant_schedule(course),
             recipe=training,
-            on_step=after,
             beside=vars(watch.found),
         )
     found = watch.found
     if found.best is not None:
         module.load_state_dict(found.best)
-    kept = found.kept if found.best is not None else steps
+    kept = found.kept if found.best is not None else course.steps
     return adapted(checkpoint, module.eval(), training | {"kept_step": kept, "held_out": found.losses})
 
 
@@ -153,10 +134,9 @@ class _Found:
 class _Watch:
     """Looks at the held-out frames now and then, and tells when it is enough."""
 
-    def __init__(self, module: nn.Module, loss: CorrectorClipLoss, patience: int) -> None:
-        self.module, self.loss, self.patience = module, loss, patience
+    def __init__(self, module: nn.Module, loss: CorrectorClipLoss, device: str, patience: int) -> None:
+        self.module, self.loss, self.device, self.patience = module, loss, device, patience
         self.episodes: list[dict[str, Any]] = []
-        self.device = "cpu"
         self.found = _Found()
 
     def check(self, step: int) -> None:

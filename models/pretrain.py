@@ -23,7 +23,7 @@ from models.train_corrector import CHOICES, pretrain_corrector
 from models.train_features import pretrain_features
 from models.train_oclr import pretrain_oclr
 from models.train_selector import pretrain_selector
-from models.training import OnStep
+from models.training import Course, OnStep
 from models.variants import CORRECTORS, SELECTORS, shapes
 
 STAGES = ("features", "oclr", "selector", "corrector")
@@ -84,10 +84,18 @@ def pretrain(
     )
     out.mkdir(parents=True, exist_ok=True)
     for stage in stages:
-        options: dict[str, Any] = {"steps": steps, "seed": seed, "device": device, "workers": workers}
-        options |= {"photos": photos, "silhouettes": silhouettes, "rate": rate, "precision": precision}
-        options |= {"network": shape[stage]["network"], "start": begun.get(stage), **shape[stage]["sees"]}
-        options |= {"state": out / ".state" / f"{stage}.pt", "on_step": progress(stage, steps, report)}
+        course = Course(
+            steps=steps,
+            seed=seed,
+            rate=rate,
+            precision=precision,
+            device=device,
+            state=out / ".state" / f"{stage}.pt",
+            on_step=progress(stage, steps, report),
+            workers=workers,
+        )
+        options: dict[str, Any] = {"photos": photos, "silhouettes": silhouettes, "start": begun.get(stage)}
+        options |= {"network": shape[stage]["network"], **shape[stage]["sees"]}
         if stage != "features":
             options |= {"flow": flow}
         if stage in ("selector", "corrector"):
@@ -95,19 +103,19 @@ def pretrain(
             options["pool"] = pool
         if stage == "corrector" and exemplars_by == "selector":
             options["selector"] = needed(stage, files, "selector")
-        save_checkpoint(files[stage], run_stage(stage, files, options))
+        save_checkpoint(files[stage], run_stage(stage, course, files, options))
         report(f"{stage}: written to {files[stage]}")
     return {stage: files[stage] for stage in stages}
 
 
-def run_stage(stage: str, files: dict[str, Path], options: dict[str, Any]) -> Checkpoint:
+def run_stage(stage: str, course: Course, files: dict[str, Path], options: dict[str, Any]) -> Checkpoint:
     """Train one network."""
     if stage == "features":
-        return pretrain_features(**options)
+        return pretrain_features(course, **options)
     if stage == "oclr":
-        return pretrain_oclr(**options)
+        return pretrain_oclr(course, **options)
     train_stage = pretrain_selector if stage == "selector" else pretrain_corrector
-    return train_stage(needed(stage, files, "oclr"), **options)
+    return train_stage(needed(stage, files, "oclr"), course, **options)
 
 
 def needed(stage: str, files: dict[str, Path], network: str) -> Checkpoint:

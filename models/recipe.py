@@ -14,7 +14,7 @@ from models.checkpoints import Checkpoint, all_arguments, build_network, new_net
 from models.shapes import MASK_SUFFIXES
 from models.synthetic import SyntheticClips
 from models.textures import SUFFIXES, list_pictures
-from models.training import VALIDATION_SEED, Schedule
+from models.training import VALIDATION_SEED, Batches, Course, Loss, Schedule, train
 
 LONG_RUN = 100_000
 RARE = -2.0  # logit of what about one pixel in eight shows
@@ -110,11 +110,24 @@ def start_identity(start: Checkpoint | None) -> dict[str, Any]:
     return {"start": {**(start.settings.get("training") or {}), "sha256": tensors_digest(start.tensors)}}
 
 
-def schedule_for(steps: int, rate: float | None = None) -> Schedule:
+def constant_schedule(course: Course) -> Schedule:
+    """One rate throughout, that of adaptation where the course names none."""
+    return Schedule(ADAPTATION_RATE if course.rate is None else course.rate)
+
+
+def schedule_for(course: Course) -> Schedule:
     """The published schedule for long runs, its shape with a higher rate for short ones."""
-    if rate is None and steps >= LONG_RUN:
+    if course.rate is None and course.steps >= LONG_RUN:
         return Schedule.published()
-    return Schedule.scaled(steps, SHORT_RUN_RATE if rate is None else rate)
+    return Schedule.scaled(course.steps, SHORT_RUN_RATE if course.rate is None else course.rate)
+
+
+def synthetic_recipe(
+    course: Course, photos: Path | None, silhouettes: Path | None, start: Checkpoint | None
+) -> dict[str, Any]:
+    """What the recipe of any pre-training says: its course, the pictures of its clips, the weights it goes on from."""
+    pictures = pictures_identity(photos, silhouettes)
+    return {"on": "synthetic clips", **course.told(), **pictures, **start_identity(start)}
 
 
 def seen_and_unseen(seed: int, **supply: Any) -> tuple[SyntheticClips, SyntheticClips]:
@@ -156,6 +169,24 @@ def finished(
     return Checkpoint(model, settings, weights_of(module))
 
 
+def trained(
+    model: str,
+    module: nn.Module,
+    batches: Batches,
+    loss: Loss,
+    course: Course,
+    *,
+    network: dict[str, Any],
+    recipe: dict[str, Any],
+    validation: Batches,
+    features: TokenExtractor | None = None,
+) -> Checkpoint:
+    """Run a pre-training and return its checkpoint; see `models.training.train` and `finished`."""
+    whole = recipe | {"network": network}
+    train(module, batches, loss, course, schedule=schedule_for(course), recipe=whole, validation=validation)
+    return finished(model, module, network=network, training=recipe, features=features)
+
+
 def features_identity(features: TokenExtractor | None) -> dict[str, Any] | None:
     """What a checkpoint says of the features that its network reads."""
     if features is None:
@@ -171,6 +202,22 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 def frozen(checkpoint: Checkpoint, model: str, device: str | torch.device) -> nn.Module:
     """A trained network that is only read."""
     return build_network(checkpoint, device, expect=model).requires_grad_(False)
+
+
+def go_on(
+    checkpoint: Checkpoint,
+    module: nn.Module,
+    batches: Batches,
+    loss: Loss,
+    course: Course,
+    recipe: dict[str, Any],
+) -> Checkpoint:
+    """Train the module of a checkpoint further, and return its new checkpoint; see `models.training.train`.
+
+    The rate is the same throughout: the course's, or the paper's (A.3).
+    """
+    train(module, batches, loss, course, schedule=constant_schedule(course), recipe=recipe)
+    return adapted(checkpoint, module, recipe)
 
 
 def adapted(checkpoint: Checkpoint, module: nn.Module, training: dict[str, Any]) -> Checkpoint:

@@ -6,7 +6,6 @@ into masks of full size learns, from the true masks of annotated frames. What co
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from models.adaptation import CorrectorClip, CorrectorClipBatches, CorrectorClip
 from models.checkpoints import Checkpoint, build_network
 from models.inference import Readable
 from models.ranking import mask_ious
-from models.recipe import ADAPTATION_RATE, adapted
-from models.training import OnStep, Schedule, train
+from models.recipe import ADAPTATION_RATE, go_on
+from models.training import Course
 
 WEIGHTS: Mapping[str, float] = {"bce": 1.0, "boundary": 0.2}
 
@@ -63,19 +62,12 @@ def true_masks(
 def finetune_upsampler(
     checkpoint: Checkpoint,
     clips: Sequence[LabelledClip],
+    course: Course,
     *,
-    steps: int,
-    seed: int = 0,
-    device: str = "cpu",
     batch: int = 1,
     window: int = 7,
     limit: int = 104,
     target: int = 100,
-    rate: float = ADAPTATION_RATE,
-    precision: str = "float32",
-    state: Path | None = None,
-    checkpoint_every: int = 50,
-    on_step: OnStep | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Go on training the decoder of a corrector with annotations; all other tensors stay bit for bit.
@@ -85,22 +77,17 @@ def finetune_upsampler(
     """
     if not clips:
         raise ValueError("clips: wanted at least one with annotations, got none")
-    training = {"on": "annotations", "steps": steps, "seed": seed, "window": window, "rate": rate}
-    training |= {"batch": batch, "limit": limit, "target": target, "precision": precision, **(recipe or {})}
-    module: Any = build_network(checkpoint, device, expect="corrector")
+    course = course.at_rate(ADAPTATION_RATE)
+    training = {"on": "annotations", **course.told(), "batch": batch, "window": window, "limit": limit}
+    training |= {"target": target, **(recipe or {})}
+    module: Any = build_network(checkpoint, course.device, expect="corrector")
     module.requires_grad_(False)
     module.decoder.requires_grad_(True)
-    train(
+    return go_on(
+        checkpoint,
         module,
         CorrectorClipBatches(clips, window, limit, target, batch),
-        CorrectorClipLoss(WEIGHTS, use_masks=True, precision=precision),
-        steps=steps,
-        schedule=Schedule(rate),
-        seed=seed,
-        device=device,
-        checkpoint=state,
-        checkpoint_every=checkpoint_every,
-        recipe=training,
-        on_step=on_step,
+        CorrectorClipLoss(WEIGHTS, use_masks=True, precision=course.precision),
+        course,
+        training,
     )
-    return adapted(checkpoint, module, training)

@@ -23,20 +23,18 @@ from models.planning import exemplar_table
 from models.recipe import (
     RARE,
     TokenExtractor,
-    finished,
     first_network,
     frozen,
-    pictures_identity,
-    schedule_for,
     seen_and_unseen,
-    start_identity,
+    synthetic_recipe,
+    trained,
     with_tokens,
 )
 from models.selector import MaskSelector
 from models.sizes import COMPACT, PRETRAINING
 from models.train_features import normalised
 from models.train_selector import GRID as SELECTOR_GRID
-from models.training import Batch, OnStep, autocast, mean_of, train
+from models.training import Batch, Course, autocast, mean_of
 
 GRID = (16, 28)
 HIDDEN_SHARE = 0.3  # of pre-training steps that hide the masks from the UNet
@@ -175,11 +173,9 @@ def judge_by(choice: str, selector: Checkpoint | None, device: str) -> MaskSelec
 
 def pretrain_corrector(
     oclr: Checkpoint,
+    course: Course,
     *,
     features: TokenExtractor,
-    steps: int,
-    seed: int = 0,
-    device: str = "cpu",
     photos: Path | None = None,
     silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
@@ -193,12 +189,6 @@ def pretrain_corrector(
     batch: int = 1,
     flow: str = "mixed",
     pool: int = 0,
-    rate: float | None = None,
-    precision: str = "float32",
-    state: Path | None = None,
-    checkpoint_every: int = 100,
-    on_step: OnStep | None = None,
-    workers: int = 0,
 ) -> Checkpoint:
     """Train a corrector to repair proposals of `oclr` and damaged masks, `window` frames of a clip at a time.
 
@@ -210,46 +200,28 @@ def pretrain_corrector(
     """
     if not 1 <= window <= frames or frames < 2:
         raise ValueError(f"window, frames: wanted 1 <= window <= frames and 2 frames, got {window}, {frames}")
-    judge = judge_by(exemplars_by, selector, device)
+    judge = judge_by(exemplars_by, selector, course.device)
     network = with_tokens(COMPACT["corrector"] if network is None else network, features)
-    recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "window": window}
-    recipe |= {
-        "batch": batch,
-        "flow": flow,
-        "pool": pool,
-        "rate": rate,
-        **pictures_identity(photos, silhouettes),
-    }
-    recipe |= start_identity(start)
-    recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
-    recipe |= {"exemplars": exemplars, "exemplars_by": exemplars_by}
-    if isinstance(judge, MaskSelector) and selector:
+    recipe = synthetic_recipe(course, photos, silhouettes, start)
+    recipe |= {"frames": frames, "window": window, "batch": batch, "flow": flow, "pool": pool}
+    recipe |= {"exemplars": exemplars, "exemplars_by": exemplars_by, "oclr": tensors_digest(oclr.tensors)}
+    read_by_judge: ClipTokens | None = None
+    if selector and isinstance(judge, MaskSelector):
         recipe |= {"selector": tensors_digest(selector.tensors)}
-    module = first_network("corrector", network, seed, start=start, features=features, first_guess=RARE)
-    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames)
-    train(
+        read_by_judge = ClipTokens(selector_features or features, SELECTOR_GRID, pool)
+    begun: dict[str, Any] = {"start": start, "features": features, "first_guess": RARE}
+    module = first_network("corrector", network, course.seed, **begun)
+    clips, unseen = seen_and_unseen(course.seed, photos=photos, silhouettes=silhouettes, frames=frames)
+    proposals = ClipProposals(frozen(oclr, "oclr", course.device), pool)
+    tokens = ClipTokens(features, GRID, pool)
+    return trained(
+        "corrector",
         module,
         ClipBatches(clips, batch, flow, pool),
-        CorrectorLoss(
-            ClipProposals(frozen(oclr, "oclr", device), pool),
-            ClipTokens(features, GRID, pool),
-            window,
-            exemplars,
-            precision,
-            judge,
-            ClipTokens(selector_features or features, SELECTOR_GRID, pool)
-            if isinstance(judge, MaskSelector)
-            else None,
-        ),
-        steps=steps,
-        schedule=schedule_for(steps, rate),
-        seed=seed,
-        device=device,
-        checkpoint=state,
-        checkpoint_every=checkpoint_every,
-        recipe=recipe | {"network": network},
-        on_step=on_step,
-        workers=workers,
+        CorrectorLoss(proposals, tokens, window, exemplars, course.precision, judge, read_by_judge),
+        course,
+        network=network,
+        recipe=recipe,
         validation=ClipBatches(unseen, batch, flow, 0),
+        features=features,
     )
-    return finished("corrector", module, network=network, training=recipe, features=features)

@@ -21,24 +21,18 @@ from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint
 from models.imaging import RGB_MEAN, RGB_STD, resize_frames
-from models.recipe import (
-    finished,
-    first_network,
-    pictures_identity,
-    schedule_for,
-    seen_and_unseen,
-    start_identity,
-)
+from models.recipe import first_network, seen_and_unseen, synthetic_recipe, trained
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
 from models.textures import recolour
-from models.training import Batch, OnStep, autocast, train
+from models.training import Batch, Course, autocast
 
 TEMPERATURE = 0.1
 POINTS = 192  # anchors of each pair
 TOO_NEAR = 0.13  # in [-1, 1] coordinates, within which a token is no counterexample
 FRAMES = 8  # of a clip, two of which make a pair
 MOST_LAYERS = 5
+RATE = 2e-3
 
 
 @dataclass(frozen=True)
@@ -164,44 +158,24 @@ def places(h: int, w: int, device: torch.device) -> Tensor:
 
 
 def pretrain_features(
+    course: Course,
     *,
-    steps: int,
-    seed: int = 0,
-    device: str = "cpu",
     photos: Path | None = None,
     silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
     start: Checkpoint | None = None,
     pairs: int = 4,
-    rate: float | None = None,
-    precision: str = "float32",
-    state: Path | None = None,
-    checkpoint_every: int = 100,
-    on_step: OnStep | None = None,
-    workers: int = 0,
 ) -> Checkpoint:
-    """Train the compact feature network on synthetic clips; `state` makes the run resumable.
+    """Train the compact feature network on synthetic clips.
 
     start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     """
     network = dict(COMPACT["features"] if network is None else network)
-    recipe = {"on": "synthetic correspondences", "steps": steps, "seed": seed, "pairs": pairs, "rate": rate}
-    recipe |= {"precision": precision, **pictures_identity(photos, silhouettes), **start_identity(start)}
-    module = first_network("features", network, seed, start=start)
-    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=FRAMES)
-    train(
-        module,
-        FeatureBatches(clips, pairs),
-        partial(feature_losses, precision=precision),
-        steps=steps,
-        schedule=schedule_for(steps, 2e-3 if rate is None else rate),
-        seed=seed,
-        device=device,
-        checkpoint=state,
-        checkpoint_every=checkpoint_every,
-        recipe=recipe | {"network": network},
-        on_step=on_step,
-        workers=workers,
-        validation=FeatureBatches(unseen, pairs),
-    )
-    return finished("features", module, network=network, training=recipe)
+    course = course.at_rate(RATE)
+    recipe = synthetic_recipe(course, photos, silhouettes, start)
+    recipe |= {"on": "synthetic correspondences", "pairs": pairs}
+    module = first_network("features", network, course.seed, start=start)
+    supply = {"photos": photos, "silhouettes": silhouettes, "frames": FRAMES}
+    clips, unseen = (FeatureBatches(supplied, pairs) for supplied in seen_and_unseen(course.seed, **supply))
+    loss = partial(feature_losses, precision=course.precision)
+    return trained("features", module, clips, loss, course, network=network, recipe=recipe, validation=unseen)

@@ -9,17 +9,9 @@ from models.checkpoints import Checkpoint
 from models.imaging import HEIGHT, WIDTH
 from models.losses import oclr_losses
 from models.oclr_batches import EstimatedPool, OclrBatches
-from models.recipe import (
-    RARE,
-    finished,
-    first_network,
-    pictures_identity,
-    schedule_for,
-    seen_and_unseen,
-    start_identity,
-)
+from models.recipe import RARE, first_network, seen_and_unseen, synthetic_recipe, trained
 from models.sizes import COMPACT
-from models.training import Batch, OnStep, autocast, train
+from models.training import Batch, Course, autocast
 
 POOL = 800  # clips with flow of an estimator
 
@@ -39,10 +31,8 @@ class AmodalLoss:
 
 
 def pretrain_oclr(
+    course: Course,
     *,
-    steps: int,
-    seed: int = 0,
-    device: str = "cpu",
     photos: Path | None = None,
     silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
@@ -50,37 +40,28 @@ def pretrain_oclr(
     frames: int = 4,
     batch: int = 2,
     flow: str = "mixed",
-    rate: float | None = None,
-    precision: str = "float32",
-    state: Path | None = None,
-    checkpoint_every: int = 100,
-    on_step: OnStep | None = None,
-    workers: int = 0,
 ) -> Checkpoint:
     """Train OCLR on synthetic clips of up to `frames` frames; `flow` is a kind of `models.synthetic_flow`.
 
     start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     """
     network = dict(COMPACT["oclr"] if network is None else network)
-    recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "batch": batch}
-    recipe |= {"flow": flow, "rate": rate, "precision": precision, **pictures_identity(photos, silhouettes)}
-    recipe |= start_identity(start)
-    module: Any = first_network("oclr", network, seed, start=start, first_guess=RARE)
+    recipe = synthetic_recipe(course, photos, silhouettes, start)
+    recipe |= {"frames": frames, "batch": batch, "flow": flow}
+    module: Any = first_network("oclr", network, course.seed, start=start, first_guess=RARE)
     size = HEIGHT // module.reduction, WIDTH // module.reduction
-    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames, size=size)
-    train(
-        module,
-        OclrBatches(clips, batch, flow, EstimatedPool(clips, POOL)),
-        AmodalLoss(precision),
-        steps=steps,
-        schedule=schedule_for(steps, rate),
-        seed=seed,
-        device=device,
-        checkpoint=state,
-        checkpoint_every=checkpoint_every,
-        recipe=recipe | {"network": network},
-        on_step=on_step,
-        workers=workers,
-        validation=OclrBatches(unseen, batch, flow, EstimatedPool(unseen, POOL)),
+    supply = {"photos": photos, "silhouettes": silhouettes, "frames": frames, "size": size}
+    clips, unseen = (
+        OclrBatches(supplied, batch, flow, EstimatedPool(supplied, POOL))
+        for supplied in seen_and_unseen(course.seed, **supply)
     )
-    return finished("oclr", module, network=network, training=recipe)
+    return trained(
+        "oclr",
+        module,
+        clips,
+        AmodalLoss(course.precision),
+        course,
+        network=network,
+        recipe=recipe,
+        validation=unseen,
+    )

@@ -12,18 +12,16 @@ from models.losses import score_losses, selector_losses
 from models.recipe import (
     RARE,
     TokenExtractor,
-    finished,
     first_network,
     frozen,
-    pictures_identity,
-    schedule_for,
     seen_and_unseen,
-    start_identity,
+    synthetic_recipe,
+    trained,
     with_tokens,
 )
 from models.sizes import COMPACT
 from models.train_features import normalised
-from models.training import Batch, OnStep, autocast, train
+from models.training import Batch, Course, autocast
 
 GRID = (8, 14)
 EMPTY_CHANNEL_SHARE = 0.1  # of clips judged on a channel drawn from all, perhaps one without an object
@@ -63,11 +61,9 @@ def pick(masks: Tensor, channels: Tensor) -> Tensor:
 
 def pretrain_selector(
     oclr: Checkpoint,
+    course: Course,
     *,
     features: TokenExtractor,
-    steps: int,
-    seed: int = 0,
-    device: str = "cpu",
     photos: Path | None = None,
     silhouettes: Path | None = None,
     network: dict[str, Any] | None = None,
@@ -76,12 +72,6 @@ def pretrain_selector(
     batch: int = 1,
     flow: str = "mixed",
     pool: int = 0,
-    rate: float | None = None,
-    precision: str = "float32",
-    state: Path | None = None,
-    checkpoint_every: int = 100,
-    on_step: OnStep | None = None,
-    workers: int = 0,
 ) -> Checkpoint:
     """Train a selector to find the errors in proposals of `oclr` and in damaged masks, or with `network`'s
     head="score" to tell their IoU.
@@ -90,28 +80,22 @@ def pretrain_selector(
     features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
     """
     network = with_tokens(COMPACT["selector"] if network is None else network, features)
-    recipe = {"on": "synthetic clips", "steps": steps, "seed": seed, "frames": frames, "batch": batch}
-    recipe |= {"flow": flow, "pool": pool, "rate": rate, **pictures_identity(photos, silhouettes)}
-    recipe |= start_identity(start)
-    recipe |= {"oclr": tensors_digest(oclr.tensors), "precision": precision}
+    recipe = synthetic_recipe(course, photos, silhouettes, start)
+    recipe |= {"frames": frames, "batch": batch, "flow": flow, "pool": pool}
+    recipe |= {"oclr": tensors_digest(oclr.tensors)}
     first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)
-    module = first_network("selector", network, seed, start=start, features=features, first_guess=first_guess)
-    clips, unseen = seen_and_unseen(seed, photos=photos, silhouettes=silhouettes, frames=frames)
-    train(
+    begun: dict[str, Any] = {"start": start, "features": features, "first_guess": first_guess}
+    module = first_network("selector", network, course.seed, **begun)
+    clips, unseen = seen_and_unseen(course.seed, photos=photos, silhouettes=silhouettes, frames=frames)
+    proposals = ClipProposals(frozen(oclr, "oclr", course.device), pool)
+    return trained(
+        "selector",
         module,
         ClipBatches(clips, batch, flow, pool),
-        SelectorLoss(
-            ClipProposals(frozen(oclr, "oclr", device), pool), ClipTokens(features, GRID, pool), precision
-        ),
-        steps=steps,
-        schedule=schedule_for(steps, rate),
-        seed=seed,
-        device=device,
-        checkpoint=state,
-        checkpoint_every=checkpoint_every,
-        recipe=recipe | {"network": network},
-        on_step=on_step,
-        workers=workers,
+        SelectorLoss(proposals, ClipTokens(features, GRID, pool), course.precision),
+        course,
+        network=network,
+        recipe=recipe,
         validation=ClipBatches(unseen, batch, flow, 0),
+        features=features,
     )
-    return finished("selector", module, network=network, training=recipe, features=features)

@@ -9,7 +9,7 @@ it does not learn from, and ends with the weights that did best there.
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,40 @@ Loss = Callable[[Any, Batch], tuple[Tensor, dict[str, Tensor]]]
 OnStep = Callable[[int, dict[str, float]], None]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How a training runs, whatever it learns.
+
+    steps: updates of the weights. seed: of the batches, and of all that a step draws. rate: learning rate at its
+    highest; None: the training's own. precision: of the forward passes, see `autocast`. state: the file from which
+    the run goes on where it exists, written every `checkpoint_every` steps and at the end. on_step(step, terms) is
+    called after every step and may raise in order to stop; terms: "loss", its parts, "rate", and at every twentieth
+    of a validated run "validation". workers: processes that make batches ahead; 0: none.
+    """
+
+    steps: int
+    seed: int = 0
+    rate: float | None = None
+    precision: str = "float32"
+    device: str = "cpu"
+    state: Path | None = None
+    checkpoint_every: int = 100
+    on_step: OnStep | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps: wanted at least 1, got {self.steps}")
+
+    def at_rate(self, rate: float) -> "Course":
+        """The same course, at this learning rate where it names none."""
+        return self if self.rate is not None else replace(self, rate=rate)
+
+    def told(self) -> dict[str, Any]:
+        """What a recipe says of it: that on which the weights depend in which it ends."""
+        return {"steps": self.steps, "seed": self.seed, "rate": self.rate, "precision": self.precision}
 
 
 @dataclass(frozen=True)
@@ -124,36 +158,27 @@ def train(
     module: nn.Module,
     batches: Batches,
     loss: Loss,
+    course: Course,
     *,
-    steps: int,
     schedule: Schedule,
-    seed: int = 0,
-    device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
-    checkpoint_every: int = 100,
     recipe: dict[str, Any] | None = None,
-    on_step: OnStep | None = None,
-    workers: int = 0,
     validation: Batches | None = None,
     beside: dict[str, Any] | None = None,
 ) -> History:
-    """Train `module` in place with Adam, from `checkpoint` on where that file exists.
+    """Train `module` in place with Adam, from the course's state on where that file exists.
 
-    batches(step, generator) gives the arrays of a step; `workers` processes make them ahead (0: inline; else
-    it must be picklable). loss(module, batch) gives the total and its terms. The state goes to `checkpoint`
-    every `checkpoint_every` steps and at the end. `recipe`, with steps, schedule and seed, must be the same
-    when a run is continued; ValueError where it is not. on_step(step, terms) is called after every step
-    (terms: "loss", its parts, "rate"; at every twentieth of the run "validation") and may raise in order to stop.
-    validation gives batches of clips that `batches` never gives: from `LEAST_VALIDATED` steps on, `module` ends with
-    the weights of the least mean loss on them, else with the last. `beside` is what the caller keeps for itself, of
-    plain values and tensors: saved with the state, and filled from it when a run is continued.
+    batches(step, generator) gives the arrays of a step (picklable where the course has workers). loss(module, batch)
+    gives the total and its terms. `recipe`, with steps, schedule and seed, must be the same when a run is continued;
+    ValueError where it is not. validation gives batches of clips that `batches` never gives: from `LEAST_VALIDATED`
+    steps on, `module` ends with the weights of the least mean loss on them, else with the last. `beside` is what the
+    caller keeps for itself, of plain values and tensors: saved with the state, and filled from it when a run is
+    continued.
     """
-    if steps < 1:
-        raise ValueError(f"steps: wanted at least 1, got {steps}")
+    steps, seed, device = course.steps, course.seed, course.device
     recipe = {"steps": steps, "schedule": vars(schedule), "seed": seed, **(recipe or {})}
     module.to(device).train()
     optimiser = torch.optim.Adam(module.parameters(), lr=schedule.rate)
-    state = StateFile(checkpoint) if checkpoint else None
+    state = StateFile(course.state) if course.state else None
     history, best, start = History(steps), Best(), 0
     if state and (saved := state.read()):
         start = restore(saved, recipe, module, optimiser, history, best, state.path)
@@ -167,7 +192,7 @@ def train(
     look_every = steps // VALIDATIONS
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        for step, batch in enumerate(stream(batches, seed, start, steps, workers), start):
+        for step, batch in enumerate(stream(batches, seed, start, steps, course.workers), start):
             torch.manual_seed(step_seed(seed, step))
             terms = update(module, optimiser, loss, to_device(batch, device), schedule.at(step))
             if terms is None:
@@ -178,9 +203,9 @@ def train(
             if held_out and ((step + 1) % look_every == 0 or step + 1 == steps):
                 shown["validation"] = mean_loss(module, loss, held_out, device)
                 best.offer(shown["validation"], module)
-            if on_step:  # before the state, so that what it writes down is never behind
-                on_step(step, shown)
-            if state and ((step + 1) % checkpoint_every == 0 or step + 1 == steps):
+            if course.on_step:  # before the state, so that what it writes down is never behind
+                course.on_step(step, shown)
+            if state and ((step + 1) % course.checkpoint_every == 0 or step + 1 == steps):
                 state.write(
                     {**snapshot(step + 1, recipe, module, optimiser, history, best), "beside": beside}
                 )

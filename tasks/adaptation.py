@@ -1,12 +1,51 @@
 """Adaptation: the corrector learns from exemplar frames, OCLR from the masks of all frames (paper 3.4, A.3)."""
 
 from models import adaptation
+from models.training import Course
+from storage.artifacts import ArtifactStore
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.curves import training
-from tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings
+from tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings, TrainingSettings
 from tasks.stage import Place, stage
 from tasks.weights import get_checkpoint
+
+
+def course_of(settings: TrainingSettings, seed: int) -> Course:
+    """How a training on pseudo-labels, or annotations, runs."""
+    return Course(
+        steps=settings.steps,
+        seed=seed,
+        rate=settings.learning_rate,
+        precision=settings.precision,
+        checkpoint_every=settings.checkpoint_every,
+    )
+
+
+def corrector_clip(
+    store: ArtifactStore,
+    frames: Artifact,
+    tokens: Artifact,
+    proposal: Artifact,
+    selection: Artifact,
+    labels: Artifact,
+) -> adaptation.CorrectorClip:
+    """What the corrector learns from in one clip; its arrays are read as the steps of the training ask for them."""
+    label = store.open(labels)
+    return adaptation.CorrectorClip(
+        rgb=store.open(frames).array("rgb"),
+        tokens=store.open(tokens).array("tokens"),
+        masks=store.open(proposal).array("masks"),
+        scores=store.open(selection).array("scores"),
+        exemplars=label.array("exemplars"),
+        corrected=label.array("masks"),
+    )
+
+
+def parts_of(store: ArtifactStore, selection: Artifact) -> dict[str, int]:
+    """The `limit` and `target` of the parts that a selection was made in."""
+    limit = store.open(selection).summary["limit"]
+    return {"limit": limit, "target": min(limit, 100)}
 
 
 @stage("adapted-corrector", version=1, gpu=True)
@@ -30,37 +69,19 @@ def adapt_corrector(
     """
     store, start = place.open(), get_checkpoint(place, weights)
     clips = [
-        adaptation.CorrectorClip(
-            rgb=store.open(clip).array("rgb"),
-            tokens=store.open(token).array("tokens"),
-            masks=store.open(proposal).array("masks"),
-            scores=store.open(selection).array("scores"),
-            exemplars=store.open(label).array("exemplars"),
-            corrected=store.open(label).array("masks"),
-        )
-        for clip, token, proposal, selection, label in zip(
-            frames, tokens, proposals, selections, labels, strict=True
-        )
+        corrector_clip(store, *parts)
+        for parts in zip(frames, tokens, proposals, selections, labels, strict=True)
     ]
-    limit = store.open(selections[0]).summary["limit"]
-    with training(place, out, settings.steps) as (state, on_step, publish):
+    with training(place, out, course_of(settings, seed)) as (course, publish):
         publish(
             adaptation.adapt_corrector(
                 start,
                 clips,
-                steps=settings.steps,
-                seed=seed,
-                device=place.device,
-                window=window,
-                limit=limit,
-                target=min(limit, 100),
-                rate=settings.learning_rate,
-                reconstruction=settings.reconstruction,
+                course,
                 batch=settings.batch,
-                precision=settings.precision,
-                state=state,
-                checkpoint_every=settings.checkpoint_every,
-                on_step=on_step,
+                window=window,
+                **parts_of(store, selections[0]),
+                reconstruction=settings.reconstruction,
                 recipe={"labels": [label.key for label in labels], "start": start.settings.get("training")},
             )
         )
@@ -83,21 +104,14 @@ def finetune_oclr(
         adaptation.OclrClip(flow=store.open(motion).array("flow"), masks=store.open(label).array("masks"))
         for motion, label in zip(flow, labels, strict=True)
     ]
-    with training(place, out, settings.steps) as (state, on_step, publish):
+    with training(place, out, course_of(settings, seed)) as (course, publish):
         publish(
             adaptation.finetune_oclr(
                 start,
                 clips,
-                steps=settings.steps,
-                seed=seed,
-                device=place.device,
+                course,
                 frames=settings.frames,
-                rate=settings.learning_rate,
                 batch=settings.batch,
-                precision=settings.precision,
-                state=state,
-                checkpoint_every=settings.checkpoint_every,
-                on_step=on_step,
                 recipe={"labels": [label.key for label in labels], "start": start.settings.get("training")},
             )
         )

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from models.checkpoints import Checkpoint
-from models.training import OnStep
+from models.training import Course
 from models.training_state import StateFile
 from storage.writer import ArtifactWriter
 from tasks.progress import track
@@ -63,9 +64,9 @@ def read_curve(path: Path) -> dict[str, list[list[float]]]:
 
 @contextmanager
 def training(
-    place: Place, out: ArtifactWriter, steps: int
-) -> Iterator[tuple[Path, OnStep, Callable[[Checkpoint], None]]]:
-    """The state file of a training, its callback, and the function that publishes its checkpoint with its curves.
+    place: Place, out: ArtifactWriter, course: Course
+) -> Iterator[tuple[Course, Callable[[Checkpoint], None]]]:
+    """A course at this place, with its state file and callback; and what publishes the checkpoint with its curves.
 
     The stage deletes the state once the checkpoint is published (tasks/stage.py); until then a training that was
     killed, or could not be published, goes on from it.
@@ -75,8 +76,8 @@ def training(
         out.made.setdefault("warnings", []).append(
             f"training state {path.name} was damaged ({what}) and not used"
         )
-    curve = Curve(curve_file(state), steps)
-    with track(steps, place.label) as advance:
+    curve = Curve(curve_file(state), course.steps)
+    with track(course.steps, place.label) as advance:
         shown = 0
 
         def on_step(step: int, terms: dict[str, float]) -> None:
@@ -89,4 +90,4 @@ def training(
             put_checkpoint(out, checkpoint, state.with_suffix(".safetensors"))
             out.summary["curves"] = read_curve(curve.path)
 
-        yield state, on_step, publish
+        yield replace(course, device=place.device, state=state, on_step=on_step), publish

@@ -1,9 +1,10 @@
 """Adaptation to single clips: a corrector for each, from its own pseudo-labels (paper A.3)."""
 
-from models.adaptation import CorrectorClip
 from models.per_clip import adapt_to_clip as adapt
+from models.training import Course
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
+from tasks.adaptation import corrector_clip, parts_of
 from tasks.curves import training
 from tasks.settings import PerClipSettings
 from tasks.stage import Place, stage
@@ -30,35 +31,25 @@ def adapt_to_clip(
     The summary's training says which step was kept, and the held-out losses that decided it.
     """
     store, start = place.open(), get_checkpoint(place, weights)
-    label = store.open(labels)
-    clip = CorrectorClip(
-        rgb=store.open(frames).array("rgb"),
-        tokens=store.open(tokens).array("tokens"),
-        masks=store.open(proposal).array("masks"),
-        scores=store.open(selection).array("scores"),
-        exemplars=label.array("exemplars"),
-        corrected=label.array("masks"),
+    clip = corrector_clip(store, frames, tokens, proposal, selection, labels)
+    planned = Course(
+        steps=settings.steps,
+        seed=seed,
+        rate=settings.learning_rate,
+        precision=settings.precision,
+        checkpoint_every=settings.check_every,
     )
-    limit = store.open(selection).summary["limit"]
-    with training(place, out, settings.steps) as (state, on_step, publish):
+    with training(place, out, planned) as (course, publish):
         publish(
             adapt(
                 start,
                 clip,
-                steps=settings.steps,
-                check_every=settings.check_every,
+                course,
                 patience=settings.patience,
-                seed=seed,
-                device=place.device,
                 batch=settings.batch,
                 window=window,
-                limit=limit,
-                target=min(limit, 100),
-                rate=settings.learning_rate,
+                **parts_of(store, selection),
                 reconstruction=settings.reconstruction,
-                precision=settings.precision,
-                state=state,
-                on_step=on_step,
                 recipe={"labels": [labels.key], "start": start.settings.get("training")},
             )
         )

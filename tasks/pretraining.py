@@ -3,18 +3,36 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from models.train_corrector import pretrain_corrector
 from models.train_features import pretrain_features
 from models.train_oclr import pretrain_oclr
 from models.train_selector import pretrain_selector
+from models.training import Course
 from models.validation import validate_pipeline
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.curves import training
 from tasks.features import load_backbone
-from tasks.settings import BackboneSettings, FeatureSettings, Precision
+from tasks.settings import BackboneSettings, FeatureSettings, StageSettings, TrainingPrecision
 from tasks.stage import NotKeyed, Place, stage
 from tasks.weights import get_checkpoint
+
+
+class CourseSettings(StageSettings):
+    """The course of a pre-training; a rate of none is the training's own."""
+
+    steps: int
+    seed: int
+    rate: float | None
+    precision: TrainingPrecision
+    # excluded from keys: how often the state is saved changes no result
+    checkpoint_every: int = Field(exclude=True)
+
+    def planned(self) -> Course:
+        """The same for the training loops."""
+        return Course(**dict(self))
 
 
 def paths(folders: dict[str, str]) -> dict[str, Any]:
@@ -28,13 +46,9 @@ def train_features(
     *,
     network: dict[str, Any],
     sees: dict[str, Any],
-    steps: int,
-    rate: float | None,
-    precision: Precision,
-    seed: int,
+    course: CourseSettings,
     pictures: dict[str, Any],
     folders: NotKeyed[dict[str, str]],
-    checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
@@ -44,21 +58,14 @@ def train_features(
     the training sees (models/sizes.py); `folders` names the folders of photos and silhouettes that there are, and
     `pictures` is the identity of what they hold.
     """
-    with training(place, out, steps) as (state, on_step, publish):
+    with training(place, out, course.planned()) as (here, publish):
         publish(
             pretrain_features(
-                steps=steps,
-                rate=rate,
-                seed=seed,
-                device=place.device,
+                here,
                 **paths(folders),
                 network=network,
                 start=get_checkpoint(place, start) if start else None,
                 **sees,
-                precision=precision,
-                state=state,
-                checkpoint_every=checkpoint_every,
-                on_step=on_step,
             )
         )
 
@@ -69,34 +76,23 @@ def train_oclr(
     *,
     network: dict[str, Any],
     sees: dict[str, Any],
-    steps: int,
-    rate: float | None,
+    course: CourseSettings,
     flow: str,
-    precision: Precision,
-    seed: int,
     pictures: dict[str, Any],
     folders: NotKeyed[dict[str, str]],
-    checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
     """Train OCLR on synthetic flow."""
-    with training(place, out, steps) as (state, on_step, publish):
+    with training(place, out, course.planned()) as (here, publish):
         publish(
             pretrain_oclr(
-                steps=steps,
-                rate=rate,
-                seed=seed,
-                device=place.device,
+                here,
                 **paths(folders),
                 network=network,
                 start=get_checkpoint(place, start) if start else None,
                 **sees,
                 flow=flow,
-                precision=precision,
-                state=state,
-                checkpoint_every=checkpoint_every,
-                on_step=on_step,
             )
         )
 
@@ -114,15 +110,11 @@ def train_head(
     judge_backbone: BackboneSettings | None,
     network: dict[str, Any],
     sees: dict[str, Any],
-    steps: int,
-    rate: float | None,
+    course: CourseSettings,
     flow: str,
     pool: int,
-    precision: Precision,
-    seed: int,
     pictures: dict[str, Any],
     folders: NotKeyed[dict[str, str]],
-    checkpoint_every: NotKeyed[int],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
@@ -137,15 +129,12 @@ def train_head(
         read = judge_backbone.backbone, judge_backbone.reference, place.device
         chosen_by = {"selector": get_checkpoint(place, judge),
                      "selector_features": load_backbone(place.store, judge_features, *read)}  # fmt: skip
-    with training(place, out, steps) as (state, on_step, publish):
+    with training(place, out, course.planned()) as (here, publish):
         publish(
             train(
                 get_checkpoint(place, oclr),
+                here,
                 features=extractor,
-                steps=steps,
-                rate=rate,
-                seed=seed,
-                device=place.device,
                 **paths(folders),
                 network=network,
                 start=get_checkpoint(place, start) if start else None,
@@ -153,10 +142,6 @@ def train_head(
                 **chosen_by,
                 flow=flow,
                 pool=pool,
-                precision=precision,
-                state=state,
-                checkpoint_every=checkpoint_every,
-                on_step=on_step,
             )
         )
 

@@ -7,6 +7,7 @@ from models.protocols import VOID
 from models.supervised import LabelledClip, finetune_upsampler, true_masks
 from storage.keys import Artifact
 from storage.writer import ArtifactWriter
+from tasks.adaptation import course_of, parts_of
 from tasks.curves import training
 from tasks.evaluation import Labels, Protocol
 from tasks.settings import UpsamplerTrainingSettings
@@ -57,24 +58,15 @@ def finetune(
                 )
             )
     out.summary["annotated_frames"] = counts
-    limit = store.open(selections[0]).summary["limit"]
-    with training(place, out, settings.steps) as (state, on_step, publish):
+    with training(place, out, course_of(settings, seed)) as (course, publish):
         publish(
             finetune_upsampler(
                 start,
                 clips,
-                steps=settings.steps,
-                seed=seed,
-                device=place.device,
-                window=window,
-                limit=limit,
-                target=min(limit, 100),
-                rate=settings.learning_rate,
+                course,
                 batch=settings.batch,
-                precision=settings.precision,
-                state=state,
-                checkpoint_every=settings.checkpoint_every,
-                on_step=on_step,
+                window=window,
+                **parts_of(store, selections[0]),
                 recipe={"labels": content, "start": start.settings.get("training")},
             )
         )

@@ -1,5 +1,7 @@
 """Adaptation on pseudo-labels: what is read, what is learnt, and that a run continues."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from models.checkpoints import tensors_digest
 from models.corrector import MaskCorrector
 from models.oclr import OCLR
 from models.recipe import finished, fresh_network
+from models.training import Course
 
 CORRECTOR = {"features": 4, "width": 16, "num_heads": 2, "num_layers": 1, "feature_channels": 5}
 NETWORK = {"features": 4, "width": 32, "num_heads": 2, "num_layers": 1}
@@ -114,7 +117,7 @@ def test_clips_stream():
 
 def losses_of(train, start, clips, steps):
     seen = []
-    train(start, clips, steps=steps, rate=3e-3, on_step=lambda step, terms: seen.append(terms["loss"]))
+    train(start, clips, Course(steps=steps, rate=3e-3, on_step=lambda _, terms: seen.append(terms["loss"])))
     return seen
 
 
@@ -132,38 +135,28 @@ def test_adaptation_learns_repeats_and_continues(kind, request, tmp_path):
         if step == 5:
             raise KeyboardInterrupt
 
-    whole = train(start, clips, steps=8, batch=2, recipe={"clips": ["a"]})
-    state = tmp_path / "state.pt"
+    course = Course(steps=8, checkpoint_every=2)
+    whole = train(start, clips, course, batch=2, recipe={"clips": ["a"]})
+    course = replace(course, state=tmp_path / "state.pt")
     with pytest.raises(KeyboardInterrupt):
-        train(
-            start,
-            clips,
-            steps=8,
-            batch=2,
-            recipe={"clips": ["a"]},
-            state=state,
-            checkpoint_every=2,
-            on_step=killed,
-        )
-    continued = train(
-        start, clips, steps=8, batch=2, recipe={"clips": ["a"]}, state=state, checkpoint_every=2
-    )
+        train(start, clips, replace(course, on_step=killed), batch=2, recipe={"clips": ["a"]})
+    continued = train(start, clips, course, batch=2, recipe={"clips": ["a"]})
     assert tensors_digest(whole.tensors) == tensors_digest(continued.tensors) != tensors_digest(start.tensors)
     assert (
         whole.settings["training"]["clips"] == ["a"]
         and whole.settings["network"] == start.settings["network"]
     )
     with pytest.raises(ValueError, match="another run"):
-        train(start, clips, steps=8, batch=2, recipe={"clips": ["b"]}, state=state)
+        train(start, clips, course, batch=2, recipe={"clips": ["b"]})
 
 
 def test_the_corrector_does_not_see_the_proposals(corrector):
     """Other proposals on frames that are no exemplars change nothing."""
     clip = corrector_clip()
-    first = adapt_corrector(corrector, [clip], steps=3)
+    first = adapt_corrector(corrector, [clip], Course(steps=3))
     marked = clip.exemplars.any(1)
     clip.masks.array[~marked] = ~clip.masks.array[~marked]
-    second = adapt_corrector(corrector, [clip], steps=3)
+    second = adapt_corrector(corrector, [clip], Course(steps=3))
     assert tensors_digest(first.tensors) == tensors_digest(second.tensors)
 
 
@@ -171,11 +164,11 @@ def test_the_corrector_does_not_see_the_proposals(corrector):
 def test_half_the_bits_teach_nearly_the_same(network, corrector, oclr):
     def losses(precision):
         found = []
-        more = {"steps": 3, "precision": precision, "on_step": lambda _, terms: found.append(terms["loss"])}
+        course = Course(steps=3, precision=precision, on_step=lambda _, terms: found.append(terms["loss"]))
         if network == "corrector":
-            made = adapt_corrector(corrector, [corrector_clip()], **more)
+            made = adapt_corrector(corrector, [corrector_clip()], course)
         else:
-            made = finetune_oclr(oclr, [oclr_clip()], **more)
+            made = finetune_oclr(oclr, [oclr_clip()], course)
         assert made.settings["training"]["precision"] == precision
         return np.array(found)
 
@@ -188,11 +181,11 @@ def test_half_the_bits_teach_nearly_the_same(network, corrector, oclr):
 
 def test_labels_of_other_frames_do_not_count(corrector):
     clip = corrector_clip()
-    first = adapt_corrector(corrector, [clip], steps=3)
+    first = adapt_corrector(corrector, [clip], Course(steps=3))
     corrected = clip.corrected.array.copy()
     corrected[~clip.exemplars] = ~corrected[~clip.exemplars]
     other = CorrectorClip(**{**vars(clip), "corrected": corrected})
-    second = adapt_corrector(corrector, [other], steps=3)
+    second = adapt_corrector(corrector, [other], Course(steps=3))
     assert tensors_digest(first.tensors) == tensors_digest(second.tensors)
 
 
@@ -204,6 +197,6 @@ def test_clips_that_do_not_fit_are_refused(oclr, corrector):
     with pytest.raises(ValueError, match="flow, masks"):
         OclrClip(np.zeros((4, 4, H, W)), np.zeros((5, K, H, W)))
     with pytest.raises(ValueError, match="at least one"):
-        adapt_corrector(corrector, [], steps=1)
+        adapt_corrector(corrector, [], Course(steps=1))
     with pytest.raises(ValueError, match="oclr"):
-        finetune_oclr(corrector, [oclr_clip()], steps=1)
+        finetune_oclr(corrector, [oclr_clip()], Course(steps=1))

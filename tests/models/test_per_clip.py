@@ -1,6 +1,7 @@
 """Adaptation to one clip: held-out frames decide when to stop, and nothing worse than the start is kept."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from models.checkpoints import tensors_digest
 from models.corrector import MaskCorrector
 from models.per_clip import PartOfClip, adapt_to_clip, held_out_frames
 from models.recipe import finished, fresh_network
+from models.training import Course
 
 MARKS = tuple((frame, 0) for frame in range(2, 20, 2))  # nine exemplar frames
 
@@ -50,14 +52,18 @@ def test_held_out_frames_are_never_learnt_from():
 
 
 def test_it_learns_and_keeps_the_best(corrector):
-    made = adapt_to_clip(corrector, corrector_clip(marks=MARKS), steps=12, check_every=4, rate=3e-3)
+    made = adapt_to_clip(
+        corrector, corrector_clip(marks=MARKS), Course(steps=12, checkpoint_every=4, rate=3e-3)
+    )
     training = made.settings["training"]
     losses = dict(training["held_out"])
     assert list(losses) == [0, 4, 8, 12]
     assert training["kept_step"] == min(losses, key=losses.get) > 0
     assert losses[training["kept_step"]] < losses[0]
     assert tensors_digest(made.tensors) != tensors_digest(corrector.tensors)
-    again = adapt_to_clip(corrector, corrector_clip(marks=MARKS), steps=12, check_every=4, rate=3e-3)
+    again = adapt_to_clip(
+        corrector, corrector_clip(marks=MARKS), Course(steps=12, checkpoint_every=4, rate=3e-3)
+    )
     assert tensors_digest(again.tensors) == tensors_digest(made.tensors)
 
 
@@ -73,8 +79,8 @@ def test_a_killed_run_goes_on_and_remembers_what_the_held_out_frames_told(
     corrector, tmp_path, rate, death, end
 ):
     clip, seen = corrector_clip(marks=MARKS), []
-    options = {"steps": 12, "check_every": 2, "patience": 2, "rate": rate}
-    whole = adapt_to_clip(corrector, clip, **options)
+    course = Course(steps=12, checkpoint_every=2, rate=rate)
+    whole = adapt_to_clip(corrector, clip, course, patience=2)
     told = whole.settings["training"]
     assert told["held_out"][-1][0] == end
     assert (told["kept_step"] > 0) == (end == 12)
@@ -84,9 +90,9 @@ def test_a_killed_run_goes_on_and_remembers_what_the_held_out_frames_told(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapt_to_clip(corrector, clip, **options, state=tmp_path / "state.pt", on_step=die)
+        adapt_to_clip(corrector, clip, replace(course, state=tmp_path / "state.pt", on_step=die), patience=2)
     goes_on = {"state": tmp_path / "state.pt", "on_step": lambda step, terms: seen.append(step)}
-    made = adapt_to_clip(corrector, clip, **options, **goes_on)
+    made = adapt_to_clip(corrector, clip, replace(course, **goes_on), patience=2)
     assert seen == list(range(death // 2 * 2, end))
     assert tensors_digest(made.tensors) == tensors_digest(whole.tensors)
     assert made.settings == whole.settings
@@ -97,11 +103,8 @@ def test_it_stops_early_and_keeps_its_start_where_nothing_is_better(corrector):
     made = adapt_to_clip(
         corrector,
         corrector_clip(marks=MARKS),
-        steps=200,
-        check_every=1,
+        Course(steps=200, checkpoint_every=1, rate=1e-20, on_step=lambda step, terms: seen.append(step)),
         patience=2,
-        rate=1e-20,  # too small to change anything: no check can be better than the start
-        on_step=lambda step, terms: seen.append(step),
     )
     assert seen == [0, 1]
     assert made.settings["training"]["kept_step"] == 0
@@ -112,7 +115,7 @@ def test_a_clip_without_frames_to_spare_takes_all_its_steps(corrector):
     seen = []
     clip = corrector_clip(marks=((2, 0), (9, 0)))
     made = adapt_to_clip(
-        corrector, clip, steps=3, check_every=1, patience=1, on_step=lambda s, t: seen.append(s)
+        corrector, clip, Course(steps=3, checkpoint_every=1, on_step=lambda s, t: seen.append(s)), patience=1
     )
     assert seen == [0, 1, 2]
     assert made.settings["training"]["kept_step"] == 3 and made.settings["training"]["held_out"] == []
@@ -120,4 +123,4 @@ def test_a_clip_without_frames_to_spare_takes_all_its_steps(corrector):
 
 def test_nonsense_is_refused(corrector):
     with pytest.raises(ValueError, match="patience of at least 1"):
-        adapt_to_clip(corrector, corrector_clip(marks=MARKS), patience=0)
+        adapt_to_clip(corrector, corrector_clip(marks=MARKS), Course(steps=1), patience=0)

@@ -29,7 +29,7 @@ from models.train_corrector import CHOICES, CorrectorLoss, choose_exemplars, pre
 from models.train_features import FeatureBatches, feature_losses, pretrain_features
 from models.train_oclr import AmodalLoss, pretrain_oclr
 from models.train_selector import SelectorLoss, choose_objects, pretrain_selector
-from models.training import Schedule, to_device, train
+from models.training import Course, Schedule, to_device, train
 from models.validation import ranking, validate_oclr, validate_pipeline
 from tasks.settings import PretrainSettings
 
@@ -55,7 +55,7 @@ def extractor():
 
 @pytest.fixture(scope="module")
 def oclr():
-    return pretrain_oclr(steps=2, network=TINY_OCLR, frames=4, flow="exact")
+    return pretrain_oclr(Course(steps=2), network=TINY_OCLR, frames=4, flow="exact")
 
 
 def first_and_last(module, batches, loss, steps=30):
@@ -66,9 +66,8 @@ def first_and_last(module, batches, loss, steps=30):
         module,
         lambda step, rng: fixed,
         loss,
-        steps=steps,
+        Course(steps=steps, on_step=lambda step, terms: seen.append(terms["loss"])),
         schedule=Schedule(3e-3),
-        on_step=lambda step, terms: seen.append(terms["loss"]),
     )
     return np.mean(seen[:3]), np.mean(seen[-3:])
 
@@ -144,11 +143,11 @@ def test_exemplars_are_chosen_as_at_inference(masked, extractor, by):
 
 
 def test_a_corrector_learns_from_the_exemplars_of_the_choice_that_is_named(oclr, extractor):
-    options = {"features": extractor, "network": TINY_CORRECTOR, "frames": 4, "window": 1, "steps": 4}
-    selector = pretrain_selector(oclr, features=extractor, network=TINY_SELECTOR, frames=2, steps=1)
+    options = {"features": extractor, "network": TINY_CORRECTOR, "frames": 4, "window": 1}
+    selector = pretrain_selector(oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2)
     made = {
         by: pretrain_corrector(
-            oclr, **options, exemplars_by=by, selector=selector if by == "selector" else None
+            oclr, Course(steps=4), **options, exemplars_by=by, selector=selector if by == "selector" else None
         )
         for by in CHOICES
     }
@@ -158,9 +157,9 @@ def test_a_corrector_learns_from_the_exemplars_of_the_choice_that_is_named(oclr,
     assert made["selector"].settings["training"]["selector"] == tensors_digest(selector.tensors)
     assert len({tensors_digest(c.tensors) for c in made.values()}) == len(CHOICES)
     with pytest.raises(ValueError, match="to choose by a selector, a trained one is wanted"):
-        pretrain_corrector(oclr, **options, exemplars_by="selector")
+        pretrain_corrector(oclr, Course(steps=1), **options, exemplars_by="selector")
     with pytest.raises(ValueError, match="wanted one of propagation, selector, truth, got 'lot'"):
-        pretrain_corrector(oclr, **options, exemplars_by="lot")
+        pretrain_corrector(oclr, Course(steps=1), **options, exemplars_by="lot")
 
 
 def test_the_features_learn():
@@ -170,14 +169,14 @@ def test_the_features_learn():
 
 
 def test_the_same_seed_gives_the_same_checkpoint(oclr):
-    again = pretrain_oclr(steps=2, network=TINY_OCLR, frames=4, flow="exact")
-    other = pretrain_oclr(steps=2, network=TINY_OCLR, frames=4, flow="exact", seed=1)
+    again = pretrain_oclr(Course(steps=2), network=TINY_OCLR, frames=4, flow="exact")
+    other = pretrain_oclr(Course(steps=2, seed=1), network=TINY_OCLR, frames=4, flow="exact")
     assert tensors_digest(oclr.tensors) == tensors_digest(again.tensors) != tensors_digest(other.tensors)
     assert oclr.settings == again.settings
 
 
 def test_checkpoints_say_what_they_were_made_from(oclr, extractor):
-    selector = pretrain_selector(oclr, features=extractor, network=TINY_SELECTOR, frames=2, steps=1)
+    selector = pretrain_selector(oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2)
     assert selector.settings["features"] == {"name": "compact", "channels": 8, "patch": 8}
     assert selector.settings["network"]["feature_channels"] == 8
     assert selector.settings["training"]["oclr"] == tensors_digest(oclr.tensors)
@@ -186,7 +185,7 @@ def test_checkpoints_say_what_they_were_made_from(oclr, extractor):
 
 def test_a_recipe_knows_pictures_by_their_content(tmp_path):
     def recipe(**folders):
-        return pretrain_oclr(steps=1, network=TINY_OCLR, frames=2, flow="exact", **folders).settings[
+        return pretrain_oclr(Course(steps=1), network=TINY_OCLR, frames=2, flow="exact", **folders).settings[
             "training"
         ]
 
@@ -208,7 +207,7 @@ def test_a_pool_of_clips_computes_their_tokens_once(oclr, extractor):
             return extractor.extract(frames, grid)
 
     counting = Counting()
-    pretrain_selector(oclr, features=counting, network=TINY_SELECTOR, frames=2, steps=8, pool=2)
+    pretrain_selector(oclr, Course(steps=8), features=counting, network=TINY_SELECTOR, frames=2, pool=2)
     assert counting.frames <= 2 * 2
 
 
@@ -316,9 +315,9 @@ def test_compact_tokens_have_unit_variance_and_belong_to_their_patch():
 
 def test_validation_measures_held_out_clips(oclr, extractor):
     assert 0 <= validate_oclr(oclr, clips=2, frames=2, flow="exact") <= 1
-    options = {"features": extractor, "frames": 2, "steps": 1}
-    selector = pretrain_selector(oclr, network=TINY_SELECTOR, **options)
-    corrector = pretrain_corrector(oclr, network=TINY_CORRECTOR, window=1, **options)
+    options = {"features": extractor, "frames": 2}
+    selector = pretrain_selector(oclr, Course(steps=1), network=TINY_SELECTOR, **options)
+    corrector = pretrain_corrector(oclr, Course(steps=1), network=TINY_CORRECTOR, window=1, **options)
     found = validate_pipeline(oclr, selector, corrector, extractor, clips=2, frames=3, flow="exact")
     assert 0 <= found.proposals <= 1 and 0 <= found.corrected <= 1
 
@@ -334,8 +333,8 @@ def test_ranking_compares_predicted_with_true_error():
 
 
 def test_long_runs_get_the_published_schedule():
-    assert schedule_for(600_000) == Schedule.published()
-    assert schedule_for(100, 1e-2).rate == 1e-2
+    assert schedule_for(Course(steps=600_000)) == Schedule.published()
+    assert schedule_for(Course(steps=100, rate=1e-2)).rate == 1e-2
 
 
 @pytest.fixture
@@ -376,15 +375,15 @@ def test_the_command_line_makes_all_checkpoints_and_goes_on_after_a_kill(tmp_pat
 @pytest.mark.parametrize("model", ["features", "oclr", "selector", "corrector"])
 def test_a_training_goes_on_from_weights_and_says_so(model, oclr, extractor):
     heads = {"features": extractor, "frames": 2}
-    trains = {
+    train_model = {
         "features": partial(pretrain_features, network=TINY_FEATURES, pairs=1),
         "oclr": partial(pretrain_oclr, network=TINY_OCLR, frames=2, flow="exact"),
         "selector": partial(pretrain_selector, oclr, network=TINY_SELECTOR, **heads),
         "corrector": partial(pretrain_corrector, oclr, network=TINY_CORRECTOR, window=1, **heads),
-    }
-    begun = trains[model](steps=1, seed=3)
+    }[model]
+    begun = train_model(Course(steps=1, seed=3))
     # a rate at which nothing moves: what a training ends with is what it began with
-    further, scratch = (trains[model](steps=1, rate=1e-30, start=start) for start in (begun, None))
+    further, scratch = (train_model(Course(steps=1, rate=1e-30), start=start) for start in (begun, None))
     for name, tensor in begun.tensors.items():
         torch.testing.assert_close(further.tensors[name], tensor, rtol=0, atol=1e-12)
     assert tensors_digest(scratch.tensors) != tensors_digest(begun.tensors)
@@ -395,19 +394,21 @@ def test_a_training_goes_on_from_weights_and_says_so(model, oclr, extractor):
 
 def test_a_start_of_another_network_or_for_other_features_is_refused(oclr, extractor):
     with pytest.raises(ValueError, match="the oclr to go on from is another network: width=32 instead of 64"):
-        pretrain_oclr(steps=1, network={**TINY_OCLR, "width": 64}, start=oclr)
+        pretrain_oclr(Course(steps=1), network={**TINY_OCLR, "width": 64}, start=oclr)
     with pytest.raises(ValueError, match="wanted a model 'features', got 'oclr'"):
-        pretrain_features(steps=1, start=oclr)
-    head = pretrain_selector(oclr, features=extractor, network=TINY_SELECTOR, frames=2, steps=1)
+        pretrain_features(Course(steps=1), start=oclr)
+    head = pretrain_selector(oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2)
     other = replace(head, settings={**head.settings, "features": {"name": "vit", "channels": 8, "patch": 16}})
     with pytest.raises(ValueError, match="reads features 'vit', not 'compact'"):
-        pretrain_selector(oclr, features=extractor, network=TINY_SELECTOR, frames=2, steps=1, start=other)
+        pretrain_selector(
+            oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2, start=other
+        )
 
 
 def test_defaults_that_are_written_out_make_no_other_network(oclr):
     spelt = {**TINY_OCLR, "dropout": all_arguments("oclr", {})["dropout"]}
     assert spelt != TINY_OCLR
-    pretrain_oclr(steps=1, network=spelt, frames=2, flow="exact", start=oclr)
+    pretrain_oclr(Course(steps=1), network=spelt, frames=2, flow="exact", start=oclr)
 
 
 def test_the_command_line_goes_on_from_a_folder_and_starts_the_rest_from_scratch(

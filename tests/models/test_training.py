@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import BAD_STEPS_IN_A_ROW, VALIDATION_SEED, Schedule, mean_loss, train
+from models.training import BAD_STEPS_IN_A_ROW, VALIDATION_SEED, Course, Schedule, mean_loss, train
 from models.training_state import StateFile
 
 
@@ -26,9 +26,10 @@ def loss(module, batch):
     return error, {"mse": error}
 
 
-def run(module, steps=40, **options):
+def run(module, steps=40, *, recipe=None, validation=None, beside=None, **options):
+    given = {"recipe": recipe, "validation": validation, "beside": beside}
     schedule = Schedule.scaled(steps, 1e-2)
-    return train(module, batches, loss, steps=steps, schedule=schedule, seed=3, **options)
+    return train(module, batches, loss, Course(steps=steps, seed=3, **options), schedule=schedule, **given)
 
 
 def weights(module):
@@ -95,11 +96,11 @@ def test_a_killed_run_remembers_its_best_weights(tmp_path, death):
             network(),
             steps=200,
             validation=batches,
-            checkpoint=state,
+            state=state,
             checkpoint_every=5,
             on_step=kill_at(death),
         )
-    run(resumed, steps=200, validation=batches, checkpoint=state, checkpoint_every=5)
+    run(resumed, steps=200, validation=batches, state=state, checkpoint_every=5)
     assert_same(weights(whole), weights(resumed))
 
 
@@ -108,11 +109,11 @@ def test_a_killed_run_continues_bit_for_bit(tmp_path, death):
     whole, state = network(), tmp_path / "state.pt"
     full = run(whole)
     with pytest.raises(Killed):
-        run(network(), checkpoint=state, checkpoint_every=5, on_step=kill_at(death))
+        run(network(), state=state, checkpoint_every=5, on_step=kill_at(death))
     torch.manual_seed(1234)
     seen = []
     continued = network()
-    history = run(continued, checkpoint=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
+    history = run(continued, state=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
     assert_same(weights(whole), weights(continued))
     assert history.entries == full.entries
     assert seen[0] == (death + 1) // 5 * 5  # no more than one interval is lost
@@ -121,8 +122,8 @@ def test_a_killed_run_continues_bit_for_bit(tmp_path, death):
 
 def test_a_finished_run_is_not_repeated(tmp_path):
     first, again, seen = network(), network(), []
-    run(first, checkpoint=tmp_path / "state.pt")
-    run(again, checkpoint=tmp_path / "state.pt", on_step=lambda step, _: seen.append(step))
+    run(first, state=tmp_path / "state.pt")
+    run(again, state=tmp_path / "state.pt", on_step=lambda step, _: seen.append(step))
     assert seen == []
     assert_same(weights(first), weights(again))
 
@@ -131,11 +132,11 @@ def test_a_damaged_state_gives_way_to_the_one_before(tmp_path):
     whole, state = network(), tmp_path / "state.pt"
     run(whole)
     with pytest.raises(Killed):
-        run(network(), checkpoint=state, checkpoint_every=5, on_step=kill_at(22))
+        run(network(), state=state, checkpoint_every=5, on_step=kill_at(22))
     state.write_bytes(state.read_bytes()[:100])
     continued, seen = network(), []
     with pytest.warns(UserWarning, match="damaged"):
-        run(continued, checkpoint=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
+        run(continued, state=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
     assert seen[0] == 15
     assert_same(weights(whole), weights(continued))
 
@@ -145,7 +146,7 @@ def test_a_flipped_byte_in_a_state_is_noticed_and_the_training_starts_anew(tmp_p
     whole, state = network(), tmp_path / "state.pt"
     run(whole)
     with pytest.raises(Killed):
-        run(network(), checkpoint=state, checkpoint_every=5, on_step=kill_at(22))
+        run(network(), state=state, checkpoint_every=5, on_step=kill_at(22))
     file = StateFile(state)
     assert not file.faults()
     for path in (state, file.previous):
@@ -155,7 +156,7 @@ def test_a_flipped_byte_in_a_state_is_noticed_and_the_training_starts_anew(tmp_p
     assert set(file.faults()) == {state, file.previous}
     anew, seen = network(), []
     with pytest.warns(UserWarning, match="other bytes than were written"):
-        run(anew, checkpoint=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
+        run(anew, state=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
     assert seen[0] == 0
     assert_same(weights(whole), weights(anew))
 
@@ -177,9 +178,9 @@ def test_no_byte_of_a_state_can_change_or_go_unnoticed(tmp_path):
 
 
 def test_a_state_of_another_run_is_refused(tmp_path):
-    run(network(), checkpoint=tmp_path / "state.pt", recipe={"photos": "a"})
+    run(network(), state=tmp_path / "state.pt", recipe={"photos": "a"})
     with pytest.raises(ValueError, match=r"another run.*photos"):
-        run(network(), checkpoint=tmp_path / "state.pt", recipe={"photos": "b"})
+        run(network(), state=tmp_path / "state.pt", recipe={"photos": "b"})
 
 
 def spoiled(when):
@@ -194,7 +195,11 @@ def test_a_step_without_finite_loss_is_skipped_and_counted():
     module, schedule = network(), Schedule(1e-2)
     seen = {}
     history = train(
-        module, spoiled(lambda s: s % 4 == 1), loss, steps=20, schedule=schedule, on_step=seen.__setitem__
+        module,
+        spoiled(lambda s: s % 4 == 1),
+        loss,
+        Course(steps=20, on_step=seen.__setitem__),
+        schedule=schedule,
     )
     assert history.skipped == 5
     assert all(torch.isfinite(w).all() for w in module.state_dict().values())
@@ -203,7 +208,7 @@ def test_a_step_without_finite_loss_is_skipped_and_counted():
 
 def test_nothing_but_bad_steps_is_an_error():
     with pytest.raises(FloatingPointError, match=str(BAD_STEPS_IN_A_ROW)):
-        train(network(), spoiled(lambda s: True), loss, steps=50, schedule=Schedule(1e-2))
+        train(network(), spoiled(lambda s: True), loss, Course(steps=50), schedule=Schedule(1e-2))
 
 
 def test_batches_made_by_other_processes_are_the_same():

@@ -25,7 +25,7 @@ from models.supervised import LabelledClip, finetune_upsampler, true_masks
 from models.synthetic import SyntheticClips
 from models.train_corrector import CorrectorLoss, pretrain_corrector
 from models.train_selector import SelectorLoss, pretrain_selector
-from models.training import Schedule, train
+from models.training import Course, Schedule, train
 from models.validation import held_out, validate_pipeline
 from models.variants import corrector_arguments, episode_arguments, selector_arguments
 
@@ -61,9 +61,8 @@ def first_and_last(module, batches, loss, steps=50):
         module,
         lambda step, rng: fixed,
         loss,
-        steps=steps,
+        Course(steps=steps, on_step=lambda step, terms: seen.append(terms["loss"])),
         schedule=Schedule(3e-3),
-        on_step=lambda step, terms: seen.append(terms["loss"]),
     )
     return np.mean(seen[:3]), np.mean(seen[-3:])
 
@@ -173,10 +172,9 @@ def untrained(**arguments):
 @pytest.mark.parametrize("maps", ["attention", pytest.param("dense", marks=pytest.mark.slow)])
 def test_adaptation_without_reconstruction_learns(maps):
     seen = []
-    adapted = adapt_corrector(
-        untrained(**corrector_arguments(maps)), [labelled()], steps=50, window=2, rate=3e-3,
-        reconstruction=False, on_step=lambda step, terms: seen.append(terms),
-    )  # fmt: skip
+    course = Course(steps=50, rate=3e-3, on_step=lambda step, terms: seen.append(terms))
+    start = untrained(**corrector_arguments(maps))
+    adapted = adapt_corrector(start, [labelled()], course, window=2, reconstruction=False)
     losses = [terms["loss"] for terms in seen]
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3]) and "reconstruction" not in seen[0]
     assert adapted.settings["training"]["reconstruction"] is False
@@ -185,9 +183,9 @@ def test_adaptation_without_reconstruction_learns(maps):
 def test_reconstruction_is_part_of_adaptation_by_default():
     seen = []
     adapted = adapt_corrector(
-        untrained(), [labelled()], steps=1, window=2, on_step=lambda s, terms: seen.append(terms)
+        untrained(), [labelled()], Course(steps=1, on_step=lambda s, terms: seen.append(terms)), window=2
     )
-    assert "reconstruction" in seen[0] and "reconstruction" not in adapted.settings["training"]
+    assert "reconstruction" in seen[0] and adapted.settings["training"]["reconstruction"] is True
 
 
 # ---- the upsampler, with labels
@@ -199,7 +197,10 @@ def test_the_upsampler_alone_learns_from_annotations():
     annotated[[0, 3, 5], 0] = True
     clip = labelled(LabelledClip, annotated=annotated)
     made = finetune_upsampler(
-        start, [clip], steps=50, window=2, rate=3e-3, on_step=lambda step, terms: seen.append(terms["loss"])
+        start,
+        [clip],
+        Course(steps=50, rate=3e-3, on_step=lambda step, terms: seen.append(terms["loss"])),
+        window=2,
     )
     assert np.mean(seen[-3:]) < 0.9 * np.mean(seen[:3])
     changed = {n for n, tensor in made.tensors.items() if not torch.equal(tensor, start.tensors[n])}
@@ -211,7 +212,7 @@ def test_clips_without_labels_teach_the_upsampler_nothing():
     with pytest.raises(ValueError, match="no mask has an annotation"):
         labelled(LabelledClip, annotated=np.zeros((T, K), bool))
     with pytest.raises(ValueError, match="at least one"):
-        finetune_upsampler(untrained(), [], steps=1)
+        finetune_upsampler(untrained(), [], Course(steps=1))
 
 
 def test_annotations_go_to_the_channel_that_fits():
@@ -234,12 +235,17 @@ def test_annotations_go_to_the_channel_that_fits():
 def test_a_trained_variant_is_loaded_as_what_it_is(oclr, compact, tmp_path):
     made = {
         "score": pretrain_selector(
-            oclr, features=compact, network={**TINY, **selector_arguments("score")}, frames=2, steps=1
+            oclr, Course(steps=1), features=compact, network={**TINY, **selector_arguments("score")}, frames=2
         )
     }
     for maps in ("alpha", "dense"):
         made[maps] = pretrain_corrector(
-            oclr, features=compact, network={**TINY, **corrector_arguments(maps)}, frames=2, window=1, steps=1
+            oclr,
+            Course(steps=1),
+            features=compact,
+            network={**TINY, **corrector_arguments(maps)},
+            frames=2,
+            window=1,
         )
     nets = {}
     for name, checkpoint in made.items():

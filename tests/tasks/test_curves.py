@@ -1,5 +1,6 @@
 """A training that is disturbed, up to the very moment of its publication, loses no step and no point of its curve."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from models.checkpoints import Checkpoint
 from models.recipe import weights_of
-from models.training import Schedule, train
+from models.training import Course, Schedule, train
 from models.training_state import StateFile
 from storage.files import StoreUnwritable
 from storage.keys import Artifact
@@ -27,11 +28,11 @@ TRAINED: list[int] = []
 @stage("trained", version=1)
 def trained(*, notes: NotKeyed[str], dies_at: NotKeyed[int], place: Place, out: ArtifactWriter) -> None:
     """A training that saves its state after each second step and is cut off before step `dies_at` is saved."""
-    with training(place, out, STEPS) as (state, on_step, publish):
+    with training(place, out, Course(steps=STEPS, checkpoint_every=2)) as (course, publish):
 
         def step_done(step: int, terms: dict[str, float]) -> None:
             TRAINED.append(step)
-            on_step(step, terms)
+            course.on_step(step, terms)
             if step == dies_at:
                 raise KeyboardInterrupt
 
@@ -41,11 +42,8 @@ def trained(*, notes: NotKeyed[str], dies_at: NotKeyed[int], place: Place, out: 
             module,
             lambda step, rng: {"x": rng.standard_normal((4, 2)).astype(np.float32)},
             lambda module, batch: (found := (module(batch["x"]) ** 2).mean(), {"mse": found}),
-            steps=STEPS,
+            replace(course, on_step=step_done),
             schedule=Schedule(1e-2),
-            checkpoint=state,
-            checkpoint_every=2,
-            on_step=step_done,
         )
         publish(Checkpoint("oclr", {"network": {}}, weights_of(module)))
     out.summary["notes"] = notes
