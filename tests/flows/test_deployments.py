@@ -125,7 +125,9 @@ def test_what_is_served_runs_by_the_clock_and_on_demand(tmp_path: Path, data: Pa
     shutil.copytree(data / "videos" / "JPEGImages" / "480p" / "heron", tmp_path / "inbox" / "heron")
 
     def nights() -> list[dict[str, Any]]:
-        runs: list[dict[str, Any]] = json.loads(terminal.run("prefect flow-run ls --flow-name adapt -o json"))
+        runs: list[dict[str, Any]] = json.loads(
+            terminal.run("prefect flow-run ls --flow-name adapt --limit 200 -o json")
+        )
         return [run for run in runs if run["start_time"] and run["deployment_id"] == nightly]
 
     server = terminal.left_running("prefect server start --host 127.0.0.1", f"{url}/health")
