@@ -85,6 +85,9 @@ def errors(*, verbose: bool) -> Iterator[None]:
 
     try:
         yield
+    except KeyboardInterrupt:
+        say(err, "stopped", "the same command goes on where this one was", "yellow")
+        raise typer.Exit(130) from None
     except SettingsError as error:
         say(err, "wrong setting", str(error), "red")
         raise typer.Exit(2) from None

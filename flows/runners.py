@@ -3,16 +3,34 @@
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 from typing import Any
 
 from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from tasks.progress import stopping
 from tasks.stage import WORKERS, Place, uses_gpu
 
 GPU_RESOURCE = "GPU"  # what Dask workers with a GPU are started with: dask worker --resources GPU=1
 RUNNER, ADDRESS = "MOTION_ADAPT_RUNNER", "MOTION_ADAPT_DASK_ADDRESS"
+
+
+class StoppableThreads(ThreadPoolTaskRunner[Any]):
+    """Tasks in threads of this process, which give up at their next step where a signal or an error ends the flow.
+
+    Prefect's own runner waits for them to finish.
+    """
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with stopping() if kind else nullcontext():
+            super().__exit__(kind, error, traceback)
 
 
 def task_runner(kind: str, workers: int, address: str | None = None) -> TaskRunner[Any]:
@@ -28,7 +46,7 @@ def task_runner(kind: str, workers: int, address: str | None = None) -> TaskRunn
     if kind == "threads":
         if address:
             raise ValueError("the address of a Dask scheduler goes with the runner dask")
-        return ThreadPoolTaskRunner(max_workers=workers)
+        return StoppableThreads(max_workers=workers)
     from prefect_dask import DaskTaskRunner
 
     if address:

@@ -2,14 +2,33 @@
 
 A task says `with track(len(frames)) as advance: ... advance(8)`. The command line installs a rich display in its own
 process; in other processes (a Dask worker, a scheduled run) the calls cost nothing.
+
+Where a run is ended before its time, `advance` is also where its tasks notice: threads can't be killed, and a training
+may have hours to go.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.progress import Progress
 
 _display: Progress | None = None
+_stopping = threading.Event()
+
+
+class Stopped(RuntimeError):
+    """The run is being ended: a task gives up at its next step, and goes on from its last state another time."""
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Have the tasks of this process give up for the time of the block, which waits for them."""
+    _stopping.set()
+    try:
+        yield
+    finally:
+        _stopping.clear()
 
 
 @contextmanager
@@ -25,13 +44,21 @@ def shown_on(display: Progress) -> Iterator[None]:
 
 @contextmanager
 def track(total: int, label: str) -> Iterator[Callable[[int], None]]:
-    """A bar of `total` units; yields the function that advances it. The bar goes away at the end of the block."""
-    if _display is None:
-        yield lambda units: None
-        return
+    """A bar of `total` units; yields the function that advances it. The bar goes away at the end of the block.
+
+    The function raises Stopped where the run is being ended.
+    """
     display = _display
-    bar = display.add_task(label, total=total)
+    bar = display.add_task(label, total=total) if display else None
+
+    def advance(units: int) -> None:
+        if _stopping.is_set():
+            raise Stopped(f"{label}: the run is being ended")
+        if display and bar is not None:
+            display.advance(bar, units)
+
     try:
-        yield lambda units: display.advance(bar, units)
+        yield advance
     finally:
-        display.remove_task(bar)
+        if display and bar is not None:
+            display.remove_task(bar)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from storage.tracking import KIND_TAG
 from tests.examples import SOAK
 from tests.flows.conftest import Home, make_home
 from tests.flows.killing import Command, Fuse
+from tests.flows.servers import training_begun
 
 KILLS, SECONDS = 200, 2400.0  # of a soak: so many kills, or as many as fit into that time
 # Where a kill hurts most. Each is hit at a call that the seed draws.
@@ -112,6 +114,24 @@ def test_killed_at_its_worst_moments_a_run_ends_as_an_undisturbed_one(
     last = adapt(home)
     assert last.wait() == 0, last.log.read_text()
     check_the_end(home, undisturbed)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_stopped_in_a_long_training_a_run_ends_soon_and_keeps_its_state(
+    home: Home, number: signal.Signals, status: int
+) -> None:
+    endless = [*home.options(), "--set", "corrector_adaptation.steps=1000000"]
+    command = Command("adapt", home.clips, *endless, log=home.path / "log")
+    command.wait_for(lambda: training_begun(Path(home.place.scratch)))
+    command.signal(number)
+    assert command.wait() == status, command.log.read_text()
+    if number == signal.SIGINT:
+        assert "the same command goes on where this one was" in command.log.read_text()
+    (state,) = Path(home.place.scratch).glob("adapted-corrector-*.pt")
+    saved = StateFile(state).read()
+    assert saved and saved["step"] >= 1
+    (run,) = home.tracker.adaptations()
+    assert run.info.status == "FAILED" and not home.digests("adapted-corrector")
 
 
 def test_a_promotion_does_not_change_a_run_that_goes_on(again: Home) -> None:
