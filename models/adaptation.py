@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint, build_network
-from models.inference import Readable
 from models.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses, oclr_pseudo_losses
 from models.planning import exemplar_table, parts
+from models.readable import Readable
 from models.recipe import ADAPTATION_RATE, go_on
 from models.train_corrector import correct_episode, weights_for
 from models.training import Batch, Course, autocast, mean_of

@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from models.checkpoints import build_network, read_checkpoint
-from models.flow import FrameReader
 from models.imaging import RGB_MEAN, RGB_STD, normalise_rgb, resize_frames
 from models.positions import reference_position_table
+from models.readable import Readable
 from models.timm_vits import load_vit, vit_entry
 from models.weights import WeightsMissing
 
@@ -117,7 +117,7 @@ def load_features(
 
 
 def stream_features(
-    frames: FrameReader, network: FeatureNetwork, grid: tuple[int, int], batch: int = 8
+    frames: Readable, network: FeatureNetwork, grid: tuple[int, int], batch: int = 8
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Tokens of a clip's frames u8 (T, H', W', 3), chunk by chunk: yields (start, f16 (n, h, w, C)).
 

@@ -5,34 +5,22 @@ The estimators are in models.flow_estimators.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from models.flow_estimators import ESTIMATORS, FlowEstimator, flow_estimator, flow_provenance
 from models.imaging import HEIGHT, WIDTH, resize_flow, resize_frames
+from models.readable import Readable
 
 __all__ = [
     "ESTIMATORS",
     "FlowEstimator",
-    "FrameReader",
     "effective_gap",
     "flow_estimator",
     "flow_provenance",
     "stream_flow",
 ]
-
-
-class FrameReader(Protocol):
-    """A clip's frames u8 (T, H', W', 3): an array, or anything that is sliced like one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(T, H', W', 3)."""
-
-    def __getitem__(self, index: slice) -> np.ndarray:
-        """Frames of a range."""
 
 
 def effective_gap(count: int, gap: int) -> int:
@@ -48,7 +36,7 @@ def effective_gap(count: int, gap: int) -> int:
 
 
 def stream_flow(
-    frames: FrameReader,
+    frames: Readable,
     *,
     gap: int,
     estimator: FlowEstimator,

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from models.quality import Reader, correspond
+from models.quality import correspond
+from models.readable import Readable
 
 MARGIN = 0.5  # of summed IoU: a mask handed over whole gains up to 1, two exchanged ones up to 2
 
@@ -32,7 +33,7 @@ class Identities(NamedTuple):
     switches: tuple[Switch, ...]
 
 
-def identity_switches(masks: Reader, flow: Reader, *, gap: int = 1, chunk: int = 16) -> Identities:
+def identity_switches(masks: Readable, flow: Readable, *, gap: int = 1, chunk: int = 16) -> Identities:
     """Follow the objects of a clip along the flow, from channel to channel.
 
     masks: bool (T, K, H, W). flow: f16 or f32 (T, 4, H, W), see `models.quality.flow_consistency`. One lasting swap in
@@ -63,7 +64,7 @@ def identity_switches(masks: Reader, flow: Reader, *, gap: int = 1, chunk: int =
     return Identities(1 - float(most) / max(count, 1), tuple(switches))
 
 
-def same_identities(first: Reader, second: Reader, *, chunk: int = 64) -> float:
+def same_identities(first: Readable, second: Readable, *, chunk: int = 64) -> float:
     """Share of the frames whose objects in `second` are, channel by channel, those of `first`."""
     if first.shape != second.shape:
         raise ValueError(f"masks: wanted two clips of one shape, got {first.shape} and {second.shape}")

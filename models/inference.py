@@ -7,7 +7,7 @@ torch.bfloat16 or float16 lets a GPU work in halves (autocast), which changes re
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,16 +21,8 @@ from models.judges import Judge, without_mask
 from models.linking import NewObject, link
 from models.oclr import OCLR
 from models.planning import chunks, exemplar_marks, exemplar_table, exemplars, parts, windows
+from models.readable import Readable
 from models.selector import MaskSelector, predicted_error, scores
-
-
-class Readable(Protocol):
-    """Where a clip's data is read: slices and lists of indices of the first axis give NumPy arrays."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 class Proposal(NamedTuple):

@@ -19,18 +19,16 @@ def log_probabilities(probabilities: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def bce_costs(probabilities: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
+def bce_costs(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Mean binary cross-entropy of every target with every predicted channel.
 
-    probabilities, targets: (B, T, K, H, W) in [0, 1]. counted: pixels of each target that count, same shape
-    (default: all). Returns (B, K target, K predicted); a pair without a finite cost gets 10.
+    probabilities, targets: (B, T, K, H, W) in [0, 1]. Returns (B, K target, K predicted); a pair without a finite cost
+    gets 10.
     """
     log_p, log_not_p = log_probabilities(probabilities)
-    weights = torch.ones_like(targets) if counted is None else counted.to(targets)
-    hit = torch.einsum("btihw,btjhw->bij", targets * weights, log_p)
-    miss = torch.einsum("btihw,btjhw->bij", (1.0 - targets) * weights, log_not_p)
-    pixels = weights.sum(dim=(1, 3, 4)).clamp(min=1.0)  # (B, K)
-    costs = -(hit + miss) / pixels[:, :, None]  # (B, K, K)
+    hit = torch.einsum("btihw,btjhw->bij", targets, log_p)
+    miss = torch.einsum("btihw,btjhw->bij", 1.0 - targets, log_not_p)
+    costs = -(hit + miss) / targets[0, :, 0].numel()  # (B, K, K)
     return torch.nan_to_num(costs, nan=INVALID_COST, posinf=INVALID_COST, neginf=INVALID_COST)
 
 
@@ -55,9 +53,9 @@ def assign(costs: Tensor) -> Tensor:
     return torch.from_numpy(choices[totals.argmin(1)]).to(costs.device)
 
 
-def match_by_bce(probabilities: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
+def match_by_bce(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Assignment of least binary cross-entropy, (B, K); see `bce_costs`."""
-    return assign(bce_costs(probabilities, targets, counted))
+    return assign(bce_costs(probabilities, targets))
 
 
 def match_by_iou(masks: Tensor, targets: Tensor) -> Tensor:

@@ -13,33 +13,17 @@ measure that has nothing to look at is None, and is left out of averages, never 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from scipy.stats import spearmanr
 
+from models.readable import Readable
+
 # Forward and backward flow disagree where a pixel is hidden in the other frame (Sundaram et al., ECCV 2010):
 # |f + b|^2 > OCCLUSION_SHARE * (|f|^2 + |b|^2) + OCCLUSION_PIXELS
 OCCLUSION_SHARE, OCCLUSION_PIXELS = 0.01, 0.5
-
-
-class Reader(Protocol):
-    """An array along the frames of a clip, or anything that is sliced like one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(T, ...)."""
-
-    def __getitem__(self, index: slice) -> np.ndarray:
-        """Entries of a range of frames."""
-
-
-class Overlap(NamedTuple):
-    """A mean IoU, for all objects and for each, None where no pair of masks counted."""
-
-    mean: float | None
-    objects: tuple[float | None, ...]
 
 
 class Shares(NamedTuple):
@@ -50,8 +34,8 @@ class Shares(NamedTuple):
     coverage: float  # of the pixels: any object
 
 
-def flow_consistency(masks: Reader, flow: Reader, *, gap: int = 1, chunk: int = 16) -> Overlap:
-    """IoU of each mask with the mask `gap` frames later, brought back by the forward flow.
+def flow_consistency(masks: Readable, flow: Readable, *, gap: int = 1, chunk: int = 16) -> float | None:
+    """Mean IoU of each mask with the mask `gap` frames later, brought back by the forward flow.
 
     flow: f16 or f32 (T, 4, H, W), as models.flow.stream_flow gives it for that gap, at the masks' own H and W.
     Pixels that leave the frame, or that forward and backward flow show to be hidden, are left out of both
@@ -63,7 +47,7 @@ def flow_consistency(masks: Reader, flow: Reader, *, gap: int = 1, chunk: int = 
         raise ValueError(f"flow: wanted {(count, 4, height, width)} like the masks, got {flow.shape}")
     if gap < 1:
         raise ValueError(f"gap: wanted at least 1 frame, got {gap}")
-    sums, pairs = np.zeros(objects), np.zeros(objects, int)
+    ious: list[float] = []
     for start in range(0, count - gap, chunk):
         stop = min(start + chunk, count - gap)
         some_masks = np.asarray(masks[start : stop + gap])
@@ -76,27 +60,25 @@ def flow_consistency(masks: Reader, flow: Reader, *, gap: int = 1, chunk: int = 
                 here = some_masks[t, k] & visible
                 union = np.count_nonzero(here | back)
                 if union:
-                    sums[k] += np.count_nonzero(here & back) / union
-                    pairs[k] += 1
-    return _overlap(sums, pairs)
+                    ious.append(np.count_nonzero(here & back) / union)
+    return float(np.mean(ious)) if ious else None
 
 
-def agreement(first: Reader, second: Reader, *, chunk: int = 64) -> Overlap:
-    """IoU of two mask clips, object k with object k, of each pair of masks of which one at least is not empty.
+def agreement(first: Readable, second: Readable, *, chunk: int = 64) -> float | None:
+    """Mean IoU of two mask clips, object k with object k, of each pair of masks of which one at least is not empty.
 
     Where both show nothing there is nothing to agree on: a channel that no object is in would raise the mean.
     """
     if first.shape != second.shape:
         raise ValueError(f"masks: wanted two clips of one shape, got {first.shape} and {second.shape}")
-    sums, pairs = np.zeros(first.shape[1]), np.zeros(first.shape[1], int)
+    ious: list[float] = []
     for one, other in _chunks(first, second, chunk=chunk):
         shared, union = (both.sum(axis=(2, 3)) for both in (one & other, one | other))  # (n, K)
-        sums += (shared / np.maximum(union, 1)).sum(axis=0)
-        pairs += (union > 0).sum(axis=0)
-    return _overlap(sums, pairs)
+        ious += (shared[union > 0] / union[union > 0]).tolist()
+    return float(np.mean(ious)) if ious else None
 
 
-def shares(masks: Reader, *, chunk: int = 64) -> Shares:
+def shares(masks: Readable, *, chunk: int = 64) -> Shares:
     """Shares of empty masks, empty frames and foreground pixels of a mask clip of at least one frame."""
     count, objects, height, width = masks.shape
     if not count:
@@ -124,16 +106,6 @@ def predicted_errors(
         float(of_exemplars.mean()) if of_exemplars.size else None,
         float(of_all.mean()) if of_all.size else None,
     )
-
-
-def average_quality(clips: Iterable[Mapping[str, float | None]]) -> dict[str, float]:
-    """Each measure averaged over the clips that have it; a measure that no clip has is absent."""
-    values: dict[str, list[float]] = {}
-    for clip in clips:
-        for name, value in clip.items():
-            if value is not None:
-                values.setdefault(name, []).append(value)
-    return {name: float(np.mean(found)) for name, found in values.items()}
 
 
 def overall(measures: Mapping[str, float | None]) -> float | None:
@@ -184,11 +156,6 @@ def correspond(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, n
     return inside & (error <= OCCLUSION_SHARE * length + OCCLUSION_PIXELS), columns, rows
 
 
-def _chunks(*clips: Reader, chunk: int) -> Iterator[tuple[np.ndarray, ...]]:
+def _chunks(*clips: Readable, chunk: int) -> Iterator[tuple[np.ndarray, ...]]:
     for start in range(0, clips[0].shape[0], chunk):
         yield tuple(np.asarray(clip[start : start + chunk]) for clip in clips)
-
-
-def _overlap(sums: np.ndarray, pairs: np.ndarray) -> Overlap:
-    objects = tuple(float(s / n) if n else None for s, n in zip(sums, pairs, strict=True))
-    return Overlap(float(sums.sum() / pairs.sum()) if pairs.sum() else None, objects)

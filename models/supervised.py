@@ -14,8 +14,8 @@ from scipy.optimize import linear_sum_assignment
 
 from models.adaptation import CorrectorClip, CorrectorClipBatches, CorrectorClipLoss
 from models.checkpoints import Checkpoint, build_network
-from models.inference import Readable
 from models.ranking import mask_ious
+from models.readable import Readable
 from models.recipe import ADAPTATION_RATE, go_on
 from models.training import Course
 

@@ -37,9 +37,9 @@ def measure(
     gap, earlier = motion.summary["gap"], store.open(before).array("masks") if before else None
     identities = identity_switches(corrected, motion.array("flow"), gap=gap)
     measures = {
-        "flow_consistency": flow_consistency(corrected, motion.array("flow"), gap=gap).mean,
-        "agreement_proposal": agreement(proposed, corrected).mean,
-        "agreement_previous": agreement(earlier, corrected).mean if earlier is not None else None,
+        "flow_consistency": flow_consistency(corrected, motion.array("flow"), gap=gap),
+        "agreement_proposal": agreement(proposed, corrected),
+        "agreement_previous": agreement(earlier, corrected) if earlier is not None else None,
         "identity_previous": same_identities(earlier, corrected) if earlier is not None else None,
         "identity_switches": identities.switched,
         "exemplar_error": exemplar_error,

@@ -50,12 +50,10 @@ def test_matching_finds_the_permutation_and_undoes_it():
     assert matched_ious(shuffled.bool(), truth.bool()).eq(1).all()
 
 
-def test_invalid_costs_lose_and_unknown_pixels_do_not_count():
+def test_invalid_costs_lose():
     probabilities, truth = squares().clone(), squares()
     probabilities[:, :, 0] = float("nan")
     assert match_by_bce(probabilities, truth).tolist() == [[0, 1, 2]]
-    hidden = torch.zeros_like(truth, dtype=torch.bool)
-    assert match_by_bce(truth[:, :, [1, 0, 2]], truth, hidden).tolist() == [[0, 1, 2]]
     assert assign(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])).tolist() == [[1, 0]]
 
 

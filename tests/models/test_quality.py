@@ -8,7 +8,6 @@ from hypothesis.extra.numpy import arrays
 
 from models.quality import (
     agreement,
-    average_quality,
     flow_consistency,
     overall,
     predicted_errors,
@@ -36,7 +35,7 @@ def moving():
 def test_masks_that_follow_the_flow_are_consistent(moving):
     masks, flow = moving
     found = flow_consistency(masks, flow, chunk=4)
-    assert found.mean == 1 and found.objects == (1.0, None, None)
+    assert found == 1
     assert flow_consistency(masks, flow.astype(np.float16)) == found
 
 
@@ -47,7 +46,7 @@ def test_faults_lower_the_consistency(moving):
     flicker[::2] = False
     wide[::2, 0] |= np.roll(masks[::2, 0], 8, axis=1)
     for name, fault, most in (("still", still, 0.9), ("flicker", flicker, 0.0), ("wide", wide, 0.8)):
-        assert flow_consistency(fault, flow).mean <= most, name
+        assert flow_consistency(fault, flow) <= most, name
 
 
 def test_chunks_change_nothing(moving):
@@ -60,15 +59,15 @@ def test_chunks_change_nothing(moving):
 
 def test_the_gap_is_that_of_the_flow(moving):
     masks, flow = moving
-    assert flow_consistency(masks, 2 * flow, gap=2).mean == 1
+    assert flow_consistency(masks, 2 * flow, gap=2) == 1
     with pytest.raises(ValueError, match="gap"):
         flow_consistency(masks, flow, gap=0)
 
 
 def test_nothing_found_is_no_evidence(moving):
     masks, flow = moving
-    assert flow_consistency(np.zeros_like(masks), flow).mean is None
-    assert flow_consistency(masks[:1], flow[:1]).mean is None
+    assert flow_consistency(np.zeros_like(masks), flow) is None
+    assert flow_consistency(masks[:1], flow[:1]) is None
 
 
 def test_pixels_out_of_view_or_hidden_do_not_count():
@@ -76,11 +75,11 @@ def test_pixels_out_of_view_or_hidden_do_not_count():
     masks[0, 0, 10:30, :20] = True
     masks[1, 0, 10:30, :10] = True
     flow[:, 0], flow[:, 2] = -10, 10
-    assert flow_consistency(masks, flow).mean == 1  # half of the object has left the frame
+    assert flow_consistency(masks, flow) == 1  # half of the object has left the frame
     masks[:], flow[:] = False, 0
     masks[0, 0, 10:30, 20:40] = masks[1, 0, 10:30, 30:40] = True
     flow[1, 2, :, 20:30] = 7  # something else came over the left half: its backward flow is another
-    assert flow_consistency(masks, flow).mean == 1
+    assert flow_consistency(masks, flow) == 1
 
 
 def test_shapes_are_checked(moving):
@@ -98,10 +97,10 @@ def test_agreement(moving):
     masks, _ = moving
     half = masks.copy()
     half[:, 0, 20:] = False
-    assert agreement(masks, masks).mean == 1
-    assert agreement(masks, half, chunk=2) == (0.5, (0.5, None, None))  # nobody is in the other channels
-    assert agreement(masks, np.zeros_like(masks)) == (0.0, (0.0, None, None))
-    assert agreement(np.zeros_like(masks), np.zeros_like(masks)).mean is None
+    assert agreement(masks, masks) == 1
+    assert agreement(masks, half, chunk=2) == 0.5  # nobody is in the other channels
+    assert agreement(masks, np.zeros_like(masks)) == 0
+    assert agreement(np.zeros_like(masks), np.zeros_like(masks)) is None
 
 
 @given(arrays(bool, (3, 2, 4, 5)), arrays(bool, (3, 2, 4, 5)), st.integers(1, 4))
@@ -109,10 +108,10 @@ def test_agreement_is_a_symmetric_share(first, second, chunk):
     found = agreement(first, second, chunk=chunk)
     assert found == agreement(second, first)
     if not (first | second).any():
-        assert found.mean is None
+        assert found is None
     else:
-        assert 0 <= found.mean <= 1
-        assert (found.mean == 1) == np.array_equal(first, second)
+        assert 0 <= found <= 1
+        assert (found == 1) == np.array_equal(first, second)
 
 
 def test_shares(moving):
@@ -133,11 +132,6 @@ def test_predicted_errors_leave_empty_masks_out():
     of_exemplars, of_all = predicted_errors(errors, exemplars, masked)
     assert of_exemplars == pytest.approx(0.3) and of_all == pytest.approx(0.48)
     assert predicted_errors(errors, exemplars, np.zeros_like(masked)) == (None, None)
-
-
-def test_averages_pass_over_what_was_not_measured():
-    clips = [{"a": 1.0, "b": None}, {"a": 3.0, "b": 0.5}, {"c": None}]
-    assert average_quality(clips) == {"a": 2.0, "b": 0.5}
 
 
 # ---------------------------------------------------------------------------------- one figure, and its worth
