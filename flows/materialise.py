@@ -17,7 +17,7 @@ from prefect import flow
 
 from flows.presets import known_benchmark, load_settings
 from flows.report import Report
-from flows.run import Run, RunError
+from flows.run import ByClip, Run, RunError
 from flows.runners import DEFAULT_RUNNER, resolved
 from flows.weights import StartWeights, find_backbones
 from models.features import CORRECTOR_GRID, SELECTOR_GRID
@@ -30,7 +30,7 @@ from storage.videos import content_digest
 from tasks.features import extract_features
 from tasks.flow import estimate_flow
 from tasks.frames import decode
-from tasks.settings import Settings
+from tasks.settings import BackboneSettings, Settings
 from tasks.stage import Place
 
 PRUNED_FRAMES = 8
@@ -144,31 +144,22 @@ def add_flow(run: Run, materials: Materials, settings: Settings, gap: int) -> No
 
 def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:
     """Features on both grids."""
-    for label, grid, tokens, backbone, weights in (
-        (
-            "selector features",
-            SELECTOR_GRID,
-            "selector_tokens",
-            settings.features.selector,
-            backbones.selector_features,
-        ),
-        (
-            "corrector features",
-            CORRECTOR_GRID,
-            "corrector_tokens",
-            settings.features.corrector,
-            backbones.corrector_features,
-        ),
-    ):
+
+    def extract(
+        head: str, grid: tuple[int, int], backbone: BackboneSettings, weights: Artifact | None
+    ) -> ByClip:
         keyed = backbone.model_copy(update={"checkpoint": None})
-        made = run.each(
+        given = {"weights": weights, "settings": keyed, "grid": grid}
+        return run.each(
             extract_features,
-            label,
-            lambda name, keyed=keyed, weights=weights, grid=grid: {  # type: ignore[misc]
-                "frames": materials.frames[name],
-                "weights": weights,
-                "settings": keyed,
-                "grid": grid,
-            },
+            f"{head} features",
+            lambda name: {"frames": materials.frames[name], **given},
         )
-        setattr(materials, tokens, made)
+
+    chosen = settings.features
+    materials.selector_tokens = extract(
+        "selector", SELECTOR_GRID, chosen.selector, backbones.selector_features
+    )
+    materials.corrector_tokens = extract(
+        "corrector", CORRECTOR_GRID, chosen.corrector, backbones.corrector_features
+    )
