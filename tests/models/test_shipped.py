@@ -9,6 +9,7 @@ import models
 from models.checkpoints import build_network, read_checkpoint
 from models.features import CORRECTOR_GRID, SELECTOR_GRID, load_features
 from models.inference import correct, propose, select
+from models.judges import propagation_judge
 from models.ship import MOST_BYTES
 from models.sizes import COMPACT
 from models.synthetic import SyntheticClips
@@ -43,8 +44,9 @@ def test_they_are_small_and_have_a_card():
     assert all(f"`{name}`" in card for name in NETWORKS)
 
 
-def test_they_find_the_object_of_clips_that_no_training_saw():
-    """Clips with one object, in textures that are not those of the training; measured: IoU 0.59, corrected 0.58."""
+@pytest.mark.parametrize("judge", ["propagation", "selector"])
+def test_they_find_the_object_of_clips_that_no_training_saw(judge):
+    """Clips with one object, in textures that are not those of the training; measured: IoU 0.57, corrected 0.60."""
     nets = {name: build_network(checkpoint(name), "cpu", expect=name) for name in NETWORKS[1:]}
     features = load_features("compact", checkpoint=FOLDER / "features.safetensors")
     supply = SyntheticClips(seed=VALIDATION_SEED, frames=8, max_objects=1)
@@ -54,10 +56,10 @@ def test_they_find_the_object_of_clips_that_no_training_saw():
         flow = clip_flow(clip, kind="noisy", gap=1, rng=np.random.default_rng(index))
         masks = np.concatenate([part.masks for part in propose(nets["oclr"], flow)])
         seen = features.extract(clip.rgb, SELECTOR_GRID), features.extract(clip.rgb, CORRECTOR_GRID)
-        (selection,) = select(nets["selector"], clip.rgb, seen[0], masks)
+        by = (nets["selector"], seen[0]) if judge == "selector" else (propagation_judge(), seen[1])
+        (selection,) = select(by[0], clip.rgb, by[1], masks)
         chosen = selection.scores, selection.exemplars
         repaired = [part.masks for part in correct(nets["corrector"], clip.rgb, seen[1], masks, *chosen)]
         proposed.append(iou(masks, clip))
         corrected.append(iou(np.concatenate(repaired), clip))
-    print(np.mean(proposed), np.mean(corrected))
-    assert np.mean(proposed) > 0.4 and np.mean(corrected) > np.mean(proposed) - 0.05
+    assert 0.4 < np.mean(proposed) < np.mean(corrected)
