@@ -1,6 +1,7 @@
 """The store against a perfect model of it: written, killed, resumed, damaged, deleted and pruned in any order."""
 
 import itertools
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class Known:
     """What the model knows of one published artifact."""
 
     artifact: Artifact
-    damaged: str = ""  # the file with a flipped byte; "manifest.json" where it is that one
+    damaged: str = ""  # the file with a flipped byte or a lost end; "manifest.json" where it is that one
+    evident: bool = False  # at a glance, which takes in the manifest and the sizes of files
 
 
 def values(step: int) -> dict[str, np.ndarray]:
@@ -105,7 +107,7 @@ class StoreMachine(RuleBasedStateMachine):
             fill(out, step)
         self.litter.pop(attempt, None)
         known = self.known.get(step)
-        if known and known.damaged != "manifest.json":
+        if known and not known.evident:
             assert out.published == known.artifact
             return
         assert out.published.attempt == attempt
@@ -165,14 +167,25 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.sound())
     @rule(data=st.data(), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
     def flip(self, data: st.DataObject, where: float, bit: int) -> None:
-        known = self.known[data.draw(st.sampled_from(self.sound()))]
-        manifest = self.store.manifest(known.artifact)
-        known.damaged = data.draw(st.just("manifest.json") | st.sampled_from(sorted(manifest.files)))
-        folder = Path(self.store.prefix(manifest))
-        path = (folder.parent if known.damaged == "manifest.json" else folder) / known.damaged
+        path = self.hit(data)
         content = bytearray(path.read_bytes())
         content[int(where * len(content))] ^= 1 << bit
         path.write_bytes(content)
+
+    @precondition(lambda self: self.sound())
+    @rule(data=st.data(), share=st.floats(0, 1, exclude_max=True))
+    def cut_off(self, data: st.DataObject, share: float) -> None:
+        path = self.hit(data, evident=True)
+        os.truncate(path, int(share * path.stat().st_size))
+
+    def hit(self, data: st.DataObject, *, evident: bool = False) -> Path:
+        """A file of a sound artifact, which is damaged from here on."""
+        known = self.known[data.draw(st.sampled_from(self.sound()))]
+        manifest = self.store.manifest(known.artifact)
+        known.damaged = data.draw(st.just("manifest.json") | st.sampled_from(sorted(manifest.files)))
+        known.evident = evident or known.damaged == "manifest.json"
+        folder = Path(self.store.prefix(manifest))
+        return (folder.parent if known.damaged == "manifest.json" else folder) / known.damaged
 
     def sound(self) -> list[int]:
         return sorted(step for step, known in self.known.items() if not known.damaged)
@@ -230,7 +243,7 @@ class StoreMachine(RuleBasedStateMachine):
             found, known = self.store.lookup(recipe(step)), self.known.get(step)
             if known is None:
                 assert found.why == NOT_MADE
-            elif known.damaged == "manifest.json":
+            elif known.evident:
                 assert found.why.startswith("damaged: ")
             else:
                 assert found.artifact == known.artifact
