@@ -1,7 +1,7 @@
 """The command line: each command resolves its settings, runs one flow, and prints what came of it.
 
 Exit status: 0 if at least one clip went through, 1 if none did (or one was set aside under --strict) or the run could
-not go on, 2 for wrong usage.
+not go on, 2 for wrong usage, 130 where Ctrl-C stopped it.
 """
 
 import json

@@ -73,20 +73,23 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
             raise typer.Exit(1)
         return report
 
-    with errors(verbose=verbose):
+    with errors(verbose=verbose, going_on="the same command goes on where this one was"):
         yield run
 
 
 @contextmanager
-def errors(*, verbose: bool) -> Iterator[None]:
-    """Turn what a user can mend into one line and an exit status; defects keep their trace."""
+def errors(*, verbose: bool, going_on: str = "") -> Iterator[None]:
+    """Turn what a user can mend into one line and an exit status; defects keep their trace.
+
+    going_on: what to say of a command that was stopped and can go on.
+    """
     quiet(verbose=verbose)
     from flows.presets import SettingsError
 
     try:
         yield
     except KeyboardInterrupt:
-        say(err, "stopped", "the same command goes on where this one was", "yellow")
+        say(err, "stopped", going_on, "yellow")
         raise typer.Exit(130) from None
     except SettingsError as error:
         say(err, "wrong setting", str(error), "red")

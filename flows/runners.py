@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.progress import stopping
+from tasks.progress import let_tasks_run, stop_tasks
 from tasks.stage import WORKERS, Place, uses_gpu
 
 GPU_RESOURCE = "GPU"  # what Dask workers with a GPU are started with: dask worker --resources GPU=1
@@ -18,10 +18,14 @@ RUNNER, ADDRESS = "MOTION_ADAPT_RUNNER", "MOTION_ADAPT_DASK_ADDRESS"
 
 
 class StoppableThreads(ThreadPoolTaskRunner[Any]):
-    """Tasks in threads of this process, which give up at their next step where a signal or an error ends the flow.
+    """Tasks in threads of this process, which give up at their next step where the flow ends before them.
 
     Prefect's own runner waits for them to finish.
     """
+
+    def __enter__(self) -> Self:
+        let_tasks_run()
+        return super().__enter__()
 
     def __exit__(
         self,
@@ -29,8 +33,9 @@ class StoppableThreads(ThreadPoolTaskRunner[Any]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with stopping() if kind else nullcontext():
-            super().__exit__(kind, error, traceback)
+        stop_tasks()
+        super().__exit__(kind, error, traceback)
+        let_tasks_run()  # not where a second Ctrl-C cuts the wait short: some have to hear of it still
 
 
 def task_runner(kind: str, workers: int, address: str | None = None) -> TaskRunner[Any]:

@@ -17,7 +17,7 @@ from models.checkpoints import Checkpoint, build_network
 from models.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses, oclr_pseudo_losses
 from models.planning import exemplar_table, parts
 from models.readable import Readable
-from models.recipe import ADAPTATION_RATE, go_on
+from models.recipe import go_on
 from models.train_corrector import correct_episode, weights_for
 from models.training import Batch, Course, autocast, mean_of
 
@@ -149,9 +149,8 @@ def adapt_corrector(
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")
-    course = course.at_rate(ADAPTATION_RATE)
-    training = {"on": "pseudo-labels", **course.told(), "batch": batch, "window": window, "limit": limit}
-    training |= {"target": target, "reconstruction": reconstruction, **(recipe or {})}
+    training = {"on": "pseudo-labels", "batch": batch, "window": window, "limit": limit, "target": target}
+    training |= {"reconstruction": reconstruction, **(recipe or {})}
     return go_on(
         checkpoint,
         build_network(checkpoint, course.device, expect="corrector"),
@@ -228,12 +227,11 @@ def finetune_oclr(
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")
-    course = course.at_rate(ADAPTATION_RATE)
     return go_on(
         checkpoint,
         build_network(checkpoint, course.device, expect="oclr"),
         OclrClipBatches(clips, frames, batch),
         OclrClipLoss(course.precision),
         course,
-        {"on": "pseudo-labels", **course.told(), "frames": frames, "batch": batch, **(recipe or {})},
+        {"on": "pseudo-labels", "frames": frames, "batch": batch, **(recipe or {})},
     )

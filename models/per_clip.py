@@ -63,6 +63,7 @@ def adapt_to_clip(
     clip: CorrectorClip,
     course: Course,
     *,
+    check_every: int = 20,
     patience: int = 3,
     batch: int = 1,
     window: int = 7,
@@ -73,16 +74,13 @@ def adapt_to_clip(
 ) -> Checkpoint:
     """Go on from a checkpoint with one clip's pseudo-labels, for up to the course's steps (A.3: about 200).
 
-    Whenever the state is due (`course.checkpoint_every`), the loss on the held-out exemplar frames is taken; training
-    ends when it has not fallen for `patience` checks, and the checkpoint is the best of all, its start included. Its
+    Every `check_every` steps the loss on the held-out exemplar frames is taken, and the state saved; training ends
+    when the loss has not fallen for `patience` checks, and the checkpoint is the best of all, its start included. Its
     training says `kept_step`, the steps behind it, and `held_out`, the losses as [step, loss]. A clip without frames
     to hold out takes all its steps. The other arguments are those of `models.adaptation.adapt_corrector`.
     """
-    check_every = course.checkpoint_every
     if check_every < 1 or patience < 1:
-        raise ValueError(
-            f"wanted checkpoint_every and patience of at least 1, got {check_every} and {patience}"
-        )
+        raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")
     held = held_out_frames(np.asarray(clip.exemplars[:], bool))
     arrays = {name: getattr(clip, name) for name in CorrectorClip.__dataclass_fields__}
     taught = PartOfClip(**arrays, believed=~held)
@@ -110,7 +108,7 @@ def adapt_to_clip(
             module,
             CorrectorClipBatches([taught], window, limit, target, batch),
             loss,
-            replace(course, on_step=after),
+            replace(course, checkpoint_every=check_every, on_step=after),
             schedule=constant_schedule(course),
             recipe=training,
             beside=vars(watch.found),

@@ -111,8 +111,10 @@ def start_identity(start: Checkpoint | None) -> dict[str, Any]:
 
 
 def constant_schedule(course: Course) -> Schedule:
-    """One rate throughout, that of adaptation where the course names none."""
-    return Schedule(ADAPTATION_RATE if course.rate is None else course.rate)
+    """One rate throughout, which the course must name."""
+    if course.rate is None:
+        raise ValueError("rate: wanted a learning rate, got none")
+    return Schedule(course.rate)
 
 
 def schedule_for(course: Course) -> Schedule:
@@ -214,8 +216,11 @@ def go_on(
 ) -> Checkpoint:
     """Train the module of a checkpoint further, and return its new checkpoint; see `models.training.train`.
 
-    The rate is the same throughout: the course's, or the paper's (A.3).
+    The rate is the same throughout: the course's, or the paper's (A.3). `recipe` is what there is to say beside the
+    course.
     """
+    course = course.at_rate(ADAPTATION_RATE)
+    recipe = {**course.told(), **recipe}
     train(module, batches, loss, course, schedule=constant_schedule(course), recipe=recipe)
     return adapted(checkpoint, module, recipe)
 

@@ -16,7 +16,7 @@ from models.adaptation import CorrectorClip, CorrectorClipBatches, CorrectorClip
 from models.checkpoints import Checkpoint, build_network
 from models.ranking import mask_ious
 from models.readable import Readable
-from models.recipe import ADAPTATION_RATE, go_on
+from models.recipe import go_on
 from models.training import Course
 
 WEIGHTS: Mapping[str, float] = {"bce": 1.0, "boundary": 0.2}
@@ -77,9 +77,8 @@ def finetune_upsampler(
     """
     if not clips:
         raise ValueError("clips: wanted at least one with annotations, got none")
-    course = course.at_rate(ADAPTATION_RATE)
-    training = {"on": "annotations", **course.told(), "batch": batch, "window": window, "limit": limit}
-    training |= {"target": target, **(recipe or {})}
+    training = {"on": "annotations", "batch": batch, "window": window, "limit": limit, "target": target}
+    training |= recipe or {}
     module: Any = build_network(checkpoint, course.device, expect="corrector")
     module.requires_grad_(False)
     module.decoder.requires_grad_(True)

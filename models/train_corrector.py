@@ -6,7 +6,7 @@ inference. Now and then the masks of the window are hidden from the UNet, so tha
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -166,9 +166,7 @@ def judge_by(choice: str, selector: Checkpoint | None, device: str) -> MaskSelec
         return propagation_judge(device=device)
     if selector is None:
         raise ValueError("exemplars_by: to choose by a selector, a trained one is wanted, got none")
-    network: Any = frozen(selector, "selector", device)
-    judge: MaskSelector = network
-    return judge
+    return cast(MaskSelector, frozen(selector, "selector", device))
 
 
 def pretrain_corrector(
@@ -206,11 +204,12 @@ def pretrain_corrector(
     recipe |= {"frames": frames, "window": window, "batch": batch, "flow": flow, "pool": pool}
     recipe |= {"exemplars": exemplars, "exemplars_by": exemplars_by, "oclr": tensors_digest(oclr.tensors)}
     read_by_judge: ClipTokens | None = None
-    if selector and isinstance(judge, MaskSelector):
+    if selector and exemplars_by == "selector":
         recipe |= {"selector": tensors_digest(selector.tensors)}
         read_by_judge = ClipTokens(selector_features or features, SELECTOR_GRID, pool)
-    begun: dict[str, Any] = {"start": start, "features": features, "first_guess": RARE}
-    module = first_network("corrector", network, course.seed, **begun)
+    module = first_network(
+        "corrector", network, course.seed, start=start, features=features, first_guess=RARE
+    )
     clips, unseen = seen_and_unseen(course.seed, photos=photos, silhouettes=silhouettes, frames=frames)
     proposals = ClipProposals(frozen(oclr, "oclr", course.device), pool)
     tokens = ClipTokens(features, GRID, pool)

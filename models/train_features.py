@@ -171,11 +171,11 @@ def pretrain_features(
     start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     """
     network = dict(COMPACT["features"] if network is None else network)
-    course = course.at_rate(RATE)
     recipe = synthetic_recipe(course, photos, silhouettes, start)
     recipe |= {"on": "synthetic correspondences", "pairs": pairs}
     module = first_network("features", network, course.seed, start=start)
     supply = {"photos": photos, "silhouettes": silhouettes, "frames": FRAMES}
     clips, unseen = (FeatureBatches(supplied, pairs) for supplied in seen_and_unseen(course.seed, **supply))
     loss = partial(feature_losses, precision=course.precision)
+    course = course.at_rate(RATE)
     return trained("features", module, clips, loss, course, network=network, recipe=recipe, validation=unseen)

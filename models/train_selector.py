@@ -84,8 +84,9 @@ def pretrain_selector(
     recipe |= {"frames": frames, "batch": batch, "flow": flow, "pool": pool}
     recipe |= {"oclr": tensors_digest(oclr.tensors)}
     first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)
-    begun: dict[str, Any] = {"start": start, "features": features, "first_guess": first_guess}
-    module = first_network("selector", network, course.seed, **begun)
+    module = first_network(
+        "selector", network, course.seed, start=start, features=features, first_guess=first_guess
+    )
     clips, unseen = seen_and_unseen(course.seed, photos=photos, silhouettes=silhouettes, frames=frames)
     proposals = ClipProposals(frozen(oclr, "oclr", course.device), pool)
     return trained(

@@ -67,7 +67,7 @@ class Course:
         return self if self.rate is not None else replace(self, rate=rate)
 
     def told(self) -> dict[str, Any]:
-        """What a recipe says of it: that on which the weights depend in which it ends."""
+        """What a recipe says of it: what the weights at its end depend on."""
         return {"steps": self.steps, "seed": self.seed, "rate": self.rate, "precision": self.precision}
 
 

@@ -1,6 +1,6 @@
 """How good are trained networks? Modal IoU on synthetic clips that no training sees, channels matched to the truth."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,11 +78,12 @@ def validate_pipeline(
     photos: Path | None = None,
     silhouettes: Path | None = None,
     device: str = "cpu",
+    on_clip: Callable[[int], None] = lambda clips: None,
 ) -> Validation:
     """Propose, select and correct as a user's clips are, and compare with the truth.
 
     selector: a checkpoint, or a rule of models/judges.py in its place. features: of the corrector, and of the selector
-    where `judge_features` names no others.
+    where `judge_features` names no others. on_clip is called with 1 after every clip.
     """
     nets: dict[str, Any] = {
         name: build_network(c, device, expect=name) for name, c in (("oclr", oclr), ("corrector", corrector))
@@ -101,6 +102,7 @@ def validate_pipeline(
         corrected = np.concatenate([part.masks for part in correct(nets["corrector"], *given_to)])
         results.append((iou(masks, clip), iou(corrected, clip), ranking(selection.errors, masks, clip)))
         aps += object_aps(-selection.errors, mask_ious(masks, clip.modal)).tolist()
+        on_clip(1)
     return Validation(*(_mean(column) for column in (*zip(*results, strict=True), aps)))
 
 

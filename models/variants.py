@@ -1,12 +1,12 @@
 """The paper's ablations as constructor arguments: what a checkpoint stores, so that it is loaded as what it is.
 
-A default adds nothing to the arguments of a size (models/sizes.py), whose recipes and checkpoints stay as they are.
+A default adds nothing to the constructor arguments of a size (models/sizes.py).
 """
 
 from typing import Any
 
 from models.sizes import PRETRAINING, SIZES, STEP_SIZES
-from models.train_corrector import CHOICES, EXEMPLARS
+from models.train_corrector import EXEMPLARS
 
 SELECTORS = ("error_map", "score")  # Table 3
 CORRECTORS = ("attention", "alpha", "dense")  # Table 5
@@ -44,8 +44,6 @@ def shapes(
     networks, sees = dict(SIZES[size]), dict[str, dict[str, Any]](STEP_SIZES[size])
     networks["selector"] = networks["selector"] | selector_arguments(selector)
     networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
-    if exemplars_by not in CHOICES:
-        raise ValueError(f"exemplars_by: wanted one of {', '.join(CHOICES)}, got {exemplars_by!r}")
     episodes = episode_arguments(sees["corrector"], window=window, exemplars=exemplars)
     sees["corrector"] = episodes | {"exemplars_by": exemplars_by}
     return {model: {"network": networks[model], "sees": sees[model]} for model in networks}

@@ -6,7 +6,7 @@ They save work and keep two writers of one file apart; nothing that the store gu
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,10 @@ _LONGEST_PAUSE = 0.5  # seconds between two looks at a lock that another process
 
 
 @contextmanager
-def alone(path: Path, *, patience: float) -> Iterator[bool]:
+def alone(path: Path, *, patience: float, between: Callable[[], None] = lambda: None) -> Iterator[bool]:
     """Hold the lock at `path`; True, or False where another process still held it after `patience` seconds.
+
+    `between` is called between two looks at a lock that is held, and may raise in order to wait no longer.
 
     The file goes away with the lock, so that locks leave nothing behind but those of killed processes, which are
     free again.
@@ -29,6 +31,7 @@ def alone(path: Path, *, patience: float) -> Iterator[bool]:
         if time.monotonic() >= until:
             yield False
             return
+        between()
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from storage.locks import alone
+from tasks.progress import raise_if_stopping
 
 
 class GpuBusy(RuntimeError):
@@ -30,7 +31,7 @@ def gpu_to_itself(device: str, *, patience: float) -> Iterator[None]:
         yield
         return
     lock = gpu_lock(device)
-    with alone(lock, patience=patience) as held:
+    with alone(lock, patience=patience, between=raise_if_stopping) as held:
         if not held:
             raise GpuBusy(
                 f"{device} was in use by other stages on this machine for {patience:g} seconds (place.patience). "

@@ -37,7 +37,6 @@ def adapt_to_clip(
         seed=seed,
         rate=settings.learning_rate,
         precision=settings.precision,
-        checkpoint_every=settings.check_every,
     )
     with training(place, out, planned) as (course, publish):
         publish(
@@ -45,6 +44,7 @@ def adapt_to_clip(
                 start,
                 clip,
                 course,
+                check_every=settings.check_every,
                 patience=settings.patience,
                 batch=settings.batch,
                 window=window,

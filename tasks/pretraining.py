@@ -15,6 +15,7 @@ from storage.keys import Artifact
 from storage.writer import ArtifactWriter
 from tasks.curves import training
 from tasks.features import load_backbone
+from tasks.progress import track
 from tasks.settings import BackboneSettings, FeatureSettings, StageSettings, TrainingPrecision
 from tasks.stage import NotKeyed, Place, stage
 from tasks.weights import get_checkpoint
@@ -58,10 +59,10 @@ def train_features(
     the training sees (models/sizes.py); `folders` names the folders of photos and silhouettes that there are, and
     `pictures` is the identity of what they hold.
     """
-    with training(place, out, course.planned()) as (here, publish):
+    with training(place, out, course.planned()) as (placed, publish):
         publish(
             pretrain_features(
-                here,
+                placed,
                 **paths(folders),
                 network=network,
                 start=get_checkpoint(place, start) if start else None,
@@ -84,10 +85,10 @@ def train_oclr(
     out: ArtifactWriter,
 ) -> None:
     """Train OCLR on synthetic flow."""
-    with training(place, out, course.planned()) as (here, publish):
+    with training(place, out, course.planned()) as (placed, publish):
         publish(
             pretrain_oclr(
-                here,
+                placed,
                 **paths(folders),
                 network=network,
                 start=get_checkpoint(place, start) if start else None,
@@ -129,11 +130,11 @@ def train_head(
         read = judge_backbone.backbone, judge_backbone.reference, place.device
         chosen_by = {"selector": get_checkpoint(place, judge),
                      "selector_features": load_backbone(place.store, judge_features, *read)}  # fmt: skip
-    with training(place, out, course.planned()) as (here, publish):
+    with training(place, out, course.planned()) as (placed, publish):
         publish(
             train(
                 get_checkpoint(place, oclr),
-                here,
+                placed,
                 features=extractor,
                 **paths(folders),
                 network=network,
@@ -174,16 +175,18 @@ def validate(
             (corrector_features, backbones.corrector),
         )
     ]
-    figures = validate_pipeline(
-        get_checkpoint(place, oclr),
-        get_checkpoint(place, selector),
-        get_checkpoint(place, corrector),
-        tokens[1],
-        judge_features=tokens[0],
-        clips=clips,
-        frames=frames,
-        flow=flow,
-        **paths(folders),
-        device=place.device,
-    )._asdict()
+    with track(clips, "validate") as advance:
+        figures = validate_pipeline(
+            get_checkpoint(place, oclr),
+            get_checkpoint(place, selector),
+            get_checkpoint(place, corrector),
+            tokens[1],
+            judge_features=tokens[0],
+            clips=clips,
+            frames=frames,
+            flow=flow,
+            **paths(folders),
+            device=place.device,
+            on_clip=advance,
+        )._asdict()
     out.summary = {name: value for name, value in figures.items() if value == value}  # not NaN

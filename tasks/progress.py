@@ -21,14 +21,20 @@ class Stopped(RuntimeError):
     """The run is being ended: a task gives up at its next step, and goes on from its last state another time."""
 
 
-@contextmanager
-def stopping() -> Iterator[None]:
-    """Have the tasks of this process give up for the time of the block, which waits for them."""
+def stop_tasks() -> None:
+    """Have the tasks of this process give up, until `let_tasks_run`."""
     _stopping.set()
-    try:
-        yield
-    finally:
-        _stopping.clear()
+
+
+def let_tasks_run() -> None:
+    """Have no task give up."""
+    _stopping.clear()
+
+
+def raise_if_stopping() -> None:
+    """Raise Stopped where the tasks of this process are to give up."""
+    if _stopping.is_set():
+        raise Stopped("the run is being ended")
 
 
 @contextmanager
@@ -52,8 +58,7 @@ def track(total: int, label: str) -> Iterator[Callable[[int], None]]:
     bar = display.add_task(label, total=total) if display else None
 
     def advance(units: int) -> None:
-        if _stopping.is_set():
-            raise Stopped(f"{label}: the run is being ended")
+        raise_if_stopping()
         if display and bar is not None:
             display.advance(bar, units)
 

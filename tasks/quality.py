@@ -10,7 +10,7 @@ from storage.writer import ArtifactWriter
 from tasks.stage import Place, stage
 
 
-@stage("quality", version=3)
+@stage("quality", version=4)
 def measure(
     flow: Artifact,
     proposal: Artifact,

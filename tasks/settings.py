@@ -244,8 +244,8 @@ class PretrainSettings(StageSettings):
     )
     exemplars_by: Literal["propagation", "selector", "truth"] = Field(
         PRETRAINING["exemplars_by"],
-        description="what these are chosen by: propagation of the corrector's features; the selector, which is trained "
-        "before; their true errors, blurred",
+        description="what the exemplars of a step are chosen by: propagation of the corrector's features; the "
+        "selector, which is trained before; their true errors, blurred",
     )
     rate: float | None = Field(
         PRETRAINING["rate"],

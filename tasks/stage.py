@@ -30,6 +30,7 @@ from storage.artifacts import ArtifactStore
 from storage.keys import Artifact, Recipe
 from storage.locks import alone
 from tasks.gpu import gpu_to_itself
+from tasks.progress import raise_if_stopping
 from tasks.records import drop_if_damaged, record_key
 
 WORKERS = "MOTION_ADAPT_WORKERS"  # how many tasks a flow that no command line starts runs at once
@@ -99,7 +100,7 @@ class Place(BaseModel):
         go on, and no two ever write one training state.
         """
         lock = Path(self.scratch) / ".locks" / f"{recipe.stage}-{recipe.key}"
-        with alone(lock, patience=self.patience) as held:
+        with alone(lock, patience=self.patience, between=raise_if_stopping) as held:
             yield self if held else self.model_copy(update={"scratch": str(Path(self.scratch) / attempt)})
 
     def training_state(self, recipe: Recipe) -> Path:

@@ -52,18 +52,14 @@ def test_held_out_frames_are_never_learnt_from():
 
 
 def test_it_learns_and_keeps_the_best(corrector):
-    made = adapt_to_clip(
-        corrector, corrector_clip(marks=MARKS), Course(steps=12, checkpoint_every=4, rate=3e-3)
-    )
+    made = adapt_to_clip(corrector, corrector_clip(marks=MARKS), Course(steps=12, rate=3e-3), check_every=4)
     training = made.settings["training"]
     losses = dict(training["held_out"])
     assert list(losses) == [0, 4, 8, 12]
     assert training["kept_step"] == min(losses, key=losses.get) > 0
     assert losses[training["kept_step"]] < losses[0]
     assert tensors_digest(made.tensors) != tensors_digest(corrector.tensors)
-    again = adapt_to_clip(
-        corrector, corrector_clip(marks=MARKS), Course(steps=12, checkpoint_every=4, rate=3e-3)
-    )
+    again = adapt_to_clip(corrector, corrector_clip(marks=MARKS), Course(steps=12, rate=3e-3), check_every=4)
     assert tensors_digest(again.tensors) == tensors_digest(made.tensors)
 
 
@@ -79,8 +75,8 @@ def test_a_killed_run_goes_on_and_remembers_what_the_held_out_frames_told(
     corrector, tmp_path, rate, death, end
 ):
     clip, seen = corrector_clip(marks=MARKS), []
-    course = Course(steps=12, checkpoint_every=2, rate=rate)
-    whole = adapt_to_clip(corrector, clip, course, patience=2)
+    course, options = Course(steps=12, rate=rate), {"check_every": 2, "patience": 2}
+    whole = adapt_to_clip(corrector, clip, course, **options)
     told = whole.settings["training"]
     assert told["held_out"][-1][0] == end
     assert (told["kept_step"] > 0) == (end == 12)
@@ -90,9 +86,9 @@ def test_a_killed_run_goes_on_and_remembers_what_the_held_out_frames_told(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapt_to_clip(corrector, clip, replace(course, state=tmp_path / "state.pt", on_step=die), patience=2)
+        adapt_to_clip(corrector, clip, replace(course, state=tmp_path / "state.pt", on_step=die), **options)
     goes_on = {"state": tmp_path / "state.pt", "on_step": lambda step, terms: seen.append(step)}
-    made = adapt_to_clip(corrector, clip, replace(course, **goes_on), patience=2)
+    made = adapt_to_clip(corrector, clip, replace(course, **goes_on), **options)
     assert seen == list(range(death // 2 * 2, end))
     assert tensors_digest(made.tensors) == tensors_digest(whole.tensors)
     assert made.settings == whole.settings
@@ -103,7 +99,8 @@ def test_it_stops_early_and_keeps_its_start_where_nothing_is_better(corrector):
     made = adapt_to_clip(
         corrector,
         corrector_clip(marks=MARKS),
-        Course(steps=200, checkpoint_every=1, rate=1e-20, on_step=lambda step, terms: seen.append(step)),
+        Course(steps=200, rate=1e-20, on_step=lambda step, terms: seen.append(step)),
+        check_every=1,
         patience=2,
     )
     assert seen == [0, 1]
@@ -115,7 +112,7 @@ def test_a_clip_without_frames_to_spare_takes_all_its_steps(corrector):
     seen = []
     clip = corrector_clip(marks=((2, 0), (9, 0)))
     made = adapt_to_clip(
-        corrector, clip, Course(steps=3, checkpoint_every=1, on_step=lambda s, t: seen.append(s)), patience=1
+        corrector, clip, Course(steps=3, on_step=lambda s, t: seen.append(s)), check_every=1, patience=1
     )
     assert seen == [0, 1, 2]
     assert made.settings["training"]["kept_step"] == 3 and made.settings["training"]["held_out"] == []
