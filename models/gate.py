@@ -11,6 +11,8 @@ Each rule turns a measure's values p (before) and c (now) into one number, how m
     growth  (c - p) / max(p, FLOOR)  an error, measured against itself
     change  |log2(c / p)|            a size that should neither explode nor vanish; both at least FLOOR
     lack    1 - c                    an agreement with the previous round, which has no p of its own
+    leap    c - p                    an agreement that grows by more than a round can teach: networks that have learnt
+                                     each other's masks by heart agree on them, right or wrong
 
 and compares it with its two thresholds. The collapses at the end need no comparison.
 """
@@ -41,7 +43,7 @@ class Rule:
     """One measure, how its worsening is computed, and where that stops being noise."""
 
     measure: str
-    worsening: Literal["rise", "fall", "growth", "change", "lack"]
+    worsening: Literal["rise", "fall", "growth", "change", "lack", "leap"]
     hold: float  # worse by more than this: hold
     roll_back: float  # by more than this: roll back
 
@@ -57,7 +59,9 @@ class Decision:
 RULES = (
     Rule("empty_frames", "rise", hold=0.10, roll_back=0.25),
     Rule("flow_consistency", "fall", hold=0.03, roll_back=0.10),
+    Rule("flow_consistency", "leap", hold=0.25, roll_back=0.50),
     Rule("agreement_proposal", "fall", hold=0.10, roll_back=0.30),
+    Rule("agreement_proposal", "leap", hold=0.25, roll_back=0.50),
     Rule("agreement_previous", "lack", hold=0.70, roll_back=0.95),
     Rule("exemplar_error", "growth", hold=0.15, roll_back=0.50),
     Rule("frame_error", "growth", hold=0.25, roll_back=1.00),
@@ -68,8 +72,8 @@ RULES = (
 )
 
 # Between rounds of different runs: what relates a round to the one before it in its own run, which a round 0 lacks,
-# says nothing there.
-RULES_ACROSS_RUNS = tuple(rule for rule in RULES if rule.worsening != "lack")
+# or asks what a single round can have taught, says nothing there.
+RULES_ACROSS_RUNS = tuple(rule for rule in RULES if rule.worsening not in ("lack", "leap"))
 
 
 def alarms(measures: Mapping[str, float | None]) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ def test_a_round_that_is_no_worse_is_kept():
         ({"identity_switches": 0.6}, "roll_back", "swap identities"),
         ({"identity_previous": 0.6}, "hold", "identity_previous"),
         ({"alarmed_clips": 0.4}, "roll_back", "alarmed_clips"),
+        ({"agreement_proposal": 0.96}, "hold", "0.700 -> 0.960: leap of 0.260"),
         ({"flow_consistency": math.nan}, "roll_back", "nan"),
     ],
 )
@@ -92,8 +93,8 @@ def test_worse_is_never_judged_better(rule, before, now, much_worse):
     if rule.worsening == "change":
         return
     order = list(Verdict)
-    worse = now + much_worse if rule.worsening in ("rise", "growth") else now - much_worse
-    first, second = (gate({rule.measure: before}, {rule.measure: value}) for value in (now, worse))
+    worse = now + much_worse if rule.worsening in ("rise", "growth", "leap") else now - much_worse
+    first, second = (gate({rule.measure: before}, {rule.measure: value}, [rule]) for value in (now, worse))
     assert order.index(second.verdict) >= order.index(first.verdict)
 
 
@@ -102,8 +103,8 @@ def measured(masks, flow, previous):
     return {
         "empty_frames": found.empty_frames,
         "coverage": found.coverage,
-        "agreement_previous": agreement(masks, previous).mean,
-        "flow_consistency": flow_consistency(masks, flow).mean,
+        "agreement_previous": agreement(masks, previous),
+        "flow_consistency": flow_consistency(masks, flow),
     }
 
 
