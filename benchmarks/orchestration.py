@@ -62,6 +62,7 @@ def measure_tasks(home: Path, count: int) -> None:
     for name, runner in {
         "threads, 1 worker": task_runner("threads", 1),
         "threads, 2 workers": task_runner("threads", 2),
+        "dask, 1 process": task_runner("dask", 1),
         "dask, 2 processes": task_runner("dask", 2),
     }.items():
         place = place_in(home / name.replace(", ", "-").replace(" ", "-"))
