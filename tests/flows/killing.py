@@ -104,7 +104,7 @@ def _work(arguments: list[str], server: str | None, log: Path, fuse: Fuse | None
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, it is ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
     if fuse:
         fuse.light()
     from flows.cli import app
