@@ -41,11 +41,19 @@ def windows(n: int, size: int = 7, *, pad: bool = False) -> NDArray[np.int64]:
 
 
 def parts(n: int, limit: int = 104, target: int = 100) -> list[tuple[int, int]]:
-    """Cut a clip of more than `limit` frames into n // target + 1 equal parts; the last takes the rest."""
+    """Cut a clip of more than `limit` frames into n // target + 1 parts of at most a quarter more than `target`.
+
+    They are equal and the last takes the rest, as in the reference, unless the rest is more than a quarter of a
+    part: then the lengths differ by one frame at most.
+    """
     if n < 1 or target < 2:
         raise ValueError(f"parts: wanted at least one frame and target >= 2, got n={n}, target={target}")
     count = 1 if n <= limit else n // target + 1
-    bounds = [*range(0, (n // count) * count, n // count), n]
+    length, rest = divmod(n, count)
+    if rest > length / 4:
+        bounds = [index * n // count for index in range(count + 1)]
+    else:
+        bounds = [*range(0, length * count, length), n]
     return list(pairwise(bounds))
 
 

@@ -48,7 +48,7 @@ def parts_of(store: ArtifactStore, selection: Artifact) -> dict[str, int]:
     return {"limit": limit, "target": min(limit, 100)}
 
 
-@stage("adapted-corrector", version=2, gpu=True)
+@stage("adapted-corrector", version=3, gpu=True)
 def adapt_corrector(
     frames: list[Artifact],
     tokens: list[Artifact],

@@ -11,7 +11,7 @@ from tasks.stage import Place, stage
 from tasks.weights import get_network
 
 
-@stage("correction", version=1, gpu=True)
+@stage("correction", version=2, gpu=True)
 def correct(
     frames: Artifact,
     tokens: Artifact,

@@ -16,7 +16,7 @@ from tasks.weights import get_network
 ROW_DIMS = ("time", "object")
 
 
-@stage("selection", version=1, gpu=True)
+@stage("selection", version=2, gpu=True)
 def select(
     frames: Artifact,
     tokens: Artifact,

@@ -35,12 +35,19 @@ def test_parts_are_a_partition(n: int, limit: int, target: int) -> None:
     assert all(start < stop for start, stop in ranges)
     if n <= limit:
         assert ranges == [(0, n)]
+    else:
+        assert max(stop - start for start, stop in ranges) <= 1.25 * target
 
 
 def test_davis_is_never_cut() -> None:
     assert parts(104) == [(0, 104)]
     assert parts(180) == [(0, 90), (90, 180)]
     assert parts(255) == [(0, 85), (85, 170), (170, 255)]
+
+
+def test_a_little_rest_goes_to_the_last_part_as_in_the_reference_and_a_long_one_to_all() -> None:
+    assert parts(200) == [(0, 66), (66, 132), (132, 200)]
+    assert [stop - start for start, stop in parts(199, 20, 20)] == [19, 20, 20, 20, 20, 20, 20, 20, 20, 20]
 
 
 @given(st.data(), st.integers(1, 30), st.integers(1, 4), st.integers(1, 12))
