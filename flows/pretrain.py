@@ -28,7 +28,6 @@ from flows.weights import NETWORK_METHODS, NETWORKS, StartWeights, find_backbone
 from models.recipe import pictures_identity, start_files
 from models.variants import shapes
 from storage.keys import Artifact, digest, file_digest
-from storage.runs import record_run
 from storage.tracking import Tracker
 from storage.whole import whole_file
 from tasks.curves import curve_file
@@ -66,6 +65,7 @@ def pretrain(
     place = resolved(place)
     run = Run(place)
     report = Report("pretrain", "synthetic clips")
+    run.begin_record("pretrain", report.source)
     pictures = identity_of(folders_of(settings))
     begun = find_starts(run, settings, start, folder)
     tracker = tracking.open("pretraining")
@@ -86,7 +86,7 @@ def pretrain(
     report.output = folder
     report.figures = "smoke" if any(is_smoke(run.summary(ref)["settings"]) for ref in made.values()) else ""
     report.take(run)
-    record_run(place.open(), "pretrain", report.source, run.made)
+    run.end_record()
     report.seconds["total"] = time.monotonic() - began
     return report
 
@@ -207,6 +207,7 @@ def figures_of(
         selector_features=tokens.selector_features,
         corrector_features=tokens.corrector_features,
         backbones=settings.features,
+        exemplars_by=settings.pretrain.exemplars_by,
         **VALIDATED_ON,
         flow=settings.pretrain.flow,
         pictures=pictures,

@@ -201,7 +201,8 @@ class MaskCorrector(nn.Module):
         rgb: normalised (B, T, 3, H, W). tokens: (B, T, h, w, C), h = H / 8, w = W / 8.
         masks: (B, T, K, H, W), 0 or 1. frames: int (B, T), places in the clip, counted as in `remember`.
         use_masks: False hides the masks from the UNet, as adaptation does. with_features: False, where only
-            the masks are wanted, leaves the features without channels. All floating results are f32.
+            the masks are wanted, leaves the features without channels. Results are f32, some of them in halves
+            under autocast.
         """
         check_shape("masks", masks, "B T K H W", K=self.num_objects)
         B, T, _, H, W = masks.shape

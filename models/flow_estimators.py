@@ -13,6 +13,7 @@ from torchvision.models import optical_flow as tv
 from models.weights import hub_file
 
 RAFT_MULTIPLE, RAFT_LEAST = 8, 128  # what RAFT's feature pyramid wants of an image side
+RAFT_VOLUME = 4 * 10**9  # bytes for the likeness of every point to every other, which RAFT holds about twice
 DIS_LEAST = 32  # smaller images leave DIS without a pyramid level
 
 _RAFT = {
@@ -102,7 +103,10 @@ def _known_weights(name: str, weights: str | None) -> str | None:
 
 
 class RAFT(FlowEstimator):
-    """Torchvision's RAFT, its images replicate-padded about their centre to sides that it can take."""
+    """Torchvision's RAFT, its images replicate-padded about their centre to sides that it can take.
+
+    It keeps the pair that it works on in itself: two threads can't share one.
+    """
 
     def __init__(
         self, name: str, *, weights: str, updates: int, keep_padding: bool, device: str | torch.device
@@ -127,6 +131,13 @@ class RAFT(FlowEstimator):
 
     def _estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         height, width = first.shape[1:3]
+        points = -(-height // RAFT_MULTIPLE) * -(-width // RAFT_MULTIPLE)  # each is compared with all, in f32
+        step = max(RAFT_VOLUME // (4 * points**2), 1)
+        parts = [slice(start, start + step) for start in range(0, len(first), step)]
+        return np.concatenate([self._at_once(first[part], second[part]) for part in parts])
+
+    def _at_once(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        height, width = first.shape[1:3]
         top, bottom = _margins(height, RAFT_MULTIPLE, RAFT_LEAST)
         left, right = _margins(width, RAFT_MULTIPLE, RAFT_LEAST)
         pair = [
@@ -137,6 +148,7 @@ class RAFT(FlowEstimator):
             self.network.mask_predictor.remaining = self.updates
         with torch.inference_mode():
             flow = self.network(*pair, num_flow_updates=self.updates)[-1]
+        self.network.corr_block.corr_pyramid = []  # else kept beside that of the next pairs
         if not self.keep_padding:
             flow = flow[..., top : top + height, left : left + width]
         return np.ascontiguousarray(flow.permute(0, 2, 3, 1).float().cpu().numpy())  # (N, H, W, 2)

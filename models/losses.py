@@ -162,7 +162,7 @@ def selector_losses(error_maps: Tensor, masks: Tensor, truth: Tensor) -> tuple[T
     B, T, K, H, W = masks.shape
     check_shape("error_maps", error_maps, "B T K 3 H W", **{"B": B, "T": T, "K": K, "3": 3, "H": H, "W": W})
     check_shape("truth", truth, "B T K H W", B=B, T=T, K=K, H=H, W=W)
-    bce = F.binary_cross_entropy(error_maps, error_regions(masks, truth))
+    bce = probability_bce(error_maps, error_regions(masks, truth))
     return bce, {"bce": bce}
 
 
@@ -214,7 +214,7 @@ def corrector_losses(
     terms = {
         "bce": counted_mean(F.binary_cross_entropy_with_logits(logits, truth, reduction="none"), counts),
         "alpha": counted_mean(
-            F.binary_cross_entropy(own_alpha.clamp(0.0, 1.0), small_truth, reduction="none"), counts
+            probability_bce(own_alpha.clamp(0.0, 1.0), small_truth, reduction="none"), counts
         ),
     }
     if "reconstruction" in weights:
@@ -224,8 +224,18 @@ def corrector_losses(
         reconstruction = torch.einsum("bqthw,bqthwc->bthwc", alpha, features)  # (B, T, h, w, C)
         terms["reconstruction"] = F.mse_loss(reconstruction, tokens)
     if "boundary" in weights:
-        terms["boundary"] = boundary_loss(logits.sigmoid(), truth)
+        counted = truth * counts[..., None, None]  # a mask that does not count is empty and has no boundary
+        terms["boundary"] = boundary_loss(logits.sigmoid(), counted)
     return weighted_sum(terms, weights), terms
+
+
+def probability_bce(probabilities: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Binary cross-entropy of probabilities; NaN throughout where one of them is NaN.
+
+    F.binary_cross_entropy raises for those, on a GPU for good, and a training loop could not skip the step.
+    """
+    bce = F.binary_cross_entropy(torch.nan_to_num(probabilities), targets, reduction=reduction)
+    return bce.masked_fill(probabilities.isnan().any(), torch.nan)
 
 
 def counted_mean(values: Tensor, counts: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from models.training import Batch
 GAPS = (1, 1, 1, 2, 3)  # drawn from, so that speeds vary
 FINER = 2  # DIS sees sides of twice 128 x 224, as it sees larger ones on real video
 
+EXAMPLE_BYTES = 4 * 2 + 3  # a pixel of a frame: flow f16, and three masks
+
 Example = tuple[np.ndarray, np.ndarray]
 
 
@@ -25,7 +27,7 @@ Example = tuple[np.ndarray, np.ndarray]
 class EstimatedPool:
     """Clips with DIS flow, each made when it is first drawn: f16 flow and masks at the size of `clips`.
 
-    size: distinct clips. At 64 x 112 about 80 kB a frame stay in memory.
+    size: distinct clips. They stay in memory, of each process that draws them: see `EXAMPLE_BYTES`.
     """
 
     clips: SyntheticClips

@@ -76,8 +76,8 @@ def adapt_to_clip(
 
     Every `check_every` steps the loss on the held-out exemplar frames is taken, and the state saved; training ends
     when the loss has not fallen for `patience` checks, and the checkpoint is the best of all, its start included. Its
-    training says `kept_step`, the steps behind it, and `held_out`, the losses as [step, loss]. A clip without frames
-    to hold out takes all its steps. The other arguments are those of `models.adaptation.adapt_corrector`.
+    training says `kept_step`, the steps behind it, and `held_out`, the finite losses as [step, loss]. A clip without
+    frames to hold out takes all its steps. The other arguments are those of `models.adaptation.adapt_corrector`.
     """
     if check_every < 1 or patience < 1:
         raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")
@@ -117,14 +117,15 @@ def adapt_to_clip(
     if found.best is not None:
         module.load_state_dict(found.best)
     kept = found.kept if found.best is not None else course.steps
-    return adapted(checkpoint, module.eval(), training | {"kept_step": kept, "held_out": found.losses})
+    told = [[step, loss] for step, loss in found.losses if math.isfinite(loss)]
+    return adapted(checkpoint, module.eval(), training | {"kept_step": kept, "held_out": told})
 
 
 @dataclass
 class _Found:
     """What the held-out frames have told so far; saved with the training's state."""
 
-    losses: list[list[float]] = field(default_factory=list)  # [step, loss]
+    losses: list[list[float]] = field(default_factory=list)  # [step, loss], infinite where it is not finite
     best: dict[str, torch.Tensor] | None = None  # the weights of the least of them
     kept: int = 0  # the steps behind those
 
@@ -146,11 +147,12 @@ class _Watch:
                 self.loss.of_episode(self.module, to_device(one, self.device))[0] for one in self.episodes
             ]
         self.module.train(was_training)
-        value = float(torch.stack(losses).mean())
+        mean = float(torch.stack(losses).mean())
+        value = mean if math.isfinite(mean) else math.inf
         found = self.found
         before = min((loss for _, loss in found.losses), default=math.inf)
         found.losses.append([step, value])
-        if value < before:
+        if value < before or found.best is None:
             found.best, found.kept = copy.deepcopy(self.module.state_dict()), step
         elif len(found.losses) - 1 - int(np.argmin([loss for _, loss in found.losses])) >= self.patience:
             raise _Enough

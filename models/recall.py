@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TEMPERATURE = 0.05  # of the softmax over cosine similarities
-_NOWHERE = -1e9
 
 
 class Recalled(NamedTuple):
@@ -39,7 +38,8 @@ def recall(tokens: Tensor, exemplars: Recalled, hidden: Tensor) -> Tensor:
     found = []
     for k in range(hidden.shape[2]):
         likeness = x @ exemplars.tokens[:, k].flatten(1, 2).mT / TEMPERATURE  # (B, T * h * w, E * h * w)
-        likeness = likeness.view(B, T, h * w, -1, h * w).masked_fill(hidden[:, :, k, None, :, None], _NOWHERE)
+        nowhere = torch.finfo(likeness.dtype).min  # not infinite: a frame may see none of them
+        likeness = likeness.view(B, T, h * w, -1, h * w).masked_fill(hidden[:, :, k, None, :, None], nowhere)
         weights = likeness.flatten(3).softmax(dim=-1).flatten(1, 2)  # (B, T * h * w, E * h * w)
         inside = exemplars.inside[:, k].flatten(1).to(weights)  # (B, E * h * w)
         found.append((weights @ inside[..., None]).view(B, T, h, w))

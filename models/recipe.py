@@ -28,6 +28,7 @@ class TokenExtractor(Protocol):
     name: str
     channels: int
     patch_size: int
+    module: nn.Module
 
     def extract(self, frames: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
         """Frames u8 (n, H', W', 3) -> tokens f32 (n, h, w, C)."""
@@ -125,11 +126,25 @@ def schedule_for(course: Course) -> Schedule:
 
 
 def synthetic_recipe(
-    course: Course, photos: Path | None, silhouettes: Path | None, start: Checkpoint | None
+    course: Course,
+    photos: Path | None,
+    silhouettes: Path | None,
+    start: Checkpoint | None,
+    features: TokenExtractor | None = None,
 ) -> dict[str, Any]:
-    """What the recipe of any pre-training says: its course, the pictures of its clips, the weights it goes on from."""
-    pictures = pictures_identity(photos, silhouettes)
-    return {"on": "synthetic clips", **course.told(), **pictures, **start_identity(start)}
+    """What the recipe of any pre-training says: its course, the pictures of its clips, the weights it goes on from.
+
+    That of a head says whose tokens it reads, too.
+    """
+    recipe = {"on": "synthetic clips", **course.told(), **pictures_identity(photos, silhouettes)}
+    read = {"features": extractor_identity(features)} if features else {}
+    return recipe | start_identity(start) | read
+
+
+def extractor_identity(features: TokenExtractor) -> dict[str, Any]:
+    """What a recipe says of a feature network: its name and patch, and a digest of its tensors."""
+    digest = tensors_digest(features.module.state_dict())
+    return {"name": features.name, "patch": features.patch_size, "sha256": digest}
 
 
 def seen_and_unseen(seed: int, **supply: Any) -> tuple[SyntheticClips, SyntheticClips]:

@@ -23,6 +23,7 @@ from models.planning import exemplar_table
 from models.recipe import (
     RARE,
     TokenExtractor,
+    extractor_identity,
     first_network,
     frozen,
     seen_and_unseen,
@@ -200,13 +201,17 @@ def pretrain_corrector(
         raise ValueError(f"window, frames: wanted 1 <= window <= frames and 2 frames, got {window}, {frames}")
     judge = judge_by(exemplars_by, selector, course.device)
     network = with_tokens(COMPACT["corrector"] if network is None else network, features)
-    recipe = synthetic_recipe(course, photos, silhouettes, start)
+    recipe = synthetic_recipe(course, photos, silhouettes, start, features)
     recipe |= {"frames": frames, "window": window, "batch": batch, "flow": flow, "pool": pool}
     recipe |= {"exemplars": exemplars, "exemplars_by": exemplars_by, "oclr": tensors_digest(oclr.tensors)}
     read_by_judge: ClipTokens | None = None
     if selector and exemplars_by == "selector":
-        recipe |= {"selector": tensors_digest(selector.tensors)}
-        read_by_judge = ClipTokens(selector_features or features, SELECTOR_GRID, pool)
+        seen = selector_features or features
+        recipe |= {
+            "selector": tensors_digest(selector.tensors),
+            "selector_features": extractor_identity(seen),
+        }
+        read_by_judge = ClipTokens(seen, SELECTOR_GRID, pool)
     module = first_network(
         "corrector", network, course.seed, start=start, features=features, first_guess=RARE
     )

@@ -8,12 +8,13 @@ from torch import Tensor
 from models.checkpoints import Checkpoint
 from models.imaging import HEIGHT, WIDTH
 from models.losses import oclr_losses
-from models.oclr_batches import EstimatedPool, OclrBatches
+from models.oclr_batches import EXAMPLE_BYTES, EstimatedPool, OclrBatches
 from models.recipe import RARE, first_network, seen_and_unseen, synthetic_recipe, trained
 from models.sizes import COMPACT
 from models.training import Batch, Course, autocast
 
-POOL = 800  # clips with flow of an estimator
+POOL = 800  # clips with flow of an estimator, fewer where they are large
+POOL_BYTES = 2 * 10**9  # of memory for them, per worker
 
 
 class AmodalLoss:
@@ -43,6 +44,7 @@ def pretrain_oclr(
 ) -> Checkpoint:
     """Train OCLR on synthetic clips of up to `frames` frames; `flow` is a kind of `models.synthetic_flow`.
 
+    Clips with flow of an estimator stay in memory, up to `POOL_BYTES` per worker process of the course.
     start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     """
     network = dict(COMPACT["oclr"] if network is None else network)
@@ -51,8 +53,9 @@ def pretrain_oclr(
     module: Any = first_network("oclr", network, course.seed, start=start, first_guess=RARE)
     size = HEIGHT // module.reduction, WIDTH // module.reduction
     supply = {"photos": photos, "silhouettes": silhouettes, "frames": frames, "size": size}
+    pool = pool_size(frames, *size)
     clips, unseen = (
-        OclrBatches(supplied, batch, flow, EstimatedPool(supplied, POOL))
+        OclrBatches(supplied, batch, flow, EstimatedPool(supplied, pool))
         for supplied in seen_and_unseen(course.seed, **supply)
     )
     return trained(
@@ -65,3 +68,8 @@ def pretrain_oclr(
         recipe=recipe,
         validation=unseen,
     )
+
+
+def pool_size(frames: int, height: int, width: int) -> int:
+    """Clips of so many frames in a worker's pool: `POOL`, or as many as fit into `POOL_BYTES`."""
+    return max(1, min(POOL, POOL_BYTES // (frames * height * width * EXAMPLE_BYTES)))

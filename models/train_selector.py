@@ -41,8 +41,9 @@ class SelectorLoss:
         chosen = choose_objects(batch["truth"], batch["draws"])
         masks, truth = (pick(m, chosen) for m in (self.proposals.of(batch), batch["truth"]))
         rgb = torch.stack([normalised(frames) for frames in batch["rgb"]])  # (B, T, 3, H, W)
+        tokens = self.tokens.of(batch)  # of a frozen network, as at inference: not in halves
         with autocast(rgb.device, self.precision):
-            answer = module(masks.float(), rgb, self.tokens.of(batch))
+            answer = module(masks.float(), rgb, tokens)
         return (score_losses if module.head == "score" else selector_losses)(answer.float(), masks, truth)
 
 
@@ -80,7 +81,7 @@ def pretrain_selector(
     features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
     """
     network = with_tokens(COMPACT["selector"] if network is None else network, features)
-    recipe = synthetic_recipe(course, photos, silhouettes, start)
+    recipe = synthetic_recipe(course, photos, silhouettes, start, features)
     recipe |= {"frames": frames, "batch": batch, "flow": flow, "pool": pool}
     recipe |= {"oclr": tensors_digest(oclr.tensors)}
     first_guess = None if network.get("head") == "score" else (RARE, 0.0, RARE)

@@ -192,7 +192,8 @@ def train(
     look_every = steps // VALIDATIONS
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        for step, batch in enumerate(stream(batches, seed, start, steps, course.workers), start):
+        ahead = stream(batches, seed, start, steps, course.workers, pinned=bool(cuda))
+        for step, batch in enumerate(ahead, start):
             torch.manual_seed(step_seed(seed, step))
             terms = update(module, optimiser, loss, to_device(batch, device), schedule.at(step))
             if terms is None:
@@ -276,14 +277,24 @@ class Steps(Dataset[Batch]):
         return self.batches(step, np.random.default_rng([self.seed, step]))
 
 
-def stream(batches: Batches, seed: int, start: int, stop: int, workers: int) -> Iterator[Batch]:
-    """Batches of the steps from start to stop, in order, made ahead by worker processes."""
+def stream(
+    batches: Batches, seed: int, start: int, stop: int, workers: int, *, pinned: bool = False
+) -> Iterator[Batch]:
+    """Batches of the steps from start to stop, in order, made ahead by worker processes.
+
+    pinned: in memory from which a GPU takes them while the CPU goes on.
+    """
     ahead: dict[str, Any] = {}
     if workers:
         ahead = {"prefetch_factor": 4, "multiprocessing_context": "spawn", "worker_init_fn": alone}
     sampler: Any = range(start, stop)
     yield from DataLoader(
-        Steps(batches, seed), batch_size=None, sampler=sampler, num_workers=workers, **ahead
+        Steps(batches, seed),
+        batch_size=None,
+        sampler=sampler,
+        num_workers=workers,
+        pin_memory=pinned,
+        **ahead,
     )
 
 

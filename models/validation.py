@@ -72,6 +72,7 @@ def validate_pipeline(
     features: TokenExtractor,
     *,
     judge_features: TokenExtractor | None = None,
+    chosen_by: Judge | None = None,
     clips: int = 8,
     frames: int = 12,
     flow: str = "noisy",
@@ -82,8 +83,9 @@ def validate_pipeline(
 ) -> Validation:
     """Propose, select and correct as a user's clips are, and compare with the truth.
 
-    selector: a checkpoint, or a rule of models/judges.py in its place. features: of the corrector, and of the selector
-    where `judge_features` names no others. on_clip is called with 1 after every clip.
+    selector: a checkpoint, or a rule of models/judges.py in its place; it is what ranks frames. features: of the
+    corrector, and of the selector where `judge_features` names no others. chosen_by: the rule that chooses the
+    exemplars by the corrector's features, None for the selector. on_clip is called with 1 after every clip.
     """
     nets: dict[str, Any] = {
         name: build_network(c, device, expect=name) for name, c in (("oclr", oclr), ("corrector", corrector))
@@ -98,7 +100,8 @@ def validate_pipeline(
         network = judge_features or features
         seen_by_judge = network.extract(clip.rgb, SELECTOR_GRID) if judge is not selector else tokens
         (selection,) = select(judge, clip.rgb, seen_by_judge, masks)
-        given_to = clip.rgb, tokens, masks, selection.scores, selection.exemplars
+        (choice,) = select(chosen_by, clip.rgb, tokens, masks) if chosen_by else (selection,)
+        given_to = clip.rgb, tokens, masks, choice.scores, choice.exemplars
         corrected = np.concatenate([part.masks for part in correct(nets["corrector"], *given_to)])
         results.append((iou(masks, clip), iou(corrected, clip), ranking(selection.errors, masks, clip)))
         aps += object_aps(-selection.errors, mask_ious(masks, clip.modal)).tolist()

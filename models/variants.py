@@ -44,6 +44,8 @@ def shapes(
     networks, sees = dict(SIZES[size]), dict[str, dict[str, Any]](STEP_SIZES[size])
     networks["selector"] = networks["selector"] | selector_arguments(selector)
     networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
+    if corrector == "dense":  # the prior is the other correctors' alone
+        networks["corrector"].pop("prior", None)
     episodes = episode_arguments(sees["corrector"], window=window, exemplars=exemplars)
     sees["corrector"] = episodes | {"exemplars_by": exemplars_by}
     return {model: {"network": networks[model], "sees": sees[model]} for model in networks}

@@ -1,6 +1,7 @@
 """Curves of a training: about two hundred points, kept through a kill and published with the checkpoint."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,7 +47,10 @@ def curve_file(state: Path) -> Path:
 
 
 def read_curve(path: Path) -> dict[str, list[list[float]]]:
-    """[step, value] pairs by term, as written so far; a line that is not whole is passed over."""
+    """[step, value] pairs by term, as written so far.
+
+    A line that is not whole is passed over, and so is a value that is not finite, which no summary can hold.
+    """
     by_step: dict[int, dict[str, float]] = {}
     lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
     for line in lines:
@@ -54,7 +58,7 @@ def read_curve(path: Path) -> dict[str, list[list[float]]]:
             step, terms = json.loads(line)
         except json.JSONDecodeError:
             continue
-        by_step[step] = {name: value for name, value in terms.items() if value == value}  # not NaN
+        by_step[step] = {name: value for name, value in terms.items() if math.isfinite(value)}
     curves: dict[str, list[list[float]]] = {}
     for step, terms in sorted(by_step.items()):
         for name, value in terms.items():

@@ -1,12 +1,14 @@
 """Optical flow: of each frame to the frames at +gap and -gap (paper A.3)."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.flow import effective_gap, flow_estimator, stream_flow
+from models.flow import FlowEstimator, effective_gap, flow_estimator, stream_flow
 from models.imaging import HEIGHT, WIDTH, resize_flow
 from storage.clips import ClipError
 from storage.flo import flow_content, read_flow_pairs
@@ -53,13 +55,7 @@ def estimate_flow(
     if settings.estimator == "flo":
         blocks = from_files(Path(str(folder)), place.label, names, used)
     else:
-        estimator = flow_estimator(
-            settings.estimator,
-            weights=settings.weights,
-            updates=settings.updates,
-            keep_padding=settings.keep_padding,
-            device=place.device,
-        )
+        estimator = load_estimator(settings, place.device, threading.get_ident())
         blocks = stream_flow(
             reader.array("native"), gap=used, estimator=estimator, resolution=settings.resolution
         )
@@ -72,6 +68,18 @@ def estimate_flow(
             place.label, f"its flow in {printable(str(folder))} changed while it was read; run again"
         )
     out.summary = {"frames": total, "gap": used, "asked_gap": gap}
+
+
+@lru_cache(maxsize=4)
+def load_estimator(settings: FlowSettings, device: str, thread: int) -> FlowEstimator:
+    """A flow estimator; the last few stay in memory, each for one thread, since two can't share RAFT."""
+    return flow_estimator(
+        settings.estimator,
+        weights=settings.weights,
+        updates=settings.updates,
+        keep_padding=settings.keep_padding,
+        device=device,
+    )
 
 
 def from_files(folder: Path, clip: str, names: Sequence[str], gap: int) -> Iterator[tuple[int, np.ndarray]]:

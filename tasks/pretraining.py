@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from models.judges import propagation_judge
 from models.train_corrector import pretrain_corrector
 from models.train_features import pretrain_features
 from models.train_oclr import pretrain_oclr
@@ -71,7 +72,7 @@ def train_features(
         )
 
 
-@stage("pretrained-oclr", version=4, gpu=True)
+@stage("pretrained-oclr", version=5, gpu=True)
 def train_oclr(
     start: Artifact | None,
     *,
@@ -98,7 +99,7 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=4, gpu=True)
+@stage("pretrained-head", version=5, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,
@@ -147,7 +148,7 @@ def train_head(
         )
 
 
-@stage("validation", version=2, gpu=True)
+@stage("validation", version=3, gpu=True)
 def validate(
     oclr: Artifact,
     selector: Artifact,
@@ -156,6 +157,7 @@ def validate(
     corrector_features: Artifact | None,
     *,
     backbones: FeatureSettings,
+    exemplars_by: str,
     clips: int,
     frames: int,
     flow: str,
@@ -166,7 +168,8 @@ def validate(
 ) -> None:
     """How good the trained networks are together on synthetic clips that no training sees.
 
-    The summary holds the figures, by the names of `models.validation.Validation`.
+    `exemplars_by` says what chose the exemplars that the corrector was trained with, and chooses them here; in place of
+    the "truth" it is propagation. The summary holds the figures, by the names of `models.validation.Validation`.
     """
     tokens = [
         load_backbone(place.store, weights, backbone.backbone, backbone.reference, place.device)
@@ -182,6 +185,7 @@ def validate(
             get_checkpoint(place, corrector),
             tokens[1],
             judge_features=tokens[0],
+            chosen_by=None if exemplars_by == "selector" else propagation_judge(device=place.device),
             clips=clips,
             frames=frames,
             flow=flow,

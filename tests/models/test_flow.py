@@ -1,6 +1,7 @@
 """Flow estimators and the streaming of a clip's flow."""
 
 import hashlib
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models import optical_flow
 
+from models import flow_estimators
 from models import weights as weights_module
 from models.flow import FlowEstimator, effective_gap, flow_estimator, flow_provenance, stream_flow
 from models.weights import WeightsMissing, download, hub_file
@@ -151,6 +153,27 @@ def test_provenance_tells_real_ground_truth():
     assert "no real flow ground truth" in flow_provenance("raft_large")
     assert "KITTI" in flow_provenance("raft_large", "C_T_SKHT_V1")
     assert "no weights" in flow_provenance("dis")
+
+
+@pytest.mark.parametrize(
+    ("size", "calls"), [((128, 224), [8]), ((480, 854), [8]), ((720, 1280), [4, 4]), ((1080, 1920), [1, 1])]
+)
+def test_raft_takes_as_many_pairs_at_once_as_its_volume_allows(size, calls, tmp_path, monkeypatch):
+    class Still:
+        mask_predictor, corr_block, seen = None, SimpleNamespace(), []
+
+        def __call__(self, first, second, num_flow_updates):
+            self.seen.append(len(first))
+            return [first[:, :2]]  # a flow that tells frames apart
+
+    torch.save(optical_flow.raft_small().state_dict(), tmp_path / "raft.pth")
+    monkeypatch.setattr(flow_estimators, "hub_file", lambda url, **options: tmp_path / "raft.pth")
+    raft = flow_estimator("raft_small")
+    raft.network = Still()
+    frames = numbered(sum(calls), *size)
+    flow = raft(frames, frames)
+    assert raft.network.seen == calls and flow.shape == (*frames.shape[:3], 2)
+    np.testing.assert_allclose(flow[:, 0, 0, 0], np.arange(len(frames)) / 127.5 - 1, atol=1e-6)
 
 
 # ------------------------------------------------------------------------------------------- weights

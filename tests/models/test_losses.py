@@ -132,6 +132,26 @@ def test_nothing_supervised_leaves_the_reconstruction():
     assert terms["bce"] == 0 and terms["alpha"] == 0 and terms["reconstruction"] > 0
 
 
+def test_the_boundary_counts_only_where_supervised():
+    inputs = corrector_inputs()
+    supervised = torch.zeros(1, 2, 3)
+    supervised[0, 1, 2] = 1
+    corrector_losses(**inputs, supervised=supervised, weights={"boundary": 1.0})[0].backward()
+    touched = inputs["logits"].grad.abs().sum(dim=(0, 3, 4)) > 0
+    assert touched.tolist() == [[False] * 3, [False, False, True]]
+
+
+def test_networks_that_answer_nan_have_a_loss_that_is_not_finite():
+    """The training loop skips such a step, and says what to do when there are many."""
+    truth = squares()
+    maps = torch.full((1, 2, 3, 3, 16, 24), 0.5)
+    maps[0, 1, 2] = torch.nan
+    assert selector_losses(maps, truth, truth)[0].isnan()
+    inputs = corrector_inputs()
+    inputs["alpha"][0, 1] = torch.nan
+    assert corrector_losses(**inputs)[0].isnan()
+
+
 def test_wrong_shapes_are_refused_by_name():
     with pytest.raises(ValueError, match="order"):
         oclr_losses(torch.zeros(1, 2, 3, 8, 8), torch.zeros(1, 2, 2), torch.zeros(1, 2, 3, 8, 8))

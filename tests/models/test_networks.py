@@ -309,6 +309,19 @@ def test_a_corrector_may_start_from_what_is_known() -> None:
     _close(net(*window, use_masks=False).logits, exemplars * carried)
 
 
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("prior", [False, True])
+def test_correctors_work_in_halves(precision: torch.dtype, prior: bool) -> None:
+    net = _corrector(prior=prior)
+    frames = torch.tensor([[[0, 1], [0, -1], [0, -1]]])  # frame 0 sees none of object 1
+    with torch.no_grad():
+        whole = _correct(net, 3, 2, frames=frames)
+        with torch.autocast("cpu", dtype=precision):
+            half = _correct(net, 3, 2, frames=frames)
+    for exact, near in zip(whole, half, strict=True):
+        torch.testing.assert_close(near.float(), exact, rtol=0.1, atol=0.1)
+
+
 # ---- recall
 
 

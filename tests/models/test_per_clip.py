@@ -8,7 +8,7 @@ import pytest
 from test_adaptation import CORRECTOR, corrector_clip
 
 from models.adaptation import CorrectorClipBatches
-from models.checkpoints import tensors_digest
+from models.checkpoints import save_checkpoint, tensors_digest
 from models.corrector import MaskCorrector
 from models.per_clip import PartOfClip, adapt_to_clip, held_out_frames
 from models.recipe import finished, fresh_network
@@ -105,6 +105,15 @@ def test_it_stops_early_and_keeps_its_start_where_nothing_is_better(corrector):
     )
     assert seen == [0, 1]
     assert made.settings["training"]["kept_step"] == 0
+    assert tensors_digest(made.tensors) == tensors_digest(corrector.tensors)
+
+
+def test_a_loss_that_is_not_finite_is_no_better_and_can_be_saved(corrector, tmp_path):
+    course = Course(steps=12, rate=1e30)
+    made = adapt_to_clip(corrector, corrector_clip(marks=MARKS), course, check_every=2, patience=2)
+    save_checkpoint(tmp_path / "corrector.safetensors", made)
+    training = made.settings["training"]
+    assert [step for step, _ in training["held_out"]] == [0] and training["kept_step"] == 0
     assert tensors_digest(made.tensors) == tensors_digest(corrector.tensors)
 
 

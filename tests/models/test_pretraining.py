@@ -27,7 +27,7 @@ from models.sizes import PRETRAINING, SIZES, STEP_SIZES
 from models.synthetic import SyntheticClips
 from models.train_corrector import CHOICES, CorrectorLoss, choose_exemplars, pretrain_corrector, true_judge
 from models.train_features import FeatureBatches, feature_losses, pretrain_features
-from models.train_oclr import AmodalLoss, pretrain_oclr
+from models.train_oclr import AmodalLoss, pool_size, pretrain_oclr
 from models.train_selector import SelectorLoss, choose_objects, pretrain_selector
 from models.training import Course, Schedule, to_device, train
 from models.validation import ranking, validate_oclr, validate_pipeline
@@ -183,6 +183,48 @@ def test_checkpoints_say_what_they_were_made_from(oclr, extractor):
     assert not build_network(selector, expect="selector").training
 
 
+def test_a_head_does_not_go_on_with_other_features(oclr, extractor, tmp_path):
+    """Nor does a corrector with exemplars that a selector chooses by other features."""
+    torch.manual_seed(1)
+    other = CompactTokens("compact", CompactFeatures(**TINY_FEATURES), channels=8, patch_size=8)
+    options = {"frames": 2, "network": TINY_SELECTOR}
+    selector = pretrain_selector(oclr, Course(steps=1), features=extractor, **options)
+    assert selector.settings["training"]["features"]["sha256"] == tensors_digest(
+        extractor.module.state_dict()
+    )
+    by = {
+        "exemplars_by": "selector",
+        "selector": selector,
+        "window": 1,
+        "frames": 2,
+        "network": TINY_CORRECTOR,
+    }
+    corrector = partial(pretrain_corrector, features=extractor, **by)
+    for train_head, named in (
+        (partial(pretrain_selector, **options), "features"),
+        (partial(pretrain_corrector, **options, window=1), "features"),
+        (corrector, "selector_features"),
+    ):
+        course = Course(steps=1, state=tmp_path / f"{len(list(tmp_path.iterdir()))}.pt")
+        train_head(oclr, course, **{named: extractor})
+        with pytest.raises(ValueError, match=f"another run: it has .*'{named}'"):
+            train_head(oclr, course, **{named: other})
+
+
+def test_tokens_are_the_same_whatever_a_selector_is_trained_in(oclr, extractor):
+    class Seeing(CompactTokens):
+        halves = False
+
+        def extract(self, frames, grid):
+            self.halves |= torch.is_autocast_enabled("cpu")
+            return super().extract(frames, grid)
+
+    seeing = Seeing("compact", extractor.module, channels=8, patch_size=8)
+    options = {"network": TINY_SELECTOR, "frames": 2}
+    pretrain_selector(oclr, Course(steps=1, precision="bfloat16"), features=seeing, **options)
+    assert not seeing.halves
+
+
 def test_a_recipe_knows_pictures_by_their_content(tmp_path):
     def recipe(**folders):
         return pretrain_oclr(Course(steps=1), network=TINY_OCLR, frames=2, flow="exact", **folders).settings[
@@ -201,6 +243,7 @@ def test_a_recipe_knows_pictures_by_their_content(tmp_path):
 def test_a_pool_of_clips_computes_their_tokens_once(oclr, extractor):
     class Counting:
         name, channels, patch_size, frames = "counting", 8, 8, 0
+        module = extractor.module
 
         def extract(self, frames, grid):
             self.frames += len(frames)
@@ -209,6 +252,15 @@ def test_a_pool_of_clips_computes_their_tokens_once(oclr, extractor):
     counting = Counting()
     pretrain_selector(oclr, Course(steps=8), features=counting, network=TINY_SELECTOR, frames=2, pool=2)
     assert counting.frames <= 2 * 2
+
+
+def test_a_pool_of_large_clips_has_fewer_of_them():
+    """No more than 2 GB, by what a clip really takes."""
+    clips = SyntheticClips(seed=0, frames=2, size=(64, 112))
+    clip_bytes = sum(array.nbytes for array in EstimatedPool(clips, 1).make(0))
+    assert pool_size(8, 64, 112) == 800  # compact
+    assert pool_size(30, 128, 224) * 15 * 4 * clip_bytes <= 2e9 < 800 * 15 * 4 * clip_bytes  # the paper's
+    assert pool_size(1000, 1024, 1792) == 1
 
 
 def test_batches_hold_what_they_promise(oclr):

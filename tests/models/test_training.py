@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training import BAD_STEPS_IN_A_ROW, VALIDATION_SEED, Course, Schedule, mean_loss, train
+from models.training import BAD_STEPS_IN_A_ROW, VALIDATION_SEED, Course, Schedule, mean_loss, stream, train
 from models.training_state import StateFile
 
 
@@ -216,6 +216,13 @@ def test_batches_made_by_other_processes_are_the_same():
     run(inline, steps=6)
     run(ahead, steps=6, workers=1)
     assert_same(weights(inline), weights(ahead))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_is_fed_from_pinned_memory():
+    (pinned,), (plain,) = (list(stream(batches, 0, 0, 1, 0, pinned=yes)) for yes in (True, False))
+    assert pinned["x"].is_pinned() and not plain["x"].is_pinned()
+    assert torch.equal(pinned["x"], plain["x"])
 
 
 def test_schedules():

@@ -8,7 +8,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from models import timm_vits
+from models import timm_vits, validation
 from models.adaptation import CorrectorClip, adapt_corrector
 from models.checkpoints import build_network, new_network, read_checkpoint, save_checkpoint
 from models.clip_pool import ClipBatches, ClipProposals, ClipTokens
@@ -16,6 +16,7 @@ from models.compact_features import CompactFeatures
 from models.corrector import MaskCorrector
 from models.dense_corrector import DenseCorrector, _visible
 from models.features import CompactTokens, load_features
+from models.inference import correct
 from models.oclr import OCLR
 from models.ranking import mask_ious
 from models.recipe import finished, fresh_network
@@ -27,7 +28,7 @@ from models.train_corrector import CorrectorLoss, pretrain_corrector
 from models.train_selector import SelectorLoss, pretrain_selector
 from models.training import Course, Schedule, train
 from models.validation import held_out, validate_pipeline
-from models.variants import corrector_arguments, episode_arguments, selector_arguments
+from models.variants import CORRECTORS, corrector_arguments, episode_arguments, selector_arguments, shapes
 
 TINY = {"features": 2, "width": 16, "num_heads": 2, "num_layers": 1, "dropout": 0.0}
 SMALL = SyntheticClips(seed=0, frames=4, size=(32, 64))
@@ -278,6 +279,16 @@ def test_defaults_add_nothing_to_the_recipes():
         MaskCorrector(maps="dense")
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("corrector", CORRECTORS)
+def test_every_size_has_every_corrector(size, corrector):
+    variant = {"selector": "error_map", "corrector": corrector, "background": 1, "window": None}
+    shape = shapes(size, **variant, exemplars=10, exemplars_by="propagation")["corrector"]
+    with torch.device("meta"):
+        net = new_network("corrector", shape["network"])
+    assert isinstance(net, DenseCorrector if corrector == "dense" else MaskCorrector)
+
+
 # ---- the dense corrector
 
 
@@ -333,6 +344,26 @@ def test_the_dense_corrector_checks_its_inputs(dense):
 
 
 # ---- validation
+
+
+def test_validation_corrects_from_the_choice_of_a_rule_and_ranks_by_the_selector(oclr, compact, monkeypatch):
+    network, best = {**TINY, "feature_channels": 8}, []
+    made = finished("corrector", fresh_network(MaskCorrector, network, 0), network=network, training={})
+
+    def noted(net, rgb, tokens, masks, scores, exemplars):
+        best.append(scores.argmax(0).tolist())
+        return correct(net, rgb, tokens, masks, scores, exemplars)
+
+    def prefers(frame):
+        return lambda tokens, masks, start: np.float32(np.arange(len(masks))[:, None] != frame).repeat(K, 1)
+
+    monkeypatch.setattr(validation, "correct", noted)
+    ranked = [
+        validate_pipeline(oclr, prefers(3), made, compact, chosen_by=rule, clips=1, frames=4, flow="exact")
+        for rule in (prefers(1), None)
+    ]
+    assert best == [[1] * K, [3] * K]
+    assert ranked[0].selection_ap == ranked[1].selection_ap
 
 
 def test_validation_ranks_frames_by_any_method(oclr, compact):

@@ -14,10 +14,10 @@ from models.recipe import weights_of
 from models.training import Course, Schedule, train
 from models.training_state import StateFile
 from storage.files import StoreUnwritable
-from storage.keys import Artifact
+from storage.keys import Artifact, digest
 from storage.manifest import Manifest
 from storage.writer import ArtifactWriter
-from tasks.curves import curve_file, training
+from tasks.curves import Curve, curve_file, read_curve, training
 from tasks.stage import NotKeyed, Place, recipe_of, stage
 from tests.disks import room_for
 
@@ -110,3 +110,12 @@ def test_a_point_that_was_half_written_is_written_again(place: Place, tmp_path: 
     curve.write_bytes(curve.read_bytes()[:-cut])
     assert published(place, run(place)) == wanted
     assert TRAINED == [0, 1, 2, 2, 3, 4, 5]
+
+
+def test_values_that_are_not_finite_are_no_points_of_a_published_curve(tmp_path: Path) -> None:
+    curve = Curve(tmp_path / "training.curve", 2)
+    curve.add(0, {"loss": float("nan"), "rate": 0.1, "validation": float("inf")})
+    curve.add(1, {"loss": 2.0, "rate": 0.1, "validation": float("-inf")})
+    found = read_curve(curve.path)
+    assert found == {"rate": [[1, 0.1], [2, 0.1]], "loss": [[2, 2.0]]}
+    digest(found)  # as a summary's is taken

@@ -1,0 +1,47 @@
+"""Flow of many clips is estimated by one network, which is loaded once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.flow import FlowEstimator, flow_estimator
+from storage.clips import find_clips
+from storage.videos import content_digest
+from tasks import flow
+from tasks.frames import decode
+from tasks.settings import FlowSettings
+from tasks.stage import Place
+
+
+def test_an_estimator_is_made_once_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(name: str, **options: Any) -> FlowEstimator:
+        made.append(name)
+        return flow_estimator(name, **options)
+
+    monkeypatch.setattr(flow, "flow_estimator", counted)
+    flow.load_estimator.cache_clear()
+    (tmp_path / "walk").mkdir()
+    for level in range(3):
+        Image.fromarray(np.full((32, 48, 3), level, np.uint8)).save(tmp_path / "walk" / f"{level}.png")
+    (clip,) = find_clips(tmp_path / "walk").clips
+    place = Place(store=str(tmp_path / "store"), scratch=str(tmp_path / "scratch"), device="cpu", threads=1)
+    frames = decode.fn(content=content_digest(clip), limit=None, clip=clip, place=place)
+
+    def estimate(gap: int) -> None:
+        options = {"settings": FlowSettings(), "flo": None, "folder": None, "names": ("0", "1", "2")}
+        flow.estimate_flow.fn(frames, gap=gap, **options, place=place)
+
+    estimate(1)
+    estimate(2)
+    assert made == ["dis"]
+    with ThreadPoolExecutor(
+        1
+    ) as pool:  # two threads can't share RAFT, which keeps in itself what it works on
+        pool.submit(estimate, 3).result()
+    assert made == ["dis", "dis"]
