@@ -28,12 +28,14 @@ Every choice of a run. A setting can come from four places; the later wins:
 4. the command line: `--set flow.updates=12`, as often as needed; `--set 'flow.resolution=[240,416]'` takes
    JSON, `--set flow.resolution=none` takes a setting back to none
 
-A name that does not exist is an error that suggests the nearest one (exit status 2). A scheduled run takes its settings
-from the deployment's parameters alone: preset, file and environment belong to the command line.
+A name that does not exist is an error that suggests the nearest one (exit status 2). The file and the command line are
+not a scheduled run's: it takes its deployment's parameter `settings` and, where there is none, the deployment's
+`preset` and the worker's environment ([deployments](../how-to/deployments.md#with-other-parameters)).
 
 A stage's settings are part of the keys of what it makes, so changing one recomputes that stage and what follows from
-it, and nothing else. Three are not: `flow.folder` and `features.*.checkpoint` name places, and the content that lies
-there is what counts; `checkpoint_every` says how often a training saves its state.
+it, and nothing else. Two kinds are not: those that name places, where the content that lies there is what counts
+(`flow.folder`, `proposal.folder`, `features.*.checkpoint`, `pretrain.photos`, `pretrain.silhouettes`); and
+`checkpoint_every`, which says how often a training saves its state.
 """
 
 

@@ -38,7 +38,6 @@ from flows.weights import (
 )
 from models.gate import Decision, Verdict, gate
 from storage.keys import digest
-from storage.runs import record_run
 from tasks.settings import Settings
 from tasks.stage import Place
 
@@ -68,11 +67,11 @@ def adapt(
         rounds: rounds after round 0; 0 only refines.
         clips: names of the clips to take; all if none.
         split: a list of ImageSets to take the clips from, e.g. 2016/val.
-        prune: a smoke run on that many clips of 8 frames.
+        prune: a smoke run on that many clips of 8 frames; its models do not become champion.
         dataset: the benchmark that the source is, or none; not given: what its clips' names tell.
         weights: a folder with the start weights.
         from_champion: start from the experiment's champion.
-        output: folder for masks and pictures; default: motion-adapt/results/<source>.
+        output: folder for masks and pictures; default: motion-adapt/results/<source>, or <source>-pruned.
         place: store, device and threads.
         tracking: where MLflow keeps the runs.
     """
@@ -83,18 +82,19 @@ def adapt(
     require_one_start(weights, from_champion)
     place = resolved(place)
     report = Report("adapt", source)
-    tracker = tracking.open(source)
+    tracker = tracking.open(source, prune)
     report.seconds["mlflow_start"] = time.monotonic() - began
 
-    results = partial(output_folder, output, source)
+    results = partial(output_folder, output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
+    run.begin_record("adapt", source)
     folder = run.results
     materials = read_frames(run, source, prune=prune)
     asked: dict[str, Any] = {"clips": materials.content, "settings": settings, "rounds": rounds}
     if from_champion:
         asked["from"] = "champion"  # not which: after a promotion the same words are the same request
         under_way = weights_under_way(run, settings, tracker, digest(asked))
-        start = under_way or champion_weights(run, settings, tracker)
+        start = under_way or champion_weights(run, settings, tracking.open(source, create=False))
     else:
         start = find_weights(run, settings, preset, Path(weights) if weights else None)
 
@@ -102,12 +102,18 @@ def adapt(
     report.figures = smoke_note(run, start)
     # Before the hours that flow and features may take: what is not recorded, a promotion can change.
     ledger = Ledger(
-        tracker, source=source, settings=settings, asked=asked, start=start.keys(), figures=report.figures
+        tracker,
+        source=source,
+        settings=settings,
+        asked=asked,
+        start=start.keys(),
+        figures=report.figures,
+        pruned=bool(prune),
     )
     report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment, "run": ledger.parent}
     with ledger:
         add_flow(run, materials, settings, settings.gaps.inference)
-        if rounds:
+        if rounds and settings.proposal.folder is None:  # ready-made proposals have no OCLR to fine-tune
             add_flow(run, materials, settings, settings.gaps.adaptation)
         add_features(run, materials, settings, start)
         run.require_clips(source)
@@ -123,7 +129,7 @@ def adapt(
         report.output = str(folder)
         report.take(run)
         report.seconds["total"] = time.monotonic() - began
-        record_run(place.open(), "adapt", source, run.made)
+        run.end_record()
         ledger.close(kept, strips, report)
         try:
             publish_comparison(tracker, ledger.parent, folder)
@@ -139,7 +145,7 @@ def go_through_rounds(work: Work, this: Round, rounds: int, ledger: Ledger, repo
     Returns the last round that the gate kept; its models are put forward as champion.
     """
     labels = annotated(work)
-    kept = before = None
+    kept, before = this, None  # round 0 is always kept
     best: dict[str, float] = {}
     for index in range(rounds + 1):
         if before is not None:
@@ -148,13 +154,11 @@ def go_through_rounds(work: Work, this: Round, rounds: int, ledger: Ledger, repo
         measure_round(work, this, before)
         score_round(work, this, labels)
         metrics = round_metrics(work, this)
-        decision = gate(best, metrics) if kept else Decision(Verdict.KEEP, ())
+        decision = gate(best, metrics) if index else Decision(Verdict.KEEP, ())
         version = ledger.write(work.run, this, metrics, decision)
         report.add_round(index, metrics, decision, this.weights.keys(), version)
         if decision.verdict is Verdict.KEEP:
             kept, best, kept_version = this, metrics, version
         before = kept if decision.verdict is Verdict.ROLL_BACK else this
-    if kept is None:
-        raise RunError(f"rounds: wanted 0 or more, got {rounds}")
     report.champion = ledger.promote(kept_version, best)
     return kept

@@ -99,7 +99,7 @@ def verify(
             folder,
             dataset=dataset,
             split=split,
-            gap=settings.gaps.inference,
+            gaps=settings.gaps,
             workers=threads or os.cpu_count() or 1,
         )
         print_findings(out, findings, folder)

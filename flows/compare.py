@@ -62,7 +62,7 @@ def compare_rounds(tracking: Tracking) -> pd.DataFrame:
     Raises:
         RunError: where the experiment has no rounds.
     """
-    tracker = tracking.open(tracking.experiment)
+    tracker = tracking.open(tracking.experiment, create=False)
     runs = tracker.rounds()
     if not runs:
         raise RunError(f"experiment '{tracking.experiment}' at {tracking.uri} has no rounds yet")
@@ -131,7 +131,7 @@ def compare_clips(rounds: Mapping[int, pd.DataFrame]) -> ClipComparison:
 
 def latest_clips(tracking: Tracking) -> ClipComparison | None:
     """The clips of the experiment's latest adaptation; None where its rounds have no per-clip figures."""
-    tracker = tracking.open(tracking.experiment)
+    tracker = tracking.open(tracking.experiment, create=False)
     runs = tracker.rounds()
     newest = max(runs, key=lambda run: run.info.start_time).data.tags[PARENT_TAG]
     tables = clip_tables(tracker, [run for run in runs if run.data.tags[PARENT_TAG] == newest])
@@ -143,7 +143,7 @@ def latest_clips(tracking: Tracking) -> ClipComparison | None:
 
 def write_comparison(folder: Path, tracking: Tracking, rounds: pd.DataFrame) -> None:
     """Write rounds.csv, a line per round, and clips.csv, a line per round and clip with all their figures."""
-    tracker = tracking.open(tracking.experiment)
+    tracker = tracking.open(tracking.experiment, create=False)
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for _, row in rounds.iterrows():

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from flows.lines import say
-from flows.weights import SHIPPED, wanted
+from flows.weights import SHIPPED, require_fit, require_precision, wanted
 from models.checkpoints import read_checkpoint
 from models.features import load_features
 from models.flow import flow_estimator
@@ -41,7 +41,7 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
     console.print(f"python {platform.python_version()} on {platform.platform()}", highlight=False)
     for package in PACKAGES:
         check(package, lambda package=package: importlib.metadata.version(package))  # type: ignore[misc]
-    check("device", lambda: device_line(place))
+    check("device", lambda: device_line(place, settings))
     check("store", lambda: writable(place))
     check(
         f"flow '{settings.flow.estimator}'",
@@ -55,14 +55,15 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
     ):
         check(f"{grid} features '{backbone.backbone}'", lambda b=backbone: features_line(b, weights))  # type: ignore[misc]
     for model in wanted(settings):
-        check(f"{model} weights", lambda model=model: checkpoint_line(model, preset, weights))  # type: ignore[misc]
+        check(f"{model} weights", lambda model=model: checkpoint_line(model, preset, weights, settings))  # type: ignore[misc]
     console.print("ready to run" if healthy else "not ready: see the lines above", style="bold")
     return healthy
 
 
-def device_line(place: Place) -> str:
+def device_line(place: Place, settings: Settings) -> str:
     """The device that a run would use."""
     device = place.resolved().device
+    require_precision(settings, device)
     if device.startswith("cuda"):
         return f"{device}, {torch.cuda.get_device_name(device)}"
     return f"cpu, {place.threads} threads of {os.cpu_count()} cores"
@@ -108,8 +109,8 @@ def features_line(backbone: BackboneSettings, weights: Path | None) -> str:
     return f"{network.channels} channels, patch {network.patch_size}"
 
 
-def checkpoint_line(model: str, preset: str, weights: Path | None) -> str:
-    """Read a checkpoint, and say how it was trained."""
+def checkpoint_line(model: str, preset: str, weights: Path | None, settings: Settings) -> str:
+    """Read a checkpoint, see that a run with these settings would take it, and say how it was trained."""
     path = (weights or SHIPPED / preset) / f"{model}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(
@@ -118,6 +119,7 @@ def checkpoint_line(model: str, preset: str, weights: Path | None) -> str:
     checkpoint = read_checkpoint(path)
     if checkpoint.model != model:
         raise ValueError(f"{path} holds a {checkpoint.model}")
+    require_fit(settings, {model: checkpoint.settings})
     steps = (checkpoint.settings.get("training") or {}).get("steps", "?")
     millions = sum(tensor.numel() for tensor in checkpoint.tensors.values()) / 1e6
     return f"{path}, {millions:.1f}M parameters, trained for {steps} steps"

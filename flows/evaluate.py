@@ -3,7 +3,8 @@
     for each clip with masks and annotations:  J and F, frame by frame
     over the clips:                            their mean
 
-A clip whose annotations are missing or unusable is left unscored, with the reason.
+A clip whose annotations are missing or unusable is left unscored, with the reason; annotated clips without masks, which
+the mean knows nothing of, are warned about.
 """
 
 import time
@@ -13,17 +14,22 @@ from pathlib import Path
 import numpy as np
 from prefect import flow
 
+from flows.lines import say
+from flows.making import console
 from flows.presets import known_benchmark
 from flows.report import Report, mean_scores
 from flows.run import RunError, reason
 from flows.runners import DEFAULT_RUNNER
 from storage.annotations import open_annotations
-from storage.clips import Clip, find_clips
+from storage.clips import Clip, ClipList, find_clips
 from storage.datasets.catalogue import DataSet
-from storage.datasets.layouts import davis_layout, lay_out
-from storage.masks import read_masks
+from storage.datasets.layouts import davis_layout, is_table, lay_out, truth_folder
+from storage.masks import MAX_OBJECTS, read_masks
+from storage.names import printable
 from tasks.evaluation import Protocol, score_pairs
 from tasks.progress import track
+
+NAMED = 3  # clips without masks that a warning names; it counts the others
 
 
 @flow(name="evaluate", task_runner=DEFAULT_RUNNER)
@@ -43,7 +49,7 @@ def evaluate(
         protocol: single: one foreground, as the union of all objects and as the object that fits best, by the
             frame rule of DAVIS 2016; objects: each object with its own mask by assignment, all frames (DAVIS
             2017 unsupervised); boxes: IoU of boxes (MoCA). None: that of the data set, else single.
-        objects: how many objects the masks may hold, for `single`.
+        objects: how many objects the masks stand for; more where a clip's hold larger ids, up to 20.
         clips: names of the clips to score; all if none.
         data_set: the benchmark that the annotations belong to, or none, whose frame rule is then followed: with
             `single`, only DAVIS2016 leaves out each clip's first and last frame. None: the one that the annotations
@@ -72,6 +78,10 @@ def evaluate(
                 report.clips[clip.name] = scores
                 report.warnings += warnings
             advance(1)
+    if not clips:
+        report.warnings += without_masks(found, annotated_clips(root, known))
+    for text in report.warnings:
+        say(console, "warning", text, "yellow")
     report.final = mean_scores(report.clips)
     report.seconds["total"] = time.monotonic() - began
     return report
@@ -95,6 +105,8 @@ def score_folder(
     folder = clip.path.parent, clip.path.name
     size = next(read_masks(*folder, names[:1])).shape
     labels = open_annotations(root, clip, names, size=(size[0], size[1]), data_set=data_set)
+    largest = max(int(mask.max()) for mask in read_masks(*folder, names))
+    objects = max(objects, min(largest, MAX_OBJECTS))
 
     def pairs() -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
         known = set(labels.frames)
@@ -105,6 +117,24 @@ def score_folder(
         pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends
     )
     return {"frames": frames, **scores}, labels.warnings
+
+
+def annotated_clips(root: Path, known: DataSet | None) -> list[str]:
+    """Names of the clips that have annotations; of a benchmark, of those that its figures are averages over."""
+    if known:
+        return [name for name in known.evaluated if is_table(root) or truth_folder(root, name).is_dir()]
+    return sorted(folder.name for folder in root.iterdir() if folder.is_dir())
+
+
+def without_masks(found: ClipList, annotated: list[str]) -> list[str]:
+    """A warning that counts the annotated clips of which no masks were found, if there are any."""
+    there = {clip.path.name for clip in found.clips} | {item.name for item in found.set_aside}
+    missing = [printable(name) for name in annotated if name not in there]
+    if not missing:
+        return []
+    more = f" and {len(missing) - NAMED} more" if missing[NAMED:] else ""
+    named = ", ".join(missing[:NAMED])
+    return [f"no masks of {len(missing)} annotated clips, which do not count in the mean: {named}{more}"]
 
 
 def annotation_root(folder: Path, dataset: str | None = None) -> Path:

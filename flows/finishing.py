@@ -66,13 +66,13 @@ def export_clips(
     return strips
 
 
-def output_folder(output: str | None, source: str) -> Path:
+def output_folder(output: str | None, source: str, prune: int | None = None) -> Path:
     """Where masks and pictures go: made and tried before any time is spent on what goes there.
 
     Raises:
         RunError: where it can't be written.
     """
-    folder = Path(output) if output else Path("motion-adapt/results") / source_name(source)
+    folder = Path(output) if output else Path("motion-adapt/results") / source_name(source, prune)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

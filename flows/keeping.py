@@ -12,7 +12,7 @@ from flows.run import RunError
 from models.training_state import StateFile
 from storage.artifacts import ArtifactStore
 from storage.manifest import Manifest
-from storage.runs import damaged_runs, recorded_runs, unneeded
+from storage.runs import damaged_runs, latest, recorded_runs, unneeded
 from storage.tracking import champions
 from tasks.progress import track
 from tasks.records import damaged_records
@@ -106,11 +106,19 @@ def damaged_states(url: str) -> list[tuple[Path, str]]:
 
 
 def explain_artifact(console: Console, url: str, text: str) -> None:
-    """The chain from an artifact to its frames and weights, as a tree."""
+    """The chain from an artifact to its frames and weights, as a tree.
+
+    Raises:
+        RunError: where none or several artifacts fit `text`.
+    """
     store = open_store(url)
+    try:
+        artifact = store.resolve(text)
+    except KeyError as error:
+        raise RunError(str(error.args[0])) from error
     trees: list[Tree] = []
     shown: set[str] = set()
-    for depth, name, manifest in store.explain(store.resolve(text)):
+    for depth, name, manifest in store.explain(artifact):
         head = f"{name}: " if depth else ""
         label = head + (describe(manifest) if manifest else "gone from the store")
         if manifest and manifest.inputs:
@@ -136,7 +144,8 @@ def prune_artifacts(
 ) -> None:
     """Delete the litter of killed attempts and, with `unused`, what no kept run and no champion needs.
 
-    Kept are the last `keep_runs` runs, the champions in MLflow, and what is younger than `older_than` seconds.
+    Kept are the last `keep_runs` runs that have ended and as many that have not, the champions in MLflow, and what is
+    younger than `older_than` seconds.
 
     Raises:
         RunError: where a run's record is damaged: what it needs is then unknown, and nothing is deleted.
@@ -144,7 +153,7 @@ def prune_artifacts(
     store, freed, count = open_store(url), 0, 0
     if unused:
         try:
-            runs = recorded_runs(store)[:keep_runs]
+            runs = latest(recorded_runs(store), keep_runs)
         except ValueError as error:
             raise RunError(f"nothing is deleted: {error}") from error
         reigning = champions(tracking_uri)

@@ -122,8 +122,6 @@ def in_words(error: BaseException) -> str | None:
 
     if isinstance(error, typer.Exit):
         return None
-    if isinstance(error, KeyError):
-        return str(error.args[0])
     if isinstance(error, RunError | DamagedArtifact | OSError):
         return str(error)
     server = lost_server(error)

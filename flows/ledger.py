@@ -20,7 +20,7 @@ from flows.run import Run, RunError, source_name
 from models.gate import RULES_ACROSS_RUNS, Decision, Verdict, gate
 from storage.keys import digest
 from storage.names import printable
-from storage.tracking import REQUEST_TAG, START_TAG, Tracker, local_database
+from storage.tracking import REQUEST_TAG, START_TAG, NoExperiment, Tracker, local_database
 from tasks.settings import Settings
 from tasks.weights import FILE
 
@@ -31,19 +31,28 @@ class Tracking(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     uri: str = Field("sqlite:///motion-adapt/mlflow.db", description="any MLflow tracking URI")
-    experiment: str = Field("", description="MLflow experiment; empty: the name of the source")
+    experiment: str = Field(
+        "", description="MLflow experiment; empty: the name of the source, <source>-pruned in a smoke run"
+    )
 
-    def open(self, source: str) -> Tracker:
-        """The tracker; a local database is made where there is none, at an absolute path."""
+    def open(self, source: str, prune: int | None = None, *, create: bool = True) -> Tracker:
+        """The tracker, of a database at an absolute path; `create`: with what is not there yet, which is else an error.
+
+        Raises:
+            RunError: where MLflow can't be opened, or has no such experiment.
+        """
         from mlflow.exceptions import MlflowException  # here, since importing it takes seconds
 
         uri, database = self.uri, local_database(self.uri)
         if database:
             database = database.resolve()
-            database.parent.mkdir(parents=True, exist_ok=True)
+            if create:
+                database.parent.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{database}"
         try:
-            return Tracker(uri, self.experiment or source_name(source))
+            return Tracker(uri, self.experiment or source_name(source, prune), create=create)
+        except NoExperiment as error:
+            raise RunError(str(error)) from error
         except MlflowException as error:
             raise RunError(f"--tracking-uri {self.uri}: {error}") from error
 
@@ -60,8 +69,9 @@ class Ledger:
         asked: dict[str, Any],
         start: dict[str, str | None],
         figures: str,
+        pruned: bool = False,
     ) -> None:
-        self.tracker, self._figures = tracker, {"figures": figures} if figures else {}
+        self.tracker, self._pruned, self._figures = tracker, pruned, {"figures": figures} if figures else {}
         self.key = digest({**asked, "start": start})[:16]
         self.parent = tracker.begin(
             kind="adaptation",
@@ -110,7 +120,12 @@ class Ledger:
         return version
 
     def promote(self, version: int, metrics: dict[str, float]) -> str:
-        """Make a version the champion unless the gate finds the reigning one better; what happened, in words."""
+        """Make a version the champion unless the gate finds the reigning one better; what happened, in words.
+
+        What a smoke run made is never put forward: a few frames of a few clips say nothing about the rest.
+        """
+        if self._pruned:
+            return f"version {version} is not put forward: --prune left out most of the frames"
         reigning = self.tracker.champion()
         if reigning is None:
             self.tracker.promote(version)

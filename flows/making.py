@@ -1,6 +1,8 @@
 """Making the artifacts of a run: stages are submitted, counted, and what is found damaged is made again."""
 
+import contextlib
 import copy
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,6 +22,7 @@ from storage.clips import ClipError
 from storage.files import DamagedArtifact, StoreUnwritable
 from storage.keys import Artifact
 from storage.manifest import Manifest
+from storage.runs import RunRecord
 from tasks.gpu import GpuBusy
 from tasks.progress import track
 from tasks.stage import Place, recipe_of
@@ -27,6 +30,7 @@ from tasks.stage import Place, recipe_of
 console = Console(stderr=True)
 T = TypeVar("T")
 MENDINGS = 3  # of one artifact in one run; a disk that damages more than that is not worked against
+RECORDED_EVERY = 60.0  # seconds within a stage of many clips; pruning spares what is younger than hours
 _NOT_THE_CLIPS_FAULT = (WeightsMissing, StoreUnwritable, GpuBusy)  # no other clip would fare better
 
 
@@ -57,13 +61,15 @@ class Making:
     """The artifacts of a run.
 
     Invariant: an artifact that is found damaged, in a stage or by `read`, is made again and what needed it goes on,
-    up to `MENDINGS` times each.
+    up to `MENDINGS` times each; and from `begin_record` on, the store knows which artifacts the run needs.
     """
 
     place: Place
     warnings: list[str] = field(default_factory=list)
     stages: dict[str, StageCount] = field(default_factory=dict)
     made: list[Artifact] = field(default_factory=list)
+    _record: RunRecord | None = None
+    _recorded_at: float = 0.0
     _manifests: dict[Artifact, Manifest] = field(default_factory=dict)
     _calls: dict[str, Call] = field(default_factory=dict)  # by artifact, "stage/key"
     _latest: dict[str, Artifact] = field(default_factory=dict)  # the attempt that counts now
@@ -78,9 +84,35 @@ class Making:
         call = Call(task, label, {"place": self.place.labelled(label), **arguments})
         with track(1, label):
             result = self.collect(call, self.submit(call))
+        self.record_so_far()
         if isinstance(result, Artifact):
             return result
         raise RunError(f"{label}: {reason(result)}") from result
+
+    def begin_record(self, command: str, source: str) -> None:
+        """From now on, record what the run needs after every stage: pruning takes none of it, even after a kill."""
+        self._record = RunRecord(self.place.open(), command, source)
+
+    def record_so_far(self) -> None:
+        """Record what the run has needed until now."""
+        if self._record:
+            with contextlib.suppress(StoreUnwritable):  # the next stage to be computed, or the end, says so
+                self._record.write(self.made, ended=False)
+            self._recorded_at = time.monotonic()
+
+    def record_now_and_then(self) -> None:
+        """The same within a stage of many clips, which may take days: not after every one of them."""
+        if time.monotonic() - self._recorded_at > RECORDED_EVERY:
+            self.record_so_far()
+
+    def end_record(self) -> None:
+        """Record that the run has ended, and what it needed.
+
+        Raises:
+            StoreUnwritable: where the store takes no more.
+        """
+        if self._record:
+            self._record.write(self.made, ended=True)
 
     def read(self, what: Callable[[], T]) -> T:
         """`what()`, which reads artifacts of this run outside any stage; damaged ones are made again first.

@@ -2,7 +2,7 @@
 
     for each clip:  decode and validate its frames
     for each clip:  flow at the gap of inference (and of adaptation), to both sides
-    for each clip:  features for the selector (8x14) and for the corrector (16x28)
+    for each clip:  features for the corrector (16x28), and for the selector (8x14) where the settings have one
 
 A clip that can't be read is set aside with its reason and the others go on.
 """
@@ -19,13 +19,12 @@ from flows.presets import known_benchmark, load_settings
 from flows.report import Report
 from flows.run import ByClip, Run, RunError
 from flows.runners import DEFAULT_RUNNER, resolved
-from flows.weights import StartWeights, find_backbones
+from flows.weights import NETWORK_METHODS, StartWeights, find_backbones
 from models.features import CORRECTOR_GRID, SELECTOR_GRID
 from models.flow import effective_gap
 from storage.clips import find_clips
 from storage.flo import flow_content
 from storage.keys import Artifact
-from storage.runs import record_run
 from storage.videos import content_digest
 from tasks.features import extract_features
 from tasks.flow import estimate_flow
@@ -64,15 +63,17 @@ def materialise(
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     report = Report("materialise", source)
     run = open_run(source, resolved(place), clips=clips, split=split, prune=prune, dataset=dataset)
+    run.begin_record("materialise", source)
     materials = read_frames(run, source, prune=prune)
     backbones = find_backbones(run, settings, Path(weights) if weights else None)
     add_flow(run, materials, settings, settings.gaps.inference)
-    add_flow(run, materials, settings, settings.gaps.adaptation)
+    if settings.proposal.folder is None:  # ready-made proposals have no OCLR to fine-tune
+        add_flow(run, materials, settings, settings.gaps.adaptation)
     add_features(run, materials, settings, backbones)
     run.require_clips(source)
     report.take(run)
     report.clips = {name: run.summary(materials.frames[name]) for name in run.clips}
-    record_run(run.place.open(), "materialise", source, run.made)
+    run.end_record()
     report.seconds["total"] = time.monotonic() - began
     return report
 
@@ -143,7 +144,7 @@ def add_flow(run: Run, materials: Materials, settings: Settings, gap: int) -> No
 
 
 def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:
-    """Features on both grids."""
+    """Features for the corrector, and for the selector where the settings have one."""
 
     def extract(
         head: str, grid: tuple[int, int], backbone: BackboneSettings, weights: Artifact | None
@@ -157,9 +158,10 @@ def add_features(run: Run, materials: Materials, settings: Settings, backbones: 
         )
 
     chosen = settings.features
-    materials.selector_tokens = extract(
-        "selector", SELECTOR_GRID, chosen.selector, backbones.selector_features
-    )
+    if settings.selection.method in NETWORK_METHODS:
+        materials.selector_tokens = extract(
+            "selector", SELECTOR_GRID, chosen.selector, backbones.selector_features
+        )
     materials.corrector_tokens = extract(
         "corrector", CORRECTOR_GRID, chosen.corrector, backbones.corrector_features
     )

@@ -31,7 +31,10 @@ Dataset = Annotated[
         help="the benchmark that the source is, e.g. DAVIS2016, or none; default: by its clips' names"
     ),
 ]
-Prune = Annotated[int | None, typer.Option(min=1, help="a smoke run: this many clips of 8 frames")]
+Prune = Annotated[
+    int | None,
+    typer.Option(min=1, help="a smoke run: this many clips of 8 frames; results apart, no champion"),
+]
 Photos = Annotated[
     Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
 ]
@@ -56,7 +59,12 @@ Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="show Prefect's log and the trace of an error")
 ]
 TrackingUri = Annotated[str, typer.Option(help="MLflow tracking URI")]
-Experiment = Annotated[str, typer.Option(help="MLflow experiment; default: the name of the source")]
+Experiment = Annotated[
+    str,
+    typer.Option(
+        help="MLflow experiment; default: the name of the source; of adapt --prune, <source>-pruned"
+    ),
+]
 
 DEFAULT_STORE = "motion-adapt/store"
 DEFAULT_TRACKING = "sqlite:///motion-adapt/mlflow.db"

@@ -41,13 +41,15 @@ def write_page(path: Path, tracking: Tracking, *, run: str | None = None, strips
     Raises:
         RunError: where there is none.
     """
-    tracker = tracking.open(tracking.experiment)
-    ids = [run] if run else [found.info.run_id for found in tracker.adaptations()]
-    parent = next((name for name in ids if tracker.read(name, "report.json")), None)
+    tracker = tracking.open(tracking.experiment, create=False)
+    where = f"experiment '{tracking.experiment}' at {tracking.uri}"
+    ids = [found.info.run_id for found in tracker.adaptations()]
+    if run and run not in ids:
+        raise RunError(f"--run {run}: {where} has no such adaptation; it has {', '.join(ids) or 'none yet'}")
+    wanted = [run] if run else ids
+    parent = next((name for name in wanted if tracker.read(name, "report.json")), None)
     if parent is None:
-        raise RunError(
-            f"experiment '{tracking.experiment}' at {tracking.uri} has no adaptation that has ended"
-        )
+        raise RunError(f"{where} has no adaptation that has ended" + (f" with the run {run}" if run else ""))
     text = page(tracker, parent, strips=strips)
     with whole_file(path) as beside:
         beside.write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ MOTION_ADAPT_FLOW__ESTIMATOR=dis motion-adapt adapt clips
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
 from storage.clips import benchmark
 from storage.datasets.catalogue import DataSet
@@ -41,6 +43,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+PREFIX = "MOTION_ADAPT_"
+# Variables of that prefix that are no settings: where tasks run (flows/runners.py), and what the tests read.
+OTHER_VARIABLES = {"RUNNER", "WORKERS", "DASK_ADDRESS", "DATA", "WEIGHTS", "PARITY", "METRICS", "SOAK"}
+
 
 class SettingsError(ValueError):
     """A setting that does not exist or has a value that it cannot have."""
@@ -48,7 +54,7 @@ class SettingsError(ValueError):
 
 class _Environment(BaseSettings, Settings):
     model_config = SettingsConfigDict(
-        env_prefix="MOTION_ADAPT_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
 
@@ -78,7 +84,7 @@ def load_settings(
             layers.append(tomllib.loads(config.read_text(encoding="utf-8")))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{config}: {error}") from None
-    layers.append(EnvSettingsSource(_Environment)())
+    layers.append(read_environment())
     layers += [parse_override(text) for text in overrides]
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -87,6 +93,26 @@ def load_settings(
         return Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError("; ".join(explain(item) for item in error.errors())) from None
+
+
+def read_environment() -> dict[str, Any]:
+    """The settings that variables of the environment name, as nested mappings.
+
+    Raises:
+        SettingsError: for a variable with the prefix that names no setting, or a group that is no JSON.
+    """
+    names = [name.upper().replace(".", "__") for name in field_names(groups=True)]
+    for variable in sorted(os.environ):
+        given = variable.upper()  # as pydantic reads them
+        name = given.removeprefix(PREFIX)
+        if given.startswith(PREFIX) and name not in (*names, *OTHER_VARIABLES):
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            hint = f"; did you mean '{PREFIX}{near[0]}'?" if near else ""
+            raise SettingsError(f"the environment has {variable}, and there is no such setting{hint}")
+    try:
+        return EnvSettingsSource(_Environment)()
+    except UnreadableVariable as error:
+        raise SettingsError(f"{error}: {error.__cause__}; a group of settings wants JSON") from None
 
 
 def known_benchmark(source: str | Path, dataset: str | None) -> DataSet | None:
@@ -145,13 +171,14 @@ def explain(error: Any) -> str:
     return f"there is no setting '{'.'.join(path)}'" + (f"; did you mean '{near[0]}'?" if near else "")
 
 
-def field_names(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
-    """Dotted names of all settings."""
+def field_names(model: type[BaseModel] = Settings, prefix: str = "", *, groups: bool = False) -> list[str]:
+    """Dotted names of all settings, and of their groups if wanted."""
     names = []
     for name, info in model.model_fields.items():
         inner = info.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            names += field_names(inner, f"{prefix}{name}.")
+            names += [f"{prefix}{name}"] if groups else []
+            names += field_names(inner, f"{prefix}{name}.", groups=groups)
         else:
             names.append(f"{prefix}{name}")
     return names

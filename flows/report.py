@@ -29,7 +29,7 @@ class Report:
     champion: str = ""
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory_mb: float = 0.0
+    peak_memory_mb: float | None = None
     output: str = ""
     mlflow: dict[str, str] = field(default_factory=dict)
 
@@ -61,8 +61,11 @@ class Report:
         self.peak_memory_mb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
     def json(self) -> dict[str, Any]:
-        """Plain JSON types; numbers that are not finite are null."""
-        cleaned: dict[str, Any] = _finite(asdict(self))
+        """Plain JSON types; numbers that are not finite are null, what was not measured is left out."""
+        told = asdict(self)
+        if self.peak_memory_mb is None:
+            del told["peak_memory_mb"]
+        cleaned: dict[str, Any] = _finite(told)
         return cleaned
 
     @property

@@ -84,6 +84,7 @@ class Run(Making):
             for name, (call, future) in futures.items():
                 result = self.collect(call, future)
                 advance(1)
+                self.record_now_and_then()
                 if isinstance(result, Artifact):
                     made[name] = result
                 elif forgive:
@@ -91,6 +92,7 @@ class Run(Making):
                     self.warn(why if name in why else f"{name}: {why}")
                 else:
                     self.put_aside(name, task.name, result)
+        self.record_so_far()
         return made
 
     @property
@@ -130,7 +132,11 @@ class Run(Making):
             raise NothingLeft(f"no clip of {source} could be processed", self)
 
 
-def source_name(source: str) -> str:
-    """What experiments and results of a source are called: a video loses its suffix, a folder keeps its dots."""
+def source_name(source: str, prune: int | None = None) -> str:
+    """What experiments and results of a source are called: a video loses its suffix, a folder keeps its dots.
+
+    Those of a smoke run (`prune`) have a name of their own, so that they take the place of no others.
+    """
     path = Path(source).resolve()
-    return safe_name(path.name if path.is_dir() else path.stem)
+    name = safe_name(path.name if path.is_dir() else path.stem)
+    return f"{name}-pruned" if prune else name

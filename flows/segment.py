@@ -21,7 +21,6 @@ from flows.report import Report
 from flows.rounds import Work, first_round, measure_round
 from flows.runners import DEFAULT_RUNNER, resolved
 from flows.weights import champion_weights, find_weights, provenance, require_one_start, smoke_note
-from storage.runs import record_run
 from tasks.settings import Settings
 from tasks.stage import Place
 
@@ -47,12 +46,13 @@ def segment(
     require_one_start(weights, from_champion)
     place = resolved(place)
     report = Report("segment", source)
-    results = partial(output_folder, output, source)
+    results = partial(output_folder, output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
+    run.begin_record("segment", source)
     folder = run.results
     materials = read_frames(run, source, prune=prune)
     if from_champion:
-        start = champion_weights(run, settings, tracking.open(source))
+        start = champion_weights(run, settings, tracking.open(source, create=False))
     else:
         start = find_weights(run, settings, preset, Path(weights) if weights else None)
     add_flow(run, materials, settings, settings.gaps.inference)
@@ -69,6 +69,6 @@ def segment(
     report.figures = smoke_note(run, start)
     report.clips = {name: clip_figures(run, only, name) for name in run.clips}
     report.take(run)
-    record_run(place.open(), "segment", source, run.made)
+    run.end_record()
     report.seconds["total"] = time.monotonic() - began
     return report

@@ -20,8 +20,17 @@ ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrateg
 
 
 def deployments(cron: str | None = None) -> list[RunnerDeployment]:
-    """Those of prefect.yaml; `cron` (UTC) switches the nightly schedule on and says when."""
-    when = Cron(cron or "0 3 * * *", timezone="UTC", active=cron is not None)
+    """Those of prefect.yaml; `cron` (UTC) switches the nightly schedule on and says when.
+
+    Raises:
+        RunError: where `cron` says no time.
+    """
+    try:
+        when = Cron(cron or "0 3 * * *", timezone="UTC", active=cron is not None)
+    except ValueError:
+        raise RunError(
+            f"--cron '{cron}': wanted minute, hour, day, month and weekday, for example '0 3 * * *'"
+        ) from None
     parts = (
         (adapt, "nightly", {"source": "clips", "from_champion": False}, when),
         (adapt, "on-demand", {"source": "clips"}, None),
@@ -44,7 +53,7 @@ def serve_all(cron: str | None, limit: int) -> None:
     """Serve the deployments until stopped, at most `limit` runs at once.
 
     Raises:
-        RunError: where no Prefect server is named, since nobody could reach a temporary one.
+        RunError: where no Prefect server is named, since nobody could reach a temporary one, or `cron` says no time.
     """
     if not PREFECT_API_URL.value():
         raise RunError(

@@ -22,7 +22,6 @@ from flows.rounds import Round, Work, annotated, propose_clips, select_clips
 from flows.run import RunError
 from flows.runners import DEFAULT_RUNNER, resolved
 from flows.weights import find_weights, provenance, smoke_note
-from storage.runs import record_run
 from tasks.settings import Settings
 from tasks.stage import Place
 from tasks.upsampler import finetune
@@ -68,6 +67,7 @@ def finetune_upsampler(
     place = resolved(place)
     report = Report("finetune-upsampler", source)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
+    run.begin_record("finetune-upsampler", source)
     run.warn(WARNING)
     materials = read_frames(run, source, prune=prune)
     start = find_weights(run, settings, preset, Path(weights) if weights else None)
@@ -105,6 +105,6 @@ def finetune_upsampler(
     report.provenance = {**provenance(settings), "corrector": WARNING}
     report.figures = smoke_note(run, made)
     report.take(run)
-    record_run(place.open(), "finetune-upsampler", report.source, run.made)
+    run.end_record()
     report.seconds["total"] = time.monotonic() - began
     return report

@@ -24,15 +24,16 @@ from storage.datasets.findings import Finding, finding, judged
 from storage.datasets.verify import clips_to_verify, verify_clip, verify_list
 from storage.names import printable
 from tasks.progress import track
+from tasks.settings import GapSettings
 
 LOOKED_AT = 300  # frames of a clip, from its first, whose motion is measured
 SHOWN = 5  # findings of a kind and clip that are printed; --json has all
 
 
 def verify_data(
-    source: Path, *, dataset: str | None, split: str | None, gap: int, workers: int
+    source: Path, *, dataset: str | None, split: str | None, gaps: GapSettings, workers: int
 ) -> list[Finding]:
-    """All findings of a folder, faults and warnings; `gap` is that of inference.
+    """All findings of a folder, faults and warnings; `gaps` are those of the run that is planned.
 
     Raises:
         RunError: where the folder holds nothing that could be checked.
@@ -50,7 +51,7 @@ def verify_data(
                 seen.append(resize_frames(frame[None], HEIGHT, WIDTH)[0])
 
         found = verify_clip(clip, clips.annotations, clips.data_set, look)
-        return [*found, *struggles(clip, seen, gap)]
+        return [*found, *struggles(clip, seen, gaps)]
 
     findings = verify_list(clips, source, split)
     with ThreadPoolExecutor(workers) as pool, track(len(clips.clips), "verify") as advance:
@@ -60,20 +61,28 @@ def verify_data(
     return findings
 
 
-def struggles(clip: Clip, frames: list[np.ndarray], gap: int) -> Iterator[Finding]:
+def struggles(clip: Clip, frames: list[np.ndarray], gaps: GapSettings) -> Iterator[Finding]:
     """Warnings about a clip, u8 (128, 224, 3) each, in which the method will find little to go by."""
     if len(frames) < 2:
         return
-    motion = measure_motion(frames, gap=gap)
+    motion = measure_motion(frames, gap=gaps.inference)
     if motion.hardly_any:
         text = f"something moves in {motion.moving:.0%} of its frames beside the camera; masks will be empty or wrong"
         yield judged(finding("hardly any motion", clip.name, clip.path, text), None)
     elif motion.slow:
         text = (
             f"what moves fastest moves {motion.speed:.1f} pixels of {WIDTH} between frames {motion.gap} apart; "
-            f"try --set gaps.inference={motion.better_gap}"
+            f"try {advice(motion.better_gap, gaps)}"
         )
         yield judged(finding("slow motion", clip.name, clip.path, text), None)
+
+
+def advice(inference: int, gaps: GapSettings) -> str:
+    """The options that make `inference` the gap of inference; that of adaptation must differ from it."""
+    options = f"--set gaps.inference={inference}"
+    if inference != gaps.adaptation:
+        return options
+    return f"{options} --set gaps.adaptation={inference - 1 or inference + 1}"
 
 
 def print_findings(console: Console, findings: list[Finding], source: Path) -> None:

@@ -147,15 +147,37 @@ def wanted(settings: Settings) -> tuple[str, ...]:
 
 
 def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
-    """See that K, the features and the selector's head are those of the settings; say where labels had a part."""
-    if settings.precision != "float32" and run.place.device == "cpu":
+    """See that a run can work with these weights; say where labels had a part in them."""
+    require_precision(settings, run.place.device)
+    trained = {model: run.summary(ref)["settings"] for model, ref in weights.networks.items()}
+    require_fit(settings, trained)
+    for model, how in trained.items():
+        if is_supervised(how):
+            run.warn(f"the {model} was trained with annotations: nothing that it makes is label-free")
+
+
+def require_precision(settings: Settings, device: str) -> None:
+    """See that the device computes in the settings' precision.
+
+    Raises:
+        RunError: where it doesn't.
+    """
+    if settings.precision != "float32" and device == "cpu":
         raise RunError(
             f"precision={settings.precision} needs a GPU: a CPU would gain nothing by it; leave it at float32"
         )
+
+
+def require_fit(settings: Settings, trained: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that K, the features and the selector's head are those of the settings; `trained`: checkpoints' settings.
+
+    Raises:
+        RunError: where they are others.
+    """
     for model, build, name in (("oclr", OCLR, "num_queries"), ("corrector", MaskCorrector, "num_objects")):
-        if model not in weights.networks:
+        if model not in trained:
             continue
-        network = run.summary(weights.need(model))["settings"]["network"]
+        network = trained[model]["network"]
         objects = network.get(name, inspect.signature(build).parameters[name].default)
         if objects != settings.objects:
             raise RunError(
@@ -165,26 +187,21 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
         ("selector", settings.features.selector),
         ("corrector", settings.features.corrector),
     ):
-        if model not in weights.networks:
-            continue
-        trained = run.summary(weights.need(model))["settings"].get("features")
-        if trained and trained["name"] != backbone.backbone:
+        seen = trained[model].get("features") if model in trained else None
+        if seen and seen["name"] != backbone.backbone:
             raise RunError(
-                f"the {model} checkpoint was trained on features '{trained['name']}', "
+                f"the {model} checkpoint was trained on features '{seen['name']}', "
                 f"the settings say features.{model}.backbone='{backbone.backbone}'"
             )
 
-    if weights.selector:
-        head = run.summary(weights.selector)["settings"]["network"].get("head", "error_map")
+    if "selector" in trained:
+        head = trained["selector"]["network"].get("head", "error_map")
         if head != settings.selection.method:
             raise RunError(
                 f"the selector checkpoint is of the kind '{head}', the settings say "
                 f"selection.method={settings.selection.method}; a selector of that kind is trained by\n"
                 f"  motion-adapt pretrain --out DIR --set selection.method={settings.selection.method}"
             )
-    for model, ref in weights.networks.items():
-        if is_supervised(run.summary(ref)["settings"]):
-            run.warn(f"the {model} was trained with annotations: nothing that it makes is label-free")
 
 
 def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:
@@ -198,12 +215,40 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
             where = tracker.download_champion(Path(folder))
         except LookupError as error:
             raise RunError(str(error)) from error
+        who = f"the champion of experiment '{tracker.experiment}'"
+        for model, field in (("oclr", "proposal.folder"), ("selector", "selection.method")):
+            if model in wanted(settings) and not (where / f"{model}.safetensors").is_file():
+                raise RunError(
+                    f"{who} has no {model}, since it was made with another {field}: set {field} as it was there, or "
+                    "name start weights with --weights DIR"
+                )
         found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
+        _check(run, settings, StartWeights(**found))
         features = where / "features.safetensors"
+        _require_its_features(who, settings, tracker, shipped=not features.is_file())
         backbones = find_backbones(run, settings, where if features.is_file() else None)
-    weights = replace(backbones, **found)
-    _check(run, settings, weights)
-    return weights
+    return replace(backbones, **found)
+
+
+def _require_its_features(who: str, settings: Settings, tracker: Tracker, *, shipped: bool) -> None:
+    """See that a champion gets the features that it was adapted on; `shipped`: it brings no compact ones of its own.
+
+    Raises:
+        RunError: where those came from a file that the settings do not name.
+    """
+    reigning = tracker.champion()
+    params = tracker.get(reigning[1]).data.params if reigning else {}
+    for model in ("selector", "corrector"):
+        backbone: BackboneSettings = getattr(settings.features, model)
+        if model not in wanted(settings) or backbone.checkpoint:
+            continue
+        field = f"features.{model}.checkpoint"
+        its = params.get(field, "None")
+        if its != "None" or (shipped and backbone.backbone == "compact"):
+            raise RunError(
+                f"{who} was adapted on features from {its if its != 'None' else 'a file'} that it does not include: "
+                f"set {field} to that file, or name other start weights with --weights DIR"
+            )
 
 
 def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: str) -> StartWeights | None:
@@ -220,11 +265,11 @@ def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: s
             item.name: cut_off.data.tags.get(START_TAG + item.name, "None") for item in fields(StartWeights)
         }
         try:
-            weights = StartWeights(
-                **{name: store.resolve(ref) for name, ref in started.items() if ref != "None"}
-            )
+            found = {name: store.resolve(ref) for name, ref in started.items() if ref != "None"}
         except KeyError:
             continue
+        run.made += found.values()  # no stage of this run has made them, and it needs them from here on
+        weights = StartWeights(**found)
         _check(run, settings, weights)
         return weights
     return None
@@ -237,7 +282,8 @@ def provenance(settings: Settings) -> dict[str, str]:
         ("selector", settings.features.selector),
         ("corrector", settings.features.corrector),
     ):
-        told[f"{grid} features"] = feature_provenance(backbone.backbone, backbone.checkpoint)
+        if grid == "corrector" or settings.selection.method in NETWORK_METHODS:
+            told[f"{grid} features"] = feature_provenance(backbone.backbone, backbone.checkpoint)
     correctors = (
         "a corrector of each clip's own" if settings.per_clip.enabled else "one corrector for all clips"
     )

@@ -126,7 +126,7 @@ class StoreFiles:
         return True
 
     def put_whole(self, path: str, data: bytes) -> None:
-        """Put a small file in place in one atomic step, as a manifest is; its name is one that no other has.
+        """Put a small file in place in one atomic step, over what was there; no other process writes to that name.
 
         Raises:
             StoreUnwritable: for a full disk, a quota, a store that may only be read.
@@ -138,7 +138,8 @@ class StoreFiles:
                 return
             beside = Path(f"{path}.part")
             try:
-                _link(beside, Path(path), data)
+                _write(beside, data)
+                beside.replace(path)
             finally:
                 beside.unlink(missing_ok=True)
 
@@ -252,12 +253,17 @@ class StoreFiles:
         return path, 0, 0
 
 
-def _link(beside: Path, path: Path, data: bytes) -> None:
-    """Create a file whole, or raise FileExistsError."""
-    with beside.open("wb") as file:
+def _write(path: Path, data: bytes) -> None:
+    """Write a file and wait for the disk to have it."""
+    with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _link(beside: Path, path: Path, data: bytes) -> None:
+    """Create a file whole, or raise FileExistsError."""
+    _write(beside, data)
     try:
         os.link(beside, path)
     except OSError as error:

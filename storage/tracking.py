@@ -38,10 +38,23 @@ _PAGE = 1000  # registered models in one answer, MLflow's own limit
 _PATIENCE = 600.0  # seconds to wait for another run that makes something in MLflow
 
 
-class Tracker:
-    """One MLflow experiment at one tracking URI."""
+class NoExperiment(LookupError):
+    """An experiment that is not there to be read, or was deleted."""
 
-    def __init__(self, uri: str, experiment: str) -> None:
+
+class Tracker:
+    """One MLflow experiment at one tracking URI, made where it is missing unless told otherwise.
+
+    Raises:
+        NoExperiment: where it was deleted, or is missing and is not to be made.
+    """
+
+    def __init__(self, uri: str, experiment: str, *, create: bool = True) -> None:
+        database = local_database(uri)
+        if not create and database and not database.is_file():
+            raise NoExperiment(
+                f"no experiment '{experiment}': there is no database {database}; name another with --tracking-uri"
+            )
         import mlflow
         from mlflow.tracking import MlflowClient
 
@@ -49,8 +62,15 @@ class Tracker:
         with self._alone():
             self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = self.client.get_experiment_by_name(experiment)
+            if found and found.lifecycle_stage == "deleted":
+                raise NoExperiment(
+                    f"experiment '{experiment}' was deleted in MLflow: restore it there, or name another with "
+                    "--experiment"
+                )
+            if found is None and not create:
+                there = ", ".join(item.name for item in self.client.search_experiments())
+                raise NoExperiment(f"no experiment '{experiment}' in {uri}; there are {there}")
             if found is None:
-                database = local_database(uri)
                 location = None
                 if database:  # a relative default would depend on the current directory of whoever logs
                     folder = database.parent / "mlflow-artifacts" / safe_model_name(experiment)

@@ -34,7 +34,7 @@ def gpu_to_itself(device: str, *, patience: float) -> Iterator[None]:
     with alone(lock, patience=patience, between=raise_if_stopping) as held:
         if not held:
             raise GpuBusy(
-                f"{device} was in use by other stages on this machine for {patience:g} seconds (place.patience). "
+                f"{device} was in use by other stages on this machine for {patience:g} seconds. "
                 f"'fuser {lock}' names the process; once it has ended, run the same command again"
             )
         yield

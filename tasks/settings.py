@@ -58,6 +58,11 @@ class FlowSettings(StageSettings):
     def _complete(self) -> "FlowSettings":
         if self.estimator == "flo" and not self.folder:
             raise ValueError("flow.folder: name the folder that holds Flows_gap1, Flows_gap-1, ...")
+        if self.folder and self.estimator != "flo":
+            raise ValueError(
+                f"flow.folder={self.folder} is read by flow.estimator=flo alone, and that is {self.estimator}: "
+                "set it to flo, or name no folder"
+            )
         return self
 
 

@@ -17,6 +17,7 @@ from flows.run import RunError
 from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
 from models.training_state import StateFile
 from storage.manifest import Manifest
+from storage.runs import recorded_runs
 from storage.tracking import KIND_TAG
 from tasks.records import damaged_records, record_key, record_path
 from tests.disks import room_for
@@ -254,7 +255,11 @@ def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_goes_on_later(
     tracker = again.tracker
     (parent,) = tracker.client.search_runs([tracker.experiment_id], f"tags.`{KIND_TAG}` = 'adaptation'")
     assert parent.info.status == "FAILED"
+    cut_off = recorded_runs(again.store)[0]
+    assert not cut_off.ended
+    assert {"frames", "weights", "flow", "correction"} < {artifact.stage for artifact in cut_off.artifacts}
     again.adapt()
+    assert [run.ended for run in recorded_runs(again.store)[:2]] == [True, False]
     assert tracker.get(parent.info.run_id).info.status == "FINISHED"
     assert len(tracker.rounds()) == 2
 

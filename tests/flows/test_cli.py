@@ -13,8 +13,10 @@ from typer.testing import CliRunner, Result
 
 from flows.cli import app
 from flows.finishing import output_folder
+from flows.launch import in_words
+from flows.ledger import Tracking
 from flows.report import Report
-from flows.run import source_name
+from flows.run import RunError, source_name
 from tests.flows.conftest import Home, child_environment, make_home
 
 
@@ -191,10 +193,17 @@ def test_commands_that_look_after_a_store_say_when_there_is_none(tmp_path: Path)
         assert "there is no store at" in result.output
 
 
-def test_an_artifact_that_is_not_there_is_not_explained(adapted: tuple[Home, Report]) -> None:
-    result = invoke("store", "explain", "final/0000", "--store", adapted[0].place.store)
+def test_an_artifact_that_is_not_there_is_not_explained(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    result = invoke("store", "explain", "final/0000", "--store", tmp_path / "store")
     assert result.exit_code == 1
     assert "0 artifacts" in result.output
+
+
+def test_a_defect_is_no_message_for_a_user() -> None:
+    for defect in (KeyError("final"), TypeError("no"), AssertionError()):
+        assert in_words(defect) is None
+    assert in_words(RunError("no clip")) == "no clip"
 
 
 def test_rounds_of_an_experiment_are_compared(adapted: tuple[Home, Report], tmp_path: Path) -> None:
@@ -217,6 +226,33 @@ def test_rounds_of_an_experiment_are_compared(adapted: tuple[Home, Report], tmp_
     assert page.read_text() == (home.output / "report.html").read_text()
     assert invoke("report", "nothing", "--tracking-uri", home.tracking.uri, "-o", page).exit_code == 1
     assert invoke("rounds", "nothing", "--tracking-uri", home.tracking.uri).exit_code == 1
+
+
+@pytest.mark.parametrize("command", [("rounds",), ("report",), ("segment", "--from", "champion")])
+def test_what_only_reads_mlflow_makes_no_experiment(
+    command: tuple[str, ...], idle: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    verb, *options = command
+    shutil.copytree(idle.clips / "JPEGImages" / "480p", tmp_path / "TYPO")
+    result = invoke(verb, "TYPO", *options, "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db")
+    assert result.exit_code == 1 and "there is no database" in result.output
+    assert not (tmp_path / "mlflow.db").exists()
+    before = idle.tracker.client.search_experiments()
+    result = invoke(verb, "TYPO", *options, "--tracking-uri", idle.tracking.uri)
+    assert result.exit_code == 1 and "no experiment 'TYPO' in sqlite" in result.output
+    assert [item.name for item in idle.tracker.client.search_experiments()] == [item.name for item in before]
+
+
+def test_a_deleted_experiment_and_a_run_that_is_not_there_are_named(idle: Home, tmp_path: Path) -> None:
+    tracker = Tracking(uri=idle.tracking.uri, experiment="old").open("")
+    options = ("--tracking-uri", idle.tracking.uri, "--output", tmp_path / "report.html")
+    result = invoke("report", "old", "--run", "typo", *options)
+    assert result.exit_code == 1
+    assert "--run typo: experiment 'old'" in result.output and "has no such adaptation" in result.output
+    tracker.client.delete_experiment(tracker.experiment_id)
+    result = invoke("adapt", idle.clips, *idle.options(), "--experiment", "old")
+    assert result.exit_code == 1 and "experiment 'old' was deleted in MLflow: restore it" in result.output
 
 
 def test_a_smoke_run_takes_so_many_clips_of_eight_frames_and_writes_its_numbers(home: Home) -> None:

@@ -12,6 +12,7 @@ import pytest
 from flows.making import MENDINGS, Call, Making, RunError
 from storage.files import DamagedArtifact
 from storage.keys import Artifact
+from storage.runs import latest, record_run, recorded_runs, unneeded
 from storage.writer import ArtifactWriter
 from tasks.gpu import gpu_to_itself
 from tasks.stage import Place, stage
@@ -116,6 +117,32 @@ def test_a_disk_that_damages_everything_is_not_worked_against(run: Inline) -> No
     other = Artifact(stage="first", key="of another run", attempt="", digest="")
     with pytest.raises(DamagedArtifact):
         run.read(lambda: run.place.open().open(other))
+
+
+def test_what_a_run_under_way_needs_is_not_pruned(run: Inline) -> None:
+    store = run.place.open()
+
+    def needed() -> set[str]:
+        made = {str(manifest.artifact) for manifest in store.manifests()}
+        runs = latest(recorded_runs(store), 1)
+        return made - {str(manifest.artifact) for manifest in unneeded(store, runs=runs)}
+
+    first_part = run.once(first, "part", value=1)  # of a run that leaves no record
+    assert needed() == set()
+    run.begin_record("pretrain", "synthetic clips")
+    part = run.once(first, "part", value=2)
+    assert needed() == {str(first_part), str(part)}
+    for name in ("one", "another"):  # many short runs meanwhile
+        record_run(store, "segment", name, [])
+    made = run.once(third, "twice", before=part)
+    assert needed() == {str(first_part), str(part), str(made)}
+    assert [(record.command, record.ended) for record in latest(recorded_runs(store), 1)] == [
+        ("segment", True),
+        ("pretrain", False),
+    ]
+    run.end_record()
+    assert {record.ended for record in recorded_runs(store)} == {True}
+    assert len(recorded_runs(store)) == 3
 
 
 def test_a_gpu_that_others_keep_ends_the_run(

@@ -77,5 +77,30 @@ def test_the_champion_gives_way_to_what_is_no_worse(empty_database: Path, tmp_pa
     assert told.startswith("version 1 stays champion: flow_consistency 0.600 -> 0.400")
     assert promote("a round 0", flow_consistency=0.6) == "version 3 follows version 1 as champion"
     assert promote("a round 1", **first) == "version 4 follows version 3 as champion"
+    ledger = Ledger(tracker, source="clips", settings=SETTINGS, asked={}, start={}, figures="", pruned=True)
+    assert (
+        promote("a smoke run", **first) == "version 5 is not put forward: --prune left out most of the frames"
+    )
     champion = tracker.champion()
     assert champion is not None and champion[0] == 4
+
+
+def test_a_smoke_run_keeps_its_results_apart_and_never_reigns(
+    again: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(again.path)
+    elsewhere = again.tracking.model_copy(update={"experiment": ""})
+    report = again.adapt(prune=1, rounds=0, output=None, tracking=elsewhere)
+    assert report.output == "motion-adapt/results/clips-pruned"
+    assert report.mlflow["experiment"] == "clips-pruned"
+    assert (
+        "not put forward" in report.champion and elsewhere.open(str(again.clips), prune=1).champion() is None
+    )
+    whole = again.adapt(rounds=0, tracking=elsewhere)
+    assert whole.mlflow["experiment"] == "clips" and whole.champion == "version 1 is the first champion"
+    told = again.adapt(
+        prune=1, rounds=0, output=None, tracking=elsewhere, weights=None, from_champion=True
+    )  # the source's own: that of smoke runs does not exist
+    assert told.rounds[0]["weights"] == whole.rounds[0]["weights"]
+    again.segment(prune=1, output=None)
+    assert [path.name for path in (again.path / "motion-adapt" / "results").iterdir()] == ["clips-pruned"]

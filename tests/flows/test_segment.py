@@ -74,6 +74,8 @@ def test_ready_made_flow_is_read_and_new_files_are_new_flow(home: Home) -> None:
     assert run().stages["flow"] == {"computed": 0, "cached": 2, "seconds": 0.0}
     write_flo(folder / "Flows_gap1" / "short" / "b.flo", np.zeros((36, 64, 2), np.float32))
     assert run().stages["flow"]["computed"] == 2
+    settings = settings.model_copy(update={"proposal": ProposalSettings(folder="masks")})
+    assert run().stages["flow"]["cached"] == 1
 
 
 def test_ready_made_proposals_stand_in_for_oclr(home: Home) -> None:
@@ -94,6 +96,7 @@ def test_ready_made_proposals_stand_in_for_oclr(home: Home) -> None:
     assert {"proposal", "finetuned-oclr"}.isdisjoint(report.stages)
     assert report.stages["given-proposal"]["computed"] == 1  # the second round finds the first one's
     assert report.stages["adapted-corrector"]["computed"] == 1
+    assert report.stages["flow"]["computed"] == 2  # at the gap of inference alone: no OCLR is fine-tuned
     (manifest,) = home.store.manifests("given-proposal")
     masks = home.store.open(manifest.artifact).array("masks")[0]
     assert masks.shape == (3, 128, 224)

@@ -33,6 +33,11 @@ def test_a_cron_switches_the_nightly_schedule_on() -> None:
     assert (schedule.active, schedule.schedule.cron) == (True, "30 1 * * *")
 
 
+def test_a_cron_that_says_no_time_is_named() -> None:
+    with pytest.raises(RunError, match="--cron 'nonsense': wanted minute, hour"):
+        deployments("nonsense")
+
+
 def test_serve_without_a_server_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setattr("flows.serving.PREFECT_API_URL.value", lambda: None)

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.presets import PRESETS, SettingsError, field_names, load_settings
+from flows.runners import ADDRESS, RUNNER
 from models.flow_estimators import RAFT_DEFAULT, flow_provenance
 from storage.keys import digest
 from storage.tracking import flatten
+from tasks.stage import WORKERS
 
 TEXT = st.text(st.characters(categories=["L", "N"], max_codepoint=0x2FF), min_size=1, max_size=12)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -91,6 +93,7 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
         ("crf=3", "crf:"),
         ("gaps.adaptation=1", "gaps.adaptation must differ"),
         ("flow.estimator=flo", "flow.folder"),
+        ("flow.folder=flows", "flow.folder=flows is read by flow.estimator=flo alone, and that is dis"),
         ("precision=half", "precision"),
         ("=3", "--set wants field=value"),
     ],
@@ -98,6 +101,34 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
 def test_a_wrong_setting_is_named_with_the_nearest_right_one(text: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said.replace("?", r"\?")):
         load_settings(overrides=[text])
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("MOTION_ADAPT_SED", "did you mean 'MOTION_ADAPT_SEED'?"),
+        ("MOTION_ADAPT_CRF_ENABLED", "did you mean 'MOTION_ADAPT_CRF__ENABLED'?"),
+        ("MOTION_ADAPT_CRF__ENABLE", "did you mean 'MOTION_ADAPT_CRF__ENABLED'?"),
+        ("MOTION_ADAPT_SEED__X", "did you mean 'MOTION_ADAPT_SEED'?"),
+        ("motion_adapt_sed", "the environment has motion_adapt_sed"),
+        ("MOTION_ADAPT_ZZZZZZZ", "there is no such setting"),
+        ("MOTION_ADAPT_CRF", "a group of settings wants JSON"),
+    ],
+)
+def test_a_variable_that_names_no_setting_is_an_error(
+    variable: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "one")
+    with pytest.raises(SettingsError, match=said.replace("?", r"\?")):
+        load_settings()
+
+
+def test_variables_that_the_program_itself_reads_are_no_wrong_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in (ADDRESS, RUNNER, WORKERS, "MOTION_ADAPT_DATA", "MOTION_ADAPT_SOAK"):
+        monkeypatch.setenv(variable, "1")
+    load_settings()
 
 
 def test_wrong_settings_in_a_file_and_in_the_environment_are_named(

@@ -15,6 +15,7 @@ from flows.supervise import WARNING, finetune_upsampler
 from flows.weights import SMOKE_STEPS, is_smoke, is_supervised, wanted
 from models.checkpoints import read_checkpoint, tensors_digest
 from models.sizes import SIZES, STEP_SIZES
+from storage.runs import recorded_runs
 from tasks.settings import Settings
 from tests.flows.conftest import SETTINGS, Home
 
@@ -49,6 +50,7 @@ def test_methods_without_a_network_need_no_selector(again: Home, method: str, tm
     assert {name for name, count in report.stages.items() if count["computed"]} == {
         "selection", "correction", "final", "quality", "pictures"
     }  # fmt: skip
+    assert report.stages["features"]["cached"] == 1 and "selector features" not in report.provenance
     made = [m for m in again.store.manifests("selection") if m.settings["settings"]["method"] == method]
     (manifest,) = made
     assert set(manifest.arrays) == {"errors", "scores", "exemplars"}
@@ -62,6 +64,26 @@ def test_a_selector_of_the_wrong_kind_is_refused(again: Home) -> None:
         RunError, match=r"of the kind 'error_map'.*(\n.*)*pretrain --out DIR --set selection.method=score"
     ):
         again.segment(clips=["heron"], settings=with_method("score"))
+
+
+def test_a_champion_that_lacks_a_network_says_why(again: Home) -> None:
+    again.adapt(settings=with_method("propagation"), rounds=0)
+    with pytest.raises(
+        RunError, match=r"champion of experiment 'clips' has no selector, .* selection\.method.*--weights DIR"
+    ):
+        again.segment(weights=None, from_champion=True)
+
+
+@pytest.mark.parametrize("models", [("corrector",), ("selector", "corrector")])
+def test_a_champion_is_given_no_other_features_than_its_own(again: Home, models: tuple[str, ...]) -> None:
+    own = str(again.weights / "features.safetensors")
+    features: dict[str, Any] = {model: {"checkpoint": own} for model in models}
+    settings = Settings.model_validate({**SETTINGS.model_dump(), "features": features})
+    again.adapt(settings=settings, rounds=0)
+    with pytest.raises(RunError, match=rf"features from {own} .* set features\.{models[0]}\.checkpoint"):
+        again.segment(weights=None, from_champion=True)
+    report = again.segment(weights=None, from_champion=True, settings=settings)
+    assert {name for name, count in report.stages.items() if count["computed"]} <= {"pictures"}
 
 
 def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +112,9 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
     )
     out = home.path / "variants"
     pretrain(str(out), settings=settings, place=home.place, tracking=home.tracking)
+    (record,) = recorded_runs(home.store)
+    assert record.command == "pretrain" and record.ended
+    assert {"pretrained-oclr", "pretrained-head"} < {artifact.stage for artifact in record.artifacts}
     selector, corrector = (read_checkpoint(out / f"{name}.safetensors") for name in ("selector", "corrector"))
     assert (
         selector.settings["network"]["head"] == "score" and corrector.settings["network"]["maps"] == "dense"

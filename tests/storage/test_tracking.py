@@ -8,7 +8,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from storage.tracking import Tracker, flatten, safe_model_name
+from storage.tracking import NoExperiment, Tracker, flatten, safe_model_name
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,29 @@ def test_a_model_without_the_alias_has_no_champion(tmp_path: Path) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "clips")
     tracker.register(begin(tracker, "registered"), "checkpoints", {})
     assert tracker.champion() is None
+
+
+def test_what_is_only_read_is_not_made(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(NoExperiment, match="there is no database"):
+        Tracker(uri, "clips", create=False)
+    assert not list(tmp_path.iterdir())
+    made = Tracker(uri, "clips")
+    with pytest.raises(NoExperiment, match=r"no experiment 'clip' in sqlite.*; there are clips, Default"):
+        Tracker(uri, "clip", create=False)
+    assert {item.name for item in made.client.search_experiments()} == {"clips", "Default"}
+    assert Tracker(uri, "clips", create=False).experiment_id == made.experiment_id
+
+
+def test_an_experiment_that_was_deleted_is_not_logged_to(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    tracker = Tracker(uri, "clips")
+    tracker.client.delete_experiment(tracker.experiment_id)
+    for create in (True, False):
+        with pytest.raises(NoExperiment, match="'clips' was deleted in MLflow: restore it"):
+            Tracker(uri, "clips", create=create)
+    tracker.client.restore_experiment(tracker.experiment_id)
+    assert Tracker(uri, "clips").experiment_id == tracker.experiment_id
 
 
 def test_names_that_the_registry_takes() -> None:

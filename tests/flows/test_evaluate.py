@@ -1,0 +1,56 @@
+"""Masks of any model are scored, and what a mean leaves out is said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.evaluate import evaluate
+from flows.report import Report
+from storage.masks import write_masks
+
+FRAMES = [f"{index:05d}" for index in range(4)]
+
+
+def masks_in_quarters(folder: Path, clip: str, ids: tuple[int, int, int, int]) -> None:
+    quarters = np.kron(np.array(ids, np.uint8).reshape(2, 2), np.ones((16, 16), np.uint8))
+    write_masks(folder, clip, FRAMES, [quarters] * len(FRAMES))
+
+
+def scored(root: Path, **options: object) -> Report:
+    report = evaluate.fn(str(root / "masks"), str(root / "truth"), **options)
+    assert isinstance(report, Report)
+    return report
+
+
+def test_masks_hold_as_many_objects_as_their_model_finds(tmp_path: Path) -> None:
+    masks_in_quarters(tmp_path / "truth", "heron", (0, 0, 0, 1))
+    masks_in_quarters(tmp_path / "masks", "heron", (1, 2, 3, 7))
+    report = scored(tmp_path)
+    assert not report.set_aside
+    assert report.clips["heron"]["J_matched"] == 1
+    assert scored(tmp_path, protocol="boxes").clips["heron"]["J_matched"] == 1
+    masks_in_quarters(tmp_path / "masks", "heron", (1, 2, 3, 21))
+    assert "ids up to 20, got 21" in scored(tmp_path).set_aside["heron"]
+
+
+def test_annotated_clips_without_masks_are_warned_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for clip in ("a", "b", "c", "d", "heron"):
+        masks_in_quarters(tmp_path / "truth", clip, (0, 0, 0, 1))
+    masks_in_quarters(tmp_path / "masks", "heron", (0, 0, 0, 1))
+    (tmp_path / "truth" / "heron" / "00001.png").unlink()
+    report = scored(tmp_path)
+    missing = "no masks of 4 annotated clips, which do not count in the mean: a, b, c and 1 more"
+    frame = "annotations of heron: 00001.png missing; frames without a mask are not scored"
+    assert report.warnings == [frame, missing]
+    told = capsys.readouterr().err
+    assert f"warning {frame}\n" in told and f"warning {missing}\n" in told
+    assert scored(tmp_path, clips=["heron"]).warnings == [frame]  # no other was asked for
+    named = scored(tmp_path, data_set="DAVIS2016")
+    assert named.warnings == [frame]  # its mean is over other clips than these
+
+
+def test_memory_that_was_not_measured_is_no_figure() -> None:
+    assert "peak_memory_mb" not in Report("evaluate", "masks").json()
