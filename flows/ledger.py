@@ -5,8 +5,12 @@ its key and goes on, so no round stands twice, and a point only where its value 
 marks an adaptation that ends in an error as failed.
 """
 
+import signal
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +27,19 @@ from storage.names import printable
 from storage.tracking import REQUEST_TAG, START_TAG, NoExperiment, Tracker, local_database
 from tasks.settings import Settings
 from tasks.weights import FILE
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Nothing in here is cut short by Ctrl-C, which impatient people press twice."""
+    if threading.current_thread() is not threading.main_thread():  # where Python never delivers it
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Tracking(BaseModel):
@@ -92,7 +109,8 @@ class Ledger:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind:
-            self.tracker.finish(self.parent, failed=True)
+            with uninterrupted():
+                self.tracker.finish(self.parent, failed=True)
 
     def write(self, run: Run, this: Round, metrics: dict[str, float], decision: Decision) -> int:
         """Enter a round: metrics, per-clip table, training curves, checkpoints; the version it is registered as."""
