@@ -48,15 +48,6 @@ class RunRecord:
         self._store.put_whole(_path(self._store, self._name), json.dumps(record).encode())
 
 
-def record_run(store: ArtifactStore, command: str, source: str, artifacts: Iterable[Artifact]) -> None:
-    """Remember what a run needed that has ended.
-
-    Raises:
-        StoreUnwritable: where the store takes no more.
-    """
-    RunRecord(store, command, source).write(artifacts, ended=True)
-
-
 def recorded_runs(store: ArtifactStore) -> list[RecordedRun]:
     """All recorded runs, the latest first.
 

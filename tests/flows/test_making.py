@@ -12,7 +12,7 @@ import pytest
 from flows.making import MENDINGS, Call, Making, RunError
 from storage.files import DamagedArtifact
 from storage.keys import Artifact
-from storage.runs import latest, record_run, recorded_runs, unneeded
+from storage.runs import RunRecord, latest, recorded_runs, unneeded
 from storage.writer import ArtifactWriter
 from tasks.gpu import gpu_to_itself
 from tasks.stage import Place, stage
@@ -133,7 +133,7 @@ def test_what_a_run_under_way_needs_is_not_pruned(run: Inline) -> None:
     part = run.once(first, "part", value=2)
     assert needed() == {str(first_part), str(part)}
     for name in ("one", "another"):  # many short runs meanwhile
-        record_run(store, "segment", name, [])
+        RunRecord(store, "segment", name).write([], ended=True)
     made = run.once(third, "twice", before=part)
     assert needed() == {str(first_part), str(part), str(made)}
     assert [(record.command, record.ended) for record in latest(recorded_runs(store), 1)] == [

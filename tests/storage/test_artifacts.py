@@ -14,7 +14,7 @@ from storage.arrays import plan_rows
 from storage.artifacts import NOT_MADE, ArtifactStore
 from storage.files import DamagedArtifact
 from storage.keys import Artifact, Recipe, digest
-from storage.runs import record_run, recorded_runs, unneeded
+from storage.runs import RunRecord, recorded_runs, unneeded
 
 
 def publish(store: ArtifactStore, recipe: Recipe, rows: np.ndarray | None = None) -> Artifact:
@@ -137,7 +137,7 @@ class TestStore:
         def pruned(**kept: Any) -> list[str]:
             return [str(manifest.artifact) for manifest in unneeded(store, **kept)]
 
-        record_run(store, "adapt", "clips", [flow])
+        RunRecord(store, "adapt", "clips").write([flow], ended=True)
         [run] = recorded_runs(store)
         everything = {str(manifest.artifact) for manifest in store.manifests()}
         assert pruned(runs=[], older_than=3600) == []
@@ -227,7 +227,7 @@ def test_a_stores_own_path_is_never_taken_for_a_pattern(patterned: ArtifactStore
     assert list(patterned.manifests()) == list(patterned.verify()) == list(patterned.litter(-1)) == []
     frames = publish(patterned, Recipe("frames", 1))
     flow = publish(patterned, Recipe("flow", 1, {}, {"frames": frames}))
-    record_run(patterned, "adapt", "clips", [frames])
+    RunRecord(patterned, "adapt", "clips").write([frames], ended=True)
     patterned.fs.pipe_file(f"{patterned.root}/frames/notes.txt", b"not an artifact")
     assert [manifest.artifact for manifest in patterned.manifests()] == [flow, frames]
     assert [manifest.artifact for manifest in patterned.manifests("fr*")] == [frames]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from storage.artifacts import ArtifactStore
 from storage.keys import Artifact, Recipe
-from storage.runs import record_run
+from storage.runs import RunRecord
 from storage.tracking import Tracker, champions
 
 
@@ -32,7 +32,7 @@ class Nightly:
         self.frames = put(self.store, "frames", "new")
         self.masks = put(self.store, "final", "masks", frames=self.frames, weights=self.between)
         self.unused = put(self.store, "training", "unused", frames=self.frames)
-        record_run(self.store, "adapt", "clips", [self.masks])
+        RunRecord(self.store, "adapt", "clips").write([self.masks], ended=True)
         for made in (self.champion, self.unused):
             run = tracker.begin(kind="round", key=made.key, name="round", params={})
             with self.store.open(made).path("checkpoint.safetensors") as file:
@@ -83,7 +83,7 @@ def test_prune_takes_what_no_kept_run_and_no_champion_needs(nightly: Nightly) ->
     assert "2 items" in nightly.prune("--unused", "--older-than", "0")
     assert nightly.kept() == everything - {str(nightly.unused)}
     assert list(nightly.store.litter(-1)) == list(nightly.store.verify()) == []
-    record_run(nightly.store, "segment", "clip", [nightly.frames])
+    RunRecord(nightly.store, "segment", "clip").write([nightly.frames], ended=True)
     nightly.prune("--unused", "--older-than", "0", "--keep-runs", "1")
     assert nightly.kept() == {str(ref) for ref in (nightly.frames, nightly.champion, nightly.old)}
 
@@ -113,7 +113,7 @@ def test_prune_stops_where_a_runs_record_is_damaged_and_verify_names_it(nightly:
     result = CliRunner().invoke(app, ["store", "verify", *command, "--withdraw"])
     assert result.exit_code == 1 and "damaged run record" in " ".join(result.output.split())
     assert "every byte as it was published" not in result.output
-    record_run(nightly.store, "adapt", "clips", [nightly.masks])  # the same command again
+    RunRecord(nightly.store, "adapt", "clips").write([nightly.masks], ended=True)  # the same command again
     record.unlink()
     assert CliRunner().invoke(app, ["store", "verify", *command]).exit_code == 0
     nightly.prune("--unused", "--older-than", "0")

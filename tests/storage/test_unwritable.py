@@ -19,7 +19,7 @@ import numpy as np
 from storage.artifacts import ArtifactStore
 from storage.files import DamagedArtifact, StoreUnwritable
 from storage.keys import Artifact, Recipe
-from storage.runs import record_run
+from storage.runs import RunRecord
 
 store, kind, limit = ArtifactStore(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 if limit:
@@ -31,7 +31,7 @@ try:
         frames = Artifact(stage="frames", key=Recipe("frames", 1).key, attempt="", digest="")
         store.open(frames).read("note")
     elif kind == "record":
-        record_run(store, "adapt", "clips" * 2**16, [])
+        RunRecord(store, "adapt", "clips" * 2**16).write([], ended=True)
     else:
         with store.write(Recipe("flow", 1, {"kind": kind})) as out:
             if kind == "array":
