@@ -7,6 +7,7 @@ frames, with flow of other gaps than it sees at inference. Clips are read piece 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint, build_network
 from models.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses, oclr_pseudo_losses
-from models.planning import exemplar_table, parts
+from models.planning import chunks, exemplar_table, parts
 from models.readable import Readable
 from models.recipe import go_on
 from models.train_corrector import correct_episode, weights_for
 from models.training import Batch, Course, autocast, mean_of
+
+PIECE = 64  # frames read at once
 
 # ------------------------------------------------------------------------------------------------- corrector
 
@@ -50,6 +53,20 @@ class CorrectorClip:
         """Where `corrected` is to be believed, (T, K): an object's exemplars."""
         return np.asarray(self.exemplars[:], bool)
 
+    @cached_property
+    def shown(self) -> NDArray[np.bool_]:
+        """Exemplars with a mask, (T, K): a channel without an object has exemplars too, and they show nothing."""
+        marks = np.array(self.exemplars[:], bool)
+        for piece in (slice(*ends) for ends in chunks(len(marks), PIECE, overlap=0)):
+            marks[piece] &= np.asarray(self.masks[piece]).any(axis=(2, 3))
+        return marks
+
+    def centres(self) -> NDArray[np.int64]:
+        """Frames to learn from, each with an object that is to be believed there; without any, all supervised ones."""
+        supervised = self.supervised()
+        good = supervised & self.shown
+        return np.flatnonzero((good if good.any() else supervised).any(1))
+
 
 @dataclass(frozen=True)
 class CorrectorClipBatches:
@@ -70,7 +87,7 @@ class CorrectorClipBatches:
         clip = self.clips[int(rng.integers(len(self.clips)))]
         marks = np.asarray(clip.exemplars[:], bool)  # (T, K)
         supervised = clip.supervised()
-        centre = int(rng.choice(np.flatnonzero(supervised.any(1))))
+        centre = int(rng.choice(clip.centres()))
         first, last = next(p for p in parts(len(marks), self.limit, self.target) if centre < p[1])
         length = min(self.window, last - first)
         start = int(rng.integers(max(first, centre - length + 1), min(centre, last - length) + 1))

@@ -70,6 +70,12 @@ def nearest_masks(masks: Tensor, height: int, width: int) -> Tensor:
     return resized.reshape(b, t, k, height, width)  # (B, T, K, H, W)
 
 
+def shrunk_masks(masks: Tensor, height: int, width: int) -> Tensor:
+    """Area-resize (B, T, K, H', W') masks to height x width: the share of each pixel that they cover, f32."""
+    resized = F.interpolate(masks.flatten(0, 1).float(), size=(height, width), mode="area")
+    return resized.unflatten(0, masks.shape[:2])  # (B, T, K, H, W)
+
+
 def order_loss(order: Tensor, amodal: Tensor) -> Tensor:
     """How far the order values are from decreasing towards the front, for pairs that overlap somewhere.
 
@@ -117,14 +123,15 @@ def oclr_pseudo_losses(
 ) -> tuple[Tensor, Terms, Tensor]:
     """Losses of OCLR against pseudo-labels, which show only what is visible (paper, section 3.4).
 
-    masks: (B, T, K, H, W) disjoint modal masks. The soft modal output is compared with them everywhere; the
-    amodal output only outside the other objects, since nothing is known of what they hide.
+    masks: (B, T, K, H', W') disjoint modal masks; where they are larger than the logits, a pixel's target is the share
+    of it that they cover. The soft modal output is compared with them everywhere; the amodal output only outside the
+    other objects, since nothing is known of what they hide.
     """
     B, T, K, H, W = logits.shape
     check_shape("order", order, "B T K", B=B, T=T, K=K)
     check_shape("masks", masks, "B T K H' W'", B=B, T=T, K=K)
     logits, order = finite(logits), finite(order)
-    modal = nearest_masks(masks, H, W)
+    modal = shrunk_masks(masks, H, W)
     permutation = match_by_bce(soft_modal(logits.sigmoid(), order), modal)
     logits, order = permute_objects(logits, permutation), permute_objects(order, permutation)
     others = modal.sum(2, keepdim=True) - modal

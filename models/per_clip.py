@@ -46,7 +46,7 @@ class PartOfClip(CorrectorClip):
 def held_out_frames(exemplars: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which frames of a clip are held out, bool (T,): every fourth exemplar frame, none of fewer than four.
 
-    exemplars: bool (T, K). An object keeps at least one of its exemplars to learn from where it can.
+    exemplars: bool (T, K), those with a mask. An object keeps at least one of its exemplars to learn from where it can.
     """
     frames = np.flatnonzero(exemplars.any(1))
     held = np.zeros(len(exemplars), bool)
@@ -81,12 +81,14 @@ def adapt_to_clip(
     """
     if check_every < 1 or patience < 1:
         raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")
-    held = held_out_frames(np.asarray(clip.exemplars[:], bool))
+    held = held_out_frames(clip.shown)
     arrays = {name: getattr(clip, name) for name in CorrectorClip.__dataclass_fields__}
     taught = PartOfClip(**arrays, believed=~held)
     loss = pseudo_label_loss(reconstruction, course.precision)
     module = build_network(checkpoint, course.device, expect="corrector")
-    watch = _Watch(module, loss, course.device, patience)
+    # the features are a help in learning, and masks what is wanted: the watch looks at these alone
+    watched = pseudo_label_loss(reconstruction=False, precision=course.precision)
+    watch = _Watch(module, watched, course.device, patience)
     if held.any():
         spared = CorrectorClipBatches([PartOfClip(**arrays, believed=held)], window, limit, target)
         draws = (np.random.default_rng([course.seed, i]) for i in range(int(held.sum())))

@@ -48,7 +48,7 @@ def parts_of(store: ArtifactStore, selection: Artifact) -> dict[str, int]:
     return {"limit": limit, "target": min(limit, 100)}
 
 
-@stage("adapted-corrector", version=3, gpu=True)
+@stage("adapted-corrector", version=4, gpu=True)
 def adapt_corrector(
     frames: list[Artifact],
     tokens: list[Artifact],
@@ -87,7 +87,7 @@ def adapt_corrector(
         )
 
 
-@stage("finetuned-oclr", version=1, gpu=True)
+@stage("finetuned-oclr", version=2, gpu=True)
 def finetune_oclr(
     flow: list[Artifact],
     labels: list[Artifact],

@@ -11,7 +11,7 @@ from tasks.stage import Place, stage
 from tasks.weights import get_checkpoint
 
 
-@stage("clip-corrector", version=2, gpu=True)
+@stage("clip-corrector", version=3, gpu=True)
 def adapt_to_clip(
     frames: Artifact,
     tokens: Artifact,

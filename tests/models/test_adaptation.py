@@ -98,6 +98,14 @@ def test_exemplars_come_from_the_part_of_the_window():
     assert len(seen) >= 2
 
 
+def test_exemplars_of_channels_without_an_object_are_not_learnt_from_alone():
+    clip = corrector_clip(marks=((2, 0), (9, 1), (15, 0)))  # channel 1 is empty
+    before = clip.exemplars.copy()
+    assert clip.centres().tolist() == [2, 15]
+    np.testing.assert_array_equal(clip.exemplars, before)
+    assert corrector_clip(marks=((9, 1),)).centres().tolist() == [9]
+
+
 def test_short_clips_are_read_whole():
     batches = CorrectorClipBatches([corrector_clip(T=3, marks=((1, 0),))], window=7, limit=104, target=100)
     (episode,) = batches(0, np.random.default_rng(0))["episodes"]
@@ -184,7 +192,7 @@ def test_labels_of_other_frames_do_not_count(corrector):
     first = adapt_corrector(corrector, [clip], Course(steps=3))
     corrected = clip.corrected.array.copy()
     corrected[~clip.exemplars] = ~corrected[~clip.exemplars]
-    other = CorrectorClip(**{**vars(clip), "corrected": corrected})
+    other = replace(clip, corrected=corrected)
     second = adapt_corrector(corrector, [other], Course(steps=3))
     assert tensors_digest(first.tensors) == tensors_digest(second.tensors)
 
@@ -193,7 +201,7 @@ def test_clips_that_do_not_fit_are_refused(oclr, corrector):
     with pytest.raises(ValueError, match="exemplar"):
         corrector_clip(marks=())
     with pytest.raises(ValueError, match="length"):
-        CorrectorClip(**{**vars(corrector_clip()), "scores": np.zeros((3, K))})
+        replace(corrector_clip(), scores=np.zeros((3, K)))
     with pytest.raises(ValueError, match="flow, masks"):
         OclrClip(np.zeros((4, 4, H, W)), np.zeros((5, K, H, W)))
     with pytest.raises(ValueError, match="at least one"):

@@ -93,6 +93,20 @@ def test_pseudo_labels_leave_open_what_other_objects_hide():
     assert unsure.grad[others].eq(0).all() and unsure.grad[~others].ne(0).all()
 
 
+def test_pseudo_labels_larger_than_the_masks_lie_where_they_did():
+    """A mask of odd extent is no sum of whole smaller pixels: the loss is least where these hold its share."""
+    masks = torch.zeros(1, 1, 1, 8, 8)
+    masks[..., 1:6, 3:8] = 1  # centred at 3.5, 5.5
+    share = torch.nn.functional.avg_pool2d(masks[0, 0], 2)[None, None]
+    order = torch.zeros(1, 1, 1)
+    logits = torch.logit(share, eps=1e-4)
+    least = oclr_pseudo_losses(logits, order, masks, weights={"amodal": 1.0})[0]
+    for shift in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        moved = torch.roll(masks, shift, dims=(-2, -1))
+        there = torch.logit(torch.nn.functional.avg_pool2d(moved[0, 0], 2)[None, None], eps=1e-4)
+        assert oclr_pseudo_losses(there, order, masks, weights={"amodal": 1.0})[0] > least + 0.05
+
+
 def test_error_regions_name_each_pixel_once():
     proposals, truth = squares()[:, :, :1], squares()[:, :, 1:2]
     regions = error_regions(proposals, truth)

@@ -51,6 +51,26 @@ def test_held_out_frames_are_never_learnt_from():
         assert not episode["supervised"][held[episode["frames"]]].any()
 
 
+def test_frames_without_an_object_are_not_held_out(corrector):
+    empty = tuple((frame, 1) for frame in range(1, 20, 2))
+    seen = [
+        adapt_to_clip(corrector, corrector_clip(marks=some), Course(steps=1)).settings["training"]["held_out"]
+        for some in (empty, MARKS, MARKS + empty)
+    ]
+    assert seen[0] == [] and len(seen[1]) == len(seen[2]) == 2
+
+
+def test_the_watch_looks_at_masks_and_not_at_features(corrector):
+    """Held-out losses before the first step are the same whether features are learnt or not."""
+    losses = [
+        adapt_to_clip(
+            corrector, corrector_clip(marks=MARKS), Course(steps=1), reconstruction=learnt
+        ).settings["training"]["held_out"][0]
+        for learnt in (True, False)
+    ]
+    assert losses[0] == losses[1]
+
+
 def test_it_learns_and_keeps_the_best(corrector):
     made = adapt_to_clip(corrector, corrector_clip(marks=MARKS), Course(steps=12, rate=3e-3), check_every=4)
     training = made.settings["training"]
