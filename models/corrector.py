@@ -110,6 +110,15 @@ class MaskCorrector(nn.Module):
     """
 
     reconstructs = True  # its features are to explain the tokens
+    attention_parts = (
+        "background",
+        "query_time",
+        "target_position",
+        "exemplar_position",
+        "object_code",
+        "layers",
+        "attention_maps",
+    )
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from models.blocks import (
     stack,
 )
 from models.layering import hard_modal
-from models.unet import UNetDecoder, UNetEncoder, in_parts
+from models.unet import AcrossFrames, UNetDecoder, UNetEncoder, in_parts
 
 
 class DecoderLayer(nn.Module):
@@ -48,7 +48,20 @@ class OCLR(nn.Module):
     width: channels of bottleneck and transformer, 16 * features by default.
     reduction: how many times smaller than the flow's the sides of the UNet's first level and of the masks are:
         1 (the paper's), 2 or 4. Tokens stand for 16 x 16 pixels of the flow whatever it is.
+    context: whether frames can learn of others by two shorter ways too: the two coarsest maps of the encoder see their
+        neighbours in time, and the decoder reads the tokens, before and after they have talked. In the paper all that
+        frames know of each other goes through attention maps, which takes a long training to learn.
     """
+
+    attention_parts = (
+        "position",
+        "encoder_layers",
+        "queries",
+        "query_time",
+        "decoder_layers",
+        "attention_maps",
+        "order_head",
+    )
 
     def __init__(
         self,
@@ -61,6 +74,7 @@ class OCLR(nn.Module):
         num_layers: int = 3,
         dropout: float = 0.1,
         reduction: int = 1,
+        context: bool = False,
     ) -> None:
         super().__init__()
         if reduction not in (1, 2, 4):
@@ -82,6 +96,11 @@ class OCLR(nn.Module):
         self.attention_maps = nn.Linear(num_queries * num_heads, width)
         self.order_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
         self.decoder = UNetDecoder(widths[::-1], num_queries)
+        self.neighbours = nn.ModuleList(AcrossFrames(c) for c in widths[-2:]) if context else None
+        self.context = nn.Linear(2 * width, width) if context else None
+        if self.context is not None:  # as the neighbours: noise would teach the layers below to be silent
+            nn.init.zeros_(self.context.weight)
+            nn.init.zeros_(self.context.bias)
 
     def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
         """Propose amodal masks.
@@ -116,11 +135,15 @@ class OCLR(nn.Module):
         B, T = flow.shape[:2]
         x = flow.flatten(0, 1)  # (B * T, channels, H, W), from here on with H and W reduced
         parts = [self.encoder(part) for (part,) in in_parts(2 * self.features, x)]
-        bottleneck = torch.cat([maps[-1] for maps in parts])  # (B * T, width, h, w)
+        coarse, bottleneck = (torch.cat([maps[level] for maps in parts]) for level in (-2, -1))
+        if self.neighbours is not None:
+            coarse, bottleneck = (
+                see(maps, T) for see, maps in zip(self.neighbours, (coarse, bottleneck), strict=True)
+            )
         h, w = bottleneck.shape[-2:]
 
-        tokens = bottleneck.permute(0, 2, 3, 1).unflatten(0, (B, T))  # (B, T, h, w, width)
-        tokens = tokens + self.position(coordinates(T, h, w, device=flow.device))
+        alone = bottleneck.permute(0, 2, 3, 1).unflatten(0, (B, T))  # (B, T, h, w, width)
+        tokens = alone + self.position(coordinates(T, h, w, device=flow.device))
         tokens = tokens.flatten(1, 3)  # (B, T * h * w, width)
         for layer in self.encoder_layers:
             tokens = layer(tokens, T)
@@ -130,9 +153,14 @@ class OCLR(nn.Module):
             queries = layer(queries, tokens)
         queries = queries.unflatten(1, (self.num_queries, T))  # (B, K, T, width)
 
-        maps = self._attention_maps(queries, tokens.unflatten(1, (T, h * w)))  # (B, T, h * w, width)
+        tokens = tokens.unflatten(1, (T, h * w))  # (B, T, h * w, width)
+        maps = self._attention_maps(queries, tokens)  # (B, T, h * w, width)
+        if self.context is not None:
+            maps = maps + self.context(torch.cat([alone.flatten(2, 3), tokens], dim=-1))
         maps = maps.mT.reshape(B * T, -1, h, w)  # (B * T, width, h, w)
-        logits = self.decoder.in_parts(maps, [skips for *skips, _ in parts])
+        shares = coarse.split([len(fine) for fine, *_ in parts])
+        skips = [[*fine, share] for (*fine, _, _), share in zip(parts, shares, strict=True)]
+        logits = self.decoder.in_parts(maps, skips)
         logits = logits.unflatten(0, (B, T))  # (B, T, K, H, W)
         order = self.order_head(queries.amax(dim=2)).mT.expand(B, T, -1)  # (B, T, K)
         return logits, order

@@ -18,6 +18,8 @@ from models.training import Batch
 GAPS = (1, 1, 1, 2, 3)  # drawn from, so that speeds vary
 FINER = 2  # DIS sees sides of twice 128 x 224, as it sees larger ones on real video
 
+POOL = 800  # clips with flow of an estimator, fewer where they are large
+POOL_BYTES = 2 * 10**9  # of memory for them
 EXAMPLE_BYTES = 4 * 2 + 3  # a pixel of a frame: flow f16, and three masks
 
 Example = tuple[np.ndarray, np.ndarray]
@@ -27,7 +29,7 @@ Example = tuple[np.ndarray, np.ndarray]
 class EstimatedPool:
     """Clips with DIS flow, each made when it is first drawn: f16 flow and masks at the size of `clips`.
 
-    size: distinct clips. They stay in memory, of each process that draws them: see `EXAMPLE_BYTES`.
+    size: distinct clips. They stay in memory, of each process that draws them: see `pool_size`.
     """
 
     clips: SyntheticClips
@@ -52,6 +54,11 @@ class EstimatedPool:
         times = FINER * HEIGHT // self.clips.size[0]
         middle = slice(times // 2, None, times)
         return shrink(flow, times).astype(np.float16), clip.amodal[..., middle, middle]
+
+
+def pool_size(frames: int, height: int, width: int) -> int:
+    """How many clips of so many frames to keep: `POOL`, or as many as fit into `POOL_BYTES`."""
+    return max(1, min(POOL, POOL_BYTES // (frames * height * width * EXAMPLE_BYTES)))
 
 
 @dataclass(frozen=True)

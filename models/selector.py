@@ -25,6 +25,8 @@ class MaskSelector(nn.Module):
     instead.
     """
 
+    attention_parts = ("position", "encoder_layers")
+
     def __init__(
         self,
         *,

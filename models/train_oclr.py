@@ -8,13 +8,10 @@ from torch import Tensor
 from models.checkpoints import Checkpoint
 from models.imaging import HEIGHT, WIDTH
 from models.losses import oclr_losses
-from models.oclr_batches import EXAMPLE_BYTES, EstimatedPool, OclrBatches
+from models.oclr_batches import EstimatedPool, OclrBatches, pool_size
 from models.recipe import RARE, first_network, seen_and_unseen, synthetic_recipe, trained
 from models.sizes import COMPACT
 from models.training import Batch, Course, autocast
-
-POOL = 800  # clips with flow of an estimator, fewer where they are large
-POOL_BYTES = 2 * 10**9  # of memory for them, per worker
 
 
 class AmodalLoss:
@@ -44,7 +41,7 @@ def pretrain_oclr(
 ) -> Checkpoint:
     """Train OCLR on synthetic clips of up to `frames` frames; `flow` is a kind of `models.synthetic_flow`.
 
-    Clips with flow of an estimator stay in memory, up to `POOL_BYTES` per worker process of the course.
+    Clips with flow of an estimator stay in memory, in each worker process: see `models.oclr_batches.pool_size`.
     start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     """
     network = dict(COMPACT["oclr"] if network is None else network)
@@ -68,8 +65,3 @@ def pretrain_oclr(
         recipe=recipe,
         validation=unseen,
     )
-
-
-def pool_size(frames: int, height: int, width: int) -> int:
-    """Clips of so many frames in a worker's pool: `POOL`, or as many as fit into `POOL_BYTES`."""
-    return max(1, min(POOL, POOL_BYTES // (frames * height * width * EXAMPLE_BYTES)))

@@ -27,6 +27,9 @@ BAD_STEPS_IN_A_ROW = 20
 HISTORY_ENTRIES = 100
 VALIDATIONS, VALIDATION_BATCHES = 20, 8
 LEAST_VALIDATED = 100  # steps; in a shorter run there is little to choose from
+ATTENTION_SHARE = (
+    0.2  # of the rate of a short run: at all of it tokens become equal, and attention says nothing
+)
 VALIDATION_SEED = 1_000_003  # no training starts from it
 
 Batch = dict[str, Any]
@@ -75,13 +78,15 @@ class Course:
 class Schedule:
     """Learning rate: linear warm-up in `warmup` steps, then halved every `halve_every` (0: never).
 
-    cool_down: (first, last) step between which it falls to nothing; none: it stays.
+    cool_down: (first, last) step between which it falls to nothing; none: it stays. attention: the share of it that
+    the `attention_parts` of a network get, see `optimiser_for`.
     """
 
     rate: float
     warmup: int = 0
     halve_every: int = 0
     cool_down: tuple[int, int] | None = None
+    attention: float = 1.0
 
     @classmethod
     def published(cls) -> "Schedule":
@@ -91,13 +96,15 @@ class Schedule:
     @classmethod
     def scaled(cls, steps: int, rate: float) -> "Schedule":
         """The same shape for a run of `steps`: a fifteenth of them to warm up, two halvings, and a cool-down
-        over the last sixth, without which the last few hundred batches weigh too much in a short run.
+        over the last sixth, without which the last few hundred batches weigh too much in a short run. At so high a
+        rate attention gets a part of it.
         """
         return cls(
             rate=rate,
             warmup=max(1, steps // 15),
             halve_every=max(1, math.ceil(steps / 3)),
             cool_down=(steps - steps // 6, steps),
+            attention=ATTENTION_SHARE,
         )
 
     def at(self, step: int) -> float:
@@ -177,7 +184,7 @@ def train(
     steps, seed, device = course.steps, course.seed, course.device
     recipe = {"steps": steps, "schedule": vars(schedule), "seed": seed, **(recipe or {})}
     module.to(device).train()
-    optimiser = torch.optim.Adam(module.parameters(), lr=schedule.rate)
+    optimiser = optimiser_for(module, schedule)
     state = StateFile(course.state) if course.state else None
     history, best, start = History(steps), Best(), 0
     if state and (saved := state.read()):
@@ -216,6 +223,17 @@ def train(
     return history
 
 
+def optimiser_for(module: nn.Module, schedule: Schedule) -> torch.optim.Adam:
+    """Adam, with groups whose "share" of the rate is their own: the network's `attention_parts`, and all else."""
+    parts = tuple(f"{name}." for name in getattr(module, "attention_parts", ()))
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        groups.setdefault(schedule.attention if name.startswith(parts) else 1.0, []).append(parameter)
+    return torch.optim.Adam(
+        [{"params": members, "share": share} for share, members in groups.items()], lr=schedule.rate
+    )
+
+
 @torch.no_grad()
 def mean_loss(module: nn.Module, loss: Loss, batches: Sequence[Batch], device: str | torch.device) -> float:
     """The mean loss of a module as it is used, without dropout; infinite where it is not finite."""
@@ -239,7 +257,7 @@ def update(
         return None
     torch.nn.utils.clip_grad_value_(module.parameters(), GRADIENT_LIMIT)
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
     optimiser.step()
     return {"loss": total.item(), **{name: term.item() for name, term in terms.items()}}
 

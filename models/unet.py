@@ -70,6 +70,24 @@ class UNetDecoder(nn.Module):
         return torch.cat([self(part, skips) for part, skips in zip(frames, parts, strict=True)])
 
 
+class AcrossFrames(nn.Module):
+    """Adds to the maps of each frame what those of its neighbours, in space and time, show; at first nothing.
+
+    A 3 x 3 x 3 convolution over the clip: (B * T, C, h, w) -> the same.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels, channels, 3, padding=1)
+        for parameter in self.conv.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """x: the maps of clips of `frames` frames, one frame after the other."""
+        clips = x.unflatten(0, (-1, frames)).transpose(1, 2)  # (B, C, T, h, w)
+        return x + self.conv(clips).transpose(1, 2).flatten(0, 1)
+
+
 def in_parts(channels: int, *inputs: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Split inputs (N, _, H, W) of a UNet whose largest map has so many channels; training takes them whole."""
     x = inputs[0]

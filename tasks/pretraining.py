@@ -72,7 +72,7 @@ def train_features(
         )
 
 
-@stage("pretrained-oclr", version=5, gpu=True)
+@stage("pretrained-oclr", version=6, gpu=True)
 def train_oclr(
     start: Artifact | None,
     *,
@@ -99,7 +99,7 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=5, gpu=True)
+@stage("pretrained-head", version=6, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,

@@ -281,6 +281,32 @@ def test_a_reduced_oclr_works_on_averaged_flow_and_proposes_at_full_size(reducti
     assert masks.shape == (1, 3, 3, H, W) and masks.dtype == torch.bool and masks.sum(2).max() <= 1
 
 
+@pytest.mark.parametrize("way", ["context", "neighbours.0.conv", "neighbours.1.conv"])
+def test_context_begins_by_saying_nothing_and_each_way_can_tell_of_other_frames(way: str) -> None:
+    net, plain = _oclr(context=True), _oclr()
+    added = ("context", "neighbours")
+    plain.load_state_dict({name: v for name, v in net.state_dict().items() if not name.startswith(added)})
+    flow = _rand(1, 3, 4, H, W)
+    elsewhere = flow.clone()
+    elsewhere[:, 1] = _rand(4, H, W, seed=1)
+    assert torch.equal(net(flow)[0], plain(flow)[0])
+    with torch.no_grad():
+        net.attention_maps.weight.zero_()  # the paper's way from frame to frame
+        half = net.context.in_features // 2
+        net.context.weight[:, :half] = _rand(half, half, seed=2)  # the decoder reads each frame's own tokens
+    assert torch.equal(net(flow)[0][:, 0], net(elsewhere)[0][:, 0])
+    torch.nn.init.normal_(net.get_parameter(f"{way}.weight"))
+    assert not torch.allclose(net(flow)[0][:, 0], net(elsewhere)[0][:, 0], atol=1e-3)
+
+
+def test_every_network_names_attention_parts_that_it_has() -> None:
+    for net in (_oclr(), _selector(), _corrector()):
+        names = [name for name, _ in net.named_parameters()]
+        assert net.attention_parts
+        for part in net.attention_parts:
+            assert any(name.startswith(f"{part}.") for name in names), part
+
+
 def test_an_odd_reduction_is_refused() -> None:
     with pytest.raises(ValueError, match="reduction: wanted 1, 2 or 4, got 3"):
         _oclr(reduction=3)

@@ -19,7 +19,7 @@ from models.features import CompactTokens
 from models.inference import select
 from models.judges import propagation_judge
 from models.oclr import OCLR
-from models.oclr_batches import EstimatedPool, OclrBatches
+from models.oclr_batches import EstimatedPool, OclrBatches, pool_size
 from models.pretrain import main, pretrain
 from models.recipe import frozen, schedule_for
 from models.selector import MaskSelector
@@ -27,7 +27,7 @@ from models.sizes import PRETRAINING, SIZES, STEP_SIZES
 from models.synthetic import SyntheticClips
 from models.train_corrector import CHOICES, CorrectorLoss, choose_exemplars, pretrain_corrector, true_judge
 from models.train_features import FeatureBatches, feature_losses, pretrain_features
-from models.train_oclr import AmodalLoss, pool_size, pretrain_oclr
+from models.train_oclr import AmodalLoss, pretrain_oclr
 from models.train_selector import SelectorLoss, choose_objects, pretrain_selector
 from models.training import Course, Schedule, to_device, train
 from models.validation import ranking, validate_oclr, validate_pipeline

@@ -218,6 +218,19 @@ def test_batches_made_by_other_processes_are_the_same():
     assert_same(weights(inline), weights(ahead))
 
 
+def test_attention_learns_at_its_share_of_the_rate():
+    """Adam's first step is as long as the rate, whatever the gradient."""
+    whole = network()
+    whole.attention_parts = ("0",)
+    before = weights(whole)
+    schedule = Schedule(1e-3, attention=0.2)
+    train(whole, batches, loss, Course(steps=1), schedule=schedule)
+    steps = {name: (tensor - before[name]).abs().max().item() for name, tensor in weights(whole).items()}
+    assert steps["0.weight"] == pytest.approx(2e-4, rel=0.05)
+    assert steps["3.weight"] == pytest.approx(1e-3, rel=0.05)
+    assert Schedule.published().attention == 1.0
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_is_fed_from_pinned_memory():
     (pinned,), (plain,) = (list(stream(batches, 0, 0, 1, 0, pinned=yes)) for yes in (True, False))
