@@ -16,13 +16,11 @@ from torch import Tensor, nn
 
 from models.checkpoints import Checkpoint, build_network
 from models.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses, oclr_pseudo_losses
-from models.planning import chunks, exemplar_table, parts
-from models.readable import Readable
+from models.planning import exemplar_table, parts
+from models.readable import Readable, pieces
 from models.recipe import go_on
 from models.train_corrector import correct_episode, weights_for
 from models.training import Batch, Course, autocast, mean_of
-
-PIECE = 64  # frames read at once
 
 # ------------------------------------------------------------------------------------------------- corrector
 
@@ -56,11 +54,10 @@ class CorrectorClip:
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
         """Exemplars with a mask, (T, K): a channel without an object has exemplars too, and they show nothing."""
-        marks = np.array(self.exemplars[:], bool)
-        for piece in (slice(*ends) for ends in chunks(len(marks), PIECE, overlap=0)):
-            marks[piece] &= np.asarray(self.masks[piece]).any(axis=(2, 3))
-        return marks
+        present = np.concatenate([some.any(axis=(2, 3)) for (some,) in pieces(self.masks)])
+        return np.asarray(self.exemplars[:], bool) & present
 
+    @cached_property
     def centres(self) -> NDArray[np.int64]:
         """Frames to learn from, each with an object that is to be believed there; without any, all supervised ones."""
         supervised = self.supervised()
@@ -87,7 +84,7 @@ class CorrectorClipBatches:
         clip = self.clips[int(rng.integers(len(self.clips)))]
         marks = np.asarray(clip.exemplars[:], bool)  # (T, K)
         supervised = clip.supervised()
-        centre = int(rng.choice(clip.centres()))
+        centre = int(rng.choice(clip.centres))
         first, last = next(p for p in parts(len(marks), self.limit, self.target) if centre < p[1])
         length = min(self.window, last - first)
         start = int(rng.integers(max(first, centre - length + 1), min(centre, last - length) + 1))

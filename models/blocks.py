@@ -184,6 +184,14 @@ def coordinates(*sizes: int, device: torch.device | None = None) -> Tensor:
     return torch.stack(torch.meshgrid(*(line(n, device) for n in sizes), indexing="ij"), dim=-1)
 
 
+def resize(maps: Tensor, height: int, width: int, mode: str) -> Tensor:
+    """Maps (B, N, K, H, W) at another size, by a mode of `F.interpolate`: (B, N, K, height, width).
+
+    "nearest" takes source index floor(i * in / out); "area" the mean of what a pixel covers.
+    """
+    return F.interpolate(maps.flatten(0, 1), (height, width), mode=mode).unflatten(0, maps.shape[:2])
+
+
 def check_shape(name: str, tensor: Tensor, axes: str, **sizes: int | None) -> None:
     """Raise ValueError unless `tensor` has the named axes, and the sizes that are given for some of them."""
     names = axes.split()

@@ -20,6 +20,7 @@ from models.blocks import (
     check_shape,
     coordinates,
     line,
+    resize,
     stack,
 )
 from models.recall import Recalled, recall, recallable
@@ -252,7 +253,7 @@ class MaskCorrector(nn.Module):
         logits = self.decoder.in_parts(mixed, skips).unflatten(0, (B, T))  # (B, T, K, H, W)
         if self.trust is not None:
             shown = 2 * masks - 1 if use_masks else masks  # hidden masks are zero, and say nothing
-            spread = F.interpolate(carried.flatten(0, 1), (H, W), mode="bilinear").unflatten(0, (B, T))
+            spread = resize(carried, H, W, "bilinear")
             logits = logits + self.trust[0] * shown + self.trust[1] * spread
         return Correction(features, alpha, logits)
 
@@ -263,7 +264,7 @@ class MaskCorrector(nn.Module):
     def _exemplar_keys(self, x: Tensor, masks: Tensor) -> Tensor:
         # x: (B, K, E, h, w, width); the object's code lies where its mask does
         h, w = x.shape[3:5]
-        inside = _resize(masks, h, w, "bilinear") > 0.5  # (B, K, E, h, w)
+        inside = resize(masks, h, w, "bilinear") > 0.5  # (B, K, E, h, w)
         places = line(self.num_queries, x.device)[: self.num_objects, None]  # (K, 1)
         codes = self.object_code(places)[:, None, None, None]  # (K, 1, 1, 1, width)
         return x + self.exemplar_position(coordinates(h, w, device=x.device)) + inside[..., None] * codes
@@ -302,12 +303,6 @@ def _pool(x: Tensor, masks: Tensor, scores: Tensor) -> Tensor:
     x: (B, K, E, h, w, width). masks: (B, K, E, H, W). scores: (B, K, E). Returns (B, K, width).
     """
     h, w = x.shape[3:5]
-    m = _resize(masks, h, w, "nearest")  # (B, K, E, h, w)
+    m = resize(masks, h, w, "nearest")  # (B, K, E, h, w)
     per_frame = torch.einsum("bkeyx,bkeyxc->bkec", m, x) / (m.sum(dim=(-2, -1))[..., None] + 1e-12)
     return torch.einsum("bke,bkec->bkc", scores, per_frame) / (scores.sum(dim=-1, keepdim=True) + 1e-12)
-
-
-def _resize(masks: Tensor, h: int, w: int, mode: str) -> Tensor:
-    # masks: (B, K, E, H, W); "nearest" takes source index floor(i * in / out)
-    small = F.interpolate(masks.flatten(0, 1), (h, w), mode=mode)  # (B * K, E, h, w)
-    return small.unflatten(0, masks.shape[:2])  # (B, K, E, h, w)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.blocks import check_shape
+from models.blocks import check_shape, resize
 from models.layering import fixed_modal, soft_modal
 from models.matching import match_by_bce, permute_objects
 
@@ -63,19 +63,6 @@ def boundary_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------------------------ OCLR
 
 
-def nearest_masks(masks: Tensor, height: int, width: int) -> Tensor:
-    """Nearest-resize (B, T, K, H', W') masks to height x width, as float32."""
-    b, t, k = masks.shape[:3]
-    resized = F.interpolate(masks.flatten(0, 1).float(), size=(height, width), mode="nearest")
-    return resized.reshape(b, t, k, height, width)  # (B, T, K, H, W)
-
-
-def shrunk_masks(masks: Tensor, height: int, width: int) -> Tensor:
-    """Area-resize (B, T, K, H', W') masks to height x width: the share of each pixel that they cover, f32."""
-    resized = F.interpolate(masks.flatten(0, 1).float(), size=(height, width), mode="area")
-    return resized.unflatten(0, masks.shape[:2])  # (B, T, K, H, W)
-
-
 def order_loss(order: Tensor, amodal: Tensor) -> Tensor:
     """How far the order values are from decreasing towards the front, for pairs that overlap somewhere.
 
@@ -104,7 +91,7 @@ def oclr_losses(
     check_shape("order", order, "B T K", B=B, T=T, K=K)
     check_shape("targets", targets, "B T K H' W'", B=B, T=T, K=K)
     logits, order = finite(logits), finite(order)
-    amodal = nearest_masks(targets, H, W)
+    amodal = resize(targets.float(), H, W, "nearest")
     permutation = match_by_bce(logits.sigmoid(), amodal)
     logits, order = permute_objects(logits, permutation), permute_objects(order, permutation)
     probabilities = logits.sigmoid()
@@ -131,7 +118,7 @@ def oclr_pseudo_losses(
     check_shape("order", order, "B T K", B=B, T=T, K=K)
     check_shape("masks", masks, "B T K H' W'", B=B, T=T, K=K)
     logits, order = finite(logits), finite(order)
-    modal = shrunk_masks(masks, H, W)
+    modal = resize(masks.float(), H, W, "area")
     permutation = match_by_bce(soft_modal(logits.sigmoid(), order), modal)
     logits, order = permute_objects(logits, permutation), permute_objects(order, permutation)
     others = modal.sum(2, keepdim=True) - modal

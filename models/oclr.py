@@ -17,6 +17,7 @@ from models.blocks import (
     check_shape,
     coordinates,
     line,
+    resize,
     stack,
 )
 from models.layering import hard_modal
@@ -120,9 +121,8 @@ class OCLR(nn.Module):
         """Propose modal masks bool (B, T, K, H, W), disjoint, of flow (B, T, channels, H, W); see `forward`."""
         logits, order = self(flow)
         if self.reduction > 1:  # their smooth zero line is the outline
-            logits = F.interpolate(logits.flatten(0, 1), flow.shape[-2:], mode="bilinear").unflatten(
-                0, flow.shape[:2]
-            )
+            H, W = flow.shape[-2:]
+            logits = resize(logits, H, W, "bilinear")
         return hard_modal(logits.float().sigmoid(), order.float())
 
     def reduce(self, flow: Tensor) -> Tensor:
@@ -135,11 +135,13 @@ class OCLR(nn.Module):
         B, T = flow.shape[:2]
         x = flow.flatten(0, 1)  # (B * T, channels, H, W), from here on with H and W reduced
         parts = [self.encoder(part) for (part,) in in_parts(2 * self.features, x)]
-        coarse, bottleneck = (torch.cat([maps[level] for maps in parts]) for level in (-2, -1))
+        bottleneck = torch.cat([maps[-1] for maps in parts])  # (B * T, width, h, w)
         if self.neighbours is not None:
-            coarse, bottleneck = (
-                see(maps, T) for see, maps in zip(self.neighbours, (coarse, bottleneck), strict=True)
-            )
+            around_coarse, around_bottleneck = self.neighbours
+            coarse = around_coarse(torch.cat([maps[-2] for maps in parts]), T)
+            for maps, share in zip(parts, coarse.split([len(maps[-2]) for maps in parts]), strict=True):
+                maps[-2] = share
+            bottleneck = around_bottleneck(bottleneck, T)
         h, w = bottleneck.shape[-2:]
 
         alone = bottleneck.permute(0, 2, 3, 1).unflatten(0, (B, T))  # (B, T, h, w, width)
@@ -158,9 +160,7 @@ class OCLR(nn.Module):
         if self.context is not None:
             maps = maps + self.context(torch.cat([alone.flatten(2, 3), tokens], dim=-1))
         maps = maps.mT.reshape(B * T, -1, h, w)  # (B * T, width, h, w)
-        shares = coarse.split([len(fine) for fine, *_ in parts])
-        skips = [[*fine, share] for (*fine, _, _), share in zip(parts, shares, strict=True)]
-        logits = self.decoder.in_parts(maps, skips)
+        logits = self.decoder.in_parts(maps, [skips for *skips, _ in parts])
         logits = logits.unflatten(0, (B, T))  # (B, T, K, H, W)
         order = self.order_head(queries.amax(dim=2)).mT.expand(B, T, -1)  # (B, T, K)
         return logits, order

@@ -12,14 +12,14 @@ Mask clips are bool (T, K, H, W) arrays or readers that are sliced like one; the
 measure that has nothing to look at is None, and is left out of averages, never NaN.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from scipy.stats import spearmanr
 
-from models.readable import Readable
+from models.readable import Readable, pieces
 
 # Forward and backward flow disagree where a pixel is hidden in the other frame (Sundaram et al., ECCV 2010):
 # |f + b|^2 > OCCLUSION_SHARE * (|f|^2 + |b|^2) + OCCLUSION_PIXELS
@@ -72,7 +72,7 @@ def agreement(first: Readable, second: Readable, *, chunk: int = 64) -> float | 
     if first.shape != second.shape:
         raise ValueError(f"masks: wanted two clips of one shape, got {first.shape} and {second.shape}")
     ious: list[float] = []
-    for one, other in _chunks(first, second, chunk=chunk):
+    for one, other in pieces(first, second, chunk=chunk):
         shared, union = (both.sum(axis=(2, 3)) for both in (one & other, one | other))  # (n, K)
         ious += (shared[union > 0] / union[union > 0]).tolist()
     return float(np.mean(ious)) if ious else None
@@ -84,7 +84,7 @@ def shares(masks: Readable, *, chunk: int = 64) -> Shares:
     if not count:
         raise ValueError("masks: wanted at least one frame, got none")
     empty, empty_frames, covered = 0, 0, 0
-    for (some,) in _chunks(masks, chunk=chunk):
+    for (some,) in pieces(masks, chunk=chunk):
         present = np.any(some, axis=(2, 3))  # (n, K)
         empty += int((~present).sum())
         empty_frames += int((~np.any(present, axis=1)).sum())
@@ -154,8 +154,3 @@ def correspond(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, n
     length = np.square(forward).sum(axis=0) + np.square(returning).sum(axis=0)
     inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
     return inside & (error <= OCCLUSION_SHARE * length + OCCLUSION_PIXELS), columns, rows
-
-
-def _chunks(*clips: Readable, chunk: int) -> Iterator[tuple[np.ndarray, ...]]:
-    for start in range(0, clips[0].shape[0], chunk):
-        yield tuple(np.asarray(clip[start : start + chunk]) for clip in clips)

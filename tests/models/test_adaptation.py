@@ -101,9 +101,9 @@ def test_exemplars_come_from_the_part_of_the_window():
 def test_exemplars_of_channels_without_an_object_are_not_learnt_from_alone():
     clip = corrector_clip(marks=((2, 0), (9, 1), (15, 0)))  # channel 1 is empty
     before = clip.exemplars.copy()
-    assert clip.centres().tolist() == [2, 15]
+    assert clip.centres.tolist() == [2, 15]
     np.testing.assert_array_equal(clip.exemplars, before)
-    assert corrector_clip(marks=((9, 1),)).centres().tolist() == [9]
+    assert corrector_clip(marks=((9, 1),)).centres.tolist() == [9]
 
 
 def test_short_clips_are_read_whole():
