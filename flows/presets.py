@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "selector": {"backbone": "vit_small_patch16_224.dino", "reference": True},
             "corrector": {"backbone": "vit_small_patch8_224.dino", "reference": True},
         },
-        "proposal": {"chunk": 30, "overlap": 10},
+        "proposal": {"chunk": 30, "overlap": 10, "contrast": 0.0},
         "selection": {"method": "error_map", "limit": 104},
         "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
         "corrector_adaptation": {"steps": 2000},

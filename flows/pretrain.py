@@ -140,6 +140,8 @@ def shapes_of(settings: Settings) -> dict[str, dict[str, Any]]:
         window=choice.window,
         exemplars=choice.exemplars,
         exemplars_by=choice.exemplars_by,
+        batch=choice.batch,
+        frames=choice.frames,
     )
 
 
@@ -159,6 +161,7 @@ def train_all(
         rate=choice.rate,
         precision=choice.precision,
         checkpoint_every=choice.checkpoint_every,
+        workers=choice.workers,
     )
     common = {"folders": folders_of(settings), "pictures": pictures, "course": course}
     made: dict[str, Artifact] = {}
@@ -226,7 +229,11 @@ def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> 
 
 def begin(tracker: Tracker, settings: Settings, more: dict[str, Any]) -> str:
     """The MLflow run of a pre-training, the same one for the same trainings."""
-    params = settings.model_dump(mode="json", include={"seed", "features", "pretrain"})
+    params = settings.model_dump(
+        mode="json",
+        include={"seed", "features", "pretrain"},
+        exclude={"pretrain": {"checkpoint_every", "workers"}},
+    )
     paths = [
         Path(backbone.checkpoint)
         for backbone in (settings.features.selector, settings.features.corrector)

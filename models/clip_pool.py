@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.corruptions import corrupt_clip
 from models.matching import match_by_iou, permute_objects
+from models.pools import Arrays, Pool
 from models.recipe import TokenExtractor
 from models.synthetic import SyntheticClips
 from models.synthetic_flow import clip_flow
@@ -42,27 +43,30 @@ class ClipBatches:
     """Clips with ground truth, damaged masks and what OCLR needs to propose its own.
 
     pool: number of distinct clips, which then come again and again, so that they are drawn, and their tokens and
-    OCLR's proposals computed, once (about 3 MB each stay in memory); 0 for new clips for ever. A batch holds rgb u8
-    (B, T, H, W, 3), flow f32 (B, T, 4, H, W), truth and damaged bool (B, T, K, H, W), `proposed` bool (B, T, K):
-    where the proposal of OCLR is used rather than the damaged mask, uniform `draws` (B, T, K) for the loss's own
-    choices, and numbers that name the clips.
+    OCLR's proposals computed, once (about 3 MB each stay in memory); 0 for new clips for ever. shared: see
+    `models.pools.Pool`. A batch holds rgb u8 (B, T, H, W, 3), flow f32 (B, T, 4, H, W), truth and damaged bool
+    (B, T, K, H, W), `proposed` bool (B, T, K): where the proposal of OCLR is used rather than the damaged mask, uniform
+    `draws` (B, T, K) for the loss's own choices, and numbers that name the clips.
     """
 
     clips: SyntheticClips
     batch: int
     flow: str
     pool: int
-    kept: Kept = field(init=False)
+    shared: bool = False
+    kept: Pool | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.kept = Kept(self.pool)
+        self.kept = Pool(self.pool, self.make_own, shared=self.shared) if self.pool else None
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
         """The clips of one step."""
-        numbers = list(range(step * self.batch, (step + 1) * self.batch))
-        if self.pool:
+        if self.kept is None:
+            numbers = list(range(step * self.batch, (step + 1) * self.batch))
+            made = [self.make(number, rng) for number in numbers]
+        else:
             numbers = [int(n) for n in rng.integers(self.pool, size=self.batch)]
-        made = [self.clip(number, rng) for number in numbers]
+            made = [self.kept[number] for number in numbers]
         truth = np.stack([clip["truth"] for clip in made])
         share = rng.choice([0.0, 0.5, 1.0], p=[0.3, 0.3, 0.4])
         return {
@@ -76,15 +80,11 @@ class ClipBatches:
             "draws": rng.random((self.batch, *truth.shape[1:3])),
         }
 
-    def clip(self, number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Clip `number`; of a pool, the same with the same flow every time."""
-        if not self.pool:
-            return self.make(number, rng)
-        own = np.random.default_rng([self.clips.seed, number, 1])
-        clip: dict[str, np.ndarray] = self.kept.of(number, partial(self.make, number, own))
-        return clip
+    def make_own(self, number: int) -> Arrays:
+        """Clip `number` of the pool, the same with the same flow every time."""
+        return self.make(number, np.random.default_rng([self.clips.seed, number, 1]))
 
-    def make(self, number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def make(self, number: int, rng: np.random.Generator) -> Arrays:
         """Clip `number`, drawn anew; its flow is f16 where it is to be kept."""
         clip = self.clips.make(number)
         flow = clip_flow(clip, kind=self.flow, gap=1, rng=rng)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.corrector import ExemplarMemory, MaskCorrector
 from models.imaging import hard_masks, normalise_rgb
+from models.joining import join
 from models.judges import Judge, without_mask
 from models.linking import NewObject, link
 from models.oclr import OCLR
@@ -74,21 +75,25 @@ def propose(
     chunk: int = 30,
     overlap: int = 10,
     link_iou: float = 0.1,
+    contrast: float = 0.0,
     precision: torch.dtype | None = None,
 ) -> Iterator[Proposal]:
     """Propose object masks from flow, one identity per object along the clip (equation 1).
 
     flow: float (T, 4, H, W) in pixels of this resolution. OCLR sees `chunk` frames at once; chunks overlap by
     `overlap` frames, where the later chunk is in force and identities are linked (models/linking.py); overlap
-    = 0 is the reference's grouping. Raises ValueError for flow that is not finite.
+    = 0 is the reference's grouping. contrast: see `models.joining.join`; at 0 OCLR's objects stay as they are. Raises
+    ValueError for flow that is not finite.
     """
     ranges = chunks(flow.shape[0], chunk, overlap)
     device = _device(net)
     used = np.zeros(net.num_queries, np.bool_)
     tail: NDArray[np.bool_] | None = None  # masks by slot of the frames that the next chunk shares
     for (start, stop), (end, _) in zip(ranges, [*ranges[1:], (flow.shape[0], 0)], strict=True):
+        seen = _finite("flow", flow[start:stop], start)
         with _autocast(device, precision):
-            masks = _modal_masks(net, _finite("flow", flow[start:stop], start), device)
+            masks = _modal_masks(net, seen, device)
+        masks = join(masks, seen, contrast)
         new: tuple[NewObject, ...] = ()
         present = np.any(masks, axis=(0, 2, 3))
         if tail is not None:

@@ -4,13 +4,14 @@ Flow made from exact motion costs little and never repeats. Flow of an estimator
 it comes from a pool of clips of which each is estimated once and then seen again mirrored, backwards and in parts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from models.flow_estimators import flow_estimator
 from models.imaging import HEIGHT, WIDTH
+from models.pools import Arrays, Pool
 from models.synthetic import SyntheticClips
 from models.synthetic_flow import clip_flow, estimated_flow
 from models.training import Batch
@@ -18,47 +19,49 @@ from models.training import Batch
 GAPS = (1, 1, 1, 2, 3)  # drawn from, so that speeds vary
 FINER = 2  # DIS sees sides of twice 128 x 224, as it sees larger ones on real video
 
-POOL = 800  # clips with flow of an estimator, fewer where they are large
-POOL_BYTES = 2 * 10**9  # of memory for them
+TIMES_SEEN = 20  # on average, of a clip with flow of an estimator, in the course of a training
+POOL_BYTES = 4 * 10**9  # of memory for them at most
 EXAMPLE_BYTES = 4 * 2 + 3  # a pixel of a frame: flow f16, and three masks
 
 Example = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass
 class EstimatedPool:
-    """Clips with DIS flow, each made when it is first drawn: f16 flow and masks at the size of `clips`.
+    """Clips with DIS flow, each made when it is first drawn, at the size of `clips`.
 
-    size: distinct clips. They stay in memory, of each process that draws them: see `pool_size`.
+    size: distinct clips, see `pool_size`. They stay in memory; shared: see `models.pools.Pool`.
     """
 
-    clips: SyntheticClips
-    size: int
-    kept: dict[int, Example] = field(default_factory=dict)
+    def __init__(self, clips: SyntheticClips, size: int, *, shared: bool = False) -> None:
+        self.clips = clips
+        self.pool = Pool(size, self.make, shared=shared)
 
     def draw(self, rng: np.random.Generator, frames: int) -> Example:
         """`frames` frames of one of the clips: flow f32 (T, 4, H, W), amodal bool (T, K, H, W)."""
-        number = int(rng.integers(self.size))
-        if number not in self.kept:
-            self.kept[number] = self.make(number)
-        flow, amodal = self.kept[number]
-        start = int(rng.integers(len(flow) - frames + 1))
+        clip = self.pool[int(rng.integers(self.pool.size))]
+        start = int(rng.integers(len(clip["flow"]) - frames + 1))
         part = slice(start, start + frames)
-        return flow[part].astype(np.float32), amodal[part]
+        return clip["flow"][part].astype(np.float32), clip["amodal"][part]
 
-    def make(self, number: int) -> Example:
-        """Clip `number` rendered large, its flow estimated there and brought down."""
+    def make(self, number: int) -> Arrays:
+        """Clip `number` rendered large, its flow estimated there and brought down: f16 "flow" and "amodal" masks."""
         clip = self.clips.at_size((HEIGHT * FINER, WIDTH * FINER)).make(number)
         gap = min(GAPS[number % len(GAPS)], self.clips.frames // 2)
         flow = estimated_flow(clip.rgb, gap=gap, estimator=flow_estimator("dis")) / FINER
         times = FINER * HEIGHT // self.clips.size[0]
         middle = slice(times // 2, None, times)
-        return shrink(flow, times).astype(np.float16), clip.amodal[..., middle, middle]
+        return {"flow": shrink(flow, times).astype(np.float16), "amodal": clip.amodal[..., middle, middle]}
 
 
-def pool_size(frames: int, height: int, width: int) -> int:
-    """How many clips of so many frames to keep: `POOL`, or as many as fit into `POOL_BYTES`."""
-    return max(1, min(POOL, POOL_BYTES // (frames * height * width * EXAMPLE_BYTES)))
+def pool_size(draws: int, frames: int, height: int, width: int) -> int:
+    """How many clips of so many frames to make for a training that draws some `draws` times."""
+    most = POOL_BYTES // (frames * height * width * EXAMPLE_BYTES)
+    return max(1, min(round(draws / TIMES_SEEN), most))
+
+
+def estimated_share(kind: str) -> float:
+    """Of the clips of a training, those whose flow an estimator gives."""
+    return {"mixed": 0.4, "dis": 1.0}.get(kind, 0.0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,6 @@ class OclrBatches:
     batch: int
     kind: str
     pool: EstimatedPool
-    estimated_share: float = 0.4
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
         """The clips of one step: all of one random length, since OCLR must serve groups of any length."""
@@ -84,8 +86,7 @@ class OclrBatches:
 
     def example(self, index: int, rng: np.random.Generator, frames: int) -> Example:
         """One clip."""
-        share = {"mixed": self.estimated_share, "dis": 1.0}.get(self.kind, 0.0)
-        if rng.random() < share:
+        if rng.random() < estimated_share(self.kind):
             return mirrored(rng, *self.pool.draw(rng, frames))
         clip = self.clips.make(index, frames=frames, paint=False)
         gap = min(int(rng.choice(GAPS)), frames // 2)

@@ -50,6 +50,8 @@ def pretrain(
     silhouettes: Path | None = None,
     flow: str = PRETRAINING["flow"],
     pool: int = PRETRAINING["pool"],
+    batch: int | None = PRETRAINING["batch"],
+    frames: int | None = PRETRAINING["frames"],
     rate: float | None = PRETRAINING["rate"],
     precision: str = PRETRAINING["precision"],
     seed: int = 0,
@@ -59,7 +61,8 @@ def pretrain(
 ) -> dict[str, Path]:
     """Run the stages named in `only` and return their files; what they build on is read from `out`.
 
-    selector, corrector, background, window, exemplars: the paper's variants of the heads (models/variants.py).
+    selector, corrector, background, window, exemplars: the paper's variants of the heads; batch, frames: what a step
+    sees instead of what the size says (models/variants.py).
     exemplars_by: see `models.train_corrector.pretrain_corrector`.
     start: folder with weights to go on from, by network; a network without a file there is trained from scratch.
     """
@@ -76,6 +79,8 @@ def pretrain(
         window=window,
         exemplars=exemplars,
         exemplars_by=exemplars_by,
+        batch=batch,
+        frames=frames,
     )
     begun = (
         {stage: read_checkpoint(file) for stage, file in start_files(start, out, stages).items()}
@@ -176,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--pool", type=int, help="distinct clips of the heads, whose features are kept; 0: endless"
     )
+    parser.add_argument("--batch", type=int, help="clips of a step (not of the feature network's)")
+    parser.add_argument("--frames", type=int, help="of OCLR's clips, at most")
     parser.add_argument("--rate", type=float, help="learning rate at its highest")
     parser.add_argument(
         "--precision",

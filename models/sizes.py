@@ -40,6 +40,8 @@ PRETRAINING: dict[str, Any] = {
     "size": "compact",
     "flow": "mixed",
     "pool": 0,
+    "batch": None,
+    "frames": None,
     "corrector": "attention",
     "background": 4,
     "window": None,

@@ -221,11 +221,11 @@ def pretrain_corrector(
     return trained(
         "corrector",
         module,
-        ClipBatches(clips, batch, flow, pool),
+        ClipBatches(clips, batch, flow, pool, shared=course.workers > 0),
         CorrectorLoss(proposals, tokens, window, exemplars, course.precision, judge, read_by_judge),
         course,
         network=network,
         recipe=recipe,
-        validation=ClipBatches(unseen, batch, flow, 0),
+        validation=ClipBatches(unseen, 1, flow, 0),
         features=features,
     )

@@ -8,10 +8,13 @@ from torch import Tensor
 from models.checkpoints import Checkpoint
 from models.imaging import HEIGHT, WIDTH
 from models.losses import oclr_losses
-from models.oclr_batches import EstimatedPool, OclrBatches, pool_size
+from models.oclr_batches import EstimatedPool, OclrBatches, estimated_share, pool_size
 from models.recipe import RARE, first_network, seen_and_unseen, synthetic_recipe, trained
 from models.sizes import COMPACT
 from models.training import Batch, Course, autocast
+
+HELD_OUT = 2  # clips of a batch that a training is validated on, however many it learns from at once
+HELD_OUT_POOL = 800  # clips that those with flow of an estimator are drawn from; few are
 
 
 class AmodalLoss:
@@ -36,12 +39,12 @@ def pretrain_oclr(
     network: dict[str, Any] | None = None,
     start: Checkpoint | None = None,
     frames: int = 4,
-    batch: int = 2,
+    batch: int = HELD_OUT,
     flow: str = "mixed",
 ) -> Checkpoint:
     """Train OCLR on synthetic clips of up to `frames` frames; `flow` is a kind of `models.synthetic_flow`.
 
-    Clips with flow of an estimator stay in memory, in each worker process: see `models.oclr_batches.pool_size`.
+    Clips with flow of an estimator stay in memory: see `models.oclr_batches.pool_size`.
     start: weights to go on from, with a schedule of its own; see `models.recipe.first_network`.
     """
     network = dict(COMPACT["oclr"] if network is None else network)
@@ -50,18 +53,17 @@ def pretrain_oclr(
     module: Any = first_network("oclr", network, course.seed, start=start, first_guess=RARE)
     size = HEIGHT // module.reduction, WIDTH // module.reduction
     supply = {"photos": photos, "silhouettes": silhouettes, "frames": frames, "size": size}
-    pool = pool_size(frames, *size)
-    clips, unseen = (
-        OclrBatches(supplied, batch, flow, EstimatedPool(supplied, pool))
-        for supplied in seen_and_unseen(course.seed, **supply)
-    )
+    clips, unseen = seen_and_unseen(course.seed, **supply)
+    draws = round(course.steps * batch * estimated_share(flow))
+    pool = EstimatedPool(clips, pool_size(draws, frames, *size), shared=course.workers > 0)
+    few = EstimatedPool(unseen, HELD_OUT_POOL)
     return trained(
         "oclr",
         module,
-        clips,
+        OclrBatches(clips, batch, flow, pool),
         AmodalLoss(course.precision),
         course,
         network=network,
         recipe=recipe,
-        validation=unseen,
+        validation=OclrBatches(unseen, HELD_OUT, flow, few),
     )

@@ -93,11 +93,11 @@ def pretrain_selector(
     return trained(
         "selector",
         module,
-        ClipBatches(clips, batch, flow, pool),
+        ClipBatches(clips, batch, flow, pool, shared=course.workers > 0),
         SelectorLoss(proposals, ClipTokens(features, GRID, pool), course.precision),
         course,
         network=network,
         recipe=recipe,
-        validation=ClipBatches(unseen, batch, flow, 0),
+        validation=ClipBatches(unseen, 1, flow, 0),
         features=features,
     )

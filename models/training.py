@@ -27,7 +27,7 @@ BAD_STEPS_IN_A_ROW = 20
 HISTORY_ENTRIES = 100
 VALIDATIONS, VALIDATION_BATCHES = 20, 8
 LEAST_VALIDATED = 100  # steps; in a shorter run there is little to choose from
-ATTENTION_SHARE = 0.2  # of the rate of a short run: at all of it tokens become equal, and say nothing
+ATTENTION_SHARE = 0.1  # of the rate of a short run: at all of it tokens become equal, and say nothing
 VALIDATION_SEED = 1_000_003  # no training starts from it
 
 Batch = dict[str, Any]

@@ -39,8 +39,13 @@ def shapes(
     window: int | None,
     exemplars: int,
     exemplars_by: str,
+    batch: int | None = None,
+    frames: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """By network: its constructor arguments (`network`) and what a step of its training `sees`."""
+    """By network: its constructor arguments (`network`) and what a step of its training `sees`.
+
+    batch: clips of a step of OCLR, selector and corrector; frames: of OCLR's clips at most; None: those of the size.
+    """
     networks, sees = dict(SIZES[size]), dict[str, dict[str, Any]](STEP_SIZES[size])
     networks["selector"] = networks["selector"] | selector_arguments(selector)
     networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
@@ -48,6 +53,11 @@ def shapes(
         networks["corrector"].pop("prior", None)
     episodes = episode_arguments(sees["corrector"], window=window, exemplars=exemplars)
     sees["corrector"] = episodes | {"exemplars_by": exemplars_by}
+    if frames is not None:
+        sees["oclr"] = sees["oclr"] | {"frames": frames}
+    if batch is not None:
+        for model in ("oclr", "selector", "corrector"):
+            sees[model] = sees[model] | {"batch": batch}
     return {model: {"network": networks[model], "sees": sees[model]} for model in networks}
 
 

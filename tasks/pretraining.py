@@ -29,8 +29,9 @@ class CourseSettings(StageSettings):
     seed: int
     rate: float | None
     precision: TrainingPrecision
-    # excluded from keys: how often the state is saved changes no result
+    # excluded from keys: how often the state is saved, and who draws the clips, changes no result
     checkpoint_every: int = Field(exclude=True)
+    workers: int = Field(exclude=True)
 
     def planned(self) -> Course:
         """The same for the training loops."""
@@ -72,7 +73,7 @@ def train_features(
         )
 
 
-@stage("pretrained-oclr", version=6, gpu=True)
+@stage("pretrained-oclr", version=7, gpu=True)
 def train_oclr(
     start: Artifact | None,
     *,
@@ -99,7 +100,7 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=6, gpu=True)
+@stage("pretrained-head", version=7, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,

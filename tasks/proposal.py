@@ -42,6 +42,7 @@ def propose(
             chunk=settings.chunk,
             overlap=settings.overlap,
             link_iou=settings.link_iou,
+            contrast=settings.contrast,
             precision=autocast_dtype(precision),
         ):
             out.append("masks", block.masks, MASK_DIMS)

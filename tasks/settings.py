@@ -108,6 +108,12 @@ class ProposalSettings(StageSettings):
     link_iou: float = Field(
         0.1, ge=0, le=1, description="below this IoU on the overlap an object counts as a new one"
     )
+    contrast: float = Field(
+        0.5,
+        ge=0,
+        description="objects of a chunk between which the flow changes by less than this share of its change at their "
+        "outlines are joined into one; 0: none are",
+    )
 
     folder: str | None = Field(
         None,
@@ -225,6 +231,14 @@ class PretrainSettings(StageSettings):
         ge=0,
         description="distinct clips that the heads see, whose features are kept; 0: endless",
     )
+    batch: int | None = Field(
+        PRETRAINING["batch"],
+        ge=1,
+        description="clips of a step of OCLR, selector and corrector; none: those of the size, which suit a CPU",
+    )
+    frames: int | None = Field(
+        PRETRAINING["frames"], ge=4, description="of OCLR's clips at most; none: those of the size"
+    )
     photos: str | None = Field(
         None, description="a folder of photos for textures and backgrounds; none: procedural ones"
     )
@@ -259,6 +273,11 @@ class PretrainSettings(StageSettings):
     )
     precision: TrainingPrecision = PRETRAINING["precision"]
     checkpoint_every: int = Field(100, ge=1)
+    workers: int = Field(
+        0,
+        ge=0,
+        description="processes that draw clips ahead; a GPU waits for clips without about ten of them",
+    )
 
 
 class Settings(StageSettings):
