@@ -24,7 +24,11 @@ class Pool:
             raise ValueError(f"size: wanted at least 1 clip, got {size}")
         self.size, self.make = size, make
         self.kept: dict[int, Arrays] = {}
-        self.shared = Shared(size, make(0)) if shared else None
+        self.shared: Shared | None = None
+        if shared:
+            first = make(0)
+            self.shared = Shared(size, first)
+            self.kept[0] = self.shared.write(0, first)
 
     def __getitem__(self, number: int) -> Arrays:
         """The arrays of a clip, not to be changed."""
@@ -32,10 +36,10 @@ class Pool:
             raise IndexError(f"number: wanted 0 to {self.size - 1}, got {number}")
         if number not in self.kept:
             found = self.shared.read(number) if self.shared else None
-            self.kept[number] = found or self.make(number)
-            if self.shared and not found:
-                self.shared.write(number, self.kept[number])
-                self.kept[number] = self.shared.views(number)
+            if found is None:
+                found = self.make(number)
+                found = self.shared.write(number, found) if self.shared else found
+            self.kept[number] = found
         return self.kept[number]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -66,9 +70,11 @@ class Shared:
         with self.lock:
             return self.views(number) if self.written[number] else None
 
-    def write(self, number: int, arrays: Arrays) -> None:
-        """Let all processes have the arrays of a clip."""
-        for name, view in self.views(number).items():
+    def write(self, number: int, arrays: Arrays) -> Arrays:
+        """Let all processes have the arrays of a clip; returns them as they are kept."""
+        views = self.views(number)
+        for name, view in views.items():
             view[...] = arrays[name]
         with self.lock:
             self.written[number] = 1
+        return views

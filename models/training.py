@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from models.pools import START_METHOD
 from models.precision import TRAINING_PRECISIONS, autocast_dtype
 from models.training_state import StateFile
 
@@ -302,7 +303,7 @@ def stream(
     """
     ahead: dict[str, Any] = {}
     if workers:
-        ahead = {"prefetch_factor": 4, "multiprocessing_context": "spawn", "worker_init_fn": alone}
+        ahead = {"prefetch_factor": 4, "multiprocessing_context": START_METHOD, "worker_init_fn": alone}
     sampler: Any = range(start, stop)
     yield from DataLoader(
         Steps(batches, seed),

@@ -36,9 +36,7 @@ def test_a_clip_is_made_once_and_is_what_was_made(shared):
         for name, array in squares(number).items():
             assert clip[name].dtype == array.dtype
             np.testing.assert_array_equal(clip[name], array)
-    assert sorted(asked) == (
-        [0, 0, 1, 2] if shared else [0, 1, 2]
-    )  # the first tells how much memory is needed
+    assert sorted(asked) == [0, 1, 2]
 
 
 def test_processes_share_what_one_of_them_made():

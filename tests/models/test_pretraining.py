@@ -501,6 +501,18 @@ def test_both_doors_train_the_same_where_nothing_is_said(tmp_path, tiny_sizes):
     assert corrector.settings["training"]["selector"] == tensors_digest(selector.tensors)
 
 
+def test_who_draws_the_clips_changes_nothing(tmp_path, tiny_sizes):
+    more = ["--steps", "2", "--batch", "3", "--frames", "6", "--flow", "dis", "--pool", "2"]
+    alone, helped = tmp_path / "alone", tmp_path / "helped"
+    main(["--out", str(alone), *more])
+    main(["--out", str(helped), *more, "--workers", "1"])
+    for model in ("features", "oclr", "selector", "corrector"):
+        first, second = (read_checkpoint(out / f"{model}.safetensors") for out in (alone, helped))
+        assert tensors_digest(first.tensors) == tensors_digest(second.tensors), model
+        assert first.settings["training"].get("batch", 3) == 3
+    assert read_checkpoint(alone / "oclr.safetensors").settings["training"]["frames"] == 6
+
+
 def test_the_command_line_says_what_is_missing(tmp_path, tiny_sizes, capsys):
     with pytest.raises(SystemExit):
         main(["--out", str(tmp_path), "--steps", "1", "--only", "selector,tracker"])
