@@ -24,7 +24,7 @@ def join(masks: NDArray[np.bool_], flow: np.ndarray, contrast: float) -> NDArray
     Returns masks of the same shape.
     """
     masks = masks.copy()
-    while np.count_nonzero(masks.any(axis=(0, 2, 3))) > 1:
+    while contrast > 0 and np.count_nonzero(masks.any(axis=(0, 2, 3))) > 1:
         change, length = borders(masks, flow)
         share, (a, b) = min(candidates(change, length), default=(np.inf, (0, 0)))
         if share >= contrast:
