@@ -10,9 +10,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-REACH = (
-    3  # pixels of 128 x 224 across which a change of the flow is taken: estimators blur it over about so many
-)
+# pixels of 128 x 224 across which a change of the flow is taken, since estimators blur it over about so many
+REACH = 3
 LEAST_BORDER = 0.05  # of an object's outline; two that meet along less are not looked at
 
 

@@ -39,7 +39,7 @@ def pretrain_oclr(
     network: dict[str, Any] | None = None,
     start: Checkpoint | None = None,
     frames: int = 4,
-    batch: int = HELD_OUT,
+    batch: int = 2,
     flow: str = "mixed",
 ) -> Checkpoint:
     """Train OCLR on synthetic clips of up to `frames` frames; `flow` is a kind of `models.synthetic_flow`.
