@@ -3,6 +3,7 @@
 Everything here is by clip name; the arrays stay in the store.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from flows.finishing import finish_clips
 from flows.materialise import Materials
 from flows.run import ByClip, Run
 from flows.weights import NETWORK_METHODS, StartWeights
+from models.quality import far_behind
 from storage.annotations import AnnotationError
 from storage.keys import Artifact
 from storage.masks import masks_content
@@ -65,11 +67,12 @@ def first_round(work: Work, weights: StartWeights) -> Round:
 def next_round(work: Work, index: int, before: Round) -> Round:
     """Adapt the corrector on the round before and correct again; fine-tune OCLR on that; then all three stages."""
     this = Round(index, before.weights)
-    labels = pseudo_label(work, this, before.correction, before.selection)
+    teachers = trusted(work, this, before)
+    labels = pseudo_label(work, this, before.correction, before.selection, teachers)
     this.weights = this.weights.with_(corrector=adapted_corrector(work, this, before, labels))
     this.adapted = correct_clips(work, this, before.proposal, before.selection)
     if work.settings.proposal.folder is None:  # ready-made proposals have no OCLR behind them
-        labels = pseudo_label(work, this, this.adapted, before.selection)
+        labels = pseudo_label(work, this, this.adapted, before.selection, teachers)
         this.weights = this.weights.with_(oclr=finetuned_oclr(work, this, labels))
     return refine(work, this)
 
@@ -159,7 +162,7 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
 
     They go into the final masks and nowhere else: no pseudo-label is made of them.
     """
-    labels = pseudo_label(work, this, this.correction, this.selection)
+    labels = pseudo_label(work, this, this.correction, this.selection, list(this.correction))
     this.clip_correctors = work.run.each(
         adapt_to_clip,
         f"{this.name}: adapt to each clip",
@@ -181,8 +184,25 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
     return {**this.correction, **own}
 
 
-def pseudo_label(work: Work, this: Round, correction: ByClip, selection: ByClip) -> ByClip:
-    """Targets of the clips that have any, in an order that no clip's name takes part in.
+def trusted(work: Work, this: Round, before: Round) -> list[str]:
+    """The clips that may teach: all but those whose masks of the round before are far worse than most clips'."""
+    quality = {
+        name: work.run.summary(made)["measures"]["quality"]
+        for name, made in before.quality.items()
+        if name in work.run.clips
+    }
+    left_out = far_behind(quality)
+    for name in left_out:
+        work.run.warn(
+            f"{this.name}: {name} teaches nothing: its quality of {quality[name]:.2f} in {before.name} is far below most clips'"
+        )
+    return [name for name in work.run.clips if name not in left_out]
+
+
+def pseudo_label(
+    work: Work, this: Round, correction: ByClip, selection: ByClip, clips: Sequence[str]
+) -> ByClip:
+    """Targets of those of `clips` that have any, in an order that no clip's name takes part in.
 
     A clip without a single mask teaches nothing.
     """
@@ -190,6 +210,7 @@ def pseudo_label(work: Work, this: Round, correction: ByClip, selection: ByClip)
         label,
         f"{this.name}: pseudo-label",
         lambda name: {"correction": correction[name], "selection": selection[name]},
+        only=[name for name in clips if name in work.run.clips],
     )
     in_order = sorted(labels.items(), key=lambda item: item[1].key)
     return {name: made for name, made in in_order if work.run.summary(made)["labelled_frames"]}

@@ -25,6 +25,8 @@ from models.readable import Readable, pieces
 # |f + b|^2 > OCCLUSION_SHARE * (|f|^2 + |b|^2) + OCCLUSION_PIXELS
 OCCLUSION_SHARE, OCCLUSION_PIXELS = 0.01, 0.5
 
+FAR_BEHIND = 0.15  # of quality: masks so much worse than those of most clips teach what is wrong
+
 
 class Shares(NamedTuple):
     """What share of a mask clip is empty, and what share of its pixels is foreground."""
@@ -123,6 +125,13 @@ def overall(measures: Mapping[str, float | None]) -> float | None:
     parts += [None if error is None else 1 / (1 + error)]
     found = [max(part, 0.0) for part in parts if part is not None]
     return float(np.prod(found) ** (1 / len(found))) if found else None
+
+
+def far_behind(quality: Mapping[str, float | None]) -> list[str]:
+    """The clips, by name, whose quality lies more than `FAR_BEHIND` below the median: never half of them or more."""
+    known = {name: value for name, value in quality.items() if value is not None}
+    least = np.median(list(known.values())) - FAR_BEHIND if known else 0.0
+    return [name for name, value in known.items() if value < least]
 
 
 def rank_correlation(measure: Iterable[float], scores: Iterable[float]) -> float | None:

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.quality import (
+    FAR_BEHIND,
     agreement,
+    far_behind,
     flow_consistency,
     overall,
     predicted_errors,
@@ -166,3 +168,14 @@ def test_rank_correlation_is_that_of_the_ranks():
 def test_too_few_or_equal_values_rank_nothing():
     assert rank_correlation([1, 2, 3], [1, 2, 3]) is None
     assert rank_correlation([1, 1, 1, 1], [1, 2, 3, 4]) is None
+
+
+def test_clips_far_below_the_others_are_named():
+    quality = {"a": 0.7, "b": 0.75, "c": 0.7 - FAR_BEHIND - 0.01, "d": 0.72, "e": None, "f": 0.65}
+    assert far_behind(quality) == ["c"]
+    assert far_behind({}) == far_behind({"a": None}) == far_behind({"a": 0.1}) == []
+
+
+@given(st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 1), max_size=9))
+def test_at_least_half_of_the_clips_are_never_far_behind(quality):
+    assert 2 * len(far_behind(quality)) <= len(quality)
