@@ -193,9 +193,8 @@ def trusted(work: Work, this: Round, before: Round) -> list[str]:
     }
     left_out = far_behind(quality)
     for name in left_out:
-        work.run.warn(
-            f"{this.name}: {name} teaches nothing: its quality of {quality[name]:.2f} in {before.name} is far below most clips'"
-        )
+        found = f"its quality in {before.name}, {quality[name]:.2f}, is far below most others'"
+        work.run.warn(f"{this.name}: {name} teaches nothing: {found}")
     return [name for name in work.run.clips if name not in left_out]
 
 
