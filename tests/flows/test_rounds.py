@@ -104,3 +104,17 @@ def test_a_smoke_run_keeps_its_results_apart_and_never_reigns(
     assert told.rounds[0]["weights"] == whole.rounds[0]["weights"]
     again.segment(prune=1, output=None)
     assert [path.name for path in (again.path / "motion-adapt" / "results").iterdir()] == ["clips-pruned"]
+
+
+def test_a_clip_far_behind_the_others_is_corrected_but_teaches_nothing(
+    again: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.rounds.far_behind", lambda quality: sorted(quality)[:1])
+    report = again.adapt(rounds=1)
+    first, second = sorted(report.clips)
+    (warning,) = (text for text in report.warnings if "teaches nothing" in text)
+    assert warning.startswith(f"round 1: {first} teaches nothing: its quality in round 0")
+    for model in ("corrector", "oclr"):
+        made = again.store.manifest(again.store.resolve(report.rounds[1]["weights"][model]))
+        assert len([name for name in made.inputs if name.startswith("labels")]) == 1, model
+    assert {path.name for path in (again.output / "masks").iterdir()} == {first, second}
