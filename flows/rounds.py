@@ -3,7 +3,7 @@
 Everything here is by clip name; the arrays stay in the store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,12 @@ def first_round(work: Work, weights: StartWeights) -> Round:
 def next_round(work: Work, index: int, before: Round) -> Round:
     """Adapt the corrector on the round before and correct again; fine-tune OCLR on that; then all three stages."""
     this = Round(index, before.weights)
-    teachers = trusted(work, this, before)
-    labels = pseudo_label(work, this, before.correction, before.selection, teachers)
+    doubtful = find_doubtful(work, this, before)
+    labels = pseudo_label(work, this, before.correction, before.selection, without=doubtful)
     this.weights = this.weights.with_(corrector=adapted_corrector(work, this, before, labels))
     this.adapted = correct_clips(work, this, before.proposal, before.selection)
     if work.settings.proposal.folder is None:  # ready-made proposals have no OCLR behind them
-        labels = pseudo_label(work, this, this.adapted, before.selection, teachers)
+        labels = pseudo_label(work, this, this.adapted, before.selection, without=doubtful)
         this.weights = this.weights.with_(oclr=finetuned_oclr(work, this, labels))
     return refine(work, this)
 
@@ -162,7 +162,7 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
 
     They go into the final masks and nowhere else: no pseudo-label is made of them.
     """
-    labels = pseudo_label(work, this, this.correction, this.selection, list(this.correction))
+    labels = pseudo_label(work, this, this.correction, this.selection)
     this.clip_correctors = work.run.each(
         adapt_to_clip,
         f"{this.name}: adapt to each clip",
@@ -184,32 +184,32 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
     return {**this.correction, **own}
 
 
-def trusted(work: Work, this: Round, before: Round) -> list[str]:
-    """The clips that may teach: all but those whose masks of the round before are far worse than most clips'."""
+def find_doubtful(work: Work, this: Round, before: Round) -> list[str]:
+    """The clips that may not teach, since their masks of the round before are far worse than most clips'."""
     quality = {
         name: work.run.summary(made)["measures"]["quality"]
         for name, made in before.quality.items()
         if name in work.run.clips
     }
-    left_out = far_behind(quality)
-    for name in left_out:
+    doubtful = far_behind(quality)
+    for name in doubtful:
         found = f"its quality in {before.name}, {quality[name]:.2f}, is far below most others'"
         work.run.warn(f"{this.name}: {name} teaches nothing: {found}")
-    return [name for name in work.run.clips if name not in left_out]
+    return doubtful
 
 
 def pseudo_label(
-    work: Work, this: Round, correction: ByClip, selection: ByClip, clips: Sequence[str]
+    work: Work, this: Round, correction: ByClip, selection: ByClip, *, without: Collection[str] = ()
 ) -> ByClip:
-    """Targets of those of `clips` that have any, in an order that no clip's name takes part in.
+    """Targets of the clips that have any, in an order that no clip's name takes part in.
 
-    A clip without a single mask teaches nothing.
+    A clip without a single mask teaches nothing, and neither does one of `without`.
     """
     labels = work.run.each(
         label,
         f"{this.name}: pseudo-label",
         lambda name: {"correction": correction[name], "selection": selection[name]},
-        only=[name for name in clips if name in work.run.clips],
+        only=[name for name in work.run.clips if name not in without],
     )
     in_order = sorted(labels.items(), key=lambda item: item[1].key)
     return {name: made for name, made in in_order if work.run.summary(made)["labelled_frames"]}

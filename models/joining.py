@@ -23,14 +23,20 @@ def join(masks: NDArray[np.bool_], flow: np.ndarray, contrast: float) -> NDArray
     Returns masks of the same shape.
     """
     masks = masks.copy()
-    while contrast > 0 and np.count_nonzero(masks.any(axis=(0, 2, 3))) > 1:
-        change, length = borders(masks, flow)
-        share, (a, b) = min(candidates(change, length), default=(np.inf, (0, 0)))
+    if contrast == 0 or np.count_nonzero(masks.any(axis=(0, 2, 3))) < 2:
+        return masks
+    change, length = borders(masks, flow)
+    while pairs := list(candidates(change, length)):
+        share, (a, b) = min(pairs)
         if share >= contrast:
             break
         large, small = (a, b) if masks[:, a].sum() >= masks[:, b].sum() else (b, a)
         masks[:, large] |= masks[:, small]
         masks[:, small] = False
+        for table in (change, length):  # the borders of one are the other's now
+            table[large] += table[small]
+            table[:, large] += table[:, small]
+            table[small] = table[:, small] = 0
     return masks
 
 
