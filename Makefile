@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The package under its installed name: mypy cannot follow the package-dir of setuptools.
+LINKS := build/ns/motion_adapt
 
 .PHONY: demo test soak check lint clean
 
@@ -25,7 +27,9 @@ soak: $(STAMP)
 	MOTION_ADAPT_SOAK=1 $(BIN)/python -m pytest -m "slow or hypothesis"
 
 check: $(STAMP) lint
-	$(BIN)/mypy
+	@rm -rf $(LINKS) && mkdir -p $(LINKS)
+	@ln -s $(addprefix $(CURDIR)/,$(wildcard motion_adapt/*) flows models storage tasks) $(LINKS)/
+	MYPYPATH=build/ns $(BIN)/mypy
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

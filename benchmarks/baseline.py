@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.positions import reference_position_table
+from motion_adapt.models.inputs.positions import reference_position_table
 
 Weights = Mapping[str, Tensor]
 HEADS = 8

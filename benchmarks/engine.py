@@ -13,9 +13,9 @@ from pathlib import Path
 
 import cv2
 
-from models.imaging import HEIGHT, WIDTH
-from models.sizes import COMPACT, STEP_SIZES
-from models.synthetic import SyntheticClip, SyntheticClips
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
+from motion_adapt.models.networks.sizes import COMPACT, STEP_SIZES
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClip, SyntheticClips
 
 
 def main() -> None:

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from models.checkpoints import new_network
-from models.features import COMPACT, CORRECTOR_GRID, CompactTokens, load_features
-from models.imaging import resize_frames
-from models.protocols import averages, score_union
-from models.sizes import COMPACT as SIZE
+from motion_adapt.models.inputs.features import COMPACT, CORRECTOR_GRID, CompactTokens, load_features
+from motion_adapt.models.inputs.imaging import resize_frames
+from motion_adapt.models.networks.checkpoints import new_network
+from motion_adapt.models.networks.sizes import COMPACT as SIZE
+from motion_adapt.models.scoring.protocols import averages, score_union
 
 PAST, NEAREST, TEMPERATURE = 7, 5, 0.1
 PATCH = 8

@@ -21,7 +21,7 @@ import cv2
 import torch
 from PIL import Image
 
-from models.synthetic import SyntheticClips
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 
 SIZE = 480, 854  # height and width of the frames
 

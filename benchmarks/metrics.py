@@ -1,4 +1,4 @@
-"""Scoring speed: `models.protocols` against the rules written down as they are said.
+"""Scoring speed: `models.scoring.protocols` against the rules written down as they are said.
 
     python benchmarks/metrics.py [--frames 20] [--height 480] [--width 854]
 
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from models.protocols import averages, score_objects, score_union
+from motion_adapt.models.scoring.protocols import averages, score_objects, score_union
 
 
 def plain_boundary(mask):

@@ -30,13 +30,13 @@ import timm
 import torch
 from torch import Tensor
 
-from models.corrector import MaskCorrector
-from models.features import CORRECTOR_GRID, ReferenceFeatures
-from models.imaging import HEIGHT, WIDTH, normalise_rgb
-from models.inference import _remember
-from models.oclr import OCLR
-from models.planning import windows
-from models.selector import MaskSelector
+from motion_adapt.models.inference.pipeline import _remember
+from motion_adapt.models.inference.planning import windows
+from motion_adapt.models.inputs.features import CORRECTOR_GRID, ReferenceFeatures
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, normalise_rgb
+from motion_adapt.models.networks.corrector import MaskCorrector
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.models.networks.selector import MaskSelector
 
 K, EXEMPLARS, WINDOW, CHANNELS = 3, 10, 7, 384
 Run = Callable[[], tuple[Tensor, ...]]

@@ -25,20 +25,21 @@ from prefect import flow
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.adapt import adapt
-from flows.environment import quiet
-from flows.ledger import Tracking
-from flows.making import Call, Making
-from flows.runners import task_runner
-from models.checkpoints import Checkpoint, save_checkpoint
-from models.compact_features import CompactFeatures
-from models.corrector import MaskCorrector
-from models.oclr import OCLR
-from models.recipe import fresh_network, weights_of
-from models.selector import MaskSelector
-from storage.writer import ArtifactWriter
-from tasks.settings import Settings
-from tasks.stage import Place, stage
+from motion_adapt.flows.adapt import adapt
+from motion_adapt.flows.cli.environment import quiet
+from motion_adapt.flows.run.runners import task_runner
+from motion_adapt.flows.run.stage_execution import Call, Making
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.models.networks.checkpoints import Checkpoint, save_checkpoint, weights_of
+from motion_adapt.models.networks.compact_features import CompactFeatures
+from motion_adapt.models.networks.corrector import MaskCorrector
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.models.networks.selector import MaskSelector
+from motion_adapt.models.pretraining.recipe import fresh_network
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.settings import Settings
 
 SIZE, FRAMES = (48, 80), 3
 Seconds = tuple[float, float]  # by the clock, of CPU

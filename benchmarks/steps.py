@@ -12,12 +12,13 @@ import time
 
 import torch
 
-from models.imaging import HEIGHT, WIDTH
-from models.oclr import OCLR
-from models.precision import TRAINING_PRECISIONS
-from models.sizes import SIZES
-from models.train_oclr import AmodalLoss
-from models.training import Schedule, optimiser_for, update
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.models.networks.precision import TRAINING_PRECISIONS
+from motion_adapt.models.networks.sizes import SIZES
+from motion_adapt.models.pretraining.train_oclr import AmodalLoss
+from motion_adapt.models.training.course import Schedule
+from motion_adapt.models.training.loop import optimiser_for, update
 
 WARM_UP = 5
 RATE = 1e-5

@@ -18,9 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from storage.arrays import plan_rows
-from storage.artifacts import ArtifactStore
-from storage.keys import Artifact, Recipe
+from motion_adapt.storage.artifacts.arrays import plan_rows
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.keys import Artifact, Recipe
 
 HEIGHT, WIDTH = 128, 224
 

@@ -42,8 +42,8 @@ it, and nothing else. Two kinds are not: those that name places, where the conte
 def page() -> str:
     """The whole page."""
     sys.path.insert(0, str(ROOT))
-    from flows.presets import PRESETS
-    from tasks.settings import Settings
+    from motion_adapt.flows.run.presets import PRESETS
+    from motion_adapt.tasks.settings import Settings
 
     paper = Settings.model_validate(PRESETS["paper"])
     parts = [HEAD, "## General\n", *table(Settings, Settings(), paper, "")]

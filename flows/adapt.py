@@ -18,28 +18,31 @@ from typing import Any
 
 from prefect import flow
 
-from flows.figures import clip_figures, round_metrics
-from flows.finishing import export_clips, output_folder
-from flows.ledger import Ledger, Tracking
-from flows.materialise import add_features, add_flow, open_run, read_frames
-from flows.presets import known_benchmark, load_settings
-from flows.publish import PAGE, publish_comparison
-from flows.report import Report, mean_scores
-from flows.rounds import Round, Work, annotated, first_round, measure_round, next_round, score_round
-from flows.run import RunError
-from flows.runners import DEFAULT_RUNNER, resolved
-from flows.weights import (
+from motion_adapt.flows.reports.publish import PAGE, publish_comparison
+from motion_adapt.flows.reports.run_report import Report, mean_scores
+from motion_adapt.flows.rounds.ledger import Ledger
+from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
+from motion_adapt.flows.rounds.results import export_clips, output_folder
+from motion_adapt.flows.rounds.round_metrics import clip_figures, round_metrics
+from motion_adapt.flows.rounds.rounds import first_round, next_round
+from motion_adapt.flows.rounds.scoring import annotated, measure_round, score_round
+from motion_adapt.flows.rounds.state import Round, Work
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.presets import known_benchmark, load_settings
+from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
+from motion_adapt.flows.run.start_weights import (
     champion_weights,
     find_weights,
-    provenance,
     require_one_start,
     smoke_note,
     weights_under_way,
 )
-from models.gate import Decision, Verdict, gate
-from storage.keys import digest
-from tasks.settings import Settings
-from tasks.stage import Place
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.flows.run.weight_checks import provenance
+from motion_adapt.models.quality.gate import Decision, Verdict, gate
+from motion_adapt.storage.keys import digest
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import Settings
 
 
 @flow(name="adapt", task_runner=DEFAULT_RUNNER)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.adapt import adapt
-from flows.ledger import Tracking
-from flows.report import Report
-from flows.runners import DEFAULT_RUNNER
-from flows.synthesise import synthesise
-from tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings, Settings
-from tasks.stage import Place
-from tasks.synthesis import SyntheticSet
+from motion_adapt.flows.adapt import adapt
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.runners import DEFAULT_RUNNER
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.flows.synthesise import synthesise
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings, Settings
+from motion_adapt.tasks.synthesis import SyntheticSet
 
 CLIPS, STEPS = 3, 40
 # clips that pre-training, which counts its seeds from 0, never sees

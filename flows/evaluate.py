@@ -14,20 +14,19 @@ from pathlib import Path
 import numpy as np
 from prefect import flow
 
-from flows.lines import say
-from flows.making import console
-from flows.presets import known_benchmark
-from flows.report import Report, mean_scores
-from flows.run import RunError, reason
-from flows.runners import DEFAULT_RUNNER
-from storage.annotations import open_annotations
-from storage.clips import Clip, ClipList, find_clips
-from storage.datasets.catalogue import DataSet
-from storage.datasets.layouts import davis_layout, is_table, lay_out, truth_folder
-from storage.masks import MAX_OBJECTS, read_masks
-from storage.names import printable
-from tasks.evaluation import Protocol, score_pairs
-from tasks.progress import track
+from motion_adapt.flows.reports.run_report import Report, mean_scores
+from motion_adapt.flows.run.console import console, say
+from motion_adapt.flows.run.errors import RunError, reason
+from motion_adapt.flows.run.presets import known_benchmark
+from motion_adapt.flows.run.runners import DEFAULT_RUNNER
+from motion_adapt.storage.clips.find_clips import Clip, ClipList, find_clips
+from motion_adapt.storage.datasets.catalogue import DataSet
+from motion_adapt.storage.datasets.layouts import davis_layout, is_table, lay_out, truth_folder
+from motion_adapt.storage.formats.masks import MAX_OBJECTS, read_masks
+from motion_adapt.storage.labels.annotations import open_annotations
+from motion_adapt.storage.names import printable
+from motion_adapt.tasks.evaluation import Protocol, score_pairs
+from motion_adapt.tasks.runtime.progress import track
 
 NAMED = 3  # clips without masks that a warning names; it counts the others
 

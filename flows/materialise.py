@@ -8,42 +8,17 @@ A clip that can't be read is set aside with its reason and the others go on.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 
-from flows.presets import known_benchmark, load_settings
-from flows.report import Report
-from flows.run import ByClip, Run, RunError
-from flows.runners import DEFAULT_RUNNER, resolved
-from flows.weights import NETWORK_METHODS, StartWeights, find_backbones
-from models.features import CORRECTOR_GRID, SELECTOR_GRID
-from models.flow import effective_gap
-from storage.clips import find_clips
-from storage.flo import flow_content
-from storage.keys import Artifact
-from storage.videos import content_digest
-from tasks.features import extract_features
-from tasks.flow import estimate_flow
-from tasks.frames import decode
-from tasks.settings import BackboneSettings, Settings
-from tasks.stage import Place
-
-PRUNED_FRAMES = 8
-
-
-@dataclass
-class Materials:
-    """What is computed once per clip, by clip name."""
-
-    content: dict[str, str] = field(default_factory=dict)
-    frames: dict[str, Artifact] = field(default_factory=dict)
-    flow: dict[int, dict[str, Artifact]] = field(default_factory=dict)  # by gap
-    selector_tokens: dict[str, Artifact] = field(default_factory=dict)
-    corrector_tokens: dict[str, Artifact] = field(default_factory=dict)
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
+from motion_adapt.flows.run.presets import known_benchmark, load_settings
+from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
+from motion_adapt.flows.run.start_weights import find_backbones
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import Settings
 
 
 @flow(name="materialise", task_runner=DEFAULT_RUNNER)
@@ -76,92 +51,3 @@ def materialise(
     run.end_record()
     report.seconds["total"] = time.monotonic() - began
     return report
-
-
-def open_run(
-    source: str,
-    place: Place,
-    *,
-    clips: list[str] | None = None,
-    split: str | None = None,
-    prune: int | None = None,
-    dataset: str | None = None,
-    results: Callable[[], Path] | None = None,
-) -> Run:
-    """Find the clips of `source`; `results` gives the folder that masks and pictures are to go to.
-
-    Raises:
-        RunError: where there is nothing to work on, or a clip that was asked for does not exist.
-    """
-    try:
-        found = find_clips(Path(source), only=clips or (), split=split, dataset=dataset)
-    except (ValueError, OSError) as error:
-        raise RunError(str(error)) from error
-    run = Run.of(place, found, prune=prune)
-    if results:
-        run.export_to(results())
-    run.require_clips(source)
-    return run
-
-
-def read_frames(run: Run, source: str, *, prune: int | None) -> Materials:
-    """Decode every clip; clips that can't be read are set aside."""
-    limit = PRUNED_FRAMES if prune else None
-    materials = Materials()
-    for name, clip in run.clips.copy().items():
-        try:
-            materials.content[name] = content_digest(clip, limit=limit)
-        except (ValueError, OSError) as error:
-            run.put_aside(name, "frames", error)
-    materials.frames = run.each(
-        decode,
-        "frames",
-        lambda name: {"content": materials.content[name], "limit": limit, "clip": run.clips[name]},
-    )
-    run.require_clips(source)
-    return materials
-
-
-def add_flow(run: Run, materials: Materials, settings: Settings, gap: int) -> None:
-    """Flow at ±gap, for every clip that has none yet."""
-    folder = settings.flow.folder
-    keyed = settings.flow.model_copy(update={"folder": None})
-
-    def arguments(name: str) -> dict[str, Any]:
-        names = run.clips[name].frame_names(run.summary(materials.frames[name])["frames"])
-        return {
-            "frames": materials.frames[name],
-            "gap": gap,
-            "settings": keyed,
-            "flo": flow_content(Path(folder), effective_gap(len(names), gap), name, names)
-            if folder
-            else None,
-            "folder": folder,
-            "names": names,
-        }
-
-    materials.flow[gap] = run.each(estimate_flow, f"flow ±{gap}", arguments)
-
-
-def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:
-    """Features for the corrector, and for the selector where the settings have one."""
-
-    def extract(
-        head: str, grid: tuple[int, int], backbone: BackboneSettings, weights: Artifact | None
-    ) -> ByClip:
-        keyed = backbone.model_copy(update={"checkpoint": None})
-        given = {"weights": weights, "settings": keyed, "grid": grid}
-        return run.each(
-            extract_features,
-            f"{head} features",
-            lambda name: {"frames": materials.frames[name], **given},
-        )
-
-    chosen = settings.features
-    if settings.selection.method in NETWORK_METHODS:
-        materials.selector_tokens = extract(
-            "selector", SELECTOR_GRID, chosen.selector, backbones.selector_features
-        )
-    materials.corrector_tokens = extract(
-        "corrector", CORRECTOR_GRID, chosen.corrector, backbones.corrector_features
-    )

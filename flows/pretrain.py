@@ -18,23 +18,33 @@ from typing import Any
 
 from prefect import Task, flow
 
-from flows.following import enter_curves, followed
-from flows.ledger import Tracking
-from flows.presets import load_settings
-from flows.report import Report
-from flows.run import Run, RunError
-from flows.runners import DEFAULT_RUNNER, resolved
-from flows.weights import NETWORK_METHODS, NETWORKS, StartWeights, find_backbones, is_smoke, keep_file
-from models.recipe import pictures_identity, start_files
-from models.variants import shapes
-from storage.keys import Artifact, digest, file_digest
-from storage.tracking import Tracker
-from storage.whole import whole_file
-from tasks.curves import curve_file
-from tasks.pretraining import CourseSettings, paths, train_features, train_head, train_oclr, validate
-from tasks.settings import Settings
-from tasks.stage import Place, plan_of, recipe_of
-from tasks.weights import FILE
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.live_curves import enter_curves, followed
+from motion_adapt.flows.run.presets import load_settings
+from motion_adapt.flows.run.run import Run
+from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
+from motion_adapt.flows.run.start_weights import NETWORKS, StartWeights, find_backbones, keep_file
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.flows.run.weight_checks import is_smoke
+from motion_adapt.models.pretraining.recipe import pictures_identity, start_files
+from motion_adapt.models.pretraining.variants import shapes
+from motion_adapt.storage.atomic import whole_file
+from motion_adapt.storage.keys import Artifact, digest, file_digest
+from motion_adapt.storage.tracking import Tracker
+from motion_adapt.tasks.checkpoints import FILE
+from motion_adapt.tasks.pretraining import (
+    CourseSettings,
+    paths,
+    train_features,
+    train_head,
+    train_oclr,
+    validate,
+)
+from motion_adapt.tasks.runtime.curves import curve_file
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import plan_of, recipe_of
+from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
 
 VALIDATED_ON = {"clips": 16, "frames": 12}
 
@@ -200,7 +210,7 @@ def figures_of(
     tokens: StartWeights,
     pictures: dict[str, Any],
 ) -> dict[str, float]:
-    """Figures of the trained networks, by the names of `models.validation.Validation`."""
+    """Figures of the trained networks, by the names of `models.pretraining.validation.Validation`."""
     found = run.once(
         validate,
         "validate",

@@ -12,17 +12,20 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.figures import clip_figures
-from flows.finishing import export_clips, output_folder
-from flows.ledger import Tracking
-from flows.materialise import add_features, add_flow, open_run, read_frames
-from flows.presets import known_benchmark, load_settings
-from flows.report import Report
-from flows.rounds import Work, first_round, measure_round
-from flows.runners import DEFAULT_RUNNER, resolved
-from flows.weights import champion_weights, find_weights, provenance, require_one_start, smoke_note
-from tasks.settings import Settings
-from tasks.stage import Place
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
+from motion_adapt.flows.rounds.results import export_clips, output_folder
+from motion_adapt.flows.rounds.round_metrics import clip_figures
+from motion_adapt.flows.rounds.rounds import first_round
+from motion_adapt.flows.rounds.scoring import measure_round
+from motion_adapt.flows.rounds.state import Work
+from motion_adapt.flows.run.presets import known_benchmark, load_settings
+from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
+from motion_adapt.flows.run.start_weights import champion_weights, find_weights, require_one_start, smoke_note
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.flows.run.weight_checks import provenance
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import Settings
 
 
 @flow(name="segment", task_runner=DEFAULT_RUNNER)

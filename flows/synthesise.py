@@ -11,13 +11,13 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.report import Report
-from flows.run import RunError, reason
-from flows.runners import DEFAULT_RUNNER
-from storage.synthetic_set import write_list
-from storage.whole import whole_file
-from tasks.progress import track
-from tasks.synthesis import SyntheticSet, synthesise_clip
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.errors import RunError, reason
+from motion_adapt.flows.run.runners import DEFAULT_RUNNER
+from motion_adapt.storage.atomic import whole_file
+from motion_adapt.storage.results.synthetic_set import write_list
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.synthesis import SyntheticSet, synthesise_clip
 
 RECORD = "synthetic.json"  # what the clips of a folder were made of
 SPLIT = "synthetic"

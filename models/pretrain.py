@@ -1,6 +1,6 @@
 """Pre-train all networks on synthetic clips, on any machine: photos in, checkpoint files out.
 
-    python -m models.pretrain --out weights --steps 20000 --photos photos
+    python -m motion_adapt.models.pretrain --out weights --steps 20000 --photos photos
 
 trains, in this order, the compact feature network (unless a ViT is named), OCLR, the selector on OCLR's
 proposals and the corrector on proposals and exemplars; each goes to OUT/<model>.safetensors. A run that was
@@ -13,18 +13,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
-from models.features import COMPACT, load_features
-from models.precision import TRAINING_PRECISIONS
-from models.recipe import TokenExtractor, start_files
-from models.sizes import PRETRAINING, SIZES
-from models.synthetic_flow import FLOW_KINDS
-from models.train_corrector import CHOICES, pretrain_corrector
-from models.train_features import pretrain_features
-from models.train_oclr import pretrain_oclr
-from models.train_selector import pretrain_selector
-from models.training import Course, OnStep
-from models.variants import CORRECTORS, SELECTORS, shapes
+from motion_adapt.models.inputs.features import COMPACT, TokenExtractor, load_features
+from motion_adapt.models.networks.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
+from motion_adapt.models.networks.precision import TRAINING_PRECISIONS
+from motion_adapt.models.networks.sizes import PRETRAINING, SIZES
+from motion_adapt.models.pretraining.recipe import start_files
+from motion_adapt.models.pretraining.train_corrector import CHOICES, pretrain_corrector
+from motion_adapt.models.pretraining.train_features import pretrain_features
+from motion_adapt.models.pretraining.train_oclr import pretrain_oclr
+from motion_adapt.models.pretraining.train_selector import pretrain_selector
+from motion_adapt.models.pretraining.variants import CORRECTORS, SELECTORS, shapes
+from motion_adapt.models.synthetic.synthetic_flow import FLOW_KINDS
+from motion_adapt.models.training.course import Course, OnStep
 
 STAGES = ("features", "oclr", "selector", "corrector")
 
@@ -62,8 +62,8 @@ def pretrain(
     """Run the stages named in `only` and return their files; what they build on is read from `out`.
 
     selector, corrector, background, window, exemplars: the paper's variants of the heads; batch, frames: what a step
-    sees instead of what the size says (models/variants.py).
-    exemplars_by: see `models.train_corrector.pretrain_corrector`.
+    sees instead of what the size says (models/pretraining/variants.py).
+    exemplars_by: see `models.pretraining.train_corrector.pretrain_corrector`.
     start: folder with weights to go on from, by network; a network without a file there is trained from scratch.
     """
     unknown = [stage for stage in only if stage not in STAGES]
@@ -156,7 +156,7 @@ def progress(stage: str, steps: int, report: Report) -> OnStep:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m models.pretrain", description=(__doc__ or "").split("\n")[0]
+        prog="python -m motion_adapt.models.pretrain", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoints")
     parser.add_argument("--steps", type=int, required=True, help="updates of each network")

@@ -1,8 +1,8 @@
 """Make trained weights small enough to travel with the package: the same checkpoints with tensors in 16 bits.
 
-    python -m models.ship WEIGHTS models/weights/compact
+    python -m motion_adapt.models.ship WEIGHTS models/weights/compact
 
-Networks are built in 32 bits from them as from any other checkpoint (`models.checkpoints.build_network`).
+Networks are built in 32 bits from them as from any other checkpoint (`models.networks.checkpoints.build_network`).
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
+from motion_adapt.models.networks.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
 
 MOST_BYTES = 25_000_000  # of a preset's weights in all
 
@@ -46,7 +46,9 @@ def ship(weights: Path, to: Path) -> dict[str, int]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m models.ship", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m motion_adapt.models.ship", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("weights", type=Path, help="folder of checkpoints")
     parser.add_argument("to", type=Path, help="folder that ships")
     given = parser.parse_args(arguments)

@@ -65,3 +65,9 @@ def _escaped(sign: str) -> str:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def frame_number(name: str) -> int | None:
+    """The last number in a frame's name."""
+    digits = re.findall("[0-9]+", name)
+    return int(digits[-1]) if digits else None

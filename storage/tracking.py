@@ -18,23 +18,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.keys import digest, file_digest, jsonable
-from storage.locks import alone
+from motion_adapt.storage.keys import digest, jsonable
+from motion_adapt.storage.locks import alone
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Metric, Run
-    from mlflow.entities.model_registry import RegisteredModel
-    from mlflow.tracking import MlflowClient
 
 KEY_TAG = "motion_adapt.key"
 KIND_TAG = "motion_adapt.kind"
 PARENT_TAG = "mlflow.parentRunId"
 REQUEST_TAG = "motion_adapt.request"  # what was asked for, whatever it started from
 START_TAG = "start."  # and a network's name: the artifact that the adaptation started from
-CHAMPION = "champion"
 _BATCH = 1000  # MLflow's own limit of metrics in one call
-_PAGE = 1000  # registered models in one answer, MLflow's own limit
 _PATIENCE = 600.0  # seconds to wait for another run that makes something in MLflow
 
 
@@ -59,7 +55,7 @@ class Tracker:
         from mlflow.tracking import MlflowClient
 
         self.uri, self.experiment = uri, experiment
-        with self._alone():
+        with self.alone():
             self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = self.client.get_experiment_by_name(experiment)
             if found and found.lifecycle_stage == "deleted":
@@ -78,10 +74,10 @@ class Tracker:
                 self.experiment_id = self.client.create_experiment(experiment, artifact_location=location)
             else:
                 self.experiment_id = found.experiment_id
-        self._download = mlflow.artifacts.download_artifacts
+        self.download = mlflow.artifacts.download_artifacts
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Be the only one on this machine to look for something in this MLflow and to make it where it is missing."""
         database = local_database(self.uri)
         if database and database.parent.is_dir():
@@ -111,7 +107,7 @@ class Tracker:
         if parent:
             quoted.append(f"tags.`{PARENT_TAG}` = '{parent}'")
         all_tags = {KEY_TAG: key, KIND_TAG: kind, **(tags or {}), **({PARENT_TAG: parent} if parent else {})}
-        with self._alone():
+        with self.alone():
             for run in self.client.search_runs([self.experiment_id], " and ".join(quoted)):
                 self.client.update_run(run.info.run_id, status="RUNNING")
                 break
@@ -216,7 +212,7 @@ class Tracker:
         if name not in {entry.path for entry in self.client.list_artifacts(run_id, folder or None)}:
             return None
         with tempfile.TemporaryDirectory() as beside:
-            path = self._download(
+            path = self.download(
                 artifact_uri=f"runs:/{run_id}/{name}", dst_path=beside, tracking_uri=self.uri
             )
             return Path(path).read_bytes()
@@ -243,108 +239,6 @@ class Tracker:
         rows = [Param(name, str(value)) for name, value in params.items()]
         for start in range(0, len(rows), 100):
             self.client.log_batch(run_id, params=rows[start : start + 100])
-
-    # ---------------------------------------------------------------- models
-
-    @property
-    def model_name(self) -> str:
-        """The registered model of this experiment: one version per round, all its networks together."""
-        return f"motion-adapt-{safe_model_name(self.experiment)}"
-
-    def register(self, run_id: str, folder: str, tags: Mapping[str, str]) -> int:
-        """Register the checkpoints that lie in a run's artifact folder; the version that has them, new or not."""
-        from mlflow.exceptions import MlflowException
-
-        with self._alone():
-            try:
-                self.client.create_registered_model(self.model_name)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            for version in self.client.search_model_versions(f"name = '{self.model_name}'"):
-                if version.run_id == run_id:
-                    return int(version.version)
-            source = f"{self.client.get_run(run_id).info.artifact_uri}/{folder}"
-            made = self.client.create_model_version(
-                self.model_name, source=source, run_id=run_id, tags=dict(tags)
-            )
-            return int(made.version)
-
-    def promote(self, version: int) -> None:
-        """Make a version the champion."""
-        self.client.set_registered_model_alias(self.model_name, CHAMPION, str(version))
-
-    def champion(self) -> tuple[int, str] | None:
-        """(version, run id) of the champion; None where no round was registered yet, or none was promoted.
-
-        Raises:
-            MlflowException: where MLflow can't tell.
-        """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            version = self.client.get_model_version_by_alias(self.model_name, CHAMPION)
-        except MlflowException as error:
-            # A model that is missing, and an alias that is: a lost server has a code of its own.
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            return None
-        return int(version.version), str(version.run_id)
-
-    def download_champion(self, folder: Path) -> Path:
-        """The champion's checkpoints as a folder.
-
-        Raises:
-            LookupError: where the experiment has no champion yet.
-        """
-        found = self.champion()
-        if found is None:
-            raise LookupError(
-                f"experiment '{self.experiment}' has no champion yet: name start weights with --weights DIR"
-            )
-        version = self.client.get_model_version(self.model_name, str(found[0]))
-        folder.mkdir(parents=True, exist_ok=True)
-        return Path(self._download(artifact_uri=version.source, dst_path=str(folder), tracking_uri=self.uri))
-
-
-def champions(uri: str) -> dict[str, dict[str, str]]:
-    """The champions of all experiments: SHA-256 of each checkpoint file by its name, by `model version N`.
-
-    Raises:
-        OSError: where a champion's files can't be read: what they need is then unknown.
-    """
-    database = local_database(uri)
-    if database and not database.is_file():
-        return {}  # nothing was tracked here, and asking would make a database
-    import mlflow
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
-    client, found = MlflowClient(tracking_uri=uri, registry_uri=uri), {}
-    for model in _registered_models(client):
-        if CHAMPION not in model.aliases:
-            continue
-        version = client.get_model_version(model.name, str(model.aliases[CHAMPION]))
-        name = f"{model.name} version {version.version}"
-        with tempfile.TemporaryDirectory() as beside:
-            try:
-                folder = mlflow.artifacts.download_artifacts(
-                    artifact_uri=version.source, dst_path=beside, tracking_uri=uri
-                )
-            except (MlflowException, OSError) as error:
-                raise OSError(f"the champion {name} can't be read from {uri}: {error}") from error
-            files = sorted(Path(folder).rglob("*.safetensors"))
-            found[name] = {file.name: file_digest(file) for file in files}
-    return found
-
-
-def _registered_models(client: "MlflowClient") -> Iterator["RegisteredModel"]:
-    """All of them, page by page."""
-    page = client.search_registered_models(max_results=_PAGE)
-    yield from page
-    while page.token:
-        page = client.search_registered_models(max_results=_PAGE, page_token=page.token)
-        yield from page
 
 
 def local_database(uri: str) -> Path | None:

@@ -1,51 +1,14 @@
 """Adaptation: the corrector learns from exemplar frames, OCLR from the masks of all frames (paper 3.4, A.3)."""
 
-from models import adaptation
-from models.training import Course
-from storage.artifacts import ArtifactStore
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.curves import training
-from tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings, TrainingSettings
-from tasks.stage import Place, stage
-from tasks.weights import get_checkpoint
-
-
-def course_of(settings: TrainingSettings, seed: int) -> Course:
-    """How a training on pseudo-labels, or annotations, runs."""
-    return Course(
-        steps=settings.steps,
-        seed=seed,
-        rate=settings.learning_rate,
-        precision=settings.precision,
-        checkpoint_every=settings.checkpoint_every,
-    )
-
-
-def corrector_clip(
-    store: ArtifactStore,
-    frames: Artifact,
-    tokens: Artifact,
-    proposal: Artifact,
-    selection: Artifact,
-    labels: Artifact,
-) -> adaptation.CorrectorClip:
-    """What the corrector learns from in one clip; its arrays are read as the steps of the training ask for them."""
-    label = store.open(labels)
-    return adaptation.CorrectorClip(
-        rgb=store.open(frames).array("rgb"),
-        tokens=store.open(tokens).array("tokens"),
-        masks=store.open(proposal).array("masks"),
-        scores=store.open(selection).array("scores"),
-        exemplars=label.array("exemplars"),
-        corrected=label.array("masks"),
-    )
-
-
-def parts_of(store: ArtifactStore, selection: Artifact) -> dict[str, int]:
-    """The `limit` and `target` of the parts that a selection was made in."""
-    limit = store.open(selection).summary["limit"]
-    return {"limit": limit, "target": min(limit, 100)}
+from motion_adapt.models.adaptation import adapt_corrector as corrector_adaptation
+from motion_adapt.models.adaptation import finetune_oclr as oclr_finetuning
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.checkpoints import get_checkpoint
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings
+from motion_adapt.tasks.training import corrector_clip, course_of, parts_of, training
 
 
 @stage("adapted-corrector", version=4, gpu=True)
@@ -74,7 +37,7 @@ def adapt_corrector(
     ]
     with training(place, out, course_of(settings, seed)) as (course, publish):
         publish(
-            adaptation.adapt_corrector(
+            corrector_adaptation.adapt_corrector(
                 start,
                 clips,
                 course,
@@ -101,12 +64,14 @@ def finetune_oclr(
     """Go on training OCLR on refined masks, with flow of another gap than inference sees."""
     store, start = place.open(), get_checkpoint(place, weights)
     clips = [
-        adaptation.OclrClip(flow=store.open(motion).array("flow"), masks=store.open(label).array("masks"))
+        oclr_finetuning.OclrClip(
+            flow=store.open(motion).array("flow"), masks=store.open(label).array("masks")
+        )
         for motion, label in zip(flow, labels, strict=True)
     ]
     with training(place, out, course_of(settings, seed)) as (course, publish):
         publish(
-            adaptation.finetune_oclr(
+            oclr_finetuning.finetune_oclr(
                 start,
                 clips,
                 course,

@@ -1,14 +1,15 @@
 """Correction: masks repaired from the exemplars, window by window (paper eq. 5-8)."""
 
-from models.inference import correct as correct_masks
-from models.precision import autocast_dtype
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.progress import track
-from tasks.proposal import MASK_DIMS
-from tasks.settings import CorrectionSettings, Precision
-from tasks.stage import Place, stage
-from tasks.weights import get_network
+from motion_adapt.models.inference.pipeline import correct as correct_masks
+from motion_adapt.models.networks.precision import autocast_dtype
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.checkpoints import get_network
+from motion_adapt.tasks.runtime.dims import MASK_DIMS
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.settings import CorrectionSettings, Precision
 
 
 @stage("correction", version=2, gpu=True)

@@ -7,16 +7,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from models.boxes import score_boxes
-from models.imaging import native_labels
-from models.protocols import Pair, averages, score_matched, score_objects, score_union
-from storage.annotations import Annotations, open_annotations
-from storage.clips import Clip
-from storage.datasets.catalogue import DataSet
-from storage.keys import Artifact
-from storage.reader import ArtifactReader
-from storage.writer import ArtifactWriter
-from tasks.stage import NotKeyed, Place, stage
+from motion_adapt.models.inputs.imaging import native_labels
+from motion_adapt.models.scoring.boxes import score_boxes
+from motion_adapt.models.scoring.protocols import Pair, averages, score_matched, score_objects, score_union
+from motion_adapt.storage.artifacts.reader import ArtifactReader
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.clips.find_clips import Clip
+from motion_adapt.storage.datasets.catalogue import DataSet
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.storage.labels.annotations import Annotations, open_annotations
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
 Protocol = Literal["single", "objects", "boxes"]
 

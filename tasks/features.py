@@ -5,14 +5,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from models.features import FeatureNetwork, load_features, stream_features
-from storage.artifacts import ArtifactStore
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.progress import track
-from tasks.settings import BackboneSettings
-from tasks.stage import Place, stage
-from tasks.weights import FILE
+from motion_adapt.models.inputs.features import FeatureNetwork, load_features, stream_features
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.checkpoints import FILE
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.settings import BackboneSettings
 
 DIMS = ("time", "row", "column", "channel")
 

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from models.flow import FlowEstimator, effective_gap, flow_estimator, stream_flow
-from models.imaging import HEIGHT, WIDTH, resize_flow
-from storage.clips import ClipError
-from storage.flo import flow_content, read_flow_pairs
-from storage.keys import Artifact
-from storage.names import printable
-from storage.writer import ArtifactWriter
-from tasks.progress import track
-from tasks.settings import FlowSettings
-from tasks.stage import NotKeyed, Place, stage
+from motion_adapt.models.inputs.flow import effective_gap, stream_flow
+from motion_adapt.models.inputs.flow_estimators import FlowEstimator, flow_estimator
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_flow
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.clips.find_clips import ClipError
+from motion_adapt.storage.formats.flo import flow_content, read_flow_pairs
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.storage.names import printable
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
+from motion_adapt.tasks.settings import FlowSettings
 
 DIMS = ("time", "component", "row", "column")
 

@@ -1,12 +1,13 @@
 """Frames: a video file or image folder becomes validated RGB frames in the store."""
 
-from models.imaging import HEIGHT, WIDTH, resize_frames
-from storage.clips import Clip, ClipError
-from storage.names import printable
-from storage.videos import content_digest, frame_rate, open_frames
-from storage.writer import ArtifactWriter
-from tasks.progress import track
-from tasks.stage import NotKeyed, Place, stage
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_frames
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.clips.find_clips import Clip, ClipError
+from motion_adapt.storage.clips.videos import content_digest, frame_rate, open_frames
+from motion_adapt.storage.names import printable
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
 DIMS = ("time", "row", "column", "channel")
 

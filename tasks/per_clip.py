@@ -1,14 +1,14 @@
 """Adaptation to single clips: a corrector for each, from its own pseudo-labels (paper A.3)."""
 
-from models.per_clip import adapt_to_clip as adapt
-from models.training import Course
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.adaptation import corrector_clip, parts_of
-from tasks.curves import training
-from tasks.settings import PerClipSettings
-from tasks.stage import Place, stage
-from tasks.weights import get_checkpoint
+from motion_adapt.models.adaptation.per_clip import adapt_to_clip as adapt
+from motion_adapt.models.training.course import Course
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.checkpoints import get_checkpoint
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.settings import PerClipSettings
+from motion_adapt.tasks.training import corrector_clip, parts_of, training
 
 
 @stage("clip-corrector", version=3, gpu=True)

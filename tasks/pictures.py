@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from models.imaging import labels_from_masks
-from storage.keys import Artifact
-from storage.pictures import write_overlay_video
-from storage.reader import ArtifactReader
-from storage.strips import StageColumn, spread, stage_strip, write_png
-from storage.writer import ArtifactWriter
-from tasks.stage import Place, stage
+from motion_adapt.models.inputs.imaging import labels_from_masks
+from motion_adapt.storage.artifacts.reader import ArtifactReader
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.storage.results.overlays import write_overlay_video
+from motion_adapt.storage.results.strips import StageColumn, spread, stage_strip, write_png
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import stage
 
 OVERLAY, STRIP = "overlay.mp4", "strip.png"
 DEFAULT_RATE = 24.0  # frames per second of a folder of frames

@@ -5,21 +5,22 @@ from typing import Any
 
 from pydantic import Field
 
-from models.judges import propagation_judge
-from models.train_corrector import pretrain_corrector
-from models.train_features import pretrain_features
-from models.train_oclr import pretrain_oclr
-from models.train_selector import pretrain_selector
-from models.training import Course
-from models.validation import validate_pipeline
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.curves import training
-from tasks.features import load_backbone
-from tasks.progress import track
-from tasks.settings import BackboneSettings, FeatureSettings, StageSettings, TrainingPrecision
-from tasks.stage import NotKeyed, Place, stage
-from tasks.weights import get_checkpoint
+from motion_adapt.models.inference.proposal_judges import propagation_judge
+from motion_adapt.models.pretraining.train_corrector import pretrain_corrector
+from motion_adapt.models.pretraining.train_features import pretrain_features
+from motion_adapt.models.pretraining.train_oclr import pretrain_oclr
+from motion_adapt.models.pretraining.train_selector import pretrain_selector
+from motion_adapt.models.pretraining.validation import validate_pipeline
+from motion_adapt.models.training.course import Course
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.checkpoints import get_checkpoint
+from motion_adapt.tasks.features import load_backbone
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
+from motion_adapt.tasks.settings import BackboneSettings, FeatureSettings, StageSettings, TrainingPrecision
+from motion_adapt.tasks.training import training
 
 
 class CourseSettings(StageSettings):
@@ -58,8 +59,8 @@ def train_features(
     """Train the compact feature network.
 
     Here and below: `start` is the weights to go on from, none for a training from scratch; `sees` says what a step of
-    the training sees (models/sizes.py); `folders` names the folders of photos and silhouettes that there are, and
-    `pictures` is the identity of what they hold.
+    the training sees (models/networks/sizes.py); `folders` names the folders of photos and silhouettes that there
+    are, and `pictures` is the identity of what they hold.
     """
     with training(place, out, course.planned()) as (placed, publish):
         publish(
@@ -170,7 +171,7 @@ def validate(
     """How good the trained networks are together on synthetic clips that no training sees.
 
     `exemplars_by` says what chose the exemplars that the corrector was trained with, and chooses them here; in place of
-    the "truth" it is propagation. The summary holds the figures, by the names of `models.validation.Validation`.
+    the "truth" it is propagation. The summary holds the figures, by the names of `Validation`.
     """
     tokens = [
         load_backbone(place.store, weights, backbone.backbone, backbone.reference, place.device)

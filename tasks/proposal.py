@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from models.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
-from models.inference import propose as propose_masks
-from models.precision import autocast_dtype
-from storage.clips import ClipError
-from storage.keys import Artifact
-from storage.masks import masks_content, read_masks
-from storage.names import printable
-from storage.writer import ArtifactWriter
-from tasks.progress import track
-from tasks.settings import Precision, ProposalSettings
-from tasks.stage import NotKeyed, Place, stage
-from tasks.weights import get_network
-
-MASK_DIMS = ("time", "object", "row", "column")
+from motion_adapt.models.inference.pipeline import propose as propose_masks
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
+from motion_adapt.models.networks.precision import autocast_dtype
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.clips.find_clips import ClipError
+from motion_adapt.storage.formats.masks import masks_content, read_masks
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.storage.names import printable
+from motion_adapt.tasks.checkpoints import get_network
+from motion_adapt.tasks.runtime.dims import MASK_DIMS
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
+from motion_adapt.tasks.settings import Precision, ProposalSettings
 
 
 @stage("proposal", version=1, gpu=True)

@@ -3,11 +3,11 @@
 The corrector learns from an object's exemplar frames only; OCLR learns from all frames.
 """
 
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.proposal import MASK_DIMS
-from tasks.selection import ROW_DIMS
-from tasks.stage import Place, stage
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.runtime.dims import MASK_DIMS, ROW_DIMS
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import stage
 
 
 @stage("pseudo-labels", version=1)

@@ -1,13 +1,20 @@
-"""Quality: what can be said of a round's masks without labels (design of the measures: models/quality.py)."""
+"""Quality: what can be said of a round's masks without labels (design of the measures: models/quality/measures.py)."""
 
 import numpy as np
 
-from models.gate import alarms
-from models.identity import identity_switches, same_identities
-from models.quality import agreement, flow_consistency, overall, predicted_errors, shares
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.stage import Place, stage
+from motion_adapt.models.quality.gate import alarms
+from motion_adapt.models.quality.identity import identity_switches, same_identities
+from motion_adapt.models.quality.measures import (
+    agreement,
+    flow_consistency,
+    overall,
+    predicted_errors,
+    shares,
+)
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import stage
 
 
 @stage("quality", version=4)
@@ -23,7 +30,7 @@ def measure(
 ) -> None:
     """Measure one clip; `before` is the correction of the round before, if there was one.
 
-    The summary's `measures` has the names that `models.gate` judges by; a measure with nothing to look at is null.
+    The summary's `measures` has the names that `gate` judges by; a measure with nothing to look at is null.
     `alarms` says in words what is plainly wrong, and `switches` where objects change channels: [frame, channels].
     """
     store = place.open()

@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from models.inference import select as select_exemplars
-from models.judges import propagation_judge, random_judge
-from models.precision import autocast_dtype
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.progress import track
-from tasks.proposal import MASK_DIMS
-from tasks.settings import Precision, SelectionSettings
-from tasks.stage import Place, stage
-from tasks.weights import get_network
-
-ROW_DIMS = ("time", "object")
+from motion_adapt.models.inference.pipeline import select as select_exemplars
+from motion_adapt.models.inference.proposal_judges import propagation_judge, random_judge
+from motion_adapt.models.networks.precision import autocast_dtype
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.checkpoints import get_network
+from motion_adapt.tasks.runtime.dims import MASK_DIMS, ROW_DIMS
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.settings import Precision, SelectionSettings
 
 
 @stage("selection", version=2, gpu=True)

@@ -1,14 +1,15 @@
-"""Selection AP: how well the selection ranked the proposals, where labels exist (paper C.1; models/ranking.py)."""
+"""Selection AP: how well the selection ranked the proposals (paper C.1; models/scoring/ranking.py). Needs labels."""
 
 import numpy as np
 
-from models.imaging import masks_from_labels
-from models.protocols import VOID
-from models.ranking import mask_ious, object_aps
-from storage.keys import Artifact
-from storage.writer import ArtifactWriter
-from tasks.evaluation import Labels, Protocol, label_maps
-from tasks.stage import NotKeyed, Place, stage
+from motion_adapt.models.inputs.imaging import masks_from_labels
+from motion_adapt.models.scoring.protocols import VOID
+from motion_adapt.models.scoring.ranking import mask_ious, object_aps
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.evaluation import Labels, Protocol, label_maps
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
 
 @stage("selection-scores", version=1)

@@ -1,13 +1,13 @@
 """Every choice of a run, by stage. A stage's settings are part of its artifacts' keys, and nothing else is.
 
-The defaults are the `compact` preset; `flows/presets.py` has the others and the ways to override a field.
+The defaults are the `compact` preset; `flows/run/presets.py` has the others and the ways to override a field.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.sizes import PRETRAINING
+from motion_adapt.models.networks.sizes import PRETRAINING
 
 RAFT_WEIGHTS = "C_T_V1"  # trained on synthetic clips alone, and the paper's
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
@@ -220,7 +220,8 @@ class PretrainSettings(StageSettings):
 
     steps: int = Field(2000, ge=1, description="steps of each network")
     size: Literal["compact", "paper"] = Field(
-        PRETRAINING["size"], description="widths of the networks, and what a step sees (models/sizes.py)"
+        PRETRAINING["size"],
+        description="widths of the networks, and what a step sees (models/networks/sizes.py)",
     )
     flow: Literal["exact", "noisy", "dis", "mixed"] = Field(
         PRETRAINING["flow"],
@@ -302,3 +303,6 @@ class Settings(StageSettings):
     crf: CrfSettings = CrfSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     pretrain: PretrainSettings = PretrainSettings()
+
+
+NETWORK_METHODS = ("error_map", "score")  # of selection.method: those that need a selector

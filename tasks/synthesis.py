@@ -6,11 +6,11 @@ import numpy as np
 from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.imaging import labels_from_masks
-from models.synthetic import SyntheticClip, SyntheticClips
-from storage.synthetic_set import is_written, write_clip
-from tasks.settings import Size
-from tasks.stage import use_threads
+from motion_adapt.models.inputs.imaging import labels_from_masks
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClip, SyntheticClips
+from motion_adapt.storage.results.synthetic_set import is_written, write_clip
+from motion_adapt.tasks.runtime.place import use_threads
+from motion_adapt.tasks.settings import Size
 
 
 class SyntheticSet(BaseModel):

@@ -15,10 +15,10 @@ import pytest
 import typer
 import yaml
 
-from flows.cli import app
-from flows.options import settings_of
-from flows.report import Report
-from models.gate import RULES
+from motion_adapt.flows.cli.app import app
+from motion_adapt.flows.cli.options import settings_of
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.models.quality.gate import RULES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])

@@ -76,7 +76,9 @@ _RULES = (
 @cache
 def data_sets() -> Mapping[str, DataSet]:
     """All benchmarks by name."""
-    told = json.loads(files("storage.datasets").joinpath("clips.json").read_text(encoding="utf-8"))
+    told = json.loads(
+        files("motion_adapt.storage.datasets").joinpath("clips.json").read_text(encoding="utf-8")
+    )
     known = {}
     for rules in _RULES:
         lists = told[rules.name]

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.datasets.catalogue import DataSet, data_sets
-from storage.names import printable
+from motion_adapt.storage.datasets.catalogue import DataSet, data_sets
+from motion_adapt.storage.names import printable
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 TRUTH_BESIDE = "GroundTruth"

@@ -15,24 +15,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.adapt import adapt
-from flows.ledger import Tracking
-from flows.report import Report
-from flows.segment import segment
-from models.checkpoints import Checkpoint, save_checkpoint
-from models.compact_features import CompactFeatures
-from models.corrector import MaskCorrector
-from models.imaging import labels_from_masks
-from models.oclr import OCLR
-from models.recipe import fresh_network, weights_of
-from models.selector import MaskSelector
-from models.synthetic import SyntheticClips
-from storage.artifacts import ArtifactStore
-from storage.manifest import Manifest
-from storage.masks import write_masks
-from storage.tracking import Tracker
-from tasks.settings import Settings
-from tasks.stage import Place
+from motion_adapt.flows.adapt import adapt
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.flows.segment import segment
+from motion_adapt.models.inputs.imaging import labels_from_masks
+from motion_adapt.models.networks.checkpoints import Checkpoint, save_checkpoint, weights_of
+from motion_adapt.models.networks.compact_features import CompactFeatures
+from motion_adapt.models.networks.corrector import MaskCorrector
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.models.networks.selector import MaskSelector
+from motion_adapt.models.pretraining.recipe import fresh_network
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
+from motion_adapt.storage.artifacts.manifest import Manifest
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.formats.masks import write_masks
+from motion_adapt.storage.tracking import Tracker
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import Settings
 
 SIZE = 90, 160  # of the files; the networks see 128 x 224
 FRAMES = 8

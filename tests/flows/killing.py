@@ -19,7 +19,15 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 PATIENCE = 900.0  # seconds; on a busy machine everything takes long
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload([__name__, "flows.cli", "flows.adapt", "flows.pretrain", "mlflow.tracking"])
+_FORKING.set_forkserver_preload(
+    [
+        __name__,
+        "motion_adapt.flows.cli.app",
+        "motion_adapt.flows.adapt",
+        "motion_adapt.flows.pretrain",
+        "mlflow.tracking",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def _work(arguments: list[str], server: str | None, log: Path, fuse: Fuse | None
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
     if fuse:
         fuse.light()
-    from flows.cli import app
+    from motion_adapt.flows.cli.app import app
 
     with temporary_settings({PREFECT_API_URL: server}):
         app(arguments)

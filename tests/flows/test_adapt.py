@@ -10,9 +10,10 @@ from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 
-from flows.evaluate import evaluate
-from flows.report import Report
-from storage.tracking import KIND_TAG, PARENT_TAG
+from motion_adapt.flows.evaluate import evaluate
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.storage.registry import Registry
+from motion_adapt.storage.tracking import KIND_TAG, PARENT_TAG
 from tests.flows.conftest import FRAMES, SIZE, Home
 
 CLIPS = {"heron": range(8), "tram [raw]": range(5, 13)}
@@ -99,12 +100,12 @@ def test_mlflow_has_a_parent_two_rounds_a_version_for_each_and_a_champion(
     curves = {name for name in rounds[1].data.metrics if name.startswith("train/")}
     assert {"train/oclr/loss", "train/corrector/loss"} <= curves
     assert len(tracker.client.get_metric_history(rounds[1].info.run_id, "train/corrector/loss")) == 4
-    versions = tracker.client.search_model_versions(f"name = '{tracker.model_name}'")
+    versions = tracker.client.search_model_versions(f"name = '{Registry(tracker).model}'")
     assert len(versions) == 2
-    champion = tracker.champion()
+    champion = Registry(tracker).champion()
     assert champion is not None
     assert champion[1] == rounds[report.final["round"]].info.run_id
-    folder = tracker.download_champion(tmp_path / "champion")
+    folder = Registry(tracker).download_champion(tmp_path / "champion")
     assert {path.name for path in folder.iterdir()} == {
         "oclr.safetensors", "selector.safetensors", "corrector.safetensors", "features.safetensors"
     }  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.report import Report
+from motion_adapt.flows.reports.run_report import Report
 from tests.flows.conftest import SETTINGS, Home, make_home
 from tests.flows.killing import Command
 from tests.flows.test_adapt import STAGES

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from motion_adapt.flows.cli.app import app
 from tests.conftest import folder_from
 from tests.flows.conftest import Home, make_home
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
-from flows.evaluate import evaluate
-from flows.presets import SettingsError, load_settings
-from storage.datasets.catalogue import data_set
+from motion_adapt.flows.cli.app import app
+from motion_adapt.flows.evaluate import evaluate
+from motion_adapt.flows.run.presets import SettingsError, load_settings
+from motion_adapt.storage.datasets.catalogue import data_set
 from tests.flows.conftest import Home
 from tests.storage.copies import EVALUATED, MAKERS, frame_of, labels_of, make, save
 

@@ -11,15 +11,16 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.report import Report
-from flows.run import RunError
-from models.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
-from models.training_state import StateFile
-from storage.manifest import Manifest
-from storage.runs import recorded_runs
-from storage.tracking import KIND_TAG
-from tasks.records import damaged_records, record_key, record_path
+from motion_adapt.flows.cli.app import app
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.models.networks.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
+from motion_adapt.models.training.state_file import StateFile
+from motion_adapt.storage.artifacts.manifest import Manifest
+from motion_adapt.storage.artifacts.run_records import recorded_runs
+from motion_adapt.storage.registry import Registry
+from motion_adapt.storage.tracking import KIND_TAG
+from motion_adapt.tasks.runtime.prefect_records import damaged_records, record_key, record_path
 from tests.disks import room_for
 from tests.flows.conftest import SETTINGS, Home
 from tests.flows.test_adapt import STAGES
@@ -66,7 +67,7 @@ def test_a_second_run_computes_nothing_and_adds_nothing_to_mlflow(again: Home) -
     after = tracker.client.search_runs([tracker.experiment_id])
     assert {run.info.run_id: run.data.metrics for run in after} == points
     assert {run.info.status for run in after} == {"FINISHED"}
-    assert len(tracker.client.search_model_versions(f"name = '{tracker.model_name}'")) == 2
+    assert len(tracker.client.search_model_versions(f"name = '{Registry(tracker).model}'")) == 2
     assert set(states("second")) == {"Cached"}
 
 
@@ -249,7 +250,7 @@ def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_goes_on_later(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr("flows.adapt.go_through_rounds", fail)
+        broken.setattr("motion_adapt.flows.adapt.go_through_rounds", fail)
         with pytest.raises(RunError, match="disk on fire"):
             again.adapt()
     tracker = again.tracker
@@ -287,7 +288,7 @@ def test_a_run_from_the_champion_goes_on_from_its_own_start_and_from_no_other(
     champion = again.adapt(weights=str(supervised), rounds=0).rounds[0]["weights"]
     from_champion = {"weights": None, "from_champion": True, "rounds": 0}
     with monkeypatch.context() as broken:
-        broken.setattr("flows.adapt.go_through_rounds", fail)
+        broken.setattr("motion_adapt.flows.adapt.go_through_rounds", fail)
         with pytest.raises(RunError, match="disk on fire"):
             again.adapt(rounds=0)  # the same but for its weights
         with pytest.raises(RunError, match="disk on fire"):

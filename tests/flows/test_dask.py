@@ -12,12 +12,14 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL
 
-from flows.making import Making, RunError
-from flows.report import Report
-from flows.runners import task_runner
-from flows.segment import segment
-from storage.writer import ArtifactWriter
-from tasks.stage import Place, stage
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.runners import task_runner
+from motion_adapt.flows.run.stage_execution import Making
+from motion_adapt.flows.segment import segment
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import stage
 from tests.flows.conftest import SETTINGS, Home, child_environment
 from tests.flows.servers import BIN, LOOPBACK, free_port, listening, running, training_begun, wait_until
 from tests.flows.test_killed import check_the_end

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from storage.artifacts import ArtifactStore
-from storage.tracking import Tracker
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.tracking import Tracker
 from tests.flows.conftest import FIELDS
 from tests.flows.servers import free_port, kill, training_begun, wait_until
 from tests.flows.terminal import Terminal, blocks

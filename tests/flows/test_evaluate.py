@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.evaluate import evaluate
-from flows.report import Report
-from storage.masks import write_masks
+from motion_adapt.flows.evaluate import evaluate
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.storage.formats.masks import write_masks
 
 FRAMES = [f"{index:05d}" for index in range(4)]
 

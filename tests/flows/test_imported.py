@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.presets import load_settings
+from motion_adapt.flows.cli.app import app
+from motion_adapt.flows.run.presets import load_settings
 from tests import parity
 from tests.flows.conftest import FRAMES, SIZE, Home
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.report import Report
-from models.training_state import StateFile
-from storage.tracking import KIND_TAG
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.models.training.state_file import StateFile
+from motion_adapt.storage.registry import Registry
+from motion_adapt.storage.tracking import KIND_TAG
 from tests.examples import SOAK
 from tests.flows.conftest import Home, make_home
 from tests.flows.killing import Command, Fuse
@@ -21,12 +22,28 @@ KILLS, SECONDS = 200, 2400.0  # of a soak: so many kills, or as many as fit into
 # Where a kill hurts most. Each is hit at a call that the seed draws.
 MOMENTS = {
     "an array has its shape and not yet its values": ("zarr:Array.resize", True, 12),
-    "all arrays are written and the manifest is not": ("storage.files:StoreFiles.put_manifest", False, 8),
+    "all arrays are written and the manifest is not": (
+        "motion_adapt.storage.artifacts.files:StoreFiles.put_manifest",
+        False,
+        8,
+    ),
     "a file is ready and not yet in its place": ("pathlib:Path.replace", False, 30),
-    "the adaptation is in MLflow and its rounds are not": ("storage.tracking:Tracker.begin", True, 1),
-    "a step is trained and its state is saved": ("models.training_state:StateFile.write", True, 4),
-    "points of a curve are in MLflow and the rest are not": ("storage.tracking:Tracker.curve", True, 6),
-    "masks are replaced and their stamp is not": ("storage.export:write_masks", True, 2),
+    "the adaptation is in MLflow and its rounds are not": (
+        "motion_adapt.storage.tracking:Tracker.begin",
+        True,
+        1,
+    ),
+    "a step is trained and its state is saved": (
+        "motion_adapt.models.training.state_file:StateFile.write",
+        True,
+        4,
+    ),
+    "points of a curve are in MLflow and the rest are not": (
+        "motion_adapt.storage.tracking:Tracker.curve",
+        True,
+        6,
+    ),
+    "masks are replaced and their stamp is not": ("motion_adapt.storage.results.export:write_masks", True, 2),
 }
 
 
@@ -97,7 +114,7 @@ def check_the_end(home: Home, undisturbed: Home) -> None:
                     assert sorted(points) == sorted(wanted), name
                 assert len(points) == len(wanted), name
     versions = [
-        tracker.client.search_model_versions(f"name = '{tracker.model_name}'") for tracker in trackers
+        tracker.client.search_model_versions(f"name = '{Registry(tracker).model}'") for tracker in trackers
     ]
     assert len(versions[0]) == len(versions[1])
 
@@ -147,10 +164,12 @@ def test_a_promotion_does_not_change_a_run_that_goes_on(again: Home) -> None:
     again.adapt()
     tracker, command = again.tracker, ("--from", "champion", "--rounds", "0")
     (first,) = tracker.adaptations()
-    tracker.promote(2)  # the adapted networks
-    cut_off = adapt(again, *command, fuse=Fuse("flows.adapt:add_flow"))  # with hours of flow still to come
+    Registry(tracker).promote(2)  # the adapted networks
+    cut_off = adapt(
+        again, *command, fuse=Fuse("motion_adapt.flows.adapt:add_flow")
+    )  # with hours of flow still to come
     assert cut_off.wait() == -9, cut_off.log.read_text()
-    tracker.promote(1)  # the networks that `first` started from
+    Registry(tracker).promote(1)  # the networks that `first` started from
     goes_on = adapt(again, *command)
     assert goes_on.wait() == 0, goes_on.log.read_text()
     from_champion, same = tracker.adaptations()

@@ -8,7 +8,7 @@ from subprocess import Popen
 
 import pytest
 
-from flows.report import Report
+from motion_adapt.flows.reports.run_report import Report
 from tests.flows.conftest import Home, child_environment
 from tests.flows.servers import BIN, free_port, kill, running, serving, training_begun, wait_until
 from tests.flows.test_killed import check_the_end

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flows.report import Report
+from motion_adapt.flows.reports.run_report import Report
 from tests.flows.conftest import SETTINGS, Home
 
 PER_CLIP = SETTINGS.model_copy(

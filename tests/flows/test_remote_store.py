@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
-from flows.report import Report
-from tasks.stage import Place
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.tasks.runtime.place import Place
 from tests.flows.conftest import Home
 from tests.flows.servers import free_port, kill, training_begun, wait_until
 from tests.flows.terminal import Terminal, blocks

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from flows.materialise import materialise
-from flows.pretrain import pretrain
-from flows.report import Report
-from models.checkpoints import read_checkpoint
-from storage.flo import write_flo
-from storage.masks import write_masks
-from tasks.settings import FlowSettings, PretrainSettings, ProposalSettings, Settings
+from motion_adapt.flows.materialise import materialise
+from motion_adapt.flows.pretrain import pretrain
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.models.networks.checkpoints import read_checkpoint
+from motion_adapt.storage.formats.flo import write_flo
+from motion_adapt.storage.formats.masks import write_masks
+from motion_adapt.tasks.settings import FlowSettings, PretrainSettings, ProposalSettings, Settings
 from tests.flows.conftest import FRAMES, SETTINGS, SIZE, Home
 from tests.flows.killing import Command
 from tests.storage.media import save_frames, save_video

@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.adapt import adapt
-from flows.pretrain import pretrain
-from flows.report import Report
-from flows.run import RunError
-from flows.segment import segment
-from flows.supervise import WARNING, finetune_upsampler
-from flows.weights import SMOKE_STEPS, is_smoke, is_supervised, wanted
-from models.checkpoints import read_checkpoint, tensors_digest
-from models.sizes import SIZES, STEP_SIZES
-from storage.runs import recorded_runs
-from tasks.settings import Settings
+from motion_adapt.flows.adapt import adapt
+from motion_adapt.flows.finetune_upsampler import WARNING, finetune_upsampler
+from motion_adapt.flows.pretrain import pretrain
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.start_weights import wanted
+from motion_adapt.flows.run.weight_checks import SMOKE_STEPS, is_smoke, is_supervised
+from motion_adapt.flows.segment import segment
+from motion_adapt.models.networks.checkpoints import read_checkpoint, tensors_digest
+from motion_adapt.models.networks.sizes import SIZES, STEP_SIZES
+from motion_adapt.storage.artifacts.run_records import recorded_runs
+from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import SETTINGS, Home
 
 TINY = {"features": 4, "width": 16, "num_heads": 2, "num_layers": 1, "dropout": 0.0}
@@ -97,7 +98,7 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
     steps = {"features": {"pairs": 1}, "oclr": clip, "selector": clip, "corrector": {**clip, "window": 1}}
     monkeypatch.setitem(SIZES, "compact", sizes)
     monkeypatch.setitem(STEP_SIZES, "compact", steps)
-    monkeypatch.setattr("flows.pretrain.VALIDATED_ON", {"clips": 1, "frames": 3})
+    monkeypatch.setattr("motion_adapt.flows.pretrain.VALIDATED_ON", {"clips": 1, "frames": 3})
     settings = Settings.model_validate(
         {
             "selection": {"method": "score", "exemplars": 3},

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from flows.run import RunError
-from flows.synthesise import synthesise
-from storage.clips import find_clips
-from storage.flo import flow_gaps, read_flow_pairs
-from tasks.synthesis import SyntheticSet
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.synthesise import synthesise
+from motion_adapt.storage.clips.find_clips import find_clips
+from motion_adapt.storage.formats.flo import flow_gaps, read_flow_pairs
+from motion_adapt.tasks.synthesis import SyntheticSet
 
 MADE_OF = SyntheticSet(seed=5, frames=4, size=(64, 112), gaps=(1, 2))
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -3,9 +3,14 @@
 import pytest
 import torch
 
-from models.checkpoints import Checkpoint, build_network, read_checkpoint, save_checkpoint
-from models.oclr import OCLR
-from models.ship import in_half, main, ship
+from motion_adapt.models.networks.checkpoints import (
+    Checkpoint,
+    build_network,
+    read_checkpoint,
+    save_checkpoint,
+)
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.models.ship import in_half, main, ship
 
 NETWORK = {"features": 2, "width": 8, "num_heads": 2, "num_layers": 1}
 

@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import models
-from models.checkpoints import build_network, read_checkpoint
-from models.features import CORRECTOR_GRID, SELECTOR_GRID, load_features
-from models.inference import correct, propose, select
-from models.judges import propagation_judge
-from models.ship import MOST_BYTES
-from models.sizes import COMPACT
-from models.synthetic import SyntheticClips
-from models.synthetic_flow import clip_flow
-from models.training import VALIDATION_SEED
-from models.validation import iou
+from motion_adapt import models
+from motion_adapt.models.inference.pipeline import correct, propose, select
+from motion_adapt.models.inference.proposal_judges import propagation_judge
+from motion_adapt.models.inputs.features import CORRECTOR_GRID, SELECTOR_GRID, load_features
+from motion_adapt.models.networks.checkpoints import build_network, read_checkpoint
+from motion_adapt.models.networks.sizes import COMPACT
+from motion_adapt.models.pretraining.validation import iou
+from motion_adapt.models.ship import MOST_BYTES
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
+from motion_adapt.models.synthetic.synthetic_flow import clip_flow
+from motion_adapt.models.training.loop import VALIDATION_SEED
 
 FOLDER = Path(models.__file__).parent / "weights" / "compact"
 NETWORKS = ("features", "oclr", "selector", "corrector")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.artifacts import ArtifactStore
+from motion_adapt.storage.artifacts.store import ArtifactStore
 
 _numbers = itertools.count()
 

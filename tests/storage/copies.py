@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from storage.datasets.catalogue import YTVOS_COLOURS, data_sets
-from storage.masks import davis_palette
+from motion_adapt.storage.datasets.catalogue import YTVOS_COLOURS, data_sets
+from motion_adapt.storage.formats.masks import davis_palette
 
 SIZE = 40, 64
 FRAMES = 8

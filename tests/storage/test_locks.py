@@ -7,9 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
-from storage.locks import alone
+from motion_adapt.storage.locks import alone
 
-HOLD = "import sys; from pathlib import Path; from storage.locks import alone\n"
+HOLD = "import sys; from pathlib import Path; from motion_adapt.storage.locks import alone\n"
 HOLD += "with alone(Path(sys.argv[1]), patience=0):\n    print('held', flush=True); sys.stdin.read()"
 
 

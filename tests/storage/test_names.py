@@ -4,7 +4,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.names import natural_key, printable, safe_name, unique_names
+from motion_adapt.storage.names import natural_key, printable, safe_name, unique_names
 
 # What os.listdir can return: any text, and bytes that are not UTF-8 as surrogates.
 file_names = st.text(min_size=1) | st.binary(min_size=1, max_size=255).map(os.fsdecode)

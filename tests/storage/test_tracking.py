@@ -8,7 +8,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from storage.tracking import NoExperiment, Tracker, flatten, safe_model_name
+from motion_adapt.storage.registry import Registry
+from motion_adapt.storage.tracking import NoExperiment, Tracker, flatten, safe_model_name
 
 
 @pytest.fixture(scope="module")
@@ -84,20 +85,20 @@ def test_files_of_any_name_come_back(tracker: Tracker, tmp_path: Path, name: str
 
 
 def test_a_round_is_registered_once_and_the_champion_can_be_fetched(tracker: Tracker, tmp_path: Path) -> None:
-    assert tracker.champion() is None
+    assert Registry(tracker).champion() is None
     with pytest.raises(LookupError, match="no champion yet"):
-        tracker.download_champion(tmp_path / "none")
+        Registry(tracker).download_champion(tmp_path / "none")
     runs, versions = [], []
     for number in range(2):
         run = begin(tracker, f"registered-{number}")
         (tmp_path / "oclr.safetensors").write_bytes(f"weights {number}".encode())
         tracker.files(run, [tmp_path / "oclr.safetensors"], "checkpoints")
-        versions.append(tracker.register(run, "checkpoints", {"round": str(number)}))
+        versions.append(Registry(tracker).register(run, "checkpoints", {"round": str(number)}))
         runs.append(run)
-    assert tracker.register(runs[0], "checkpoints", {}) == versions[0]
-    tracker.promote(versions[1])
-    assert tracker.champion() == (versions[1], runs[1])
-    folder = tracker.download_champion(tmp_path / "champion")
+    assert Registry(tracker).register(runs[0], "checkpoints", {}) == versions[0]
+    Registry(tracker).promote(versions[1])
+    assert Registry(tracker).champion() == (versions[1], runs[1])
+    folder = Registry(tracker).download_champion(tmp_path / "champion")
     assert (folder / "oclr.safetensors").read_bytes() == b"weights 1"
 
 
@@ -108,13 +109,13 @@ def test_a_server_that_cannot_be_reached_is_not_taken_for_one_without_a_champion
     lost = copy.copy(tracker)
     lost.client = MlflowClient(tracking_uri="http://127.0.0.1:9", registry_uri="http://127.0.0.1:9")
     with pytest.raises(MlflowException, match="Connection refused"):
-        lost.champion()
+        Registry(lost).champion()
 
 
 def test_a_model_without_the_alias_has_no_champion(tmp_path: Path) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "clips")
-    tracker.register(begin(tracker, "registered"), "checkpoints", {})
-    assert tracker.champion() is None
+    Registry(tracker).register(begin(tracker, "registered"), "checkpoints", {})
+    assert Registry(tracker).champion() is None
 
 
 def test_what_is_only_read_is_not_made(tmp_path: Path) -> None:

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from storage.clips import ClipError, find_clips
-from storage.flo import flo_path, flow_content, write_flo
-from storage.keys import Artifact
-from storage.masks import masks_content, write_masks
-from storage.videos import content_digest
-from tasks.flow import estimate_flow
-from tasks.frames import decode
-from tasks.proposal import take_proposals
-from tasks.settings import FlowSettings
-from tasks.stage import Place
+from motion_adapt.storage.clips.find_clips import ClipError, find_clips
+from motion_adapt.storage.clips.videos import content_digest
+from motion_adapt.storage.formats.flo import flo_path, flow_content, write_flo
+from motion_adapt.storage.formats.masks import masks_content, write_masks
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.flow import estimate_flow
+from motion_adapt.tasks.frames import decode
+from motion_adapt.tasks.proposal import take_proposals
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import FlowSettings
 
 SIZE = 32, 48
 NAMES = ("0", "1", "2")

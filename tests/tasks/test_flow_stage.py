@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.flow import FlowEstimator, flow_estimator
-from storage.clips import find_clips
-from storage.videos import content_digest
-from tasks import flow
-from tasks.frames import decode
-from tasks.settings import FlowSettings
-from tasks.stage import Place
+from motion_adapt.models.inputs.flow_estimators import FlowEstimator, flow_estimator
+from motion_adapt.storage.clips.find_clips import find_clips
+from motion_adapt.storage.clips.videos import content_digest
+from motion_adapt.tasks import flow
+from motion_adapt.tasks.frames import decode
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import FlowSettings
 
 
 def test_an_estimator_is_made_once_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

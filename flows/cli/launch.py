@@ -1,0 +1,148 @@
+"""Running a flow for a person: progress while it runs, its report at the end, and errors in a line.
+
+Heavy libraries are imported when a flow is started and not before, so that --help answers at once.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from motion_adapt.flows.cli.environment import quiet
+from motion_adapt.flows.run.console import say
+from motion_adapt.storage.atomic import whole_file
+
+if TYPE_CHECKING:
+    from motion_adapt.flows.reports.run_report import Report
+
+WIDTH = None if sys.stdout.isatty() else 160  # where there is no terminal, lines are not cut to 80 signs
+WITHOUT_CLIPS = ("pretrain", "synthesise")  # commands that no clip goes through
+PREFECT_LOST = "the Prefect server cannot be reached"
+out, err = Console(width=WIDTH), Console(stderr=True)
+
+
+@contextmanager
+def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
+    """Yield the function that runs a flow, prints its report, writes --json and sets the exit status.
+
+    It returns the report of a run in which at least one clip went through.
+    """
+    began = time.monotonic()
+    quiet(verbose=verbose)
+
+    def run(
+        flow: Callable[..., Any], *, json_file: Path | None, strict: bool = False, **parameters: Any
+    ) -> "Report":
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from motion_adapt.flows.reports.run_report import Report
+        from motion_adapt.flows.reports.tables import print_report
+        from motion_adapt.flows.run.run import NothingLeft
+        from motion_adapt.tasks.runtime.progress import shown_on
+
+        if json_file and not json_file.resolve().parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
+        imported = time.monotonic()
+        task = TextColumn("{task.description}", markup=False)
+        columns = (task, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        try:
+            with Progress(*columns, console=err, transient=True) as display, shown_on(display):
+                report: Report = flow(**parameters)
+        except NothingLeft as error:
+            if json_file:
+                report = Report(command, parameters["source"])
+                report.take(error.run)
+                write_json(json_file, report.json())
+            raise
+        ended = time.monotonic()
+        report.seconds["imports"] = imported - began
+        report.seconds["prefect_start"] = ended - imported - report.seconds["total"]
+        print_report(out, report)
+        if json_file:
+            write_json(json_file, report.json())
+        if not report.clips and command not in WITHOUT_CLIPS:
+            raise typer.Exit(1)
+        if strict and report.set_aside:
+            raise typer.Exit(1)
+        return report
+
+    with errors(verbose=verbose, going_on="the same command goes on where this one was"):
+        yield run
+
+
+@contextmanager
+def errors(*, verbose: bool, going_on: str = "") -> Iterator[None]:
+    """Turn what a user can mend into one line and an exit status; defects keep their trace.
+
+    going_on: what to say of a command that was stopped and can go on.
+    """
+    quiet(verbose=verbose)
+    from motion_adapt.flows.run.presets import SettingsError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(err, "stopped", going_on, "yellow")
+        raise typer.Exit(130) from None
+    except SettingsError as error:
+        say(err, "wrong setting", str(error), "red")
+        raise typer.Exit(2) from None
+    except Exception as error:
+        told = None if verbose else in_words(error)
+        if told is None:
+            raise
+        say(err, "error", told, "red")
+        if lost_server(error) == PREFECT_LOST:
+            leave_at_once()
+        raise typer.Exit(1) from None
+
+
+def leave_at_once() -> NoReturn:
+    """End the process with status 1 where it stands: all that a run keeps is on disk by now.
+
+    On the way out Prefect's client would try for seven seconds to deliver each of hundreds of events to a
+    server that is gone.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def in_words(error: BaseException) -> str | None:
+    """An error that a user can mend, as one line; None for a defect, which keeps its trace."""
+    from motion_adapt.flows.run.errors import RunError
+    from motion_adapt.storage.artifacts.files import DamagedArtifact
+
+    if isinstance(error, typer.Exit):
+        return None
+    if isinstance(error, RunError | DamagedArtifact | OSError):
+        return str(error)
+    server = lost_server(error)
+    return f"{server}; once it is back, the same command goes on where this one was" if server else None
+
+
+def lost_server(error: BaseException | None) -> str | None:
+    """Which server went away, where an error goes back to that; told by names, for importing MLflow takes seconds."""
+    while error is not None:
+        kind, library = type(error), type(error).__module__.partition(".")[0]
+        if library == "httpx" and any(base.__name__ == "TransportError" for base in kind.__mro__):
+            return PREFECT_LOST
+        if library == "mlflow" and str(error).startswith("API request to"):
+            return f"the MLflow server cannot be reached ({str(error).split(' failed')[0]})"
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file of JSON, whole or not at all."""
+    with whole_file(path) as beside:
+        beside.write_text(
+            json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n", encoding="utf-8"
+        )

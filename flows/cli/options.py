@@ -1,0 +1,145 @@
+"""Options that the commands share, and what flows want in their place."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+    from motion_adapt.flows.run.tracking import Tracking
+    from motion_adapt.tasks.runtime.place import Place
+    from motion_adapt.tasks.settings import Settings
+
+Source = Annotated[
+    Path, typer.Argument(help="a video, a folder of frames, a folder of either, or a data set")
+]
+Preset = Annotated[str, typer.Option(help="compact (two CPU cores) or paper (a GPU)")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="override a setting, e.g. flow.updates=12"),
+]
+Config = Annotated[Path | None, typer.Option(help="a TOML file with settings")]
+Clips = Annotated[str | None, typer.Option(help="only these clips, separated by commas")]
+Split = Annotated[str | None, typer.Option(help="take the clips from this list of ImageSets, e.g. 2016/val")]
+Weights = Annotated[Path | None, typer.Option(help="folder with oclr, selector and corrector .safetensors")]
+From = Annotated[str, typer.Option("--from", help="start weights: 'preset', or 'champion' of the experiment")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        help="the benchmark that the source is, e.g. DAVIS2016, or none; default: by its clips' names"
+    ),
+]
+Prune = Annotated[
+    int | None,
+    typer.Option(min=1, help="a smoke run: this many clips of 8 frames; results apart, no champion"),
+]
+Photos = Annotated[
+    Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
+]
+Silhouettes = Annotated[
+    Path | None, typer.Option(help="a folder of mask pictures for half of the shapes; default: all are drawn")
+]
+Store = Annotated[str, typer.Option(help="artifact store: a folder or any fsspec URL")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="threads of every computation; default: a worker's share of the cores"),
+]
+Runner = Annotated[str, typer.Option(help="threads of this process, or dask: processes of a local cluster")]
+DaskAddress = Annotated[
+    str | None, typer.Option(help="with --runner dask: run on the cluster of this scheduler, tcp://HOST:PORT")
+]
+Workers = Annotated[int, typer.Option(min=1, help="clips at once; each takes --threads threads")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for masks and pictures")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="write all numbers of the run to this file")]
+Strict = Annotated[bool, typer.Option("--strict", help="exit 1 if any clip was set aside")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="show Prefect's log and the trace of an error")
+]
+TrackingUri = Annotated[str, typer.Option(help="MLflow tracking URI")]
+Experiment = Annotated[
+    str,
+    typer.Option(
+        help="MLflow experiment; default: the name of the source; of adapt --prune, <source>-pruned"
+    ),
+]
+
+DEFAULT_STORE = "motion-adapt/store"
+DEFAULT_TRACKING = "sqlite:///motion-adapt/mlflow.db"
+
+
+def with_runner(
+    flow: "Flow[..., Any]", kind: str, workers: int, dask_address: str | None = None
+) -> "Flow[..., Any]":
+    """The flow with its tasks in threads, on a Dask cluster of this machine, or on the one at an address."""
+    from motion_adapt.flows.run.runners import task_runner
+
+    try:
+        return flow.with_options(task_runner=task_runner(kind, workers, dask_address))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--runner") from error
+
+
+def settings_of(
+    preset: str,
+    config: Path | None,
+    overrides: list[str] | None,
+    *,
+    source: Path | None = None,
+    dataset: str | None = None,
+) -> "Settings":
+    """Settings from all their sources; `source` may be a benchmark, with gaps and a protocol of its own."""
+    from motion_adapt.flows.run.presets import known_benchmark, load_settings
+
+    known = known_benchmark(source, dataset) if source else None
+    return load_settings(preset, config=config, overrides=overrides or (), data_set=known)
+
+
+def place_of(
+    store: str,
+    device: str,
+    threads: int | None,
+    workers: int | None = None,
+    dask_address: str | None = None,
+) -> "Place":
+    """The place of a run whose `workers` share a machine: this one, unless they are a cluster's at an address.
+
+    Unfinished trainings are kept beside a local store.
+    """
+    from motion_adapt.tasks.runtime.place import Place, scratch_beside, share_of_cores
+
+    threads = threads or share_of_cores(workers)
+    place = Place(store=store, scratch=str(scratch_beside(store)), device=device, threads=threads)
+    try:
+        place.resolved(gpus_elsewhere=False if dask_address else None)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--device") from None
+    return place
+
+
+def tracking_of(uri: str, experiment: str) -> "Tracking":
+    """Where runs are tracked."""
+    from motion_adapt.flows.run.tracking import Tracking
+
+    return Tracking(uri=uri, experiment=experiment)
+
+
+def is_from_champion(from_: str, weights: Path | None) -> bool:
+    """Whether --from asks for the champion; it leaves no room for --weights."""
+    if from_ not in ("preset", "champion"):
+        raise typer.BadParameter("wanted 'preset' or 'champion'", param_hint="--from")
+    if from_ == "champion" and weights:
+        raise typer.BadParameter("--weights and --from champion exclude each other", param_hint="--from")
+    return from_ == "champion"
+
+
+def names(clips: str | None) -> list[str] | None:
+    """`a,b` as a list."""
+    return [name.strip() for name in clips.split(",") if name.strip()] if clips else None
+
+
+def text(path: Path | None) -> str | None:
+    """A path as flow parameters carry it."""
+    return str(path) if path else None

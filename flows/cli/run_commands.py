@@ -1,0 +1,197 @@
+"""Commands that run the stages: `adapt`, `segment`, `materialise` and `demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from motion_adapt.flows.cli.launch import running
+from motion_adapt.flows.cli.options import (
+    DEFAULT_STORE,
+    DEFAULT_TRACKING,
+    Clips,
+    Config,
+    DaskAddress,
+    Dataset,
+    Device,
+    Experiment,
+    From,
+    JsonFile,
+    Output,
+    Preset,
+    Prune,
+    Runner,
+    Sets,
+    Source,
+    Split,
+    Store,
+    Strict,
+    Threads,
+    TrackingUri,
+    Verbose,
+    Weights,
+    Workers,
+    is_from_champion,
+    names,
+    place_of,
+    settings_of,
+    text,
+    tracking_of,
+    with_runner,
+)
+
+
+def adapt(
+    source: Source,
+    preset: Preset = "compact",
+    set_: Sets = None,
+    config: Config = None,
+    rounds: Annotated[int, typer.Option(min=0, help="adaptation rounds after round 0")] = 1,
+    clips: Clips = None,
+    split: Split = None,
+    weights: Weights = None,
+    from_: From = "preset",
+    prune: Prune = None,
+    dataset: Dataset = None,
+    store: Store = DEFAULT_STORE,
+    output: Output = None,
+    tracking_uri: TrackingUri = DEFAULT_TRACKING,
+    experiment: Experiment = "",
+    device: Device = "auto",
+    threads: Threads = None,
+    runner: Runner = "threads",
+    workers: Workers = 1,
+    dask_address: DaskAddress = None,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+    verbose: Verbose = False,
+) -> None:
+    """Segment a folder of videos and adapt the models to it, round by round."""
+    from_champion = is_from_champion(from_, weights)
+    with running("adapt", verbose) as run:
+        from motion_adapt.flows.adapt import adapt as flow
+
+        run(
+            with_runner(flow, runner, workers, dask_address),
+            source=str(source),
+            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
+            preset=preset,
+            rounds=rounds,
+            clips=names(clips),
+            split=split,
+            prune=prune,
+            dataset=dataset,
+            weights=text(weights),
+            from_champion=from_champion,
+            output=text(output),
+            place=place_of(store, device, threads, workers, dask_address),
+            tracking=tracking_of(tracking_uri, experiment),
+            json_file=json_file,
+            strict=strict,
+        )
+
+
+def segment(
+    source: Source,
+    preset: Preset = "compact",
+    set_: Sets = None,
+    config: Config = None,
+    clips: Clips = None,
+    split: Split = None,
+    weights: Weights = None,
+    from_: From = "preset",
+    prune: Prune = None,
+    dataset: Dataset = None,
+    store: Store = DEFAULT_STORE,
+    output: Output = None,
+    tracking_uri: TrackingUri = DEFAULT_TRACKING,
+    experiment: Experiment = "",
+    device: Device = "auto",
+    threads: Threads = None,
+    runner: Runner = "threads",
+    workers: Workers = 1,
+    dask_address: DaskAddress = None,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+    verbose: Verbose = False,
+) -> None:
+    """Masks of a video or a folder with given, shipped or champion weights. Nothing is trained."""
+    from_champion = is_from_champion(from_, weights)
+    with running("segment", verbose) as run:
+        from motion_adapt.flows.segment import segment as flow
+
+        run(
+            with_runner(flow, runner, workers, dask_address),
+            source=str(source),
+            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
+            preset=preset,
+            clips=names(clips),
+            split=split,
+            prune=prune,
+            dataset=dataset,
+            weights=text(weights),
+            from_champion=from_champion,
+            output=text(output),
+            place=place_of(store, device, threads, workers, dask_address),
+            tracking=tracking_of(tracking_uri, experiment),
+            json_file=json_file,
+            strict=strict,
+        )
+
+
+def materialise(
+    source: Source,
+    preset: Preset = "compact",
+    set_: Sets = None,
+    config: Config = None,
+    clips: Clips = None,
+    split: Split = None,
+    weights: Weights = None,
+    prune: Prune = None,
+    dataset: Dataset = None,
+    store: Store = DEFAULT_STORE,
+    device: Device = "auto",
+    threads: Threads = None,
+    runner: Runner = "threads",
+    workers: Workers = 1,
+    dask_address: DaskAddress = None,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+    verbose: Verbose = False,
+) -> None:
+    """Compute frames, optical flow and features into the store, for runs to come."""
+    with running("materialise", verbose) as run:
+        from motion_adapt.flows.materialise import materialise as flow
+
+        run(
+            with_runner(flow, runner, workers, dask_address),
+            source=str(source),
+            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
+            clips=names(clips),
+            split=split,
+            prune=prune,
+            dataset=dataset,
+            weights=text(weights),
+            place=place_of(store, device, threads, workers, dask_address),
+            json_file=json_file,
+            strict=strict,
+        )
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="folder for the clips and the results")] = Path("demo"),
+    threads: Threads = None,
+    json_file: JsonFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Try everything on generated clips: one short round of adaptation, pictures."""
+    with running("demo", verbose) as run:
+        from motion_adapt.flows.demo import demo as flow
+
+        run(
+            flow,
+            folder=str(folder),
+            place=place_of(str(folder / "store"), "auto", threads),
+            tracking=tracking_of(f"sqlite:///{folder}/mlflow.db", ""),
+            json_file=json_file,
+        )

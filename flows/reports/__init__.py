@@ -1,0 +1,1 @@
+"""Reports: tables in the terminal, the HTML page, and comparisons of rounds."""

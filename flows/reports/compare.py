@@ -1,0 +1,208 @@
+"""Round against round: the rounds of an experiment side by side, as means and clip by clip, from MLflow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.storage.atomic import whole_file
+from motion_adapt.storage.registry import Registry
+from motion_adapt.storage.tracking import PARENT_TAG, Tracker
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+SHOWN = (
+    "proposal/J",
+    "adapted/J",
+    "corrected/J",
+    "per_clip/J",
+    "final/J",
+    "final/F",
+    "quality",
+    "exemplar_error",
+    "frame_error",
+    "agreement_proposal",
+    "agreement_previous",
+    "flow_consistency",
+    "empty_frames",
+    "identity_switches",
+    "alarmed_clips",
+    "spearman/quality",
+)
+RANKED_BY = ("final/J", "quality", "flow_consistency")  # the first that the clips have tells the worst
+
+
+@dataclass(frozen=True)
+class ClipComparison:
+    """The clips of an adaptation, round by round, worst first.
+
+    table: clip, `round 0`, `round 1`, ..., change (from the round before to the last one), alarms.
+    """
+
+    measure: str  # what they are ranked by: one of RANKED_BY
+    table: pd.DataFrame
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows and their mean as plain values, None where there is none."""
+        numbers = self.table.select_dtypes("number").mean()
+        rows = [*self.table.to_dict("records"), {"clip": "mean", **numbers.to_dict()}]
+        return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
+
+
+def compare_rounds(tracking: Tracking) -> pd.DataFrame:
+    """One row per round: its adaptation, its metrics, and the difference of each to the round before (`d ...`).
+
+    Raises:
+        RunError: where the experiment has no rounds.
+    """
+    tracker = tracking.open(tracking.experiment, create=False)
+    runs = tracker.rounds()
+    if not runs:
+        raise RunError(f"experiment '{tracking.experiment}' at {tracking.uri} has no rounds yet")
+    return round_table(tracker, runs)
+
+
+def round_table(tracker: Tracker, runs: list["Run"]) -> pd.DataFrame:
+    """`compare_rounds` of some rounds."""
+    champion = Registry(tracker).champion()
+    rows = []
+    for run in runs:
+        tags = run.data.tags
+        row: dict[str, object] = {
+            "adaptation": tracker.get(tags[PARENT_TAG]).info.run_name,  # two of one minute share it
+            "adaptation_run": tags[PARENT_TAG],
+            "round": int(tags["round"]),
+            "gate": tags.get("decision", ""),
+            "figures": tags.get("figures", ""),
+            "champion": bool(champion and champion[1] == run.info.run_id),
+            "run": run.info.run_id,
+        }
+        rows.append(
+            row | {name: value for name, value in run.data.metrics.items() if not name.startswith("train/")}
+        )
+    table = pd.DataFrame(rows)
+    for name in SHOWN:
+        if name in table:
+            table[f"d {name}"] = table.groupby("adaptation_run", sort=False)[name].diff()
+    return table
+
+
+def clip_tables(tracker: Tracker, runs: list["Run"]) -> dict[int, pd.DataFrame]:
+    """The per-clip table of each round of an adaptation, in order."""
+    found = {int(run.data.tags["round"]): tracker.read_table(run.info.run_id, "clips") for run in runs}
+    return {index: table for index, table in sorted(found.items()) if table is not None}
+
+
+def compare_clips(rounds: Mapping[int, pd.DataFrame]) -> ClipComparison:
+    """Hold the rounds' per-clip tables against each other.
+
+    The clips are ranked by the last round; one that it could not measure comes last. Ties keep their order.
+
+    Raises:
+        RunError: where no table has anything to rank by.
+    """
+    named = {index: table.set_index("clip") for index, table in rounds.items()}
+    measure = next(
+        (
+            name
+            for name in RANKED_BY
+            if any(name in table and table[name].notna().any() for table in named.values())
+        ),
+        None,
+    )
+    if measure is None:
+        raise RunError("no round has per-clip figures to compare")
+    table = pd.DataFrame(
+        {f"round {i}": t[measure].astype(float) if measure in t else None for i, t in named.items()}
+    )
+    last = named[max(named)]
+    table["change"] = table.iloc[:, -1] - table.iloc[:, -2] if len(named) > 1 else float("nan")
+    table["alarms"] = last["alarms"].reindex(table.index).fillna("") if "alarms" in last else ""
+    ranked = table.sort_values(f"round {max(named)}", kind="stable", na_position="last")
+    return ClipComparison(measure, ranked.rename_axis("clip").reset_index())
+
+
+def latest_clips(tracking: Tracking) -> ClipComparison | None:
+    """The clips of the experiment's latest adaptation; None where its rounds have no per-clip figures."""
+    tracker = tracking.open(tracking.experiment, create=False)
+    runs = tracker.rounds()
+    newest = max(runs, key=lambda run: run.info.start_time).data.tags[PARENT_TAG]
+    tables = clip_tables(tracker, [run for run in runs if run.data.tags[PARENT_TAG] == newest])
+    try:
+        return compare_clips(tables) if tables else None
+    except RunError:
+        return None
+
+
+def write_comparison(folder: Path, tracking: Tracking, rounds: pd.DataFrame) -> None:
+    """Write rounds.csv, a line per round, and clips.csv, a line per round and clip with all their figures."""
+    tracker = tracking.open(tracking.experiment, create=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for _, row in rounds.iterrows():
+        table = tracker.read_table(str(row["run"]), "clips")
+        if table is not None:
+            parts.append(
+                table.assign(**{name: row[name] for name in ("adaptation", "adaptation_run", "round")})
+            )
+    for name, table in (("rounds", rounds), ("clips", pd.concat(parts) if parts else pd.DataFrame())):
+        with whole_file(folder / f"{name}.csv") as beside:
+            table.to_csv(beside, index=False)
+
+
+def print_comparison(console: Console, table: pd.DataFrame) -> None:
+    """One table per adaptation: rounds as columns, figures as lines, differences to the round before in brackets."""
+    for _, rows in table.groupby("adaptation_run", sort=False):
+        printed = Table(title=str(rows["adaptation"].iloc[0]), title_justify="left")
+        printed.add_column("")
+        for _, row in rows.iterrows():
+            star = ", champion" if row["champion"] else ""
+            printed.add_column(f"round {row['round']}{star}", justify="right")
+        for name in SHOWN:
+            if name in table and rows[name].notna().any():
+                changes = zip(rows[name], rows[f"d {name}"], strict=True)
+                printed.add_row(name, *(figure(value, change) for value, change in changes))
+        printed.add_row("gate", *rows["gate"])
+        if rows["figures"].any():
+            printed.add_row("figures", *rows["figures"])
+        console.print(printed)
+
+
+def print_clips(console: Console, comparison: ClipComparison, most: int = 20) -> None:
+    """The worst clips first, up to `most` of them, and the mean of all."""
+    rows = comparison.records()
+    clips, mean = rows[:-1], rows[-1]
+    title = f"{comparison.measure} by clip, worst first"
+    printed = Table(
+        title=title + (f" ({most} of {len(clips)})" if len(clips) > most else ""), title_justify="left"
+    )
+    columns = [name for name in clips[0] if name not in ("clip", "alarms")]
+    printed.add_column("")
+    for name in columns:
+        printed.add_column(name, justify="right")
+    printed.add_column("alarms")
+    for row in clips[:most]:
+        values = [_cell(name, row.get(name)) for name in columns]
+        printed.add_row(Text(str(row["clip"])), *values, row.get("alarms") or "")
+    printed.add_section()
+    printed.add_row("mean", *(_cell(name, mean.get(name)) for name in columns), "")
+    console.print(printed)
+
+
+def figure(value: float, change: float) -> str:
+    """A figure with its difference to the round before."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.3f}" if pd.isna(change) else f"{value:.3f} ({change:+.3f})"
+
+
+def _cell(name: str, value: float | None) -> str:
+    return "" if value is None else f"{value:+.3f}" if name == "change" else f"{value:.3f}"

@@ -1,0 +1,112 @@
+"""The page of an adaptation: one HTML file with everything in it, made from what MLflow was told.
+
+Pictures are data URIs and the style is inline; the page's own policy forbids any request. Names of clips are other
+people's: the template escapes every text.
+"""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from motion_adapt.flows.reports.charts import curve_chart
+from motion_adapt.flows.reports.compare import clip_tables, compare_clips
+from motion_adapt.flows.reports.metric_labels import MEASURES
+from motion_adapt.flows.reports.page_parts import (
+    clip_rows,
+    decisions,
+    figure_rows,
+    mean_row,
+    quality_plot,
+    ranking,
+    settings_groups,
+    small_multiples,
+    staircase,
+    tiles,
+)
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.storage.atomic import whole_file
+from motion_adapt.storage.tracking import PARENT_TAG, Tracker
+
+STRIP_WIDTH = 1500  # pixels of a strip on the page; the whole one is in MLflow and in the results
+
+
+def write_page(path: Path, tracking: Tracking, *, run: str | None = None, strips: int = 24) -> None:
+    """Write the page of an adaptation: the run of that id, else the experiment's latest that has ended.
+
+    Raises:
+        RunError: where there is none.
+    """
+    tracker = tracking.open(tracking.experiment, create=False)
+    where = f"experiment '{tracking.experiment}' at {tracking.uri}"
+    ids = [found.info.run_id for found in tracker.adaptations()]
+    if run and run not in ids:
+        raise RunError(f"--run {run}: {where} has no such adaptation; it has {', '.join(ids) or 'none yet'}")
+    wanted = [run] if run else ids
+    parent = next((name for name in wanted if tracker.read(name, "report.json")), None)
+    if parent is None:
+        raise RunError(f"{where} has no adaptation that has ended" + (f" with the run {run}" if run else ""))
+    text = page(tracker, parent, strips=strips)
+    with whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
+    """The page of an adaptation that has ended, as HTML."""
+    run = tracker.get(parent)
+    report = json.loads(tracker.read(parent, "report.json") or b"{}")
+    rounds = [item for item in tracker.rounds() if item.data.tags[PARENT_TAG] == parent]
+    tables = clip_tables(tracker, rounds)
+    clips = compare_clips(tables)
+    kept = report["final"]["round"]
+    kept_run = next(item.info.run_id for item in rounds if int(item.data.tags["round"]) == kept)
+    names = [str(name) for name in clips.table["clip"]][:strips]
+    strip_files = ((name, tracker.read(kept_run, f"strips/{name}.png")) for name in names)
+    pictures = {name: data_uri(png) for name, png in strip_files if png}
+    curves = {
+        f"{name.removeprefix('train/')}, round {item.data.tags['round']}": tracker.history(
+            item.info.run_id, name
+        )
+        for item in rounds
+        for name in sorted(item.data.metrics)
+        if name.startswith("train/") and name.endswith("/loss") and item.data.tags["round"] != "0"
+    }
+    environment = Environment(
+        loader=PackageLoader("motion_adapt.flows.reports", "."), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("page.html").render(
+        name=run.info.run_name,
+        experiment=tracker.experiment,
+        run_id=parent,
+        report=report,
+        kept=kept,
+        labelled=clips.measure == "final/J",
+        tiles=tiles(report),
+        staircase=staircase(report["rounds"]),
+        figures=figure_rows(report["rounds"]),
+        decisions=decisions(report["rounds"]),
+        small=small_multiples(tables),
+        clips=clip_rows(clips, tables[kept], pictures),
+        mean=mean_row(clips),
+        measure=MEASURES[clips.measure].title,
+        rounds=[f"round {index}" for index in tables],
+        plot=quality_plot(tables[kept]),
+        ranking=ranking(report["rounds"][kept]["metrics"]),
+        curves={name: curve_chart(points) for name, points in curves.items() if len(points) > 1},
+        settings=settings_groups(run.data.params),
+        start={name[6:]: ref for name, ref in sorted(run.data.tags.items()) if name.startswith("start.")},
+        stages=[(name, count) for name, count in report["stages"].items() if name != "weights"],
+    )
+
+
+def data_uri(png: bytes, width: int = STRIP_WIDTH) -> str:
+    """A picture for the page: WebP, no wider than `width` pixels."""
+    with Image.open(io.BytesIO(png)) as image:
+        image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
+        data = io.BytesIO()
+        image.convert("RGB").save(data, "WEBP", quality=82)
+    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"

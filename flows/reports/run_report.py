@@ -1,0 +1,90 @@
+"""All that a run says at the end, as plain numbers and texts; flows/reports/tables.py shows it to people."""
+
+import resource
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from motion_adapt.flows.run.run import Run
+from motion_adapt.models.quality.gate import Decision
+
+
+@dataclass
+class Report:
+    """All numbers of a run. `rounds` and `final` hold metrics by name; a missing name was not measured."""
+
+    command: str
+    source: str
+    clips: dict[str, dict[str, Any]] = field(default_factory=dict)
+    set_aside: dict[str, str] = field(default_factory=dict)
+    unscored: list[str] = field(default_factory=list)  # clips of an adaptation without usable annotations
+    warnings: list[str] = field(default_factory=list)
+    figures: str = ""  # "smoke" where the weights are too little trained to mean anything
+    provenance: dict[str, str] = field(default_factory=dict)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    final: dict[str, Any] = field(default_factory=dict)
+    champion: str = ""
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_mb: float | None = None
+    output: str = ""
+    mlflow: dict[str, str] = field(default_factory=dict)
+
+    def add_round(
+        self,
+        index: int,
+        metrics: dict[str, float],
+        decision: Decision,
+        weights: dict[str, str | None],
+        version: int,
+    ) -> None:
+        """Enter a round."""
+        self.rounds.append(
+            {
+                "round": index,
+                "metrics": metrics,
+                "decision": decision.verdict.value,
+                "reasons": list(decision.reasons),
+                "weights": weights,
+                "registered_version": version,
+            }
+        )
+
+    def take(self, run: Run) -> None:
+        """Fill in the fate of the clips and the counts of the stages."""
+        self.set_aside = dict(run.set_aside)
+        self.warnings = list(run.warnings)
+        self.stages = {name: asdict(count) for name, count in run.stages.items()}
+        self.peak_memory_mb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+    def json(self) -> dict[str, Any]:
+        """Plain JSON types; numbers that are not finite are null, what was not measured is left out."""
+        told = asdict(self)
+        if self.peak_memory_mb is None:
+            del told["peak_memory_mb"]
+        cleaned: dict[str, Any] = _finite(told)
+        return cleaned
+
+    @property
+    def recomputed(self) -> int:
+        """Artifacts computed in this run."""
+        return int(sum(count["computed"] for count in self.stages.values()))
+
+
+def mean_scores(clips: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Mean over the scored clips of every score."""
+    table = pd.DataFrame(list(clips.values())).drop(columns=["frames", "alarms"], errors="ignore")
+    return {str(name): float(table[name].mean()) for name in table if table[name].notna().any()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

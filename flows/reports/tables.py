@@ -1,0 +1,112 @@
+"""A run's report as tables for people."""
+
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from motion_adapt.flows.reports.metric_labels import STEPS
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.console import say
+
+STAGE_SCORES = tuple(f"{stage}/{name}" for stage, _ in STEPS for name in "JF")
+SCORES = (*STAGE_SCORES, "final/J_matched")  # the last is chosen with the annotation, and named so
+CLIP_COLUMNS = ("frames", "J", "F", "J_matched", "coverage")
+
+
+def print_rounds(console: Console, report: Report) -> None:
+    """The rounds side by side, one line per figure: scores first, then what can be measured without labels."""
+    names = {name for item in report.rounds for name in item["metrics"]}
+    scores = [name for name in SCORES if name in names]
+    others = sorted(name for name in names if "/" not in name)
+    title = "rounds" + (
+        " (smoke weights: these figures only show that every stage runs)" if report.figures else ""
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for item in report.rounds:
+        table.add_column(f"round {item['round']}", justify="right")
+    for name in (*scores, *others):
+        values = [item["metrics"].get(name) for item in report.rounds]
+        table.add_row(name, *(cell(value) for value in values))
+    table.add_row("gate", *(item["decision"] for item in report.rounds))
+    console.print(table)
+    for item in report.rounds:
+        for text in item["reasons"]:
+            say(console, f"  round {item['round']}:", text)
+
+
+def print_stages(console: Console, report: Report) -> None:
+    """How often each stage was computed or found in the store."""
+    table = Table(title="stages", title_justify="left")
+    for column, side in (("stage", "left"), ("computed", "right"), ("cached", "right"), ("seconds", "right")):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for name, count in report.stages.items():
+        table.add_row(name, str(int(count["computed"])), str(int(count["cached"])), f"{count['seconds']:.1f}")
+    console.print(table)
+
+
+def print_clips(console: Console, report: Report) -> None:
+    """One line per clip, their mean, and the clips that were set aside."""
+    columns = [name for name in CLIP_COLUMNS if any(name in values for values in report.clips.values())]
+    if report.clips:
+        table = Table(title="clips", title_justify="left")
+        table.add_column("")
+        for column in columns:
+            table.add_column(column, justify="right")
+        for name, values in report.clips.items():
+            table.add_row(Text(name), *(cell(values.get(column)) for column in columns))
+        if len(report.clips) > 1 and report.final:
+            table.add_section()
+            table.add_row("mean", *(cell(report.final.get(column)) for column in columns))
+        console.print(table)
+    for name, values in report.clips.items():
+        for text in values.get("alarms", ()):
+            say(console, "alarm", f"{name}: {text}", "yellow")
+    for name, why in report.set_aside.items():
+        say(console, "set aside", f"{name}: {why}", "yellow")
+    if report.unscored:
+        say(console, "unscored,", f"no usable annotations: {', '.join(report.unscored)}")
+
+
+def print_spread(console: Console, runs: dict[str, dict[str, float]]) -> None:
+    """The figures of runs that differ in their seed alone, with mean and standard deviation where there are several."""
+    frame = pd.DataFrame(runs)
+    if frame.empty:
+        return
+    table = Table(title="on synthetic clips that no training sees", title_justify="left")
+    table.add_column("")
+    for name in frame:
+        table.add_column(str(name), justify="right")
+    several = len(runs) > 1
+    if several:
+        table.add_column("mean ± std", justify="right")
+    for name, values in frame.iterrows():
+        spread = [f"{values.mean():.3f} ± {values.std():.3f}"] if several else []
+        table.add_row(str(name), *(cell(float(value)) for value in values), *spread)
+    console.print(table)
+
+
+def print_report(console: Console, report: Report) -> None:
+    """Everything that a person wants to see at the end of a run."""
+    print_clips(console, report)
+    if report.rounds:
+        print_rounds(console, report)
+    if report.stages:
+        print_stages(console, report)
+    if report.champion:
+        say(console, "champion:", report.champion)
+    for name, text in report.provenance.items():
+        say(console, f"{name}:", text)
+    if report.output:
+        say(console, "written to", report.output)
+    if report.mlflow:
+        where = f"--backend-store-uri {report.mlflow['uri']} (experiment '{report.mlflow['experiment']}')"
+        say(console, "MLflow:", f"mlflow ui {where}")
+
+
+def cell(value: Any) -> str:
+    """A figure in a table."""
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""Rounds: their inputs, stages, metrics, records in MLflow and results."""

@@ -1,0 +1,77 @@
+"""Adapt the models of a round: pseudo-labels, the corrector and OCLR (paper, section 3.4)."""
+
+from collections.abc import Collection
+
+from motion_adapt.flows.rounds.state import Round, Work
+from motion_adapt.flows.run.run import ByClip
+from motion_adapt.models.quality.measures import far_behind
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.adaptation import adapt_corrector, finetune_oclr
+from motion_adapt.tasks.pseudo_labels import label
+
+
+def find_doubtful(work: Work, this: Round, before: Round) -> list[str]:
+    """The clips that may not teach, since their masks of the round before are far worse than most clips'."""
+    quality = {
+        name: work.run.summary(made)["measures"]["quality"]
+        for name, made in before.quality.items()
+        if name in work.run.clips
+    }
+    doubtful = far_behind(quality)
+    for name in doubtful:
+        found = f"its quality in {before.name}, {quality[name]:.2f}, is far below most others'"
+        work.run.warn(f"{this.name}: {name} teaches nothing: {found}")
+    return doubtful
+
+
+def pseudo_label(
+    work: Work, this: Round, correction: ByClip, selection: ByClip, *, without: Collection[str] = ()
+) -> ByClip:
+    """Targets of the clips that have any, in an order that no clip's name takes part in.
+
+    A clip without a single mask teaches nothing, and neither does one of `without`.
+    """
+    labels = work.run.each(
+        label,
+        f"{this.name}: pseudo-label",
+        lambda name: {"correction": correction[name], "selection": selection[name]},
+        only=[name for name in work.run.clips if name not in without],
+    )
+    in_order = sorted(labels.items(), key=lambda item: item[1].key)
+    return {name: made for name, made in in_order if work.run.summary(made)["labelled_frames"]}
+
+
+def adapted_corrector(work: Work, this: Round, before: Round, labels: ByClip) -> Artifact:
+    """The corrector, gone on training on exemplar frames; as it was where no clip has a mask."""
+    if not labels:
+        work.run.warn(f"{this.name}: no clip has a mask to learn from; the corrector stays as it is")
+        return before.weights.need("corrector")
+    return work.run.once(
+        adapt_corrector,
+        f"{this.name}: adapt the corrector",
+        frames=[work.materials.frames[name] for name in labels],
+        tokens=[work.materials.corrector_tokens[name] for name in labels],
+        proposals=[before.proposal[name] for name in labels],
+        selections=[before.selection[name] for name in labels],
+        labels=list(labels.values()),
+        weights=before.weights.need("corrector"),
+        settings=work.settings.corrector_adaptation,
+        window=work.settings.correction.window,
+        seed=work.settings.seed + this.index,
+    )
+
+
+def finetuned_oclr(work: Work, this: Round, labels: ByClip) -> Artifact:
+    """OCLR, gone on training on refined masks and flow of another gap; as it was where no clip has a mask."""
+    if not labels:
+        work.run.warn(f"{this.name}: no clip has a mask to learn from; OCLR stays as it is")
+        return this.weights.need("oclr")
+    return work.run.once(
+        finetune_oclr,
+        f"{this.name}: fine-tune OCLR",
+        flow=[work.materials.flow[work.settings.gaps.adaptation][name] for name in labels],
+        labels=list(labels.values()),
+        weights=this.weights.need("oclr"),
+        settings=work.settings.oclr_finetuning,
+        seed=work.settings.seed + this.index,
+    )

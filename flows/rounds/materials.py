@@ -1,0 +1,123 @@
+"""Materials of a run: frames, optical flow and features, computed once per clip."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.run import ByClip, Run
+from motion_adapt.flows.run.start_weights import StartWeights
+from motion_adapt.models.inputs.features import CORRECTOR_GRID, SELECTOR_GRID
+from motion_adapt.models.inputs.flow import effective_gap
+from motion_adapt.storage.clips.find_clips import find_clips
+from motion_adapt.storage.clips.videos import content_digest
+from motion_adapt.storage.formats.flo import flow_content
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.features import extract_features
+from motion_adapt.tasks.flow import estimate_flow
+from motion_adapt.tasks.frames import decode
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import NETWORK_METHODS, BackboneSettings, Settings
+
+PRUNED_FRAMES = 8
+
+
+@dataclass
+class Materials:
+    """What is computed once per clip, by clip name."""
+
+    content: dict[str, str] = field(default_factory=dict)
+    frames: dict[str, Artifact] = field(default_factory=dict)
+    flow: dict[int, dict[str, Artifact]] = field(default_factory=dict)  # by gap
+    selector_tokens: dict[str, Artifact] = field(default_factory=dict)
+    corrector_tokens: dict[str, Artifact] = field(default_factory=dict)
+
+
+def open_run(
+    source: str,
+    place: Place,
+    *,
+    clips: list[str] | None = None,
+    split: str | None = None,
+    prune: int | None = None,
+    dataset: str | None = None,
+    results: Callable[[], Path] | None = None,
+) -> Run:
+    """Find the clips of `source`; `results` gives the folder that masks and pictures are to go to.
+
+    Raises:
+        RunError: where there is nothing to work on, or a clip that was asked for does not exist.
+    """
+    try:
+        found = find_clips(Path(source), only=clips or (), split=split, dataset=dataset)
+    except (ValueError, OSError) as error:
+        raise RunError(str(error)) from error
+    run = Run.of(place, found, prune=prune)
+    if results:
+        run.export_to(results())
+    run.require_clips(source)
+    return run
+
+
+def read_frames(run: Run, source: str, *, prune: int | None) -> Materials:
+    """Decode every clip; clips that can't be read are set aside."""
+    limit = PRUNED_FRAMES if prune else None
+    materials = Materials()
+    for name, clip in run.clips.copy().items():
+        try:
+            materials.content[name] = content_digest(clip, limit=limit)
+        except (ValueError, OSError) as error:
+            run.put_aside(name, "frames", error)
+    materials.frames = run.each(
+        decode,
+        "frames",
+        lambda name: {"content": materials.content[name], "limit": limit, "clip": run.clips[name]},
+    )
+    run.require_clips(source)
+    return materials
+
+
+def add_flow(run: Run, materials: Materials, settings: Settings, gap: int) -> None:
+    """Flow at ±gap, for every clip that has none yet."""
+    folder = settings.flow.folder
+    keyed = settings.flow.model_copy(update={"folder": None})
+
+    def arguments(name: str) -> dict[str, Any]:
+        names = run.clips[name].frame_names(run.summary(materials.frames[name])["frames"])
+        return {
+            "frames": materials.frames[name],
+            "gap": gap,
+            "settings": keyed,
+            "flo": flow_content(Path(folder), effective_gap(len(names), gap), name, names)
+            if folder
+            else None,
+            "folder": folder,
+            "names": names,
+        }
+
+    materials.flow[gap] = run.each(estimate_flow, f"flow ±{gap}", arguments)
+
+
+def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:
+    """Features for the corrector, and for the selector where the settings have one."""
+
+    def extract(
+        head: str, grid: tuple[int, int], backbone: BackboneSettings, weights: Artifact | None
+    ) -> ByClip:
+        keyed = backbone.model_copy(update={"checkpoint": None})
+        given = {"weights": weights, "settings": keyed, "grid": grid}
+        return run.each(
+            extract_features,
+            f"{head} features",
+            lambda name: {"frames": materials.frames[name], **given},
+        )
+
+    chosen = settings.features
+    if settings.selection.method in NETWORK_METHODS:
+        materials.selector_tokens = extract(
+            "selector", SELECTOR_GRID, chosen.selector, backbones.selector_features
+        )
+    materials.corrector_tokens = extract(
+        "corrector", CORRECTOR_GRID, chosen.corrector, backbones.corrector_features
+    )

@@ -1,0 +1,70 @@
+"""The end of a round and of a run: final masks at the frames' own size, and what people look at."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from motion_adapt.flows.rounds.materials import Materials
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.run import Run, source_name
+from motion_adapt.storage.artifacts.files import DamagedArtifact
+from motion_adapt.storage.results.export import export_clip
+from motion_adapt.tasks.pictures import draw
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from motion_adapt.flows.rounds.state import Round
+
+
+def export_clips(
+    run: Run, settings: Settings, materials: Materials, kept: "Round", folder: Path
+) -> list[Path]:
+    """Indexed PNGs, an overlay video and a stage strip per clip in `folder`; the strips' paths.
+
+    A clip without a single mask is warned about: nothing in it seems to move.
+    """
+    pictures = run.each(
+        draw,
+        "pictures",
+        lambda name: {
+            "frames": materials.frames[name],
+            "flow": materials.flow[settings.gaps.inference][name],
+            "proposal": kept.proposal[name],
+            "selection": kept.selection[name],
+            "correction": kept.correction[name],
+            "final": kept.final[name],
+        },
+    )
+    store, strips = run.place.open(), []
+    with track(len(run.clips), "export") as advance:
+        for name, clip in run.clips.copy().items():
+            made = run.summary(kept.final[name])
+            if made["masked_frames"] == 0:
+                run.warn(f"{name}: no moving object was found; its masks are empty")
+            names = clip.frame_names(made["frames"])
+            write = partial(export_clip, store, kept.final[name], pictures[name], folder, name, names)
+            try:
+                strips.append(run.read(write))
+            except DamagedArtifact as error:
+                run.put_aside(name, "export", error)
+            advance(1)
+    return strips
+
+
+def output_folder(output: str | None, source: str, prune: int | None = None) -> Path:
+    """Where masks and pictures go: made and tried before any time is spent on what goes there.
+
+    Raises:
+        RunError: where it can't be written.
+    """
+    folder = Path(output) if output else Path("motion-adapt/results") / source_name(source, prune)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be written ({error.strerror}); name another with --output"
+        ) from error

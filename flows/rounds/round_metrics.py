@@ -1,0 +1,101 @@
+"""The figures of a round, by clip and over all clips, under the names that every round shares."""
+
+from typing import Any
+
+import pandas as pd
+
+from motion_adapt.flows.rounds.state import Round, Work
+from motion_adapt.flows.run.run import Run
+from motion_adapt.models.quality.measures import rank_correlation
+
+SCORE_NAMES = (
+    "J",
+    "F",
+    "JF",
+    "J_matched",
+    "F_matched",
+    "JF_matched",
+    "SR",
+    "SR_matched",
+)  # of the final masks, in a clip's figures
+# Label-free measures that are held against J where there is one.
+RANKING = (
+    "quality",
+    "flow_consistency",
+    "agreement_proposal",
+    "exemplar_error",
+    "frame_error",
+    "empty_frames",
+    "coverage",
+    "identity_switches",
+)
+
+
+def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
+    """A clip's final scores, label-free measures and alarms; what could not be measured is absent."""
+    found: dict[str, Any] = {"frames": run.summary(this.proposal[name])["frames"]}
+    if name in this.scores.get("final", {}):
+        found |= run.summary(this.scores["final"][name])["scores"]
+    if name in this.quality:
+        measures = run.summary(this.quality[name])["measures"]
+        found |= {measure: value for measure, value in measures.items() if value is not None}
+        found["alarms"] = run.summary(this.quality[name])["alarms"]
+    found["new_objects"] = len(run.summary(this.proposal[name])["new_objects"])
+    return found
+
+
+def clip_rows(run: Run, this: Round) -> pd.DataFrame:
+    """One row per clip: frames, scores by stage, label-free measures."""
+    rows = []
+    for name in run.clips:
+        figures = clip_figures(run, this, name)
+        row = {"clip": name, **figures, "alarms": "; ".join(figures.get("alarms", ()))}
+        for stage, scores in this.scores.items():
+            if name in scores:
+                values = run.summary(scores[name])["scores"]
+                row |= {f"{stage}/{metric}": value for metric, value in values.items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def round_metrics(work: Work, this: Round) -> dict[str, float]:
+    """Means over the clips; how well the label-free measures rank the clips that have labels; seconds per frame.
+
+    The seconds are those that a stage took when it was computed, in this run or an earlier one.
+    """
+    table = clip_rows(work.run, this)
+    frames = float(table["frames"].sum())
+    shown = table.drop(columns=["clip", "frames", "alarms", *SCORE_NAMES], errors="ignore")
+    metrics = {str(name): float(shown[name].mean()) for name in shown if shown[name].notna().any()}
+    metrics["alarmed_clips"] = float((table["alarms"] != "").mean())
+    metrics |= {f"spearman/{name}": value for name, value in rank_correlations(table).items()}
+    materials = work.materials
+    for stage, artifacts in (
+        ("frames", materials.frames),
+        ("flow", materials.flow[work.settings.gaps.inference]),
+        ("selector_features", materials.selector_tokens),
+        ("corrector_features", materials.corrector_tokens),
+        ("proposal", this.proposal),
+        ("selection", this.selection),
+        ("correction", this.correction),
+        ("clip_corrector", this.clip_correctors),
+        ("clip_correction", {name: this.per_clip[name] for name in this.clip_correctors}),
+        ("final", this.final),
+    ):
+        made = [artifacts[name] for name in work.run.clips if name in artifacts]
+        if made:
+            seconds = sum(work.run.manifest(artifact).made["seconds"] for artifact in made)
+            metrics[f"seconds_per_frame/{stage}"] = seconds / frames
+    return metrics
+
+
+def rank_correlations(clips: pd.DataFrame) -> dict[str, float]:
+    """Spearman's correlation of each label-free measure with `final/J`, over the clips that have both."""
+    if "final/J" not in clips:
+        return {}
+    found = {
+        name: rank_correlation(clips[name].astype(float), clips["final/J"])
+        for name in RANKING
+        if name in clips
+    }
+    return {name: value for name, value in found.items() if value is not None}

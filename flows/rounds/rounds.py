@@ -1,0 +1,166 @@
+"""Rounds: propose, select and correct with given models, and adapt the models on what came out.
+
+Everything here is by clip name; the arrays stay in the store.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motion_adapt.flows.rounds.adapt_models import (
+    adapted_corrector,
+    find_doubtful,
+    finetuned_oclr,
+    pseudo_label,
+)
+from motion_adapt.flows.rounds.materials import Materials
+from motion_adapt.flows.rounds.state import Round, Work
+from motion_adapt.flows.run.run import ByClip, Run
+from motion_adapt.flows.run.start_weights import StartWeights
+from motion_adapt.storage.formats.masks import masks_content
+from motion_adapt.tasks.correction import correct
+from motion_adapt.tasks.final_masks import finish
+from motion_adapt.tasks.per_clip import adapt_to_clip
+from motion_adapt.tasks.proposal import propose, take_proposals
+from motion_adapt.tasks.selection import select
+from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
+
+if TYPE_CHECKING:
+    from motion_adapt.flows.rounds.state import Round
+
+
+def first_round(work: Work, weights: StartWeights) -> Round:
+    """Round 0: propose, select and correct with the start weights."""
+    return refine(work, Round(0, weights))
+
+
+def next_round(work: Work, index: int, before: Round) -> Round:
+    """Adapt the corrector on the round before and correct again; fine-tune OCLR on that; then all three stages."""
+    this = Round(index, before.weights)
+    doubtful = find_doubtful(work, this, before)
+    labels = pseudo_label(work, this, before.correction, before.selection, without=doubtful)
+    this.weights = this.weights.with_(corrector=adapted_corrector(work, this, before, labels))
+    this.adapted = correct_clips(work, this, before.proposal, before.selection)
+    if work.settings.proposal.folder is None:  # ready-made proposals have no OCLR behind them
+        labels = pseudo_label(work, this, this.adapted, before.selection, without=doubtful)
+        this.weights = this.weights.with_(oclr=finetuned_oclr(work, this, labels))
+    return refine(work, this)
+
+
+def refine(work: Work, this: Round) -> Round:
+    """Propose, select, correct, adapt to each clip where that is asked for, and bring the masks to native size."""
+    this.proposal = propose_clips(work, this)
+    this.selection = select_clips(work, this)
+    this.correction = correct_clips(work, this, this.proposal, this.selection)
+    if work.settings.per_clip.enabled:
+        this.per_clip = adapt_to_clips(work, this)
+    corrected = this.per_clip or this.correction
+    this.final = finish_clips(work.run, work.settings, work.materials, corrected, this.name)
+    return this
+
+
+def propose_clips(work: Work, this: Round) -> ByClip:
+    """Proposals of every clip: OCLR's, or the ready-made ones that the settings name."""
+    folder = work.settings.proposal.folder
+    if folder is None:
+        return work.run.each(
+            propose,
+            f"{this.name}: propose",
+            lambda name: {
+                "flow": work.materials.flow[work.settings.gaps.inference][name],
+                "weights": this.weights.need("oclr"),
+                "settings": work.settings.proposal,
+                "precision": work.settings.precision,
+            },
+        )
+
+    def given(name: str) -> dict[str, Any]:
+        names = work.run.clips[name].frame_names(work.run.summary(work.materials.frames[name])["frames"])
+        return {
+            "frames": work.materials.frames[name],
+            "content": masks_content(Path(folder), name, names),
+            "objects": work.settings.objects,
+            "folder": folder,
+            "names": names,
+        }
+
+    return work.run.each(take_proposals, f"{this.name}: take proposals", given)
+
+
+def select_clips(work: Work, this: Round) -> ByClip:
+    """Judge every clip's proposals by the method of the settings."""
+    materials, method = work.materials, work.settings.selection.method
+    tokens = materials.selector_tokens if method in NETWORK_METHODS else materials.corrector_tokens
+    return work.run.each(
+        select,
+        f"{this.name}: select",
+        lambda name: {
+            "frames": materials.frames[name],
+            "tokens": tokens[name],
+            "proposal": this.proposal[name],
+            "weights": this.weights.need("selector") if method in NETWORK_METHODS else None,
+            "settings": work.settings.selection,
+            "precision": work.settings.precision,
+            "seed": work.settings.seed if method == "random" else None,
+        },
+    )
+
+
+def correct_clips(
+    work: Work, this: Round, proposal: ByClip, selection: ByClip, correctors: ByClip | None = None
+) -> ByClip:
+    """Correct every clip with the round's corrector, or those that have one with their own."""
+    return work.run.each(
+        correct,
+        f"{this.name}: correct" + (" clip by clip" if correctors is not None else ""),
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "tokens": work.materials.corrector_tokens[name],
+            "proposal": proposal[name],
+            "selection": selection[name],
+            "weights": this.weights.need("corrector") if correctors is None else correctors[name],
+            "settings": work.settings.correction,
+            "precision": work.settings.precision,
+        },
+        only=None if correctors is None else list(correctors),
+        forgive=correctors is not None,  # the round's own correction is there
+    )
+
+
+def adapt_to_clips(work: Work, this: Round) -> ByClip:
+    """Corrections by a corrector of each clip's own; the round's where a clip has no mask to learn from.
+
+    They go into the final masks and nowhere else: no pseudo-label is made of them.
+    """
+    labels = pseudo_label(work, this, this.correction, this.selection)
+    this.clip_correctors = work.run.each(
+        adapt_to_clip,
+        f"{this.name}: adapt to each clip",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "tokens": work.materials.corrector_tokens[name],
+            "proposal": this.proposal[name],
+            "selection": this.selection[name],
+            "labels": labels[name],
+            "weights": this.weights.need("corrector"),
+            "settings": work.settings.per_clip,
+            "window": work.settings.correction.window,
+            "seed": work.settings.seed,
+        },
+        only=list(labels),
+        forgive=True,  # the round's own correction is there
+    )
+    own = correct_clips(work, this, this.proposal, this.selection, this.clip_correctors)
+    return {**this.correction, **own}
+
+
+def finish_clips(run: Run, settings: Settings, materials: Materials, correction: ByClip, head: str) -> ByClip:
+    """Label maps at native size, with CRF where the settings ask for it."""
+    return run.each(
+        finish,
+        f"{head}: final masks",
+        lambda name: {
+            "frames": materials.frames[name],
+            "correction": correction[name],
+            "settings": settings.crf,
+        },
+    )

@@ -1,0 +1,1 @@
+"""Parts shared by all runs: clips, settings, start weights, stage execution, console and errors."""

@@ -1,0 +1,143 @@
+"""One invocation of a flow: its clips, the stages that ran on them, and what can be said at the end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+
+from motion_adapt.flows.run.console import console, say
+from motion_adapt.flows.run.errors import RunError, reason
+from motion_adapt.flows.run.stage_execution import Call, Making
+from motion_adapt.storage.clips.find_clips import Clip, ClipError, ClipList
+from motion_adapt.storage.datasets.catalogue import DataSet
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.storage.names import safe_name
+from motion_adapt.storage.results.export import retire_clip
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+
+ByClip = dict[str, Artifact]
+
+
+class NothingLeft(RunError):
+    """Every clip was set aside; `run` knows why."""
+
+    def __init__(self, message: str, run: "Run") -> None:
+        super().__init__(message)
+        self.run = run
+
+
+@dataclass
+class Run(Making):
+    """The clips of an invocation and the fate of each.
+
+    Invariant: every clip is either live or set aside with a reason; a stage runs on live clips only.
+    """
+
+    clips: dict[str, Clip] = field(default_factory=dict)
+    annotations: Path | None = None  # where the data set keeps them; opened by the evaluation stage alone
+    data_set: DataSet | None = None  # the benchmark that they belong to
+    set_aside: dict[str, str] = field(default_factory=dict)
+    output: Path | None = None  # where results go; set by `export_to`
+
+    @classmethod
+    def of(cls, place: Place, found: ClipList, *, prune: int | None = None) -> "Run":
+        """A run over the clips of a folder, or over the first `prune` of them."""
+        clips = found.clips[:prune] if prune else found.clips
+        return cls(
+            place,
+            list(found.warnings),
+            clips={clip.name: clip for clip in clips},
+            annotations=found.annotations,
+            data_set=found.data_set,
+            set_aside={item.name: item.reason for item in found.set_aside},
+        )
+
+    def each(
+        self,
+        task: Task[..., Artifact],
+        label: str,
+        arguments: Callable[[str], Mapping[str, Any]],
+        *,
+        only: Sequence[str] | None = None,
+        forgive: bool = False,
+    ) -> ByClip:
+        """Run a stage on every live clip, or on those named by `only`.
+
+        A clip on which it fails is set aside; with `forgive` it stays live and there is a warning.
+
+        Raises:
+            RunError: for what no other clip would fare better with (see `collect`).
+        """
+        futures = {}
+        for name in list(self.clips if only is None else only):
+            try:
+                given = {"place": self.place.labelled(name), **arguments(name)}
+            except (ValueError, OSError) as error:  # what a stage reads from outside the store is not there
+                self.put_aside(name, task.name, error)
+            else:
+                call = Call(task, f"{label} · {name}", given)
+                futures[name] = call, self.submit(call)
+        made = {}
+        with track(len(futures), label) as advance:
+            for name, (call, future) in futures.items():
+                result = self.collect(call, future)
+                advance(1)
+                self.record_now_and_then()
+                if isinstance(result, Artifact):
+                    made[name] = result
+                elif forgive:
+                    why = reason(result)
+                    self.warn(why if name in why else f"{name}: {why}")
+                else:
+                    self.put_aside(name, task.name, result)
+        self.record_so_far()
+        return made
+
+    @property
+    def results(self) -> Path:
+        """The folder for results."""
+        if self.output is None:
+            raise RunError("this run has no folder for results")
+        return self.output
+
+    def export_to(self, folder: Path) -> None:
+        """Name the folder for results. What an earlier run left there of a clip that is set aside is moved away.
+
+        Old masks must not pass for this run's.
+        """
+        self.output = folder
+        for name in self.set_aside:
+            self._retire(name)
+
+    def _retire(self, name: str) -> None:
+        if self.output and (moved := retire_clip(self.output, name)):
+            self.warn(f"{name}: the results of an earlier run were moved to {moved}; this run made none")
+
+    def put_aside(self, name: str, stage: str, error: BaseException) -> None:
+        """Take a clip out of the run and say why."""
+        del self.clips[name]
+        self.set_aside[name] = reason(error) if isinstance(error, ClipError) else f"{stage}: {reason(error)}"
+        say(console, "set aside", f"{name}: {self.set_aside[name]}", "yellow")
+        self._retire(name)
+
+    def require_clips(self, source: Path | str) -> None:
+        """See that something is left to do.
+
+        Raises:
+            NothingLeft: where every clip was set aside.
+        """
+        if not self.clips:
+            raise NothingLeft(f"no clip of {source} could be processed", self)
+
+
+def source_name(source: str, prune: int | None = None) -> str:
+    """What experiments and results of a source are called: a video loses its suffix, a folder keeps its dots.
+
+    Those of a smoke run (`prune`) have a name of their own, so that they take the place of no others.
+    """
+    path = Path(source).resolve()
+    name = safe_name(path.name if path.is_dir() else path.stem)
+    return f"{name}-pruned" if prune else name

@@ -1,0 +1,227 @@
+"""Start weights: resolved once per run, imported into the store, and checked against each other and the settings."""
+
+import tempfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from motion_adapt import models
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.run import Run
+from motion_adapt.flows.run.weight_checks import is_smoke, is_supervised, require_fit, require_precision
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.storage.registry import Registry
+from motion_adapt.storage.tracking import START_TAG, Tracker
+from motion_adapt.tasks.checkpoints import keep_weights, weights_content
+from motion_adapt.tasks.settings import NETWORK_METHODS, BackboneSettings, Settings
+
+NETWORKS = ("oclr", "selector", "corrector")
+SHIPPED = Path(models.__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class StartWeights:
+    """The networks that a run works with; a feature network without an artifact is timm's own pretrained."""
+
+    oclr: Artifact | None = None
+    selector: Artifact | None = None
+    corrector: Artifact | None = None
+    selector_features: Artifact | None = None
+    corrector_features: Artifact | None = None
+
+    def keys(self) -> dict[str, str | None]:
+        """Which artifact each network is."""
+        return {item.name: str(ref) if (ref := getattr(self, item.name)) else None for item in fields(self)}
+
+    @property
+    def networks(self) -> dict[str, Artifact]:
+        """The trained networks of the run; there is no OCLR where proposals are ready-made."""
+        return {model: ref for model in NETWORKS if (ref := getattr(self, model))}
+
+    def need(self, model: str) -> Artifact:
+        """The artifact of a network that the flow can't do without."""
+        found: Artifact | None = getattr(self, model)
+        if found is None:
+            raise RunError(f"this run has no {model}")
+        return found
+
+    def with_(self, **networks: Artifact) -> "StartWeights":
+        """The same weights with some networks replaced."""
+        return replace(self, **networks)
+
+    def files(self, settings: Settings) -> dict[str, Artifact]:
+        """The networks as a folder for --weights holds them, by file name; feature files of the user's stay away."""
+        files = self.networks
+        for backbone, features in (
+            (settings.features.selector, self.selector_features),
+            (settings.features.corrector, self.corrector_features),
+        ):
+            if features and not backbone.checkpoint:
+                files["features"] = features
+        return files
+
+
+def require_one_start(weights: str | None, from_champion: bool) -> None:
+    """See that a run was not given two starts.
+
+    Raises:
+        RunError: where it was.
+    """
+    if weights and from_champion:
+        raise RunError(f"weights '{weights}' and from_champion exclude each other: name one start")
+
+
+def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None) -> StartWeights:
+    """The start weights of a run: those of `folder`, else the ones that ship with the preset.
+
+    Raises:
+        RunError: where a file is missing, is not what its name says, or disagrees with the settings.
+    """
+    where = folder or SHIPPED / preset
+    if not where.is_dir():
+        if folder:
+            raise RunError(f"--weights {folder}: there is no such folder")
+        raise RunError(
+            f"no weights ship with the preset '{preset}'. Name a folder with --weights DIR; to make one, import the "
+            f"authors' checkpoints (motion-adapt import-checkpoint) or train:\n"
+            f"  motion-adapt pretrain --preset {preset} --out DIR"
+        )
+    found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
+    weights = replace(find_backbones(run, settings, where), **found)
+    _check(run, settings, weights)
+    return weights
+
+
+def find_backbones(
+    run: Run, settings: Settings, folder: Path | None, compact: Artifact | None = None
+) -> StartWeights:
+    """The feature networks alone; `compact` is the project's own where the run has just trained it."""
+    return StartWeights(
+        selector_features=_backbone(run, settings.features.selector, "features.selector", folder, compact),
+        corrector_features=_backbone(run, settings.features.corrector, "features.corrector", folder, compact),
+    )
+
+
+def _backbone(
+    run: Run, backbone: BackboneSettings, field: str, folder: Path | None, compact: Artifact | None
+) -> Artifact | None:
+    if backbone.checkpoint:
+        return keep_file(run, Path(backbone.checkpoint), None, f"{field}.checkpoint")
+    if backbone.backbone != "compact":
+        return None  # timm's own pretrained weights, by its own name for them
+    if compact:
+        return compact
+    where = folder or SHIPPED / "compact"
+    return keep_file(run, where / "features.safetensors", "features")
+
+
+def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artifact:
+    """Import a weight file; RunError where it is missing, or no checkpoint of `model`."""
+    if not path.is_file():
+        wanted = f"the {model} weights" if model else field
+        raise RunError(
+            f"{wanted}: there is no file {path}. 'motion-adapt pretrain --out {path.parent}' makes the project's own"
+        )
+    made = run.once(keep_weights, f"import {path.name}", content=weights_content(path), path=str(path))
+    found = run.summary(made)["model"]
+    if model and found == "file":
+        raise RunError(f"{path} is damaged, or no checkpoint of this project")
+    if model and found != model:
+        raise RunError(f"{path} is a checkpoint of the {found}, wanted the {model}")
+    return made
+
+
+def wanted(settings: Settings) -> tuple[str, ...]:
+    """The networks that a run with these settings needs."""
+    unused = set()
+    if settings.proposal.folder is not None:
+        unused.add("oclr")
+    if settings.selection.method not in NETWORK_METHODS:
+        unused.add("selector")
+    return tuple(model for model in NETWORKS if model not in unused)
+
+
+def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
+    """See that a run can work with these weights; say where labels had a part in them."""
+    require_precision(settings, run.place.device)
+    trained = {model: run.summary(ref)["settings"] for model, ref in weights.networks.items()}
+    require_fit(settings, trained)
+    for model, how in trained.items():
+        if is_supervised(how):
+            run.warn(f"the {model} was trained with annotations: nothing that it makes is label-free")
+
+
+def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:
+    """The networks of the experiment's champion, and the settings' feature networks.
+
+    Raises:
+        RunError: where there is no champion, or it disagrees with the settings.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            where = Registry(tracker).download_champion(Path(folder))
+        except LookupError as error:
+            raise RunError(str(error)) from error
+        who = f"the champion of experiment '{tracker.experiment}'"
+        for model, field in (("oclr", "proposal.folder"), ("selector", "selection.method")):
+            if model in wanted(settings) and not (where / f"{model}.safetensors").is_file():
+                raise RunError(
+                    f"{who} has no {model}, since it was made with another {field}: set {field} as it was there, or "
+                    "name start weights with --weights DIR"
+                )
+        found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
+        _check(run, settings, StartWeights(**found))
+        features = where / "features.safetensors"
+        _require_its_features(who, settings, tracker, shipped=not features.is_file())
+        backbones = find_backbones(run, settings, where if features.is_file() else None)
+    return replace(backbones, **found)
+
+
+def _require_its_features(who: str, settings: Settings, tracker: Tracker, *, shipped: bool) -> None:
+    """See that a champion gets the features that it was adapted on; `shipped`: it brings no compact ones of its own.
+
+    Raises:
+        RunError: where those came from a file that the settings do not name.
+    """
+    reigning = Registry(tracker).champion()
+    params = tracker.get(reigning[1]).data.params if reigning else {}
+    for model in ("selector", "corrector"):
+        backbone: BackboneSettings = getattr(settings.features, model)
+        if model not in wanted(settings) or backbone.checkpoint:
+            continue
+        field = f"features.{model}.checkpoint"
+        its = params.get(field, "None")
+        if its != "None" or (shipped and backbone.backbone == "compact"):
+            raise RunError(
+                f"{who} was adapted on features from {its if its != 'None' else 'a file'} that it does not include: "
+                f"set {field} to that file, or name other start weights with --weights DIR"
+            )
+
+
+def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: str) -> StartWeights | None:
+    """What the same adaptation started from that was cut off: a promotion since then does not change it.
+
+    None where there is none, or the store no longer has those weights.
+
+    Raises:
+        RunError: where they disagree with the settings, or with the device of this run.
+    """
+    store = run.place.open()
+    for cut_off in tracker.unfinished(request):
+        started = {
+            item.name: cut_off.data.tags.get(START_TAG + item.name, "None") for item in fields(StartWeights)
+        }
+        try:
+            found = {name: store.resolve(ref) for name, ref in started.items() if ref != "None"}
+        except KeyError:
+            continue
+        run.made += found.values()  # no stage of this run has made them, and it needs them from here on
+        weights = StartWeights(**found)
+        _check(run, settings, weights)
+        return weights
+    return None
+
+
+def smoke_note(run: Run, weights: StartWeights) -> str:
+    """'smoke' where a network was trained too little for its figures to mean anything, else nothing."""
+    trained = [run.summary(ref)["settings"] for ref in weights.networks.values()]
+    return "smoke" if any(is_smoke(settings) for settings in trained) else ""

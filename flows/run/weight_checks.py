@@ -1,0 +1,104 @@
+"""Checks of start weights: they must fit the settings, the device and each other. Also their provenance."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.models.inputs.features import feature_provenance
+from motion_adapt.models.inputs.flow_estimators import flow_provenance
+from motion_adapt.models.networks.corrector import MaskCorrector
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
+
+SMOKE_STEPS = 1000  # a network trained for fewer steps only shows that the machinery runs
+
+
+def require_precision(settings: Settings, device: str) -> None:
+    """See that the device computes in the settings' precision.
+
+    Raises:
+        RunError: where it doesn't.
+    """
+    if settings.precision != "float32" and device == "cpu":
+        raise RunError(
+            f"precision={settings.precision} needs a GPU: a CPU would gain nothing by it; leave it at float32"
+        )
+
+
+def require_fit(settings: Settings, trained: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that K, the features and the selector's head are those of the settings; `trained`: checkpoints' settings.
+
+    Raises:
+        RunError: where they are others.
+    """
+    for model, build, name in (("oclr", OCLR, "num_queries"), ("corrector", MaskCorrector, "num_objects")):
+        if model not in trained:
+            continue
+        network = trained[model]["network"]
+        objects = network.get(name, inspect.signature(build).parameters[name].default)
+        if objects != settings.objects:
+            raise RunError(
+                f"the {model} checkpoint has {objects} objects, the settings say objects={settings.objects}"
+            )
+    for model, backbone in (
+        ("selector", settings.features.selector),
+        ("corrector", settings.features.corrector),
+    ):
+        seen = trained[model].get("features") if model in trained else None
+        if seen and seen["name"] != backbone.backbone:
+            raise RunError(
+                f"the {model} checkpoint was trained on features '{seen['name']}', "
+                f"the settings say features.{model}.backbone='{backbone.backbone}'"
+            )
+
+    if "selector" in trained:
+        head = trained["selector"]["network"].get("head", "error_map")
+        if head != settings.selection.method:
+            raise RunError(
+                f"the selector checkpoint is of the kind '{head}', the settings say "
+                f"selection.method={settings.selection.method}; a selector of that kind is trained by\n"
+                f"  motion-adapt pretrain --out DIR --set selection.method={settings.selection.method}"
+            )
+
+
+def provenance(settings: Settings) -> dict[str, str]:
+    """Where flow and features come from, whether labels had a part in them, and what made the final masks."""
+    told = {"flow": flow_provenance(settings.flow.estimator, settings.flow.weights)}
+    for grid, backbone in (
+        ("selector", settings.features.selector),
+        ("corrector", settings.features.corrector),
+    ):
+        if grid == "corrector" or settings.selection.method in NETWORK_METHODS:
+            told[f"{grid} features"] = feature_provenance(backbone.backbone, backbone.checkpoint)
+    correctors = (
+        "a corrector of each clip's own" if settings.per_clip.enabled else "one corrector for all clips"
+    )
+    told["final masks"] = f"{correctors}, {'with' if settings.crf.enabled else 'without'} CRF"
+    return told
+
+
+def is_supervised(settings: Mapping[str, Any]) -> bool:
+    """Whether annotations had a part in a checkpoint, in its own training or in one that it goes back to."""
+    return any(training.get("on") == "annotations" for training in _trainings(settings))
+
+
+def is_smoke(settings: Mapping[str, Any]) -> bool:
+    """Whether none of the pre-trainings that a checkpoint goes back to was long enough to mean anything.
+
+    Adaptations are short by nature, and an imported checkpoint does not say how long it was trained.
+    """
+    pretrainings = [
+        training
+        for training in _trainings(settings)
+        if "start" not in training or str(training.get("on")).startswith("synthetic")
+    ]
+    return bool(pretrainings) and all(t.get("steps", SMOKE_STEPS) < SMOKE_STEPS for t in pretrainings)
+
+
+def _trainings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The recipes of a checkpoint's trainings as far as they are recorded, its own first, from scratch last."""
+    training = settings.get("training")
+    while training:
+        yield training
+        training = training.get("start")

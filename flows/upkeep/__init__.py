@@ -1,0 +1,1 @@
+"""Upkeep: store maintenance, data checks, `doctor` and the local Prefect server."""

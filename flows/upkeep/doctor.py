@@ -1,0 +1,126 @@
+"""Doctor: what is installed, which weights are reachable, which device is used, and what to do about the rest."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from motion_adapt.flows.run.console import say
+from motion_adapt.flows.run.start_weights import SHIPPED, wanted
+from motion_adapt.flows.run.weight_checks import require_fit, require_precision
+from motion_adapt.models.inputs.features import load_features
+from motion_adapt.models.inputs.flow_estimators import flow_estimator
+from motion_adapt.models.networks.checkpoints import read_checkpoint
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import BackboneSettings, Settings
+
+PACKAGES = (
+    "motion-adapt", "torch", "torchvision", "timm", "opencv-python-headless", "av", "zarr", "prefect",
+    "prefect-dask", "dask", "mlflow", "pydensecrf2",
+)  # fmt: skip
+ROOM = 5.0  # GB that a run on a few clips may want
+
+
+def examine(console: Console, preset: str, settings: Settings, weights: Path | None, place: Place) -> bool:
+    """Print one line per finding, with the remedy under what is wrong; whether a run with these settings can start."""
+    healthy = True
+
+    def check(what: str, look: Callable[[], str]) -> None:
+        nonlocal healthy
+        try:
+            say(console, "ok   ", f"{what}: {look()}", "green")
+        except Exception as error:  # whatever a library says is a finding here
+            healthy = False
+            say(console, "wrong", f"{what}: {error}", "red")
+
+    console.print(f"python {platform.python_version()} on {platform.platform()}", highlight=False)
+    for package in PACKAGES:
+        check(package, lambda package=package: importlib.metadata.version(package))  # type: ignore[misc]
+    check("device", lambda: device_line(place, settings))
+    check("store", lambda: writable(place))
+    check(
+        f"flow '{settings.flow.estimator}'",
+        lambda: (
+            f"ready{flow_weights(settings)}" if settings.flow.estimator != "flo" else folder_line(settings)
+        ),
+    )
+    for grid, backbone in (
+        ("selector", settings.features.selector),
+        ("corrector", settings.features.corrector),
+    ):
+        check(f"{grid} features '{backbone.backbone}'", lambda b=backbone: features_line(b, weights))  # type: ignore[misc]
+    for model in wanted(settings):
+        check(f"{model} weights", lambda model=model: checkpoint_line(model, preset, weights, settings))  # type: ignore[misc]
+    console.print("ready to run" if healthy else "not ready: see the lines above", style="bold")
+    return healthy
+
+
+def device_line(place: Place, settings: Settings) -> str:
+    """The device that a run would use."""
+    device = place.resolved().device
+    require_precision(settings, device)
+    if device.startswith("cuda"):
+        return f"{device}, {torch.cuda.get_device_name(device)}"
+    return f"cpu, {place.threads} threads of {os.cpu_count()} cores"
+
+
+def writable(place: Place) -> str:
+    """That the store can be written, and how much room there is."""
+    if "://" in place.store:
+        store = place.open()
+        store.fs.pipe_file(f"{store.root}/.doctor", b"")
+        store.fs.rm_file(f"{store.root}/.doctor")
+        return f"{place.store} can be written"
+    folder = Path(place.store).resolve()
+    while not folder.exists():
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder):
+        free = shutil.disk_usage(folder).free / 1e9
+    if free < ROOM:
+        raise OSError(f"only {free:.1f} GB free in {folder}: name another place with --store")
+    return f"{place.store}, {free:.0f} GB free"
+
+
+def flow_weights(settings: Settings) -> str:
+    """Load the flow estimator, and say with what."""
+    flow_estimator(settings.flow.estimator, weights=settings.flow.weights, updates=1, device="cpu")
+    return f", weights {settings.flow.weights}" if settings.flow.weights else ", needs no weights"
+
+
+def folder_line(settings: Settings) -> str:
+    """That the folder with ready-made flow is there."""
+    folder = Path(str(settings.flow.folder))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}; flow.folder names it")
+    return str(folder)
+
+
+def features_line(backbone: BackboneSettings, weights: Path | None) -> str:
+    """Load a feature network, and say what it gives."""
+    checkpoint = backbone.checkpoint
+    if backbone.backbone == "compact" and checkpoint is None:
+        checkpoint = str((weights or SHIPPED / "compact") / "features.safetensors")
+    network = load_features(backbone.backbone, checkpoint=checkpoint, reference=backbone.reference)
+    return f"{network.channels} channels, patch {network.patch_size}"
+
+
+def checkpoint_line(model: str, preset: str, weights: Path | None, settings: Settings) -> str:
+    """Read a checkpoint, see that a run with these settings would take it, and say how it was trained."""
+    path = (weights or SHIPPED / preset) / f"{model}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}: name a folder with --weights, or 'motion-adapt pretrain --out DIR'"
+        )
+    checkpoint = read_checkpoint(path)
+    if checkpoint.model != model:
+        raise ValueError(f"{path} holds a {checkpoint.model}")
+    require_fit(settings, {model: checkpoint.settings})
+    steps = (checkpoint.settings.get("training") or {}).get("steps", "?")
+    millions = sum(tensor.numel() for tensor in checkpoint.tensors.values()) / 1e6
+    return f"{path}, {millions:.1f}M parameters, trained for {steps} steps"

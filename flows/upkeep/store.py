@@ -1,0 +1,195 @@
+"""Looking after the store: list, verify, explain, prune."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from motion_adapt.flows.run.console import say
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.models.training.state_file import StateFile
+from motion_adapt.storage.artifacts.manifest import Manifest
+from motion_adapt.storage.artifacts.run_records import damaged_runs, latest, recorded_runs, unneeded
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.registry import champions
+from motion_adapt.tasks.runtime.place import scratch_beside
+from motion_adapt.tasks.runtime.prefect_records import damaged_records
+from motion_adapt.tasks.runtime.progress import track
+
+
+def open_store(url: str) -> ArtifactStore:
+    """An existing store.
+
+    Raises:
+        RunError: where there is none.
+    """
+    store = ArtifactStore(url)
+    if not store.fs.exists(store.root):
+        raise RunError(f"there is no store at {url}; name it with --store")
+    return store
+
+
+def list_artifacts(console: Console, url: str, stage: str) -> None:
+    """One line per artifact, with its size and age."""
+    table = Table()
+    for column, side in (
+        ("artifact", "left"),
+        ("arrays", "left"),
+        ("MB", "right"),
+        ("seconds", "right"),
+        ("made", "left"),
+    ):
+        table.add_column(column, justify=side, overflow="fold")  # type: ignore[arg-type]
+    total = 0
+    for manifest in open_store(url).manifests(stage):
+        total += size(manifest)
+        arrays = ", ".join(
+            f"{name} {'x'.join(map(str, entry.shape))}" for name, entry in manifest.arrays.items()
+        )
+        table.add_row(
+            str(manifest.artifact),
+            arrays or ", ".join(manifest.payload),
+            f"{size(manifest) / 1e6:.1f}",
+            f"{manifest.made['seconds']:.1f}",
+            manifest.made["at"],
+        )
+    console.print(table)
+    console.print(f"{table.row_count} artifacts, {total / 1e6:.1f} MB")
+
+
+def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) -> int:
+    """Read everything; print and count the faults, and unpublish the damaged artifacts if asked.
+
+    Everything: the artifacts, Prefect's records of them on this machine, the states of unfinished trainings beside a
+    local store, and the records of runs, which `withdraw` leaves: what they said can't be computed again.
+    """
+    store, faults = open_store(url), 0
+    total = sum(1 for _ in store.manifests(stage))
+    with track(total, "verify") as advance:
+        for name, fault in store.verify(stage, progress=lambda _: advance(1)):
+            faults += 1
+            say(console, "damaged", f"{name}: {fault}", "red")
+            if withdraw:
+                store.unpublish(*name.split("/"))
+    for path, fault in list(damaged_records(store, stage)):
+        faults += 1
+        say(console, "damaged", f"Prefect's record {path}: {fault}", "red")
+        if withdraw:
+            path.unlink(missing_ok=True)
+    for path, fault in damaged_states(url):
+        faults += 1
+        say(console, "damaged", f"training state {path}: {fault}", "red")
+        if withdraw:
+            path.unlink(missing_ok=True)
+    lost = list(damaged_runs(store))
+    for record, fault in lost:
+        say(console, "damaged", f"run record {record}: {fault}", "red")
+    if faults:
+        console.print(
+            f"{faults} faults. "
+            + ("Withdrawn: " if withdraw else "With --withdraw they are unpublished: ")
+            + "the next run that needs them computes them again."
+        )
+    elif not lost:
+        console.print(f"{total} artifacts, every byte as it was published")
+    return faults + len(lost)
+
+
+def damaged_states(url: str) -> list[tuple[Path, str]]:
+    """The damaged files among the states of unfinished trainings beside a local store."""
+    folder = scratch_beside(url)
+    states = {StateFile(file) for file in folder.rglob("*.pt")}
+    states |= {StateFile(file.with_suffix("")) for file in folder.rglob("*.pt.previous")}
+    return sorted(found for state in states for found in state.faults().items())
+
+
+def explain_artifact(console: Console, url: str, text: str) -> None:
+    """The chain from an artifact to its frames and weights, as a tree.
+
+    Raises:
+        RunError: where none or several artifacts fit `text`.
+    """
+    store = open_store(url)
+    try:
+        artifact = store.resolve(text)
+    except KeyError as error:
+        raise RunError(str(error.args[0])) from error
+    trees: list[Tree] = []
+    shown: set[str] = set()
+    for depth, name, manifest in store.explain(artifact):
+        head = f"{name}: " if depth else ""
+        label = head + (describe(manifest) if manifest else "gone from the store")
+        if manifest and manifest.inputs:
+            label += " [dim]as above[/]" if str(manifest.artifact) in shown else ""
+            shown.add(str(manifest.artifact))
+        if not depth:
+            trees = [Tree(label)]
+            continue
+        del trees[depth:]
+        trees.append(trees[-1].add(label))
+    console.print(trees[0], highlight=False, soft_wrap=True)
+
+
+def prune_artifacts(
+    console: Console,
+    url: str,
+    *,
+    unused: bool,
+    keep_runs: int,
+    tracking_uri: str,
+    older_than: float,
+    dry_run: bool,
+) -> None:
+    """Delete the litter of killed attempts and, with `unused`, what no kept run and no champion needs.
+
+    Kept are the last `keep_runs` runs that have ended and as many that have not, the champions in MLflow, and what is
+    younger than `older_than` seconds.
+
+    Raises:
+        RunError: where a run's record is damaged: what it needs is then unknown, and nothing is deleted.
+    """
+    store, freed, count = open_store(url), 0, 0
+    if unused:
+        try:
+            runs = latest(recorded_runs(store), keep_runs)
+        except ValueError as error:
+            raise RunError(f"nothing is deleted: {error}") from error
+        reigning = champions(tracking_uri)
+        console.print(f"kept: what {len(runs)} runs and {len(reigning)} champions of {tracking_uri} need")
+        files = {file for checkpoints in reigning.values() for file in checkpoints.values()}
+        for manifest in unneeded(store, runs=runs, files=files, older_than=older_than):
+            freed, count = freed + size(manifest), count + 1
+            say(console, "would delete" if dry_run else "deleted", str(manifest.artifact))
+            if not dry_run:
+                store.delete(manifest)
+    for path, bytes_ in store.litter(older_than):
+        freed, count = freed + bytes_, count + 1
+        if not dry_run:
+            store.remove_attempt(path)
+    console.print(
+        f"{count} items, {freed / 1e6:.1f} MB {'would be ' if dry_run else ''}freed in {escape(url)}"
+    )
+
+
+def describe(manifest: Manifest) -> str:
+    """An artifact in one line: what it is and the settings that it was made with."""
+    settings = ", ".join(f"{name}={_short(value)}" for name, value in manifest.settings.items())
+    return f"[bold]{manifest.stage}[/] {manifest.key[:12]} v{manifest.version} ({escape(settings)})"
+
+
+def size(manifest: Manifest) -> int:
+    """Bytes of an artifact in the store."""
+    return sum(entry.size for entry in manifest.files.values())
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{name}={_short(item)}" for name, item in value.items() if item is not None)
+            + "}"
+        )
+    words = str(value)
+    return words if len(words) <= 24 else f"{words[:12]}..."

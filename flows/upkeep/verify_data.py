@@ -1,0 +1,119 @@
+"""Verify: what is wrong with a download, or where the method will struggle with clips of one's own, before a run.
+
+every frame and annotation    decoded and checked (storage/checks/verify.py)
+clips of one's own            motion on a few frame pairs of each (models/inputs/motion_check.py)
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from motion_adapt.flows.run.console import say
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_frames
+from motion_adapt.models.inputs.motion_check import measure_motion
+from motion_adapt.storage.checks.findings import Finding, finding, judged
+from motion_adapt.storage.checks.verify import clips_to_verify, verify_clip, verify_list
+from motion_adapt.storage.clips.find_clips import Clip
+from motion_adapt.storage.names import printable
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.settings import GapSettings
+
+LOOKED_AT = 300  # frames of a clip, from its first, whose motion is measured
+SHOWN = 5  # findings of a kind and clip that are printed; --json has all
+
+
+def verify_data(
+    source: Path, *, dataset: str | None, split: str | None, gaps: GapSettings, workers: int
+) -> list[Finding]:
+    """All findings of a folder, faults and warnings; `gaps` are those of the run that is planned.
+
+    Raises:
+        RunError: where the folder holds nothing that could be checked.
+    """
+    try:
+        clips = clips_to_verify(source, dataset=dataset, split=split)
+    except (ValueError, OSError) as error:
+        raise RunError(str(error)) from error
+
+    def check(clip: Clip) -> list[Finding]:
+        seen: list[np.ndarray] = []
+
+        def look(frame: np.ndarray) -> None:
+            if len(seen) < LOOKED_AT:
+                seen.append(resize_frames(frame[None], HEIGHT, WIDTH)[0])
+
+        found = verify_clip(clip, clips.annotations, clips.data_set, look)
+        return [*found, *struggles(clip, seen, gaps)]
+
+    findings = verify_list(clips, source, split)
+    with ThreadPoolExecutor(workers) as pool, track(len(clips.clips), "verify") as advance:
+        for found in pool.map(check, clips.clips):
+            findings += found
+            advance(1)
+    return findings
+
+
+def struggles(clip: Clip, frames: list[np.ndarray], gaps: GapSettings) -> Iterator[Finding]:
+    """Warnings about a clip, u8 (128, 224, 3) each, in which the method will find little to go by."""
+    if len(frames) < 2:
+        return
+    motion = measure_motion(frames, gap=gaps.inference)
+    if motion.hardly_any:
+        text = f"something moves in {motion.moving:.0%} of its frames beside the camera; masks will be empty or wrong"
+        yield judged(finding("hardly any motion", clip.name, clip.path, text), None)
+    elif motion.slow:
+        text = (
+            f"what moves fastest moves {motion.speed:.1f} pixels of {WIDTH} between frames {motion.gap} apart; "
+            f"try {advice(motion.better_gap, gaps)}"
+        )
+        yield judged(finding("slow motion", clip.name, clip.path, text), None)
+
+
+def advice(inference: int, gaps: GapSettings) -> str:
+    """The options that make `inference` the gap of inference; that of adaptation must differ from it."""
+    options = f"--set gaps.inference={inference}"
+    if inference != gaps.adaptation:
+        return options
+    return f"{options} --set gaps.adaptation={inference - 1 or inference + 1}"
+
+
+def print_findings(console: Console, findings: list[Finding], source: Path) -> None:
+    """A line per finding, the first few of a kind and clip, and a table that counts them."""
+    shown: Counter[tuple[str, str]] = Counter()
+    for item in sorted(findings, key=lambda item: not item.fault):
+        shown[item.kind, item.clip] += 1
+        if shown[item.kind, item.clip] <= SHOWN:
+            head, style = ("fault", "red") if item.fault else ("warning", "yellow")
+            say(console, f"{head}, {item.kind}:", f"{item.path}: {item.text}", style)
+    table = Table(title=printable(source), title_justify="left")
+    for column in ("finding", "kind"):
+        table.add_column(column)
+    for column in ("clips", "count"):
+        table.add_column(column, justify="right")
+    for (kind, fault), count in Counter((item.kind, item.fault) for item in findings).items():
+        clips = len({item.clip for item in findings if (item.kind, item.fault) == (kind, fault)})
+        table.add_row("fault" if fault else "warning", kind, str(clips), str(count))
+    if findings:
+        console.print(table)
+    faults = sum(item.fault for item in findings)
+    if any(count > SHOWN for count in shown.values()):
+        say(console, "note:", f"{SHOWN} of a kind and clip are printed; --json has all")
+    say(console, "faults:", str(faults), "red" if faults else "green")
+
+
+def findings_json(findings: list[Finding], source: Path, dataset: str) -> dict[str, Any]:
+    """The findings as plain JSON types; `dataset` is the benchmark's name, or empty."""
+    return {
+        "source": printable(source),
+        "dataset": dataset,
+        "faults": sum(item.fault for item in findings),
+        "findings": [asdict(item) for item in findings],
+    }

@@ -1,0 +1,1 @@
+"""Adaptation of trained networks to pseudo-labels or annotations (paper, section 3.4)."""

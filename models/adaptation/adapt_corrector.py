@@ -1,0 +1,177 @@
+"""Adaptation to unlabelled clips: networks learn from the masks that the method itself has made (3.4, A.3).
+
+The corrector takes corrected masks at their word only where an object's frame is one of its exemplars, and
+does not see the proposals, so that frame and exemplars must suffice. OCLR takes the refined masks of all
+frames, with flow of other gaps than it sees at inference. Clips are read piece by piece.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from motion_adapt.models.inference.planning import exemplar_table, parts
+from motion_adapt.models.inputs.readable import Readable, pieces
+from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.training.batches import Batch
+from motion_adapt.models.training.continue_training import go_on
+from motion_adapt.models.training.course import Course
+from motion_adapt.models.training.episodes import correct_episode, weights_for
+from motion_adapt.models.training.loop import autocast, mean_of
+from motion_adapt.models.training.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses
+
+# ------------------------------------------------------------------------------------------------- corrector
+
+
+@dataclass(frozen=True)
+class CorrectorClip:
+    """One clip to adapt to, every array readable piece by piece.
+
+    rgb u8 (T, H, W, 3) and tokens (T, h, w, C) of the frames; masks bool (T, K, H, W), the proposals; scores
+    (T, K) and exemplars bool (T, K) of the selection; corrected bool (T, K, H, W), the pseudo-labels.
+    """
+
+    rgb: Readable
+    tokens: Readable
+    masks: Readable
+    scores: Readable
+    exemplars: Readable
+    corrected: Readable
+
+    def __post_init__(self) -> None:
+        lengths = {name: array.shape[0] for name, array in vars(self).items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"clip: wanted arrays of one length, got {lengths}")
+        if not np.asarray(self.exemplars[:]).any():
+            raise ValueError("clip: no frame is an exemplar, so there is nothing to adapt to; leave it out")
+
+    def supervised(self) -> NDArray[np.bool_]:
+        """Where `corrected` is to be believed, (T, K): an object's exemplars."""
+        return np.asarray(self.exemplars[:], bool)
+
+    @cached_property
+    def shown(self) -> NDArray[np.bool_]:
+        """Exemplars with a mask, (T, K): a channel without an object has exemplars too, and they show nothing."""
+        present = np.concatenate([some.any(axis=(2, 3)) for (some,) in pieces(self.masks)])
+        return np.asarray(self.exemplars[:], bool) & present
+
+    @cached_property
+    def centres(self) -> NDArray[np.int64]:
+        """Frames to learn from, each with an object that is to be believed there; without any, all supervised ones."""
+        supervised = self.supervised()
+        good = supervised & self.shown
+        return np.flatnonzero((good if good.any() else supervised).any(1))
+
+
+@dataclass(frozen=True)
+class CorrectorClipBatches:
+    """Episodes of random clips: a window around a random supervised frame, with all exemplars of its part."""
+
+    clips: Sequence[CorrectorClip]
+    window: int
+    limit: int
+    target: int
+    batch: int = 1
+
+    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
+        """The episodes of one step."""
+        return {"episodes": [self.episode(rng) for _ in range(self.batch)]}
+
+    def episode(self, rng: np.random.Generator) -> Batch:
+        """One episode, see `models.training.episodes.correct_episode`, with `truth` and what of it counts."""
+        clip = self.clips[int(rng.integers(len(self.clips)))]
+        marks = np.asarray(clip.exemplars[:], bool)  # (T, K)
+        supervised = clip.supervised()
+        centre = int(rng.choice(clip.centres))
+        first, last = next(p for p in parts(len(marks), self.limit, self.target) if centre < p[1])
+        length = min(self.window, last - first)
+        start = int(rng.integers(max(first, centre - length + 1), min(centre, last - length) + 1))
+        span = slice(start, start + length)
+        table = exemplar_table(marks[first:last])  # (K, E)
+        table[table >= 0] += first
+        read = np.unique(table[table >= 0])
+        rows = np.searchsorted(read, np.maximum(table, read[0])).T  # (E, K)
+        objects = np.arange(len(table))
+        return {
+            "rgb": np.asarray(clip.rgb[span]),
+            "tokens": np.asarray(clip.tokens[span]),
+            "masks": np.asarray(clip.masks[span]),
+            "frames": np.arange(start, start + length),
+            "truth": np.asarray(clip.corrected[span]),
+            "supervised": supervised[span],
+            "table": table,
+            "exemplar_tokens": np.asarray(clip.tokens[read.tolist()])[rows],
+            "exemplar_masks": np.asarray(clip.masks[read.tolist()])[rows, objects],
+            "exemplar_scores": np.asarray(clip.scores[read.tolist()])[rows, objects],
+        }
+
+
+@dataclass(frozen=True)
+class CorrectorClipLoss:
+    """Loss against corrected masks, where an object's frame is one of its exemplars.
+
+    weights: of the terms of `models.training.losses.corrector_losses`. use_masks: whether the UNet sees the proposals.
+    precision: see `models.training.loop.autocast`.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: CORRECTOR_PSEUDO_WEIGHTS)
+    use_masks: bool = False
+    precision: str = "float32"
+
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch of `CorrectorClipBatches`, the mean over its episodes."""
+        return mean_of([self.of_episode(module, episode) for episode in batch["episodes"]])
+
+    def of_episode(self, module: Any, episode: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one episode."""
+        with autocast(episode["rgb"].device, self.precision):
+            answer = correct_episode(module, episode, use_masks=self.use_masks)
+        return corrector_losses(
+            *(part.float() for part in (answer.logits, answer.features, answer.alpha)),
+            tokens=episode["tokens"][None].float(),
+            truth=episode["truth"][None],
+            supervised=episode["supervised"][None],
+            weights=weights_for(module, self.weights),
+        )
+
+
+def pseudo_label_loss(reconstruction: bool, precision: str) -> CorrectorClipLoss:
+    """The loss of adaptation; without `reconstruction`, that of the tokens is left out of it (Table 15)."""
+    left_out = set() if reconstruction else {"reconstruction"}
+    weights = {name: value for name, value in CORRECTOR_PSEUDO_WEIGHTS.items() if name not in left_out}
+    return CorrectorClipLoss(weights, precision=precision)
+
+
+def adapt_corrector(
+    checkpoint: Checkpoint,
+    clips: Sequence[CorrectorClip],
+    course: Course,
+    *,
+    batch: int = 1,
+    window: int = 7,
+    limit: int = 104,
+    target: int = 100,
+    reconstruction: bool = True,
+    recipe: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Go on from a checkpoint with the pseudo-labels of clips.
+
+    limit, target: the parts that the selection was made in. reconstruction: see `pseudo_label_loss`. `recipe` says in
+    the new checkpoint, and to a continued run, what it was trained on (keys of the clips).
+    """
+    if not clips:
+        raise ValueError("clips: wanted at least one to adapt to, got none")
+    training = {"on": "pseudo-labels", "batch": batch, "window": window, "limit": limit, "target": target}
+    training |= {"reconstruction": reconstruction, **(recipe or {})}
+    return go_on(
+        checkpoint,
+        build_network(checkpoint, course.device, expect="corrector"),
+        CorrectorClipBatches(clips, window, limit, target, batch),
+        pseudo_label_loss(reconstruction, course.precision),
+        course,
+        training,
+    )

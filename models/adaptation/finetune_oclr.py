@@ -1,0 +1,91 @@
+"""Fine-tune OCLR on refined masks, with flow of other gaps than at inference (paper, sections 3.4 and A.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from motion_adapt.models.inputs.readable import Readable
+from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.training.batches import Batch
+from motion_adapt.models.training.continue_training import go_on
+from motion_adapt.models.training.course import Course
+from motion_adapt.models.training.loop import autocast
+from motion_adapt.models.training.losses import oclr_pseudo_losses
+
+# ------------------------------------------------------------------------------------------------------ OCLR
+
+
+@dataclass(frozen=True)
+class OclrClip:
+    """One clip to adapt to: flow f32 (T, 4, H, W) of a gap that inference does not use, refined masks
+    bool (T, K, H, W), both readable piece by piece."""
+
+    flow: Readable
+    masks: Readable
+
+    def __post_init__(self) -> None:
+        if self.flow.shape[0] != self.masks.shape[0] or self.flow.shape[-2:] != self.masks.shape[-2:]:
+            raise ValueError(f"flow, masks: wanted equal T, H, W, got {self.flow.shape}, {self.masks.shape}")
+
+
+@dataclass(frozen=True)
+class OclrClipBatches:
+    """Stretches of up to `frames` frames of random clips, `batch` at a time."""
+
+    clips: Sequence[OclrClip]
+    frames: int
+    batch: int = 1
+
+    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
+        """Flow f32 (B, T, 4, H, W) and masks bool (B, T, K, H, W), T as the shortest of the clips allows."""
+        clips = [self.clips[i] for i in rng.integers(len(self.clips), size=self.batch)]
+        length = min(self.frames, *(clip.flow.shape[0] for clip in clips))
+        starts = [int(rng.integers(clip.flow.shape[0] - length + 1)) for clip in clips]
+        parts = [(clip, slice(start, start + length)) for clip, start in zip(clips, starts, strict=True)]
+        return {
+            "flow": np.stack([np.asarray(clip.flow[part], np.float32) for clip, part in parts]),
+            "masks": np.stack([np.asarray(clip.masks[part], bool) for clip, part in parts]),
+        }
+
+
+@dataclass(frozen=True)
+class OclrClipLoss:
+    """Loss against refined masks. precision: see `models.training.loop.autocast`."""
+
+    precision: str = "float32"
+
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a batch of `OclrClipBatches`."""
+        with autocast(batch["flow"].device, self.precision):
+            logits, order = module(batch["flow"])
+        total, terms, _ = oclr_pseudo_losses(logits.float(), order.float(), batch["masks"])
+        return total, terms
+
+
+def finetune_oclr(
+    checkpoint: Checkpoint,
+    clips: Sequence[OclrClip],
+    course: Course,
+    *,
+    frames: int = 30,
+    batch: int = 1,
+    recipe: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Go on from a checkpoint with refined masks as pseudo-labels (section 3.4).
+
+    frames: of a training sample. `recipe` says in the new checkpoint, and to a continued run, what it was trained on
+    (keys of the clips).
+    """
+    if not clips:
+        raise ValueError("clips: wanted at least one to adapt to, got none")
+    return go_on(
+        checkpoint,
+        build_network(checkpoint, course.device, expect="oclr"),
+        OclrClipBatches(clips, frames, batch),
+        OclrClipLoss(course.precision),
+        course,
+        {"on": "pseudo-labels", "frames": frames, "batch": batch, **(recipe or {})},
+    )

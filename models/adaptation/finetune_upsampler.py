@@ -1,0 +1,96 @@
+"""Supervised fine-tuning of the corrector's upsampler (paper, Table 16): the one training that sees annotations.
+
+The object queries, their attention and the CNN encoder stay as they are; only the decoder that turns attention maps
+into masks of full size learns, from the true masks of annotated frames. What comes out is not label-free.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from motion_adapt.models.adaptation.adapt_corrector import (
+    CorrectorClip,
+    CorrectorClipBatches,
+    CorrectorClipLoss,
+)
+from motion_adapt.models.inputs.readable import Readable
+from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.scoring.ranking import mask_ious
+from motion_adapt.models.training.continue_training import go_on
+from motion_adapt.models.training.course import Course
+
+WEIGHTS: Mapping[str, float] = {"bce": 1.0, "boundary": 0.2}
+
+
+@dataclass(frozen=True)
+class LabelledClip(CorrectorClip):
+    """A clip whose `corrected` holds true masks where `annotated` bool (T, K) says so, see `true_masks`."""
+
+    annotated: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.annotated.any():
+            raise ValueError("clip: no mask has an annotation, so there is nothing to learn; leave it out")
+
+    def supervised(self) -> NDArray[np.bool_]:
+        """Where `corrected` is true, (T, K)."""
+        return self.annotated
+
+
+def true_masks(
+    proposals: Readable, truth: Mapping[int, NDArray[np.bool_]]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The annotations of a clip, each object in the channel of the proposal that fits it best.
+
+    proposals: bool (T, K, H, W). truth: bool (N, H, W) by frame, N the same in all. The assignment maximises mean IoU
+    over the annotated frames, two empty masks counting 1; of more objects than channels some are left out. Returns
+    masks bool (T, K, H, W) and where they are known, bool (T, K): annotated frames, channels with an object.
+    """
+    T, K, H, W = proposals.shape
+    masks, known = np.zeros((T, K, H, W), np.bool_), np.zeros((T, K), np.bool_)
+    if not truth:
+        return masks, known
+    ious = [mask_ious(np.asarray(proposals[[t]])[0], objects) for t, objects in truth.items()]  # (N, K) each
+    pairs = linear_sum_assignment(np.nan_to_num(ious, nan=1.0).mean(axis=0), maximize=True)
+    for t, objects in truth.items():
+        for n, k in zip(*pairs, strict=True):
+            masks[t, k], known[t, k] = objects[n], True
+    return masks, known
+
+
+def finetune_upsampler(
+    checkpoint: Checkpoint,
+    clips: Sequence[LabelledClip],
+    course: Course,
+    *,
+    batch: int = 1,
+    window: int = 7,
+    limit: int = 104,
+    target: int = 100,
+    recipe: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Go on training the decoder of a corrector with annotations; all other tensors stay bit for bit.
+
+    The arguments are those of `models.adaptation.adapt_corrector.adapt_corrector`. The new checkpoint's training says
+    `"on": "annotations"`, by which every later use of it is known not to be label-free.
+    """
+    if not clips:
+        raise ValueError("clips: wanted at least one with annotations, got none")
+    training = {"on": "annotations", "batch": batch, "window": window, "limit": limit, "target": target}
+    training |= recipe or {}
+    module: Any = build_network(checkpoint, course.device, expect="corrector")
+    module.requires_grad_(False)
+    module.decoder.requires_grad_(True)
+    return go_on(
+        checkpoint,
+        module,
+        CorrectorClipBatches(clips, window, limit, target, batch),
+        CorrectorClipLoss(WEIGHTS, use_masks=True, precision=course.precision),
+        course,
+        training,
+    )

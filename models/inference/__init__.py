@@ -1,0 +1,1 @@
+"""Inference: proposals, selection, correction and CRF as plain functions on arrays."""

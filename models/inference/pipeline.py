@@ -1,0 +1,283 @@
+"""Propose, select, correct: the three networks on a clip of any length (sections 3.1 to 3.3; A.3).
+
+Inputs are read piece by piece from anything that slices like a NumPy array, and results come piece by piece,
+in order and without gaps, so that a writer can append them: memory does not grow with the clip. Networks run
+where their weights are, must be in evaluation mode, and give the same result every time. `precision` =
+torch.bfloat16 or float16 lets a GPU work in halves (autocast), which changes results a little.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from motion_adapt.models.inference.joining import join
+from motion_adapt.models.inference.linking import NewObject, link
+from motion_adapt.models.inference.planning import (
+    chunks,
+    exemplar_marks,
+    exemplar_table,
+    exemplars,
+    parts,
+    windows,
+)
+from motion_adapt.models.inference.proposal_judges import Judge, without_mask
+from motion_adapt.models.inputs.imaging import hard_masks, normalise_rgb
+from motion_adapt.models.inputs.readable import Readable
+from motion_adapt.models.networks.corrector import ExemplarMemory, MaskCorrector
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.models.networks.selector import MaskSelector, predicted_error, scores
+
+
+class Proposal(NamedTuple):
+    """Masks proposed for the frames from `start`.
+
+    masks: bool (n, K, H, W), disjoint. new_objects: those that come with these frames' chunk and continue
+        none.
+    """
+
+    start: int
+    masks: NDArray[np.bool_]
+    new_objects: tuple[NewObject, ...]
+
+
+class Selection(NamedTuple):
+    """Verdict on the proposals of one part of a clip, from frame `start`.
+
+    errors: f32 (n, K), predicted error (equation 3), or 1 - quality by the other methods of
+    models/inference/proposal_judges.py. scores: f32 (n, K), softmax of -errors over the part.
+    exemplars: bool (n, K), the frames that each object's corrections start from.
+    error_labels: u8 (n, K, H, W), the likeliest of 0 false positive, 1 correct, 2 false negative; None from
+        methods that predict no error map.
+    """
+
+    start: int
+    errors: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    exemplars: NDArray[np.bool_]
+    error_labels: NDArray[np.uint8] | None
+
+
+class Corrected(NamedTuple):
+    """Masks corrected for the frames from `start`.
+
+    masks: bool (n, K, H, W), disjoint. probabilities: f16 (n, K, H, W). segments: u8 (n, H, W), the query
+    that explains each pixel's features: the K objects, then the background.
+    """
+
+    start: int
+    masks: NDArray[np.bool_]
+    probabilities: NDArray[np.float16]
+    segments: NDArray[np.uint8]
+
+
+def propose(
+    net: OCLR,
+    flow: Readable,
+    *,
+    chunk: int = 30,
+    overlap: int = 10,
+    link_iou: float = 0.1,
+    contrast: float = 0.0,
+    precision: torch.dtype | None = None,
+) -> Iterator[Proposal]:
+    """Propose object masks from flow, one identity per object along the clip (equation 1).
+
+    flow: float (T, 4, H, W) in pixels of this resolution. OCLR sees `chunk` frames at once; chunks overlap by
+    `overlap` frames, where the later chunk is in force and identities are linked (models/inference/linking.py); overlap
+    = 0 is the reference's grouping. contrast: see `join`; at 0 OCLR's objects stay as they are. Raises
+    ValueError for flow that is not finite.
+    """
+    ranges = chunks(flow.shape[0], chunk, overlap)
+    device = _device(net)
+    used = np.zeros(net.num_queries, np.bool_)
+    tail: NDArray[np.bool_] | None = None  # masks by slot of the frames that the next chunk shares
+    for (start, stop), (end, _) in zip(ranges, [*ranges[1:], (flow.shape[0], 0)], strict=True):
+        seen = _finite("flow", flow[start:stop], start)
+        with _autocast(device, precision):
+            masks = _modal_masks(net, seen, device)
+        masks = join(masks, seen, contrast)
+        new: tuple[NewObject, ...] = ()
+        present = np.any(masks, axis=(0, 2, 3))
+        if tail is not None:
+            links = link(tail, masks[: len(tail)], used=used, present=present, frame=start, floor=link_iou)
+            masks, new = masks[:, links.channels], links.new
+        used |= np.any(masks, axis=(0, 2, 3))
+        yield Proposal(start, masks[: end - start], new)
+        tail = masks[end - start :]
+
+
+def select(
+    judge: MaskSelector | Judge,
+    frames: Readable,
+    tokens: Readable,
+    masks: Readable,
+    *,
+    t: int = 10,
+    limit: int = 104,
+    target: int = 100,
+    precision: torch.dtype | None = None,
+) -> Iterator[Selection]:
+    """Judge proposals and choose up to t exemplars per object, part by part (equations 2-4).
+
+    judge: the selector, or a rule of models/inference/proposal_judges.py. frames: u8 RGB (T, H, W, 3). tokens: float
+    (T, h, w, C), for the selector h = H / 16. masks: bool (T, K, H, W). A clip of more than `limit` frames is judged in
+    parts of about `target`, each with exemplars of its own (models/inference/planning.py).
+    """
+    T = _same_length(frames=frames, tokens=tokens, masks=masks)
+    for start, stop in parts(T, limit, target):
+        mask = np.asarray(masks[start:stop])
+        if isinstance(judge, MaskSelector):
+            device = _device(judge)
+            with _autocast(device, precision):
+                error, labels = _judge(judge, frames[start:stop], tokens[start:stop], mask, device)
+        else:
+            error, labels = judge(np.asarray(tokens[start:stop]), mask, start), None
+        table = exemplars(error, np.any(mask, axis=(2, 3)), t)
+        score = scores(torch.from_numpy(error)[None])[0].numpy()  # (n, K)
+        yield Selection(start, error, score, exemplar_marks(table, stop - start), labels)
+
+
+def correct(
+    net: MaskCorrector,
+    frames: Readable,
+    tokens: Readable,
+    masks: Readable,
+    scores: Readable,
+    exemplars: Readable,
+    *,
+    window: int = 7,
+    limit: int = 104,
+    target: int = 100,
+    use_masks: bool = True,
+    precision: torch.dtype | None = None,
+) -> Iterator[Corrected]:
+    """Correct the masks of all frames, window by window, from the exemplars of their part (equations 5-8).
+
+    frames: u8 RGB (T, H, W, 3). tokens: float (T, h, w, C), h = H / 8. masks: bool (T, K, H, W). scores:
+        float (T, K) and
+    exemplars: bool (T, K), from `select`, with the `limit` and `target` used there. Where windows overlap,
+    the later one is in force. use_masks=False hides the proposals of the target frames, as in adaptation.
+    """
+    T = _same_length(frames=frames, tokens=tokens, masks=masks, scores=scores, exemplars=exemplars)
+    device = _device(net)
+    for first, last in parts(T, limit, target):
+        table = exemplar_table(np.asarray(exemplars[first:last]))
+        table[table >= 0] += first
+        with _autocast(device, precision):
+            memory = _remember(net, table, tokens, masks, scores, device)
+        targets = windows(last - first, window) + first
+        ends = [*targets[1:, 0].tolist(), last]
+        for places, end in zip(targets, ends, strict=True):
+            span = slice(int(places[0]), int(places[-1]) + 1)
+            inputs = frames[span], tokens[span], masks[span]
+            with _autocast(device, precision):
+                corrected = _correct_window(
+                    net, *inputs, places, memory, use_masks, device, keep=end - span.start
+                )
+            yield corrected
+
+
+@torch.inference_mode()
+def _modal_masks(net: OCLR, flow: np.ndarray, device: torch.device) -> NDArray[np.bool_]:
+    return net.masks(_tensor(flow, device))[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def _judge(
+    net: MaskSelector, frames: np.ndarray, tokens: np.ndarray, masks: np.ndarray, device: torch.device
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+    mask = _tensor(masks, device)
+    answer = net(mask, normalise_rgb(np.asarray(frames)).to(device)[None], _tensor(tokens, device)).float()
+    if net.head == "score":
+        return without_mask(1 - answer[0].cpu().numpy(), masks), None
+    labels = answer[0].argmax(dim=2).to(torch.uint8)  # (n, K, H, W)
+    return predicted_error(answer, mask)[0].cpu().numpy(), labels.cpu().numpy()
+
+
+@torch.inference_mode()
+def _remember(
+    net: MaskCorrector,
+    table: NDArray[np.int64],
+    tokens: Readable,
+    masks: Readable,
+    scores: Readable,
+    device: torch.device,
+) -> ExemplarMemory:
+    if table.shape[1] == 0:
+        raise ValueError("exemplars: wanted one or more in every part of the clip, got none")
+    read = np.unique(table[table >= 0])
+    rows = np.searchsorted(read, np.maximum(table, read[0])).T  # (E, K); entries without exemplar: any frame
+    objects = np.arange(len(table))
+    return net.remember(
+        _tensor(np.asarray(tokens[read.tolist()])[rows], device),
+        _tensor(np.asarray(masks[read.tolist()])[rows, objects], device),
+        _tensor(np.asarray(scores[read.tolist()])[rows, objects], device),
+        _tensor(table, device),
+    )
+
+
+@torch.inference_mode()
+def _correct_window(
+    net: MaskCorrector,
+    frames: np.ndarray,
+    tokens: np.ndarray,
+    masks: np.ndarray,
+    places: NDArray[np.int64],
+    memory: ExemplarMemory,
+    use_masks: bool,
+    device: torch.device,
+    *,
+    keep: int,
+) -> Corrected:
+    rgb = normalise_rgb(np.asarray(frames)).to(device)[None]
+    inputs = _tensor(tokens, device), _tensor(masks, device), _tensor(places, device)
+    _, alpha, logits = net(rgb, *inputs, memory, use_masks=use_masks, with_features=False)
+    probabilities = logits[0, :keep].float().sigmoid().cpu().numpy()
+    shares = F.interpolate(
+        alpha[0, :, :keep].float().transpose(0, 1), logits.shape[-2:], mode="bilinear"
+    )  # (n, Q, H, W)
+    return Corrected(
+        int(places[0]),
+        hard_masks(probabilities),
+        probabilities.astype(np.float16),
+        shares.argmax(dim=1).to(torch.uint8).cpu().numpy(),
+    )
+
+
+def _device(net: nn.Module) -> torch.device:
+    if net.training:
+        raise ValueError(
+            f"{type(net).__name__}: wanted a network in evaluation mode, got one in training mode"
+        )
+    return next(net.parameters()).device
+
+
+def _autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
+    if precision is not None and device.type == "cpu":
+        raise ValueError(
+            f"precision: wanted None on a CPU, which gives the reference's numbers, got {precision}"
+        )
+    return torch.autocast(device.type, dtype=precision, enabled=precision is not None)
+
+
+def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)[None]  # (1, ...)
+
+
+def _finite(name: str, array: np.ndarray, start: int) -> np.ndarray:
+    bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+    if len(bad):
+        raise ValueError(f"{name}: wanted finite values, got others in frame {start + int(bad[0])}")
+    return array
+
+
+def _same_length(**arrays: Readable) -> int:
+    lengths = {name: array.shape[0] for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"wanted one length for all, got {lengths}")
+    return next(iter(lengths.values()))

@@ -1,0 +1,1 @@
+"""Inputs of the networks: resized frames, optical flow, ViT features, and where their weights come from."""

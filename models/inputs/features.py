@@ -1,0 +1,226 @@
+"""Frozen ViT features: what the selector and the corrector recognise objects by (paper, 3.2 and A.3).
+
+Any ViT of timm by its name, with timm's own weights or a local file, or the project's `compact` network. A
+frame is resized from its native size to a whole number of patches, (h, w), so that a grid needs no
+interpolation afterwards; the tokens are those after the final norm, without class and register tokens.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from motion_adapt.models.inputs.downloads import WeightsMissing
+from motion_adapt.models.inputs.imaging import RGB_MEAN, RGB_STD, normalise_rgb, resize_frames
+from motion_adapt.models.inputs.positions import reference_position_table
+from motion_adapt.models.inputs.readable import Readable
+from motion_adapt.models.inputs.timm_vits import load_vit, vit_entry
+from motion_adapt.models.networks.checkpoints import (
+    build_network,
+    read_checkpoint,
+    tensors_digest,
+)
+
+COMPACT = "compact"
+SELECTOR_GRID, CORRECTOR_GRID = (8, 14), (16, 28)
+
+# How timm's tags were trained, where it was without labels; other tags are not known to be label-free.
+_LABEL_FREE = {
+    "dino": "DINO on ImageNet-1k pictures, without labels",
+    "mae": "masked autoencoding of ImageNet-1k pictures, without labels",
+    "lvd142m": "DINOv2 on the curated pictures of LVD-142M, without labels",
+    "lvd1689m": "DINOv3 on the pictures of LVD-1689M, without labels",
+}
+
+
+class FeatureNetwork:
+    """A frozen network that turns frames into a grid of tokens."""
+
+    def __init__(
+        self,
+        name: str,
+        module: Any,
+        *,
+        channels: int,
+        patch_size: int,
+        mean: tuple[float, ...] = RGB_MEAN,
+        std: tuple[float, ...] = RGB_STD,
+    ) -> None:
+        self.name, self.channels, self.patch_size = name, channels, patch_size
+        self.module: Any = module.eval().requires_grad_(False)
+        self.mean, self.std = _three(mean), _three(std)
+        self.device = next(module.parameters()).device
+
+    def extract(self, frames: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+        """Tokens of frames u8 (n, H', W', 3) on a grid (h, w): f32 (n, h, w, C)."""
+        height, width = (side * self.patch_size for side in grid)
+        images = normalise_rgb(resize_frames(frames, height, width), mean=self.mean, std=self.std)
+        with torch.inference_mode():
+            tokens = self.tokens(images.to(self.device), grid)  # (n, h*w, C)
+        return tokens.float().reshape(-1, *grid, self.channels).cpu().numpy()  # (n, h, w, C)
+
+    def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Tokens (n, h*w, C), row by row, of normalised images f32 (n, 3, h * patch, w * patch)."""
+        raise NotImplementedError
+
+
+class TimmFeatures(FeatureNetwork):
+    """A ViT of timm, its position table resampled to the grid as timm does it."""
+
+    def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """As FeatureNetwork says."""
+        tokens = self.module.forward_features(images)  # (n, prefix + h*w, C)
+        return tokens[:, self.module.num_prefix_tokens :]
+
+
+class ReferenceFeatures(FeatureNetwork):
+    """A DINO ViT with the reference's position table, for checkpoints that were trained on its tokens."""
+
+    def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """As FeatureNetwork says."""
+        vit = self.module
+        patches = vit.patch_embed(images).reshape(len(images), -1, self.channels)  # (n, h*w, C)
+        tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), patches], dim=1)
+        tokens = tokens + reference_position_table(vit.pos_embed, grid)
+        return vit.norm(vit.blocks(tokens))[:, 1:]
+
+
+class CompactTokens(FeatureNetwork):
+    """The project's own small network."""
+
+    def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """As FeatureNetwork says."""
+        return self.module(images).flatten(2).mT  # (n, h*w, C)
+
+
+def load_features(
+    backbone: str,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    reference: bool = False,
+) -> FeatureNetwork:
+    """A frozen feature network by name.
+
+    backbone: `compact`, or a ViT of timm such as vit_small_patch16_224.dino. checkpoint: a local file; for
+    `compact` a checkpoint of this project, for timm any file that timm can read, None meaning timm's own
+    weights for the name. reference: normalise and place tokens as the paper's implementation does
+    (architecture of DINO ViTs only). Raises ValueError for an unknown name or a file that does not fit,
+    WeightsMissing where weights are not to be had.
+    """
+    path = None if checkpoint is None else Path(checkpoint)
+    if backbone != COMPACT:
+        return _load_timm(backbone, path, device, reference)
+    if path is None or reference:
+        raise ValueError("features compact: wanted a checkpoint file and not reference=True")
+    return _load_compact(path, device)
+
+
+def stream_features(
+    frames: Readable, network: FeatureNetwork, grid: tuple[int, int], batch: int = 8
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Tokens of a clip's frames u8 (T, H', W', 3), chunk by chunk: yields (start, f16 (n, h, w, C)).
+
+    Each frame is read once and by itself: neither `batch` nor the clip's length changes a token beyond
+    rounding. Raises ValueError for tokens that 16 bits cannot hold.
+    """
+    for start in range(0, frames.shape[0], batch):
+        tokens = network.extract(np.asarray(frames[start : start + batch]), grid)
+        with np.errstate(over="ignore"):
+            half = tokens.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise ValueError(
+                f"features {network.name}: tokens of frames {start} to {start + len(half) - 1} reach "
+                f"{np.abs(tokens).max():.3g} and do not fit into 16 bits"
+            )
+        yield start, half
+
+
+def feature_provenance(backbone: str, checkpoint: str | Path | None = None) -> str:
+    """What a feature network has learnt from, in words for a report, as far as it is known."""
+    if backbone == COMPACT:
+        return "compact: trained by this project on exact correspondences of synthetic clips, without labels"
+    if checkpoint is None:
+        tag = vit_entry(backbone).tag or ""
+        return f"{backbone}: {_LABEL_FREE.get(tag, 'not known to be trained without labels')}"
+    note = _metadata(Path(checkpoint)).get("warning", "what it was trained on is not known")
+    return f"{backbone} with the local file {Path(checkpoint).name}: {note}"
+
+
+# ---------------------------------------------------------------------------------------------- loading
+
+
+def _load_compact(path: Path, device: str | torch.device) -> FeatureNetwork:
+    if not path.is_file():
+        raise WeightsMissing(
+            "the compact feature network",
+            megabytes=None,
+            looked_in=path,
+            why="there is no such file",
+            remedies=[
+                "name a checkpoint of the model `features`, or train one with `python -m motion_adapt.models.pretrain`"
+            ],
+        )
+    module: Any = build_network(read_checkpoint(path), device, expect="features")
+    return CompactTokens(COMPACT, module, channels=module.channels, patch_size=module.patch_size)
+
+
+def _load_timm(
+    backbone: str, path: Path | None, device: str | torch.device, reference: bool
+) -> FeatureNetwork:
+    entry, vit = vit_entry(backbone), load_vit(backbone, path)
+    if reference and (vit.num_prefix_tokens, vit.no_embed_class) != (1, False):
+        raise ValueError(f"features {backbone}: reference=True is for DINO's ViTs, with one class token")
+    network = ReferenceFeatures if reference else TimmFeatures
+    return network(
+        backbone,
+        vit.to(device),
+        channels=vit.num_features,
+        patch_size=vit.patch_embed.patch_size[0],
+        mean=RGB_MEAN if reference else entry.mean,
+        std=RGB_STD if reference else entry.std,
+    )
+
+
+def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The free text in a safetensors file's header; none for other files."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
+
+
+class TokenExtractor(Protocol):
+    """A frozen feature network, as `models.inputs.features.load_features` gives it."""
+
+    name: str
+    channels: int
+    patch_size: int
+    module: nn.Module
+
+    def extract(self, frames: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+        """Frames u8 (n, H', W', 3) -> tokens f32 (n, h, w, C)."""
+        ...
+
+
+def extractor_identity(features: TokenExtractor) -> dict[str, Any]:
+    """What a recipe says of a feature network: its name and patch, and a digest of its tensors."""
+    digest = tensors_digest(features.module.state_dict())
+    return {"name": features.name, "patch": features.patch_size, "sha256": digest}
+
+
+def features_identity(features: TokenExtractor | None) -> dict[str, Any] | None:
+    """What a checkpoint says of the features that its network reads."""
+    if features is None:
+        return None
+    return {"name": features.name, "channels": features.channels, "patch": features.patch_size}

@@ -1,0 +1,141 @@
+"""Frames, flow and masks between their native size and the working resolution (paper, A.3).
+
+All three networks work at 128 x 224. "Bilinear" means half-pixel centres, no aligned corners and
+no antialiasing.
+"""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+HEIGHT, WIDTH = 128, 224
+RGB_MEAN = (0.485, 0.456, 0.406)
+RGB_STD = (0.228, 0.224, 0.225)  # the reference's: 0.228, not ImageNet's 0.229
+
+
+def resize_frames(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize RGB frames bilinearly on their 8-bit values.
+
+    frames: u8 (T, H', W', 3). Returns u8 (T, height, width, 3).
+    """
+    _check_frames(frames)
+    return _resize_each(frames, height, width)
+
+
+def normalise_rgb(
+    frames: NDArray[np.uint8],
+    *,
+    mean: tuple[float, float, float] = RGB_MEAN,
+    std: tuple[float, float, float] = RGB_STD,
+) -> Tensor:
+    """Scale frames to [0, 1], subtract `mean` and divide by `std`, channel by channel.
+
+    frames: u8 (T, H, W, 3). Returns f32 (T, 3, H, W), contiguous.
+    """
+    _check_frames(frames)
+    rgb = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    return ((rgb - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)).contiguous()
+
+
+def resize_flow(flow: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Resize flow bilinearly and rescale its vectors, so that they count pixels of the new size.
+
+    flow: f32 (T, H', W', 2), u then v. Returns f32 (T, height, width, 2).
+    """
+    if flow.ndim != 4 or flow.shape[-1] != 2:
+        raise ValueError(f"flow: wanted (T, H, W, 2), got {flow.shape}")
+    scale = np.array([width / flow.shape[2], height / flow.shape[1]], np.float32)
+    return _resize_each(flow.astype(np.float32, copy=False), height, width) * scale
+
+
+def resize_masks(masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """Resize masks bilinearly as maps of 0 and 1 and keep what exceeds 0.5. Disjoint masks stay disjoint.
+
+    masks: bool (..., H', W'). Returns bool (..., height, width).
+    """
+    if masks.ndim < 2 or masks.dtype != np.bool_:
+        raise ValueError(f"masks: wanted bool (..., H, W), got {masks.dtype} {masks.shape}")
+    lead = masks.shape[:-2]
+    flat = masks.reshape(-1, *masks.shape[-2:])  # (N, H', W')
+    resized = np.empty((len(flat), height, width), np.bool_)
+    for index, mask in enumerate(flat):
+        resized[index] = _resize(mask.astype(np.float32), height, width) > 0.5
+    return resized.reshape(*lead, height, width)  # (..., H, W)
+
+
+def hard_masks(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Give every pixel to its most probable object, if that probability exceeds 0.5.
+
+    probabilities: float (T, K, H, W) in [0, 1]. Returns bool (T, K, H, W), disjoint; ties go to the
+        smaller k.
+    """
+    _check_rank("probabilities", probabilities, 4)
+    best = probabilities.argmax(axis=1)  # (T, H, W)
+    objects = np.arange(probabilities.shape[1]).reshape(1, -1, 1, 1)
+    return (best[:, None] == objects) & (probabilities > 0.5)
+
+
+def labels_from_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Write object k as label k + 1 and background as 0; where masks overlap the smaller k wins.
+
+    masks: bool (T, K, H, W), K at most 255. Returns u8 (T, H, W).
+    """
+    _check_rank("masks", masks, 4)
+    if masks.shape[1] > 255:
+        raise ValueError(f"masks: wanted at most 255 objects for 8-bit labels, got {masks.shape[1]}")
+    labels = np.zeros((masks.shape[0], *masks.shape[2:]), np.uint8)
+    for k in reversed(range(masks.shape[1])):
+        labels[masks[:, k]] = k + 1
+    return labels
+
+
+def masks_from_labels(labels: NDArray[np.uint8], num_objects: int) -> NDArray[np.bool_]:
+    """Split labels into one mask per object; labels above `num_objects` are dropped.
+
+    labels: u8 (T, H, W). Returns bool (T, K, H, W) with K = num_objects.
+    """
+    _check_rank("labels", labels, 3)
+    return labels[:, None] == np.arange(1, num_objects + 1).reshape(1, -1, 1, 1)
+
+
+def native_labels(masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.uint8]:
+    """Bring each object's mask to the native size and write the label image.
+
+    masks: bool (T, K, H, W). Returns u8 (T, height, width).
+    """
+    _check_rank("masks", masks, 4)
+    if len(masks) == 0:
+        return np.zeros((0, height, width), np.uint8)
+    # frame by frame: at native size the masks of a long clip would not fit
+    return np.concatenate([labels_from_masks(resize_masks(frame[None], height, width)) for frame in masks])
+
+
+def _resize_each(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    if images.shape[1:3] == (height, width):
+        return images.copy()
+    resized = np.empty((len(images), height, width, images.shape[3]), images.dtype)
+    for index, image in enumerate(images):
+        resized[index] = _resize(image, height, width)
+    return resized
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _check_frames(frames: np.ndarray) -> None:
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise ValueError(f"frames: wanted u8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
+
+
+def _check_rank(name: str, array: np.ndarray, rank: int) -> None:
+    if array.ndim != rank:
+        raise ValueError(f"{name}: wanted {rank} axes, got shape {array.shape}")
+
+
+def normalised(frames: Tensor) -> Tensor:
+    """u8 (B, H, W, 3) -> network input f32 (B, 3, H, W), on the frames' device."""
+    mean, std = (torch.tensor(v, device=frames.device).view(3, 1, 1) for v in (RGB_MEAN, RGB_STD))
+    return (frames.movedim(-1, 1).float() / 255 - mean) / std

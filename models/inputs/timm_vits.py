@@ -1,0 +1,114 @@
+"""Vision transformers of timm by name, with all their weights or none (the backbones of models.features).
+
+A name that is no ViT is refused before anything is fetched, a cached file is taken without asking a server,
+and a file that lacks a weight is an error: timm itself would leave that weight random without a word.
+"""
+
+import difflib
+import sys
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import huggingface_hub
+import timm
+import torch
+from safetensors import SafetensorError
+from timm.models import PretrainedCfg
+from torch import nn
+
+from motion_adapt.models.inputs.downloads import WeightsMissing, reachable
+
+
+def load_vit(backbone: str, path: Path | None = None) -> Any:
+    """A ViT of timm without its head, for images of any size, with weights from a local file or timm's own.
+
+    Raises ValueError for a name that timm does not know, for other networks, for patches that are not square
+    and for a file that does not fit; WeightsMissing where the weights are neither here nor to be had.
+    """
+    entry = vit_entry(backbone)
+    with torch.device("meta"):
+        sketch = _build_vit(backbone)
+    down, across = sketch.patch_embed.patch_size
+    if down != across:
+        raise ValueError(f"features {backbone}: wanted square patches, got {down} x {across}")
+    vit = _fill_vit(backbone, _weights_file(entry, path, what=backbone, megabytes=_megabytes(sketch)))
+    if isinstance(vit.norm, nn.Identity):
+        vit.norm = vit.fc_norm  # ViTs that pool their tokens norm them afterwards
+    return vit
+
+
+def vit_entry(backbone: str) -> PretrainedCfg:
+    """Timm's record of a backbone's weights, the default ones where the name has no tag."""
+    architecture, _, tag = backbone.partition(".")
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models("*vit*"), n=3)
+        raise ValueError(f"features: timm has no {architecture!r}; the nearest are {', '.join(close)}")
+    tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise ValueError(f"features: {architecture} has no weights {tag!r}, only {', '.join(tags)}")
+    return timm.get_pretrained_cfg(backbone) or PretrainedCfg()
+
+
+def _weights_file(entry: PretrainedCfg, local: Path | None, *, what: str, megabytes: float) -> Path:
+    """The file of a timm model's weights: `local` where one is named, else the Hugging Face cache or server.
+
+    Raises WeightsMissing, also where HF_HUB_OFFLINE forbids to look. A cached file is taken without asking
+    anybody.
+    """
+    repository, name = entry.hf_hub_id, entry.hf_hub_filename or "model.safetensors"
+    remedies = ["name a local file as the backbone's checkpoint", "or do without: the backbone `compact`"]
+    if local is not None:
+        if local.is_file():
+            return local
+        looked_in, why = str(local), "there is no such file"
+    elif not repository:
+        looked_in, why = "timm", "timm knows no place to get these weights"
+    else:
+        cached = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return Path(cached)
+        looked_in = f"{huggingface_hub.constants.HF_HUB_CACHE} for {repository}"
+        server = huggingface_hub.constants.ENDPOINT
+        if huggingface_hub.constants.HF_HUB_OFFLINE:
+            why = "HF_HUB_OFFLINE is set"
+        elif not reachable(server):
+            why = f"no answer from {server}"
+        else:
+            try:
+                return Path(huggingface_hub.hf_hub_download(repository, name))
+            except Exception as error:  # whatever the client raises, there are no weights
+                why = f"download failed: {error}"
+        remedies.insert(0, f"get it: hf download {repository} {name}")
+    raise WeightsMissing(what, megabytes=megabytes, looked_in=looked_in, why=why, remedies=remedies)
+
+
+def _fill_vit(backbone: str, path: Path) -> Any:
+    """A ViT with all its weights from a file: timm itself would leave missing ones random without a word."""
+    vit = _build_vit(backbone)
+    adapt = sys.modules[type(vit).__module__].checkpoint_filter_fn  # reads the original authors' layouts too
+    try:
+        found = timm.models.load_checkpoint(vit, str(path), strict=False, filter_fn=adapt)
+    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
+        raise ValueError(f"features {backbone}: {path} does not fit: {error}") from error
+    if found is not None and found.missing_keys:
+        missing = found.missing_keys
+        raise ValueError(
+            f"features {backbone}: {path} does not fit: it lacks {missing[0]} and {len(missing) - 1} more"
+        )
+    return vit
+
+
+def _build_vit(backbone: str) -> Any:
+    """A ViT of timm without its head, for images of any size."""
+    try:
+        vit = timm.create_model(backbone, num_classes=0, dynamic_img_size=True)
+    except TypeError:
+        vit = None
+    if not all(hasattr(vit, part) for part in ("num_prefix_tokens", "patch_embed", "norm")):
+        raise ValueError(f"features {backbone}: wanted a ViT, this network of timm is none")
+    return vit
+
+
+def _megabytes(module: nn.Module) -> float:
+    return sum(weight.numel() * 4 for weight in module.parameters()) / 1e6

@@ -1,0 +1,186 @@
+"""One file per trained network: its tensors, and the settings that rebuild it, in the safetensors format.
+
+A checkpoint names its model, so that a selector is never loaded as a corrector, and carries a digest of all
+it holds, so that damage is noticed. Files are written beside their place and renamed: a reader sees a whole
+file or none.
+"""
+
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+# where the class of each model is found; imported when one is built
+_CLASSES = {
+    "oclr": ("motion_adapt.models.networks.oclr", "OCLR"),
+    "selector": ("motion_adapt.models.networks.selector", "MaskSelector"),
+    "corrector": ("motion_adapt.models.networks.corrector", "MaskCorrector"),
+    "features": ("motion_adapt.models.networks.compact_features", "CompactFeatures"),
+}
+# constructor arguments that stand for another class: (model, argument, value)
+_VARIANTS = {
+    ("corrector", "maps", "dense"): ("motion_adapt.models.networks.dense_corrector", "DenseCorrector")
+}
+MODELS = tuple(_CLASSES)
+_ENTRY = "motion-adapt"  # the one metadata entry; several would be written in no fixed order
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network's tensors with what is needed to rebuild it and to know where it came from.
+
+    model: one of MODELS.
+    settings: plain JSON values: "network" (constructor arguments), "features" (name, channels and patch of
+        the feature network that it was trained on, or None) and "training" (the recipe).
+    tensors: the network's state dict.
+    """
+
+    model: str
+    settings: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ValueError(f"model: wanted one of {', '.join(MODELS)}, got {self.model!r}")
+        if not isinstance(self.settings.get("network"), dict):
+            raise ValueError(f'settings: wanted constructor arguments under "network", got {self.settings}')
+
+
+def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path`, replacing what is there only once the new file is on disk.
+
+    The same checkpoint always gives the same bytes. Raises ValueError for settings that JSON cannot hold.
+    """
+    # clones, since safetensors refuses tensors that share memory
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in sorted(checkpoint.tensors.items())}
+    header = {"model": checkpoint.model, "settings": checkpoint.settings}
+    try:
+        entry = json.dumps({**header, "digest": _digest(header, tensors)}, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"settings of the {checkpoint.model} checkpoint: {error}") from error
+    _write_whole(Path(path), safetensors.torch.save(tensors, metadata={_ENTRY: entry}))
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises FileNotFoundError where there is none, and ValueError for a file that is damaged or something else.
+    """
+    path = Path(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            entry = (file.metadata() or {}).get(_ENTRY)
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())} if entry else {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: damaged, or not a safetensors file ({error})") from error
+    if entry is None:
+        raise ValueError(f"{path}: a safetensors file, but not a motion-adapt checkpoint")
+    try:
+        header = json.loads(entry)
+        digest = header.pop("digest")
+        checkpoint = Checkpoint(**header, tensors=tensors)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: the checkpoint's settings cannot be read ({error!r})") from error
+    if digest != _digest(header, tensors):
+        raise ValueError(f"{path}: damaged, what it holds is not what was written")
+    return checkpoint
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 in hex of names, dtypes, shapes and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def build_network(
+    checkpoint: Checkpoint, device: str | torch.device = "cpu", *, expect: str | None = None
+) -> nn.Module:
+    """Build the checkpoint's network with its weights, on `device` and in evaluation mode.
+
+    Raises ValueError where the checkpoint is not of the model `expect`, or its tensors do not fit its
+    settings.
+    """
+    if expect is not None and checkpoint.model != expect:
+        raise ValueError(f"checkpoint: wanted a model {expect!r}, got {checkpoint.model!r}")
+    try:
+        network = new_network(checkpoint.model, checkpoint.settings["network"])
+        network.load_state_dict(checkpoint.tensors)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # unknown arguments; missing, unknown or misshapen tensors
+        raise ValueError(f"the {checkpoint.model} checkpoint does not fit its settings: {error}") from error
+    return network.to(device).eval()
+
+
+def new_network(model: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """An untrained network of a model with the constructor arguments of a checkpoint, on the CPU.
+
+    maps="dense" makes a corrector without object queries (models/networks/dense_corrector.py); all other arguments are
+    those of the model's class. Raises TypeError for arguments that it does not take.
+    """
+    build, given = _class_of(model, arguments)
+    return build(**given)
+
+
+def all_arguments(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor arguments with the defaults of those that are not given: equal for equal networks."""
+    build, _ = _class_of(model, arguments)
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(build).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    return {**defaults, **dict(arguments)}
+
+
+def _class_of(model: str, arguments: Mapping[str, Any]) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+    """The class that arguments stand for, and those of them that it takes."""
+    (module, name), given = _CLASSES[model], dict(arguments)
+    for (of, argument, value), variant in _VARIANTS.items():
+        if of == model and given.get(argument) == value:
+            (module, name), _ = variant, given.pop(argument)
+    return getattr(importlib.import_module(module), name), given
+
+
+def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(json.dumps([header, tensors_digest(tensors)], sort_keys=True).encode()).hexdigest()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).chmod(0o644)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of the module's tensors, on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+
+
+def frozen(checkpoint: Checkpoint, model: str, device: str | torch.device) -> nn.Module:
+    """A trained network that is only read."""
+    return build_network(checkpoint, device, expect=model).requires_grad_(False)

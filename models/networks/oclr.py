@@ -1,0 +1,177 @@
+"""OCLR-flow: object masks and depth order from optical flow alone (equation 1; Xie et al., NeurIPS 2022).
+
+A UNet encodes the flow of each frame; a transformer lets the frames talk to each other; K queries per frame
+become attention maps over the tokens of their frame, which a UNet decodes into amodal masks. One query is one
+object along the whole clip, and one scalar per object tells how far back it lies.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motion_adapt.models.networks.blocks import (
+    EncoderLayer,
+    FeedForward,
+    Norm,
+    SoftmaxAttention,
+    check_shape,
+    coordinates,
+    line,
+    resize,
+    stack,
+)
+from motion_adapt.models.networks.layering import hard_modal
+from motion_adapt.models.networks.unet import AcrossFrames, UNetDecoder, UNetEncoder, in_parts
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention of the queries, cross-attention to the tokens, feed-forward; all post-norm."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attention = SoftmaxAttention(width, num_heads, dropout)
+        self.cross_attention = SoftmaxAttention(width, num_heads, dropout)
+        self.feed_forward = FeedForward(width, dropout)
+        self.norm1, self.norm2, self.norm3 = Norm(width), Norm(width), Norm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """x: (B, K * T, width). tokens: (B, T * h * w, width). Returns the shape of x."""
+        x = self.norm1(x + self.dropout(self.self_attention(x, x)))
+        x = self.norm2(x + self.dropout(self.cross_attention(x, tokens)))
+        return self.norm3(x + self.dropout(self.feed_forward(x)))
+
+
+class OCLR(nn.Module):
+    """Flow of a group of frames in, amodal mask logits and order values out.
+
+    in_channels: 2 per frame gap. features: channels of the UNet's first level, doubled at every pooling.
+    width: channels of bottleneck and transformer, 16 * features by default.
+    reduction: how many times smaller than the flow's the sides of the UNet's first level and of the masks are:
+        1 (the paper's), 2 or 4. Tokens stand for 16 x 16 pixels of the flow whatever it is.
+    context: whether frames can learn of others by two shorter ways too: the two coarsest maps of the encoder see their
+        neighbours in time, and the decoder reads the tokens, before and after they have talked. In the paper all that
+        frames know of each other goes through attention maps, which takes a long training to learn.
+    """
+
+    attention_parts = (
+        "position",
+        "encoder_layers",
+        "queries",
+        "query_time",
+        "decoder_layers",
+        "attention_maps",
+        "order_head",
+    )
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 4,
+        num_queries: int = 3,
+        features: int = 32,
+        width: int | None = None,
+        num_heads: int = 8,
+        num_layers: int = 3,
+        dropout: float = 0.1,
+        reduction: int = 1,
+        context: bool = False,
+    ) -> None:
+        super().__init__()
+        if reduction not in (1, 2, 4):
+            raise ValueError(f"reduction: wanted 1, 2 or 4, got {reduction}")
+        width = 16 * features if width is None else width
+        poolings = 5 - reduction.bit_length()
+        widths = [*(features << level for level in range(poolings)), width]
+        self.reduction = reduction
+        self.in_channels = in_channels
+        self.num_queries = num_queries
+        self.features = features
+        self.num_heads = num_heads
+        self.encoder = UNetEncoder(in_channels, widths)
+        self.position = nn.Linear(3, width)
+        self.encoder_layers = stack(EncoderLayer(width, num_heads, dropout), num_layers)
+        self.queries = nn.Embedding(num_queries, width)
+        self.query_time = nn.Linear(1, width)
+        self.decoder_layers = stack(DecoderLayer(width, num_heads, dropout), num_layers)
+        self.attention_maps = nn.Linear(num_queries * num_heads, width)
+        self.order_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+        self.decoder = UNetDecoder(widths[::-1], num_queries)
+        self.neighbours = nn.ModuleList(AcrossFrames(c) for c in widths[-2:]) if context else None
+        self.context = nn.Linear(2 * width, width) if context else None
+        if self.context is not None:  # as the neighbours: noise would teach the layers below to be silent
+            nn.init.zeros_(self.context.weight)
+            nn.init.zeros_(self.context.bias)
+
+    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Propose amodal masks.
+
+        flow: float (B, T, in_channels, H, W), pixels at this resolution; u, v of one gap after the other,
+            (u+, v+, u-, v-) for the gaps +g and -g. H and W are multiples of 16, and T is about 30 or fewer.
+        Returns amodal mask logits f32 (B, T, K, H / reduction, W / reduction), and order values f32 (B, T, K),
+        larger further back and equal for all frames of a clip.
+        """
+        check_shape("flow", flow, "B T channels H W", channels=self.in_channels)
+        H, W = flow.shape[-2:]
+        if H % 16 or W % 16:
+            raise ValueError(f"flow: wanted H and W to be multiples of 16, got {H} x {W}")
+        return self.of_reduced(self.reduce(flow))
+
+    def masks(self, flow: Tensor) -> Tensor:
+        """Propose modal masks bool (B, T, K, H, W), disjoint, of flow (B, T, channels, H, W); see `forward`."""
+        logits, order = self(flow)
+        if self.reduction > 1:  # their smooth zero line is the outline
+            H, W = flow.shape[-2:]
+            logits = resize(logits, H, W, "bilinear")
+        return hard_modal(logits.float().sigmoid(), order.float())
+
+    def reduce(self, flow: Tensor) -> Tensor:
+        """Flow (B, T, channels, H, W) averaged over squares: (B, T, channels, H / reduction, W / reduction)."""
+        frames = flow.to(self.position.weight.dtype).flatten(0, 1)
+        return F.avg_pool2d(frames, self.reduction).unflatten(0, flow.shape[:2])
+
+    def of_reduced(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, of flow that `reduce` has been at, or that was made at that size."""
+        B, T = flow.shape[:2]
+        x = flow.flatten(0, 1)  # (B * T, channels, H, W), from here on with H and W reduced
+        parts = [self.encoder(part) for (part,) in in_parts(2 * self.features, x)]
+        bottleneck = torch.cat([maps[-1] for maps in parts])  # (B * T, width, h, w)
+        if self.neighbours is not None:
+            around_coarse, around_bottleneck = self.neighbours
+            coarse = around_coarse(torch.cat([maps[-2] for maps in parts]), T)
+            for maps, share in zip(parts, coarse.split([len(maps[-2]) for maps in parts]), strict=True):
+                maps[-2] = share
+            bottleneck = around_bottleneck(bottleneck, T)
+        h, w = bottleneck.shape[-2:]
+
+        alone = bottleneck.permute(0, 2, 3, 1).unflatten(0, (B, T))  # (B, T, h, w, width)
+        tokens = alone + self.position(coordinates(T, h, w, device=flow.device))
+        tokens = tokens.flatten(1, 3)  # (B, T * h * w, width)
+        for layer in self.encoder_layers:
+            tokens = layer(tokens, T)
+
+        queries = self._initial_queries(T).expand(B, -1, -1)  # (B, K * T, width)
+        for layer in self.decoder_layers:
+            queries = layer(queries, tokens)
+        queries = queries.unflatten(1, (self.num_queries, T))  # (B, K, T, width)
+
+        tokens = tokens.unflatten(1, (T, h * w))  # (B, T, h * w, width)
+        maps = self._attention_maps(queries, tokens)  # (B, T, h * w, width)
+        if self.context is not None:
+            maps = maps + self.context(torch.cat([alone.flatten(2, 3), tokens], dim=-1))
+        maps = maps.mT.reshape(B * T, -1, h, w)  # (B * T, width, h, w)
+        logits = self.decoder.in_parts(maps, [skips for *skips, _ in parts])
+        logits = logits.unflatten(0, (B, T))  # (B, T, K, H, W)
+        order = self.order_head(queries.amax(dim=2)).mT.expand(B, T, -1)  # (B, T, K)
+        return logits, order
+
+    def _initial_queries(self, frames: int) -> Tensor:
+        times = self.query_time(line(frames, self.queries.weight.device)[:, None])  # (T, width)
+        return (self.queries.weight[:, None] + times).flatten(0, 1)  # (K * T, width), query slowest
+
+    def _attention_maps(self, queries: Tensor, tokens: Tensor) -> Tensor:
+        # plain dot products within a frame, without scale or softmax: K * heads maps, object slowest
+        queries = queries.unflatten(-1, (self.num_heads, -1))  # (B, K, T, heads, c)
+        tokens = tokens.unflatten(-1, (self.num_heads, -1))  # (B, T, h * w, heads, c)
+        maps = torch.einsum("bktgc,btngc->btnkg", queries, tokens).flatten(3)  # (B, T, h * w, K * heads)
+        return F.relu(self.attention_maps(maps))

@@ -1,0 +1,1 @@
+"""Pre-training of each network on synthetic clips."""

@@ -1,0 +1,177 @@
+"""Label-free training of the compact feature network: the same point looks the same in two frames.
+
+Two frames of a synthetic clip, one perhaps at half size, both with changed colours; the exact flow says which
+points are the same. Two losses teach what tokens are for, to carry masks from frame to frame:
+
+    correspondence    of all tokens of the other frames of the batch, a point's must be nearest to the one at
+                      its own place; the neighbours of that place, which see nearly the same, are left out
+    propagation       the tokens nearest to a point's must lie on the same layer, sprite or scene
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motion_adapt.models.inputs.imaging import normalised, resize_frames
+from motion_adapt.models.networks.checkpoints import Checkpoint
+from motion_adapt.models.networks.sizes import COMPACT
+from motion_adapt.models.pretraining.recipe import first_network, seen_and_unseen, synthetic_recipe, trained
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
+from motion_adapt.models.synthetic.textures import recolour
+from motion_adapt.models.training.batches import Batch
+from motion_adapt.models.training.course import Course
+from motion_adapt.models.training.loop import autocast
+
+TEMPERATURE = 0.1
+POINTS = 192  # anchors of each pair
+TOO_NEAR = 0.13  # in [-1, 1] coordinates, within which a token is no counterexample
+FRAMES = 8  # of a clip, two of which make a pair
+MOST_LAYERS = 5
+RATE = 2e-3
+
+
+@dataclass(frozen=True)
+class FeatureBatches:
+    """Pairs of frames: first, second u8 (B, H, W, 3), second perhaps at half size.
+
+    start, end f32 (B, N, 2): places x, y in [-1, 1] of N points in both. layer int (B, N): what each point lies
+    on; layers f32 (B, h, w, L): the share of each layer in the patches of 8 x 8 pixels of `second` as it was.
+    """
+
+    clips: SyntheticClips
+    pairs: int
+
+    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
+        """The pairs of one step."""
+        halve = rng.random() < 0.5
+        made = [self.pair(step * self.pairs + i, rng) for i in range(self.pairs)]
+        batch = {name: np.stack([pair[name] for pair in made]) for name in made[0]}
+        if halve:
+            height, width = batch["second"].shape[1:3]
+            batch["second"] = resize_frames(batch["second"], height // 2, width // 2)
+        return batch
+
+    def pair(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Two frames of a clip, and points seen in both."""
+        t, s = rng.choice(self.clips.frames, 2, replace=False)
+        clip = self.clips.make(index, only=(t, s))
+        moved = clip.displacement(t, s)
+        seen = clip.visible(t, s, moved)
+        if not seen.any():  # the camera has left: compare the frame with itself
+            s, moved, seen = t, np.zeros_like(moved), np.ones(moved.shape[:2], bool)
+        rows, columns = choose_points(rng, seen, clip.owner[t])
+        start = np.stack([columns, rows], axis=1).astype(np.float32)
+        size = np.array(moved.shape[1::-1], np.float32)
+        end = start + moved[rows, columns]
+        shares = np.stack([clip.owner[s] == n for n in range(MOST_LAYERS)], axis=2).astype(np.float32)
+        h, w = moved.shape[0] // 8, moved.shape[1] // 8
+        return {
+            "first": repainted(rng, clip.rgb[t]),
+            "second": repainted(rng, clip.rgb[s]),
+            "start": (start * 2 + 1) / size - 1,
+            "end": (end * 2 + 1) / size - 1,
+            "layer": clip.owner[t][rows, columns].astype(np.int64),
+            "layers": cv2.resize(shares, (w, h), interpolation=cv2.INTER_AREA),
+        }
+
+
+def choose_points(
+    rng: np.random.Generator, seen: np.ndarray, owner: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of `POINTS` visible pixels, as many on each layer as on every other."""
+    layers = np.unique(owner[seen])
+    places = [np.nonzero(seen & (owner == layer)) for layer in layers]
+    turns = rng.integers(len(layers), size=POINTS)
+    picks = [places[turn] for turn in turns]
+    chosen = [rng.integers(len(rows)) for rows, _ in picks]
+    found = np.array([(rows[i], columns[i]) for (rows, columns), i in zip(picks, chosen, strict=True)])
+    return found[:, 0], found[:, 1]
+
+
+def repainted(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
+    """A frame u8 (H, W, 3) in other light: colours, now and then grey, blurred or noisy."""
+    frame = recolour(rng, frame)
+    if rng.random() < 0.1:
+        frame = np.repeat(frame.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    if rng.random() < 0.3:
+        frame = cv2.GaussianBlur(frame, (0, 0), rng.uniform(0.5, 2.0))
+    if rng.random() < 0.3:
+        noise = rng.standard_normal(frame.shape, dtype=np.float32) * rng.uniform(2, 12)
+        frame = np.clip(frame + noise, 0, 255).astype(np.uint8)
+    return frame
+
+
+def feature_losses(
+    module: nn.Module, batch: Batch, precision: str = "float32"
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum of both losses for a batch of `FeatureBatches`, and `found`, how often the nearest token is right.
+
+    precision: of the network, see `models.training.loop.autocast`.
+    """
+    frames = [normalised(batch[name]) for name in ("first", "second")]
+    with autocast(frames[0].device, precision):
+        first, second = (module(x).float() for x in frames)  # (B, C, h, w)
+    B, N = batch["start"].shape[:2]
+    anchors, partners = sample(first, batch["start"]), sample(second, batch["end"])  # (B, N, C)
+    others = F.normalize(second.flatten(2).mT, dim=-1)  # (B, h * w, C)
+    h, w = second.shape[2:]
+
+    positive = (anchors * partners).sum(-1, keepdim=True).flatten(0, 1)  # (B * N, 1)
+    negative = anchors.flatten(0, 1) @ others.flatten(0, 1).T  # (B * N, B * h * w)
+    near = torch.zeros(B, N, B, h * w, dtype=torch.bool, device=first.device)
+    distance = torch.cdist(batch["end"], places(h, w, first.device).expand(B, -1, -1))
+    near[torch.arange(B), :, torch.arange(B)] = distance < TOO_NEAR
+    negative = negative.masked_fill(near.reshape(B * N, -1), -1.0)  # (B * N, B * h * w)
+    similarity = torch.cat([positive, negative], dim=1) / TEMPERATURE
+    correspondence = F.cross_entropy(similarity, torch.zeros(B * N, dtype=torch.long, device=first.device))
+
+    weights = (anchors @ others.mT / TEMPERATURE).softmax(dim=-1)  # (B, N, h * w), its own clip alone
+    shares = F.adaptive_avg_pool2d(batch["layers"].movedim(-1, 1), (h, w)).flatten(2).mT  # (B, h * w, L)
+    right = (weights @ shares).gather(2, batch["layer"][..., None])  # (B, N, 1)
+    propagation = -right.clamp(min=1e-4).log().mean()
+    found = (similarity.argmax(1) == 0).float().mean()
+    terms = {"correspondence": correspondence, "propagation": propagation, "found": found}
+    return correspondence + propagation, terms
+
+
+def sample(tokens: Tensor, at: Tensor) -> Tensor:
+    """Tokens (B, C, h, w) at places (B, N, 2) in [-1, 1], bilinear, of unit length: (B, N, C)."""
+    found = F.grid_sample(tokens, at[:, :, None], padding_mode="border", align_corners=False)  # (B, C, N, 1)
+    return F.normalize(found[..., 0].mT, dim=-1)
+
+
+def places(h: int, w: int, device: torch.device) -> Tensor:
+    """Centres of the tokens of a grid as x, y in [-1, 1]: (1, h * w, 2)."""
+    y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
+    return torch.stack([(x * 2 + 1) / w - 1, (y * 2 + 1) / h - 1], dim=-1).reshape(1, -1, 2)  # (1, h*w, 2)
+
+
+def pretrain_features(
+    course: Course,
+    *,
+    photos: Path | None = None,
+    silhouettes: Path | None = None,
+    network: dict[str, Any] | None = None,
+    start: Checkpoint | None = None,
+    pairs: int = 4,
+) -> Checkpoint:
+    """Train the compact feature network on synthetic clips.
+
+    start: weights to go on from, with a schedule of its own; see `models.pretraining.recipe.first_network`.
+    """
+    network = dict(COMPACT["features"] if network is None else network)
+    recipe = synthetic_recipe(course, photos, silhouettes, start)
+    recipe |= {"on": "synthetic correspondences", "pairs": pairs}
+    module = first_network("features", network, course.seed, start=start)
+    supply = {"photos": photos, "silhouettes": silhouettes, "frames": FRAMES}
+    clips, unseen = (FeatureBatches(supplied, pairs) for supplied in seen_and_unseen(course.seed, **supply))
+    loss = partial(feature_losses, precision=course.precision)
+    course = course.at_rate(RATE)
+    return trained("features", module, clips, loss, course, network=network, recipe=recipe, validation=unseen)

@@ -1,0 +1,129 @@
+"""How good are trained networks? Modal IoU on synthetic clips that no training sees, channels matched to the truth."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from motion_adapt.models.inference.pipeline import correct, propose, select
+from motion_adapt.models.inference.proposal_judges import Judge
+from motion_adapt.models.inputs.features import TokenExtractor
+from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.pretraining.train_corrector import GRID as CORRECTOR_GRID
+from motion_adapt.models.pretraining.train_selector import GRID as SELECTOR_GRID
+from motion_adapt.models.scoring.ranking import mask_ious, object_aps
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClip, SyntheticClips
+from motion_adapt.models.synthetic.synthetic_flow import clip_flow
+from motion_adapt.models.training.loop import VALIDATION_SEED
+from motion_adapt.models.training.matching import matched_ious
+
+
+class Validation(NamedTuple):
+    """Mean IoU (0 to 1) of proposals and of corrected masks, and how well the selector ranks frames: the mean
+    rank correlation of predicted and true error over time, and the selection AP (models/scoring/ranking.py; with fewer
+    than 20 frames a clip of it is easier than the paper's). NaN where no clip has a figure."""
+
+    proposals: float
+    corrected: float
+    ranking: float
+    selection_ap: float
+
+
+def held_out(
+    clips: int, frames: int, flow: str, photos: Path | None, silhouettes: Path | None = None
+) -> Iterator[tuple[SyntheticClip, np.ndarray]]:
+    """Clips with their flow f32 (T, 4, H, W)."""
+    supply = SyntheticClips(seed=VALIDATION_SEED, photos=photos, silhouettes=silhouettes, frames=frames)
+    for index in range(clips):
+        clip = supply.make(index)
+        yield clip, clip_flow(clip, kind=flow, gap=1, rng=np.random.default_rng([VALIDATION_SEED, 1, index]))
+
+
+def iou(masks: np.ndarray, clip: SyntheticClip) -> float:
+    """Mean IoU of masks bool (T, K, H, W) with the visible objects of a clip."""
+    pair = (torch.from_numpy(np.ascontiguousarray(m))[None] for m in (masks, clip.modal))
+    return matched_ious(*pair).mean().item()
+
+
+def validate_oclr(
+    checkpoint: Checkpoint,
+    *,
+    clips: int = 16,
+    frames: int = 6,
+    flow: str = "noisy",
+    photos: Path | None = None,
+    silhouettes: Path | None = None,
+    device: str = "cpu",
+) -> float:
+    """Mean IoU of the proposals of OCLR."""
+    net: Any = build_network(checkpoint, device, expect="oclr")
+    ious = []
+    for clip, seen in held_out(clips, frames, flow, photos, silhouettes):
+        ious.append(iou(np.concatenate([part.masks for part in propose(net, seen)]), clip))
+    return float(np.mean(ious))
+
+
+def validate_pipeline(
+    oclr: Checkpoint,
+    selector: Checkpoint | Judge,
+    corrector: Checkpoint,
+    features: TokenExtractor,
+    *,
+    judge_features: TokenExtractor | None = None,
+    chosen_by: Judge | None = None,
+    clips: int = 8,
+    frames: int = 12,
+    flow: str = "noisy",
+    photos: Path | None = None,
+    silhouettes: Path | None = None,
+    device: str = "cpu",
+    on_clip: Callable[[int], None] = lambda clips: None,
+) -> Validation:
+    """Propose, select and correct as a user's clips are, and compare with the truth.
+
+    selector: a checkpoint, or a rule of models/inference/proposal_judges.py in its place; it is what ranks frames.
+    features: of the corrector, and of the selector where `judge_features` names no others. chosen_by: the rule that
+    chooses the exemplars by the corrector's features, None for the selector. on_clip is called with 1 after every clip.
+    """
+    nets: dict[str, Any] = {
+        name: build_network(c, device, expect=name) for name, c in (("oclr", oclr), ("corrector", corrector))
+    }
+    judge: Any = selector
+    if isinstance(selector, Checkpoint):
+        judge = build_network(selector, device, expect="selector")
+    results, aps = [], []
+    for clip, seen in held_out(clips, frames, flow, photos, silhouettes):
+        masks = np.concatenate([part.masks for part in propose(nets["oclr"], seen)])
+        tokens = features.extract(clip.rgb, CORRECTOR_GRID)
+        network = judge_features or features
+        seen_by_judge = network.extract(clip.rgb, SELECTOR_GRID) if judge is not selector else tokens
+        (selection,) = select(judge, clip.rgb, seen_by_judge, masks)
+        (choice,) = select(chosen_by, clip.rgb, tokens, masks) if chosen_by else (selection,)
+        given_to = clip.rgb, tokens, masks, choice.scores, choice.exemplars
+        corrected = np.concatenate([part.masks for part in correct(nets["corrector"], *given_to)])
+        results.append((iou(masks, clip), iou(corrected, clip), ranking(selection.errors, masks, clip)))
+        aps += object_aps(-selection.errors, mask_ious(masks, clip.modal)).tolist()
+        on_clip(1)
+    return Validation(*(_mean(column) for column in (*zip(*results, strict=True), aps)))
+
+
+def _mean(values: Sequence[float]) -> float:
+    found = [value for value in values if not np.isnan(value)]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def ranking(errors: np.ndarray, masks: np.ndarray, clip: SyntheticClip) -> float:
+    """Rank correlation over time of predicted errors (T, K) with true ones, mean over the objects; NaN without any.
+
+    The true error of a mask is measured against the object that it fits best.
+    """
+    found = []
+    for k in np.flatnonzero(masks.any(axis=(0, 2, 3))):
+        wrong = [(masks[:, k] != clip.modal[:, j]).sum(axis=(1, 2)) for j in range(clip.num_objects)]
+        true = min(wrong, key=np.sum) / (masks[:, k].sum(axis=(1, 2)) + 1)
+        if np.ptp(true) > 0 and np.ptp(errors[:, k]) > 0:
+            ranks = [np.argsort(np.argsort(values)).astype(float) for values in (true, errors[:, k])]
+            found.append(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    return float(np.mean(found)) if found else float("nan")

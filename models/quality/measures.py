@@ -1,0 +1,165 @@
+"""How good the masks of a clip look to someone without labels: the measures that compare round with round.
+
+    flow_consistency             neighbouring masks cover the same pixels, one carried along the flow
+    agreement                    two mask clips do: proposals and corrections, this round and the one before
+    empty, empty_frames          share of the objects' masks, and of the whole frames, that hold nothing
+    coverage                     share of the pixels that are foreground
+    exemplar_error, frame_error  what the selector predicts (eq. 3), or another judge, for the exemplars and all frames
+    quality                      one figure of them all, to see the worst clips first
+
+None of them is accuracy: a still, wrong mask can be consistent. They are read together, by `models.quality.gate`.
+Mask clips are bool (T, K, H, W) arrays or readers that are sliced like one; they are read chunk by chunk. A
+measure that has nothing to look at is None, and is left out of averages, never NaN.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from scipy.stats import spearmanr
+
+from motion_adapt.models.inputs.readable import Readable, pieces
+
+# Forward and backward flow disagree where a pixel is hidden in the other frame (Sundaram et al., ECCV 2010):
+# |f + b|^2 > OCCLUSION_SHARE * (|f|^2 + |b|^2) + OCCLUSION_PIXELS
+OCCLUSION_SHARE, OCCLUSION_PIXELS = 0.01, 0.5
+
+FAR_BEHIND = 0.15  # of quality: masks so much worse than those of most clips teach what is wrong
+
+
+class Shares(NamedTuple):
+    """What share of a mask clip is empty, and what share of its pixels is foreground."""
+
+    empty: float  # of the T * K masks
+    empty_frames: float  # of the T frames: no object at all
+    coverage: float  # of the pixels: any object
+
+
+def flow_consistency(masks: Readable, flow: Readable, *, gap: int = 1, chunk: int = 16) -> float | None:
+    """Mean IoU of each mask with the mask `gap` frames later, brought back by the forward flow.
+
+    flow: f16 or f32 (T, 4, H, W), as models.flow.stream_flow gives it for that gap, at the masks' own H and W.
+    Pixels that leave the frame, or that forward and backward flow show to be hidden, are left out of both
+    masks. A pair of an object counts once, whatever its area, and only where one of its two masks is not
+    empty: nothing found is no evidence of consistency. The mean is over all pairs of all objects that count.
+    """
+    count, objects, height, width = masks.shape
+    if flow.shape != (count, 4, height, width):
+        raise ValueError(f"flow: wanted {(count, 4, height, width)} like the masks, got {flow.shape}")
+    if gap < 1:
+        raise ValueError(f"gap: wanted at least 1 frame, got {gap}")
+    ious: list[float] = []
+    for start in range(0, count - gap, chunk):
+        stop = min(start + chunk, count - gap)
+        some_masks = np.asarray(masks[start : stop + gap])
+        some_flow = np.asarray(flow[start : stop + gap], np.float32)  # OpenCV remaps no f16
+        for t in range(stop - start):
+            visible, columns, rows = correspond(some_flow[t, :2], some_flow[t + gap, 2:])
+            for k in range(objects):
+                later = some_masks[t + gap, k].astype(np.float32)
+                back = (cv2.remap(later, columns, rows, cv2.INTER_LINEAR) > 0.5) & visible
+                here = some_masks[t, k] & visible
+                union = np.count_nonzero(here | back)
+                if union:
+                    ious.append(np.count_nonzero(here & back) / union)
+    return float(np.mean(ious)) if ious else None
+
+
+def agreement(first: Readable, second: Readable, *, chunk: int = 64) -> float | None:
+    """Mean IoU of two mask clips, object k with object k, of each pair of masks of which one at least is not empty.
+
+    Where both show nothing there is nothing to agree on: a channel that no object is in would raise the mean.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"masks: wanted two clips of one shape, got {first.shape} and {second.shape}")
+    ious: list[float] = []
+    for one, other in pieces(first, second, chunk=chunk):
+        shared, union = (both.sum(axis=(2, 3)) for both in (one & other, one | other))  # (n, K)
+        ious += (shared[union > 0] / union[union > 0]).tolist()
+    return float(np.mean(ious)) if ious else None
+
+
+def shares(masks: Readable, *, chunk: int = 64) -> Shares:
+    """Shares of empty masks, empty frames and foreground pixels of a mask clip of at least one frame."""
+    count, objects, height, width = masks.shape
+    if not count:
+        raise ValueError("masks: wanted at least one frame, got none")
+    empty, empty_frames, covered = 0, 0, 0
+    for (some,) in pieces(masks, chunk=chunk):
+        present = np.any(some, axis=(2, 3))  # (n, K)
+        empty += int((~present).sum())
+        empty_frames += int((~np.any(present, axis=1)).sum())
+        covered += int(np.any(some, axis=1).sum())
+    return Shares(empty / (count * objects), empty_frames / count, covered / (count * height * width))
+
+
+def predicted_errors(
+    errors: np.ndarray, exemplars: np.ndarray, masked: np.ndarray
+) -> tuple[float | None, float | None]:
+    """Mean predicted error r of the exemplars, and of all frames.
+
+    errors: float (T, K), error pixels per mask pixel (eq. 3). exemplars: bool (T, K), the exemplars of each object.
+    masked: bool (T, K), whether there is a mask: an empty one, whose r is a pixel count, is left out of both
+    means.
+    """
+    of_exemplars, of_all = errors[exemplars & masked], errors[masked]
+    return (
+        float(of_exemplars.mean()) if of_exemplars.size else None,
+        float(of_all.mean()) if of_all.size else None,
+    )
+
+
+def overall(measures: Mapping[str, float | None]) -> float | None:
+    """A clip's measures as one figure in [0, 1], higher is better; None where nothing could be measured.
+
+    The geometric mean of flow_consistency, agreement_proposal, 1 - empty_frames, 1 - identity_switches and
+    1 / (1 + frame_error), of those that there are: one that is near 0 is not made up for by the others.
+    """
+    parts = [measures.get(name) for name in ("flow_consistency", "agreement_proposal")]
+    parts += [
+        None if (value := measures.get(name)) is None else 1 - value
+        for name in ("empty_frames", "identity_switches")
+    ]
+    error = measures.get("frame_error")
+    parts += [None if error is None else 1 / (1 + error)]
+    found = [max(part, 0.0) for part in parts if part is not None]
+    return float(np.prod(found) ** (1 / len(found))) if found else None
+
+
+def far_behind(quality: Mapping[str, float | None]) -> list[str]:
+    """The clips, by name, whose quality lies more than `FAR_BEHIND` below the median: never half of them or more."""
+    known = {name: value for name, value in quality.items() if value is not None}
+    least = np.median(list(known.values())) - FAR_BEHIND if known else 0.0
+    return [name for name, value in known.items() if value < least]
+
+
+def rank_correlation(measure: Iterable[float], scores: Iterable[float]) -> float | None:
+    """Spearman's correlation of a measure with J over clips, in [-1, 1]: how well it ranks them.
+
+    None for fewer than 4 clips, or where either has one value throughout: there is nothing to rank.
+    """
+    one, other = np.asarray(list(measure), float), np.asarray(list(scores), float)
+    known = np.isfinite(one) & np.isfinite(other)
+    one, other = one[known], other[known]
+    if len(one) < 4 or len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
+        return None
+    return float(spearmanr(one, other).statistic)
+
+
+def correspond(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each pixel is in the later frame, and whether it can be seen there.
+
+    forward f32 (2, H, W) from the earlier frame, backward from the later one. Returns visible bool (H, W),
+    columns and rows f32 (H, W).
+    """
+    _, height, width = forward.shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    columns, rows = columns + forward[0], rows + forward[1]
+    returning = np.stack(
+        [cv2.remap(np.ascontiguousarray(part), columns, rows, cv2.INTER_LINEAR) for part in backward]
+    )
+    error = np.square(forward + returning).sum(axis=0)
+    length = np.square(forward).sum(axis=0) + np.square(returning).sum(axis=0)
+    inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+    return inside & (error <= OCCLUSION_SHARE * length + OCCLUSION_PIXELS), columns, rows

@@ -1,0 +1,1 @@
+"""Scores against annotations: J, F, boxes and selection AP."""

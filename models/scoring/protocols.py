@@ -1,0 +1,214 @@
+"""Which frames and objects of a clip count: the evaluation protocols of section 4.1, over `models.scoring.metrics`.
+
+    union      all objects together are the one foreground       DAVIS 2016 rule, label-free
+    matched    the channel that fits the annotation best         DAVIS 2016 rule, chosen with the annotation
+    objects    each object with its own proposal, by assignment  DAVIS 2017 unsupervised rule
+
+Papers on DAVIS 2016 report what is `matched` here: one channel for the whole clip, picked with the ground
+truth. A run without labels cannot do that, so its honest single-object number is `union`.
+
+Clips arrive as an iterable of (annotation, prediction) label maps in frame order and are read once, frame by
+frame; the annotation is None in frames that have none, which are not scored.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from motion_adapt.models.scoring.metrics import (
+    Contour,
+    Statistics,
+    binary,
+    contour_f,
+    jaccard,
+    statistics,
+    tolerance,
+)
+
+VOID = 255
+MAX_PROPOSALS = 20
+
+Pair = tuple[np.ndarray | None, np.ndarray]
+
+
+class NothingToScore(ValueError):
+    """A clip in which no frame counts: it belongs in the report, not in an average."""
+
+
+@dataclass(frozen=True)
+class ObjectScore:
+    """J and F of one annotated object, frame by frame."""
+
+    object: int  # its id in the annotation; 1 in the single-object protocols
+    proposal: (
+        int  # the predicted id that it was scored with; 0 stands for the union, or an added empty proposal
+    )
+    J: np.ndarray = field(repr=False)  # f64 (frames that count,)
+    F: np.ndarray = field(repr=False)
+
+    @property
+    def region(self) -> Statistics:
+        """Mean, recall and decay of J."""
+        return statistics(self.J)
+
+    @property
+    def contour(self) -> Statistics:
+        """Mean, recall and decay of F."""
+        return statistics(self.F)
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """The scores of one clip under one protocol."""
+
+    clip: str
+    protocol: str
+    frames: tuple[int, ...]  # which frames counted
+    objects: tuple[ObjectScore, ...]
+
+
+def score_union(pairs: Iterable[Pair], *, clip: str = "", skip_ends: bool = True) -> ClipScore:
+    """Score all predicted objects as one foreground against all annotated ones; any nonzero is foreground.
+
+    `skip_ends`: the first and last frame of the clip do not count (DAVIS 2016); False for data sets that
+    count all annotated frames. Raises NothingToScore where no frame is left, ValueError on a size mismatch.
+    """
+    return _score_single(pairs, None, clip=clip, skip_ends=skip_ends)
+
+
+def score_matched(
+    pairs: Iterable[Pair], *, objects: int = 3, clip: str = "", skip_ends: bool = True
+) -> ClipScore:
+    """Score the one predicted id of 1..`objects` whose J over the counting frames is best; ties: lower id.
+
+    Uses the annotation to choose: never part of a label-free result. Otherwise as `score_union`.
+    """
+    return _score_single(pairs, objects, clip=clip, skip_ends=skip_ends)
+
+
+def score_objects(pairs: Iterable[Pair], *, clip: str = "") -> ClipScore:
+    """Score each annotated object with its own proposal: the DAVIS 2017 unsupervised multi-object protocol.
+
+    Annotations hold 0 background, 1..N objects and 255 void, N being the largest id of the first annotated
+    frame; larger ids that come later are background. Predictions hold ids 1..P, P at most 20, the same object
+    throughout. Every annotated frame counts, also the first and last. The assignment of proposals to objects
+    maximises the mean of J and F over the clip; surplus proposals cost nothing and missing ones are empty.
+    """
+    frames: list[int] = []
+    rows: list[np.ndarray] = []
+    count, largest = 0, 0
+    for index, truth, prediction in _scored(pairs, clip, skip_ends=False):
+        if not frames:
+            count = int(truth.max(initial=0, where=truth != VOID))
+            if not count:
+                raise NothingToScore(f"{clip}: no object in frame {index}, the first annotated one")
+        largest = max(largest, _largest_id(prediction, MAX_PROPOSALS, clip, index))
+        frames.append(index)
+        rows.append(_score_labels(truth, prediction, count, MAX_PROPOSALS))
+    scores = np.stack(rows)[..., : max(largest, count)]  # (frames, 2, N, P)
+    chosen = linear_sum_assignment(scores.mean(axis=(0, 1)), maximize=True)[1]
+    found = tuple(
+        ObjectScore(k + 1, int(p + 1) if p < largest else 0, J=scores[:, 0, k, p], F=scores[:, 1, k, p])
+        for k, p in enumerate(chosen)
+    )
+    return ClipScore(clip, "objects", tuple(frames), found)
+
+
+def averages(clips: Sequence[ClipScore]) -> dict[str, float]:
+    """J, F, their recall and decay, and JF: averages over the objects of all clips, whatever their length."""
+    objects = [found for score in clips for found in score.objects]
+    if not objects:
+        raise NothingToScore("no clip was scored")
+    table: dict[str, float] = {}
+    for name, rows in (("J", [o.region for o in objects]), ("F", [o.contour for o in objects])):
+        mean, recall, decay = np.mean(rows, axis=0)
+        table |= {name: float(mean), f"{name}_recall": float(recall), f"{name}_decay": float(decay)}
+    table["JF"] = (table["J"] + table["F"]) / 2
+    return table
+
+
+def _score_single(pairs: Iterable[Pair], channels: int | None, *, clip: str, skip_ends: bool) -> ClipScore:
+    """One annotated foreground against the union (`channels` None) or the best of the channels."""
+    frames: list[int] = []
+    rows: list[np.ndarray] = []
+    for index, truth, prediction in _scored(pairs, clip, skip_ends=skip_ends):
+        if channels is None:
+            prediction = binary(prediction)
+        else:
+            _largest_id(prediction, channels, clip, index)
+        frames.append(index)
+        rows.append(_score_labels(binary(truth), prediction, 1, channels or 1))
+    scores = np.stack(rows)[:, :, 0]  # (frames, 2, channels)
+    best = int(scores[:, 0].mean(axis=0).argmax())
+    chosen = ObjectScore(1, 0 if channels is None else best + 1, J=scores[:, 0, best], F=scores[:, 1, best])
+    return ClipScore(clip, "union" if channels is None else "matched", tuple(frames), (chosen,))
+
+
+def _score_labels(truth: np.ndarray, prediction: np.ndarray, objects: int, proposals: int) -> np.ndarray:
+    """J and F f64 (2, objects, proposals) of every annotated id with every predicted id in one frame."""
+    if VOID in truth:
+        prediction = np.where(truth == VOID, np.uint8(0), prediction)
+    radius = tolerance(*truth.shape)
+    areas = _histogram(prediction)
+    empty = Contour.of(np.zeros_like(prediction), radius)
+    contours = {p: Contour.of(binary(prediction == p), radius) for p in range(1, proposals + 1) if areas[p]}
+    scores = np.empty((2, objects, proposals))
+    for k in range(1, objects + 1):
+        mask = binary(truth == k)
+        area, shared = cv2.countNonZero(mask), _histogram(prediction, mask)
+        contour = Contour.of(mask, radius)
+        for p in range(1, proposals + 1):
+            scores[0, k - 1, p - 1] = jaccard(shared[p], area + areas[p] - shared[p])
+            scores[1, k - 1, p - 1] = contour_f(contour, contours.get(p, empty))
+    return scores
+
+
+def _histogram(labels: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """Pixels of each label 0..255, all or those inside a mask, i64 (256,)."""
+    return cv2.calcHist([labels], [0], mask, [256], [0, 256]).ravel().astype(np.int64)
+
+
+def _scored(
+    pairs: Iterable[Pair], clip: str, *, skip_ends: bool
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The frames that count, checked: (frame index, annotation u8 (H, W), prediction u8 (H, W))."""
+    anything = False
+    counting = enumerate(pairs)
+    for index, (truth, prediction) in _interior(counting) if skip_ends else counting:
+        if truth is None:
+            continue
+        for name, labels in (("annotation", truth), ("prediction", prediction)):
+            if labels.ndim != 2 or labels.dtype not in (np.uint8, bool):
+                raise ValueError(
+                    f"{clip}, frame {index}: {name}: wanted a label map u8 (H, W), "
+                    f"got {labels.dtype} {labels.shape}"
+                )
+        if truth.shape != prediction.shape:
+            raise ValueError(
+                f"{clip}, frame {index}: the annotation is {truth.shape[1]}x{truth.shape[0]} pixels, "
+                f"the prediction {prediction.shape[1]}x{prediction.shape[0]}"
+            )
+        anything = True
+        yield index, np.ascontiguousarray(truth, np.uint8), np.ascontiguousarray(prediction, np.uint8)
+    if not anything:
+        rule = " once its first and last frame are skipped" if skip_ends else ""
+        raise NothingToScore(f"{clip}: no annotated frame to score{rule}")
+
+
+def _interior(items: Iterable[tuple[int, Pair]]) -> Iterator[tuple[int, Pair]]:
+    """All items but the first and the last, one held back."""
+    held = None
+    for index, item in items:
+        if held is not None and held[0] > 0:
+            yield held
+        held = (index, item)
+
+
+def _largest_id(prediction: np.ndarray, limit: int, clip: str, index: int) -> int:
+    largest = int(prediction.max(initial=0))
+    if largest > limit:
+        raise ValueError(f"{clip}, frame {index}: prediction: wanted object ids up to {limit}, got {largest}")
+    return largest

@@ -1,0 +1,1 @@
+"""Synthetic clips: textures, shapes and trajectories rendered with exact masks and flow."""

@@ -1,0 +1,33 @@
+"""Episodes of the corrector: one window of frames and the exemplars it is corrected from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from motion_adapt.models.inputs.imaging import normalised
+from motion_adapt.models.networks.corrector import Correction
+from motion_adapt.models.networks.sizes import PRETRAINING
+from motion_adapt.models.training.batches import Batch
+
+EXEMPLARS: int = PRETRAINING["exemplars"]
+
+
+def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correction:
+    """The corrector's answer to an episode: tensors of one clip, without the batch axis.
+
+    Window: rgb u8 (T, H, W, 3), tokens (T, h, w, C), masks (T, K, H, W), frames (T,). Exemplars, gathered by
+    `table` int (K, E): exemplar_tokens (E, K, h, w, C), exemplar_masks (E, K, H, W), exemplar_scores (E, K).
+    """
+    of = {name: value[None] for name, value in episode.items() if isinstance(value, Tensor)}
+    tokens, masks, scores = (of[f"exemplar_{name}"].float() for name in ("tokens", "masks", "scores"))
+    memory = module.remember(tokens, masks, scores, of["table"])
+    rgb = normalised(episode["rgb"])[None]  # (1, T, 3, H, W)
+    window = rgb, of["tokens"].float(), of["masks"].float(), of["frames"]
+    answer: Correction = module(*window, memory, use_masks=use_masks)
+    return answer
+
+
+def weights_for(module: Any, weights: Mapping[str, float]) -> dict[str, float]:
+    """The terms of a loss that apply to a corrector: one without object queries reconstructs nothing."""
+    return {name: value for name, value in weights.items() if module.reconstructs or name != "reconstruction"}

@@ -1,0 +1,1 @@
+"""The artifact store: arrays and files published whole or not at all."""

@@ -1,0 +1,172 @@
+"""Arrays of an artifact: written in whole shards along the first axis, read with their digests checked.
+
+The first axis is almost always time. A long clip streams: a writer holds at most one shard, and a reader
+touches only the shards that it is asked for.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.abc.store import Store
+from zarr.codecs import BloscCodec, BloscShuffle, ZstdCodec
+
+from motion_adapt.storage.artifacts.manifest import ArrayEntry
+
+CHUNK_BYTES = 2 * 2**20  # a training step reads single frames: small enough for that
+SHARD_BYTES = 32 * 2**20  # bounds a writer's memory and the number of files
+
+
+def plan_rows(row_bytes: int) -> tuple[int, int]:
+    """Rows of a chunk and of a shard for rows of `row_bytes` bytes; a shard is a multiple of a chunk."""
+    chunk = min(max(CHUNK_BYTES // max(row_bytes, 1), 1), 16)
+    return chunk, chunk * max(SHARD_BYTES // max(row_bytes * chunk, 1), 1)
+
+
+class ArrayWriter:
+    """Appends blocks of rows to one Zarr array.
+
+    Invariant: what lies on disk ends at a shard border until `close`, so no shard is ever written twice.
+    """
+
+    def __init__(
+        self, group: zarr.Group, name: str, *, dims: Sequence[str], row: tuple[int, ...], dtype: np.dtype
+    ) -> None:
+        if len(dims) != 1 + len(row):
+            raise ValueError(f"array {name}: {len(dims)} dimension names for {1 + len(row)} dimensions")
+        self.name, self.dims, self.row, self.dtype = name, tuple(dims), row, dtype
+        self.chunk, self.shard = plan_rows(int(np.prod(row, dtype=np.int64)) * dtype.itemsize)
+        floats = dtype.kind == "f"
+        self._array = group.create_array(
+            name,
+            shape=(0, *row),
+            dtype=dtype,
+            chunks=(self.chunk, *row),
+            shards=(self.shard, *row),
+            compressors=BloscCodec(cname="zstd", clevel=3, shuffle=BloscShuffle.shuffle)
+            if floats
+            else ZstdCodec(level=3, checksum=True),
+            dimension_names=self.dims,
+        )
+        self._pending: list[np.ndarray] = []
+        self._pending_rows = 0
+        self._hash = hashlib.sha256()
+
+    def append(self, block: np.ndarray) -> None:
+        """Add rows at the end.
+
+        Raises:
+            ValueError: where the block's row shape or dtype differs from the first one's.
+        """
+        if block.shape[1:] != self.row or block.dtype != self.dtype:
+            raise ValueError(
+                f"array {self.name}: rows are {self.row} {self.dtype}, got {block.shape[1:]} {block.dtype}"
+            )
+        block = np.ascontiguousarray(block)
+        self._hash.update(block.data)
+        self._pending.append(block)
+        self._pending_rows += len(block)
+        if self._pending_rows >= self.shard:
+            rows = np.concatenate(self._pending)
+            whole = len(rows) // self.shard * self.shard
+            self._write(rows[:whole])
+            self._pending, self._pending_rows = [rows[whole:].copy()], len(rows) - whole
+
+    def close(self) -> ArrayEntry:
+        """Write what is left, read all back, and return the entry for the manifest.
+
+        Raises:
+            OSError: where the disk gives back other values than were appended.
+        """
+        if self._pending_rows:
+            self._write(np.concatenate(self._pending))
+        wanted = self._hash.hexdigest()
+        if decoded_digest(self._array) != wanted:
+            raise OSError(f"array {self.name}: reading back gave other values than were written")
+        return ArrayEntry(
+            shape=self._array.shape,
+            dtype=self.dtype.name,
+            dims=self.dims,
+            chunk_rows=self.chunk,
+            shard_rows=self.shard,
+            digest=wanted,
+        )
+
+    def _write(self, rows: np.ndarray) -> None:
+        start = self._array.shape[0]
+        self._array.resize((start + len(rows), *self.row))
+        self._array[start : start + len(rows)] = rows
+
+
+class StoredArray:
+    """A published array, indexed along its first axis like a NumPy array.
+
+    Every shard is checked against the manifest before the first value of it is handed out.
+    """
+
+    def __init__(self, store: Store, name: str, entry: ArrayEntry, check: Callable[[str], None]) -> None:
+        check(f"{name}/zarr.json")
+        self._array = zarr.open_array(store, path=name, mode="r")
+        self._name, self._entry, self._check = name, entry, check
+        if self._array.shape != entry.shape or self._array.dtype != np.dtype(entry.dtype):
+            raise ValueError(f"array {name}: the Zarr metadata disagree with the manifest")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape, first axis first."""
+        return self._entry.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """NumPy dtype of the values."""
+        return np.dtype(self._entry.dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
+        """Rows by number, slice (step 1) or list of numbers (in the order asked for)."""
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step != 1:
+                return self[range(start, stop, step)]
+            self._check_rows(range(start, stop))
+            return np.asarray(self._array[start:stop])
+        if isinstance(rows, int | np.integer):
+            return self[[int(rows)]][0]
+        wanted = np.asarray(rows, dtype=np.int64)
+        wanted = np.where(wanted < 0, wanted + len(self), wanted)
+        unique, where = np.unique(wanted, return_inverse=True)
+        if not len(unique):
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        if unique[0] < 0 or unique[-1] >= len(self):
+            raise IndexError(
+                f"array {self._name} has {len(self)} rows, asked for {wanted.min()}..{wanted.max()}"
+            )
+        self._check_rows(unique)
+        return np.asarray(self._array.get_orthogonal_selection((unique,)))[where]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        values = self[:]
+        return values if dtype is None else values.astype(dtype)
+
+    def blocks(self) -> Any:
+        """Iterate over (start, rows) shard by shard."""
+        for start in range(0, len(self), self._entry.shard_rows):
+            yield start, self[start : start + self._entry.shard_rows]
+
+    def _check_rows(self, rows: Sequence[int] | np.ndarray) -> None:
+        tail = "/0" * (len(self.shape) - 1)
+        for shard in np.unique(np.asarray(rows) // self._entry.shard_rows):
+            self._check(f"{self._name}/c/{shard}{tail}")
+
+
+def decoded_digest(array: zarr.Array) -> str:
+    """SHA-256 of the decoded values in row order, read shard by shard."""
+    rows = (array.shards or array.chunks)[0]
+    sha = hashlib.sha256()
+    for start in range(0, array.shape[0], rows):
+        sha.update(np.ascontiguousarray(array[start : start + rows]).data)
+    return sha.hexdigest()

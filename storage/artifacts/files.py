@@ -1,0 +1,281 @@
+"""The files of a store, on a local disk or behind any fsspec URL: the few operations that the guarantees rest on."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from fnmatch import fnmatchcase
+from glob import has_magic
+from pathlib import Path
+from typing import Any
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore
+
+from motion_adapt.storage.artifacts.manifest import Manifest
+
+MANIFEST = "manifest.json"
+_FRESH = {"use_listings_cache": False}  # others write too: what a listing said a moment ago is no answer
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # of os.link, on file systems that know no links
+_CANT_WRITE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR
+)  # fmt: skip
+_seen_right: set[tuple[str, int, int]] = set()  # (file, size, time) whose digest this process found right
+
+
+class DamagedArtifact(RuntimeError):
+    """Stored bytes are not the ones that were published."""
+
+    def __init__(self, artifact: str, what: str, stuck: str = "") -> None:
+        super().__init__(artifact, what, stuck)  # all, so that the error survives pickling between workers
+        self.artifact, self.what, self.stuck = artifact, what, stuck  # stuck: why it could not be withdrawn
+
+    def __str__(self) -> str:
+        then = "It has been withdrawn; run the same command again and it is recomputed."
+        if self.stuck:
+            then = (
+                f"It could not be withdrawn ({self.stuck}): give leave to write to the store and run "
+                "'motion-adapt store verify --withdraw', then the same command again."
+            )
+        return f"artifact {self.artifact} is damaged: {self.what}. {then}"
+
+
+class StoreUnwritable(OSError):
+    """The store takes no more: its disk is full, or it may only be read."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(url, why)  # both, so that the error survives pickling between workers
+        self.url, self.why = url, why
+
+    def __str__(self) -> str:
+        return (
+            f"the store {self.url} can't be written: {self.why}. What it has is whole; make room or give leave to "
+            "write, and run the same command again: it goes on where it was."
+        )
+
+
+class StoreFiles:
+    """Where things lie in a store, and how they are put, taken away and checked.
+
+    Invariant: a manifest is put in place in one atomic step, never over another one, and taken away before anything
+    that it names.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = str(url)
+        self.fs, root = url_to_fs(self.url, **_FRESH)
+        self.root = str(root).rstrip("/")
+        self.local = isinstance(self.fs, LocalFileSystem)
+
+    def addresses(self, stage: str = "*") -> Iterator[tuple[str, str]]:
+        """(stage, key) of every folder that may hold an artifact, in order; `stage` may be a pattern."""
+        for name in self.names():
+            if fnmatchcase(name, stage):
+                yield from ((name, key) for key in self.names(name))
+
+    def names(self, *below: str, files: bool = False) -> list[str]:
+        """Names of the folders (and files) right below a folder of the store, in order; none where it is missing.
+
+        Listed and never globbed: the store's own path may hold what reads as a pattern.
+        """
+        folder = "/".join((self.root, *below))
+        try:
+            found = self.fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        inside = [info for info in found if info["name"].rstrip("/") != folder]  # a file's listing is itself
+        return sorted(
+            info["name"].rstrip("/").rpartition("/")[2] for info in inside if files or info["type"] != "file"
+        )
+
+    def manifest_path(self, stage: str, key: str) -> str:
+        """Where the manifest of an artifact lies."""
+        return f"{self.root}/{stage}/{key}/{MANIFEST}"
+
+    def prefix(self, manifest: Manifest) -> str:
+        """Where the attempt that a manifest names lies."""
+        return f"{self.root}/{manifest.stage}/{manifest.key}/{manifest.attempt}"
+
+    def zarr_store(self, prefix: str, *, read_only: bool) -> Store:
+        """The Zarr store of one attempt."""
+        if self.local:
+            return LocalStore(prefix, read_only=read_only)
+        return FsspecStore.from_url(
+            self.fs.unstrip_protocol(prefix), read_only=read_only, storage_options=_FRESH
+        )
+
+    def put_manifest(self, manifest: Manifest) -> bool:
+        """Put a manifest in place; False where there is one already, whosever it is: of many writers one succeeds.
+
+        On a disk it is written and synced within its attempt, then linked; on an object store it is one conditional
+        PUT. No lock has a part in it, so none is left by a kill.
+        """
+        path, data = self.manifest_path(manifest.stage, manifest.key), manifest.sealed()
+        try:
+            if self.local:
+                _link(Path(self.prefix(manifest)) / MANIFEST, Path(path), data)
+            else:
+                self.fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def put_whole(self, path: str, data: bytes) -> None:
+        """Put a small file in place in one atomic step, over what was there; no other process writes to that name.
+
+        Raises:
+            StoreUnwritable: for a full disk, a quota, a store that may only be read.
+        """
+        with self.writing():
+            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not self.local:
+                self.fs.pipe_file(path, data)
+                return
+            beside = Path(f"{path}.part")
+            try:
+                _write(beside, data)
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+
+    def manifest_bytes(self, stage: str, key: str) -> bytes:
+        """A manifest as it is stored.
+
+        Raises:
+            FileNotFoundError: where there is none.
+        """
+        data: bytes = self.fs.cat_file(self.manifest_path(stage, key))
+        return data
+
+    def withdraw(self, stage: str, key: str, seen: bytes) -> None:
+        """Unpublish what a writer is to replace, unless another has done so since it was `seen`."""
+        path = self.manifest_path(stage, key)
+        with contextlib.suppress(FileNotFoundError):
+            if not self.local:
+                if self.fs.cat_file(path) == seen:
+                    self.fs.rm_file(path)
+                return
+            taken = Path(f"{path}.{uuid.uuid4().hex}")  # a name that no other process looks at
+            Path(path).rename(taken)
+            if taken.read_bytes() != seen:
+                with contextlib.suppress(FileExistsError):
+                    os.link(taken, path)
+            taken.unlink()
+
+    def unpublish(self, stage: str, key: str) -> None:
+        """Take an artifact's manifest away: it is recomputed when next asked for. Its files become litter."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.manifest_path(stage, key))
+
+    def damaged(self, stage: str, key: str, what: str) -> DamagedArtifact:
+        """Withdraw a damaged artifact, if the store can be written; the error to raise, which tells of both."""
+        try:
+            self.unpublish(stage, key)
+        except OSError as error:
+            return DamagedArtifact(f"{stage}/{key}", what, error.strerror or str(error))
+        return DamagedArtifact(f"{stage}/{key}", what)
+
+    def remove_attempt(self, prefix: str) -> None:
+        """Delete an attempt's files, and the folder of its key where nothing else is in it."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.local or not has_magic(prefix):
+                self.fs.rm(prefix, recursive=True)
+            else:  # which `rm` takes for a pattern
+                for path in self.fs.find(prefix):
+                    self.fs.rm_file(path)
+        folder = Path(prefix).parent
+        with contextlib.suppress(OSError):
+            if self.local and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Bytes of every file below a prefix, by its path from there."""
+        found = self.fs.find(prefix, detail=True)
+        return {path.removeprefix(prefix + "/"): info["size"] for path, info in found.items()}
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Errors of a store that can't be written, told as such.
+
+        Raises:
+            StoreUnwritable: for a full disk, a quota, a store that may only be read.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _CANT_WRITE and not isinstance(error, PermissionError):
+                raise
+            raise StoreUnwritable(self.url, error.strerror or str(error)) from error
+
+    def file_digest(self, path: str) -> str:
+        """SHA-256 of one stored file, read in pieces."""
+        sha = hashlib.sha256()
+        with self.fs.open(path, "rb") as file:
+            while piece := file.read(2**20):
+                sha.update(piece)
+        return sha.hexdigest()
+
+    def fault(self, manifest: Manifest, name: str) -> str | None:
+        """What is wrong with a file that a manifest names, or None."""
+        try:
+            found = self.file_digest(f"{self.prefix(manifest)}/{name}")
+        except FileNotFoundError:
+            return f"{name} is missing"
+        return None if found == manifest.files[name].digest else f"{name} has other bytes than were published"
+
+    def check(self, manifest: Manifest, name: str) -> None:
+        """See that a file has the bytes that were published: once per process, and again once it has changed.
+
+        A shard that no manifest names was all zeros: Zarr stores none, and none is read.
+
+        Raises:
+            DamagedArtifact: where it has others; the artifact is withdrawn, if the store can be written.
+        """
+        mark = self._state(f"{self.prefix(manifest)}/{name}")
+        if mark in _seen_right or name not in manifest.files:
+            return
+        fault = self.fault(manifest, name)
+        if fault:
+            raise self.damaged(manifest.stage, manifest.key, fault)
+        _seen_right.add(mark)
+
+    def _state(self, path: str) -> tuple[str, int, int]:
+        """A file as it is now, as far as a glance tells; on an object store, where none is cheap, its name alone."""
+        with contextlib.suppress(OSError):
+            if self.local:
+                found = os.stat(path)  # noqa: PTH116 - for every shard that is read: a Path is dearer than the call
+                return path, found.st_size, found.st_mtime_ns
+        return path, 0, 0
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file and wait for the disk to have it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link(beside: Path, path: Path, data: bytes) -> None:
+    """Create a file whole, or raise FileExistsError."""
+    _write(beside, data)
+    try:
+        os.link(beside, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        beside.rename(path)  # still whole or not at all; of two at one moment, the later counts
+    beside.unlink(missing_ok=True)
+
+
+def modified(info: dict[str, Any]) -> float:
+    """Time of the last change in seconds, from an fsspec listing of any file system."""
+    value = info.get("mtime") or info.get("LastModified") or info.get("created") or 0.0
+    return value.timestamp() if isinstance(value, datetime) else float(value)

@@ -1,0 +1,58 @@
+"""Reading one published artifact."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from motion_adapt.storage.artifacts.arrays import StoredArray
+from motion_adapt.storage.artifacts.files import StoreFiles
+from motion_adapt.storage.artifacts.manifest import Manifest
+
+
+class ArtifactReader:
+    """A published artifact: arrays by name, plain files, and the summary; all checked as they are read."""
+
+    def __init__(self, files: StoreFiles, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._files, self._prefix = files, files.prefix(manifest)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Small results that need no array."""
+        return self.manifest.summary
+
+    def array(self, name: str) -> StoredArray:
+        """One array, indexed along its first axis.
+
+        Raises:
+            KeyError: where the artifact has no array of that name.
+        """
+        if name not in self.manifest.arrays:
+            raise KeyError(
+                f"{self.manifest.artifact} has arrays {sorted(self.manifest.arrays)}, not '{name}'"
+            )
+        store = self._files.zarr_store(self._prefix, read_only=True)
+        return StoredArray(store, name, self.manifest.arrays[name], self._check)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a plain file."""
+        self._check(name)
+        data: bytes = self._files.fs.cat_file(f"{self._prefix}/{name}")
+        return data
+
+    @contextlib.contextmanager
+    def path(self, name: str) -> Iterator[Path]:
+        """A plain file as a path on this machine, for libraries that want one."""
+        self._check(name)
+        if self._files.local:
+            yield Path(self._prefix) / name
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / Path(name).name
+            self._files.fs.get_file(f"{self._prefix}/{name}", str(copy))
+            yield copy
+
+    def _check(self, name: str) -> None:
+        self._files.check(self.manifest, name)

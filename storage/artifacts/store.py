@@ -1,0 +1,213 @@
+"""The artifact store: everything that a stage makes, at an address computed from what it was made of.
+
+    <store>/<stage>/<key>/manifest.json        what exists, and which attempt it is
+    <store>/<stage>/<key>/<attempt>/...        a Zarr v3 group and plain files
+
+Published whole or not at all: an attempt writes under a prefix of its own, is read back, and only then is the
+manifest put in place, in one atomic step that names the attempt. Readers look at nothing that no manifest
+names, so a killed attempt is litter and never a result. The layout and the order are the same on a local disk
+and on an object store, so that the guarantees are too.
+"""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import zarr
+
+from motion_adapt.storage.artifacts.arrays import decoded_digest
+from motion_adapt.storage.artifacts.files import MANIFEST, DamagedArtifact, StoreFiles, modified
+from motion_adapt.storage.artifacts.manifest import Manifest, unseal
+from motion_adapt.storage.artifacts.reader import ArtifactReader
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact, Recipe
+
+NOT_MADE = "not made yet"
+LITTER_AGE = 24 * 3600.0  # seconds after which an attempt without a manifest is taken for dead
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What the store says of a recipe: the artifact, or why there is none."""
+
+    artifact: Artifact | None
+    why: str
+
+
+class ArtifactStore(StoreFiles):
+    """A store at a local path or any fsspec URL (`s3://bucket/prefix`, `memory://...`).
+
+    Invariant: an artifact exists if and only if its manifest does, and a manifest names only bytes that
+    were written and read back before it.
+    """
+
+    # -------------------------------------------------------------------- asking
+
+    def find(self, recipe: Recipe) -> Artifact | None:
+        """The published artifact of a recipe, if it is whole and was made of these very inputs."""
+        return self.lookup(recipe).artifact
+
+    def lookup(self, recipe: Recipe) -> Lookup:
+        """Like `find`, with the reason where there is none: manifest, input digests and file sizes are looked at."""
+        try:
+            manifest = self._read_manifest(recipe.stage, recipe.key)
+        except FileNotFoundError:
+            return Lookup(None, NOT_MADE)
+        except ValueError as error:
+            return Lookup(None, f"damaged: {error}")
+        for name, wanted in recipe.input_digests.items():
+            if manifest.inputs[name].digest != wanted:
+                return Lookup(None, f"its input '{name}' has other bytes now")
+        sizes = self.sizes(self.prefix(manifest))
+        for name, entry in manifest.files.items():
+            if sizes.get(name) != entry.size:
+                return Lookup(None, f"damaged: {name} has {sizes.get(name, 'no')} of {entry.size} bytes")
+        return Lookup(manifest.artifact, "published")
+
+    def manifest(self, artifact: Artifact) -> Manifest:
+        """The manifest of a published artifact.
+
+        Raises:
+            DamagedArtifact: where it is gone or damaged.
+        """
+        try:
+            return self._read_manifest(artifact.stage, artifact.key)
+        except FileNotFoundError:
+            raise DamagedArtifact(str(artifact), "its manifest is gone") from None
+        except ValueError as error:
+            raise self.damaged(artifact.stage, artifact.key, str(error)) from None
+
+    def manifests(self, stage: str = "*") -> Iterator[Manifest]:
+        """All published artifacts, by stage and key; damaged manifests are left to `verify`."""
+        for address in self.addresses(stage):
+            with contextlib.suppress(ValueError, FileNotFoundError):
+                yield self._read_manifest(*address)
+
+    def resolve(self, text: str) -> Artifact:
+        """The artifact named `stage/key`, `key` or an unambiguous beginning of a key.
+
+        Raises:
+            KeyError: where none or several fit.
+        """
+        stage, _, key = text.rpartition("/")
+        found = [m.artifact for m in self.manifests(stage or "*") if m.key.startswith(key)]
+        if len(found) != 1:
+            raise KeyError(
+                f"{len(found)} artifacts in {self.url} fit '{text}'; 'motion-adapt store list' shows them"
+            )
+        return found[0]
+
+    def explain(self, artifact: Artifact) -> Iterator[tuple[int, str, Manifest | None]]:
+        """The chain from an artifact back to its frames and weights: (depth, input name, manifest or None if gone).
+
+        What comes again, comes without its inputs: a training reads all clips, and their chains share most of it.
+        """
+        pending: list[tuple[int, str, Artifact]] = [(0, "", artifact)]
+        seen: set[str] = set()
+        while pending:
+            depth, name, ref = pending.pop()
+            try:
+                manifest = self._read_manifest(ref.stage, ref.key)
+            except (FileNotFoundError, ValueError):
+                yield depth, name or str(ref), None
+                continue
+            yield depth, name, manifest
+            if str(ref) not in seen:
+                pending += [(depth + 1, inner, item) for inner, item in reversed(manifest.inputs.items())]
+            seen.add(str(ref))
+
+    def needed_by(self, artifacts: Iterable[Artifact]) -> set[tuple[str, str]]:
+        """(stage, key) of everything that `artifacts` were made of, themselves included."""
+        needed: set[tuple[str, str]] = set()
+        pending = [(artifact.stage, artifact.key) for artifact in artifacts]
+        while pending:
+            item = pending.pop()
+            if item in needed:
+                continue
+            needed.add(item)
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                pending += [(ref.stage, ref.key) for ref in self._read_manifest(*item).inputs.values()]
+        return needed
+
+    # -------------------------------------------------------------------- reading and writing
+
+    def open(self, artifact: Artifact) -> ArtifactReader:
+        """Open a published artifact."""
+        return ArtifactReader(self, self.manifest(artifact))
+
+    def write(
+        self, recipe: Recipe, attempt: str | None = None, made: dict[str, Any] | None = None
+    ) -> ArtifactWriter:
+        """Begin an attempt at a recipe; `made` goes into the manifest's record of the circumstances."""
+
+        def publish(manifest: Manifest) -> Artifact:
+            while not self.put_manifest(manifest):
+                with contextlib.suppress(FileNotFoundError):
+                    seen = self.manifest_bytes(recipe.stage, recipe.key)
+                    if earlier := self.find(recipe):
+                        return earlier
+                    self.withdraw(recipe.stage, recipe.key, seen)  # damaged, or made of other inputs
+            return manifest.artifact
+
+        return ArtifactWriter(
+            self, recipe, attempt=attempt or uuid.uuid4().hex, made=made or {}, publish=publish
+        )
+
+    # -------------------------------------------------------------------- keeping
+
+    def verify(
+        self, stage: str = "*", progress: Callable[[Manifest], None] | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Read every byte of every artifact; yield (artifact, what is wrong) for each fault. Changes nothing."""
+        for address in self.addresses(stage):
+            name = "/".join(address)
+            try:
+                manifest = self._read_manifest(*address)
+            except FileNotFoundError:
+                continue  # not published, or deleted meanwhile
+            except ValueError as error:
+                yield name, f"manifest: {error}"
+                continue
+            yield from ((name, fault) for fault in self._faults(manifest))
+            if progress:
+                progress(manifest)
+
+    def litter(self, older_than: float = LITTER_AGE) -> Iterator[tuple[str, int]]:
+        """Attempts that no manifest names and that are older than `older_than` seconds: (prefix, bytes)."""
+        now = time.time()
+        for stage, key in self.addresses():
+            try:
+                named = self._read_manifest(stage, key).attempt
+            except (FileNotFoundError, ValueError):
+                named = ""
+            for attempt in self.names(stage, key, files=True):
+                if attempt in (MANIFEST, named):
+                    continue
+                path = f"{self.root}/{stage}/{key}/{attempt}"
+                files = list(self.fs.find(path, detail=True).values())
+                newest = max((modified(info) for info in files), default=0.0)
+                if now - newest > older_than:
+                    yield path, sum(info["size"] for info in files)
+
+    def delete(self, manifest: Manifest) -> None:
+        """Delete an artifact: the manifest first, so that no reader ever sees a part of it."""
+        self.unpublish(manifest.stage, manifest.key)
+        self.remove_attempt(self.prefix(manifest))
+
+    # -------------------------------------------------------------------- inside
+
+    def _read_manifest(self, stage: str, key: str) -> Manifest:
+        return unseal(self.manifest_bytes(stage, key))
+
+    def _faults(self, manifest: Manifest) -> Iterator[str]:
+        faults = [fault for name in manifest.files if (fault := self.fault(manifest, name))]
+        yield from faults
+        if faults:
+            return
+        store = self.zarr_store(self.prefix(manifest), read_only=True)
+        for name, entry in manifest.arrays.items():
+            if decoded_digest(zarr.open_array(store, path=name, mode="r")) != entry.digest:
+                yield f"array {name} decodes to other values"

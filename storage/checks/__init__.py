@@ -1,0 +1,1 @@
+"""Checks of videos and annotations before a run."""

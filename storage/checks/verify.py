@@ -1,0 +1,144 @@
+"""What is wrong with a download or with somebody's own clips, before hours are spent on it.
+
+Every file is decoded, frames and annotations alike. A finding is a fault where a figure would be wrong or missing,
+else a warning. Nothing is mended and nothing stops at the first fault.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from motion_adapt.storage.checks.annotation_faults import annotation_findings
+from motion_adapt.storage.checks.findings import Finding, finding, judged, size_text
+from motion_adapt.storage.clips.find_clips import Clip, ClipError, ClipList, find_clips
+from motion_adapt.storage.clips.videos import MIN_SIDE, open_frames
+from motion_adapt.storage.datasets.catalogue import DataSet
+from motion_adapt.storage.formats.images import PictureError, open_picture
+from motion_adapt.storage.names import frame_number, printable
+
+Look = Callable[[np.ndarray], None]  # what else is done with an own clip's frames, u8 (H, W, 3) RGB each
+
+
+def clips_to_verify(source: Path, *, dataset: str | None = None, split: str | None = None) -> ClipList:
+    """The clips of a folder; of a benchmark, named or recognised, those that its figures are averages over.
+
+    `dataset` and `split` as in `find_clips`. Raises ValueError where the folder holds nothing that could be checked.
+    """
+    clips = find_clips(source, dataset=dataset, split=split)
+    if clips.data_set is not None and dataset is None and split is None:
+        return find_clips(source, dataset=clips.data_set.name)
+    return clips
+
+
+def verify_list(clips: ClipList, source: Path, split: str | None = None) -> list[Finding]:
+    """What is wrong with the folder itself: clips that its list names and that are not there or of no use."""
+    return [judged(item, clips.data_set) for item in _listed(clips, source, split)]
+
+
+def verify_clip(
+    clip: Clip, annotations: Path | None, known: DataSet | None, look: Look | None = None
+) -> list[Finding]:
+    """What is wrong with a clip and its annotations; `look` sees its frames where it belongs to no benchmark."""
+    return [judged(item, known) for item in _clip_findings(clip, annotations, known, look)]
+
+
+def _listed(clips: ClipList, source: Path, split: str | None) -> Iterator[Finding]:
+    known = clips.data_set
+    there = {clip.path.name for clip in clips.clips} | {entry.name for entry in clips.set_aside}
+    if known is not None and split is None:
+        for name in known.evaluated:
+            if name not in there:
+                yield finding(
+                    "missing clip", name, source / name, f"is in {known.name} {known.split}, not here"
+                )
+    for entry in clips.set_aside:
+        kind = "missing clip" if "no such folder" in entry.reason else "unusable clip"
+        yield finding(kind, entry.name, source / entry.name, entry.reason)
+    for text in clips.warnings:
+        if " is used" in text:
+            yield finding("layout", "", source, text)
+
+
+def _clip_findings(
+    clip: Clip, annotations: Path | None, known: DataSet | None, look: Look | None
+) -> Iterator[Finding]:
+    if clip.kind == "video":
+        size, count, findings = _video(clip, look if known is None else None)
+    else:
+        size, count, findings = _frames(clip, look if known is None else None)
+        findings += _numbers(clip, known)
+    yield from findings
+    if annotations is None:
+        if known is not None:
+            yield finding(
+                "missing annotations", clip.name, clip.path, f"{known.name} is here without annotations"
+            )
+        return
+    if size is not None:
+        yield from annotation_findings(clip, clip.frame_names(count), size, annotations, known)
+
+
+def _video(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, list[Finding]]:
+    size, count = None, 0
+    try:
+        for frame in open_frames(clip):
+            count += 1
+            size = frame.shape[0], frame.shape[1]
+            if look:
+                look(frame)
+    except ClipError as error:
+        kind = "too few frames" if "at least two" in error.reason else "undecodable frame"
+        return None, count, [finding(kind, clip.name, clip.path, error.reason)]
+    return size, count, []
+
+
+def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, list[Finding]]:
+    """Size (H, W) of the first frame that decodes, number of frames, and what is wrong with any of them."""
+    findings: list[Finding] = []
+    size: tuple[int, int] | None = None
+    first = clip.files[0]
+    for path in clip.files:
+        try:
+            picture = open_picture(path)
+        except PictureError as error:
+            findings.append(finding("undecodable frame", clip.name, path, str(error)))
+            continue
+        here = picture.height, picture.width
+        if size is None:
+            size, first = here, path
+            if min(size) < MIN_SIDE:
+                text = f"is {size_text(size)}, {MIN_SIDE} pixels a side are needed"
+                findings.append(finding("frame size", clip.name, path, text))
+        if here != size:
+            text = f"is {size_text(here)}, {printable(first.name)} is {size_text(size)}"
+            findings.append(finding("frame size", clip.name, path, text))
+        elif look:
+            look(np.asarray(picture.convert("RGB")))
+    if len(clip.files) < 2:
+        findings.append(
+            finding("too few frames", clip.name, clip.path, "has one frame; optical flow needs two")
+        )
+    return size, len(clip.files), findings
+
+
+def _numbers(clip: Clip, known: DataSet | None) -> list[Finding]:
+    """Gaps in the frames' numbers, and YouTubeVOS in the edition that has every fifth frame alone."""
+    numbers = [frame_number(path.stem) for path in clip.files]
+    counted = [number for number in numbers if number is not None]
+    if len(counted) < max(len(numbers), 2):
+        return []
+    steps = [after - before for before, after in pairwise(counted)]
+    if known is not None and known.annotated == "fifth" and min(steps) >= 5:
+        text = "has every fifth frame alone; the download 'train_all_frames' has the others"
+        return [finding("every fifth frame", clip.name, clip.path, text)]
+    usual = min(steps)
+    return [
+        finding(
+            "missing frames", clip.name, clip.path,
+            f"no frame between {printable(before.name)} and {printable(after.name)}",
+        )
+        for (before, after), step in zip(pairwise(clip.files), steps, strict=True)
+        if step > usual
+    ]  # fmt: skip

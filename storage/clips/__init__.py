@@ -1,0 +1,1 @@
+"""Clips: videos and frame folders found in a source, and their decoding."""

@@ -1,0 +1,229 @@
+"""What a source holds: clips found, clips set aside with the reason, annotations located but never opened.
+
+A source is one video file, a folder of frames, a folder of such folders and videos, a data set in DAVIS
+layout (JPEGImages/480p/<clip>, Annotations/480p/<clip>, ImageSets/<split>.txt), or one of the benchmarks of
+`storage.datasets` as it was downloaded. One bad clip never stops the others.
+"""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal
+
+from motion_adapt.storage.clips.source_layout import ACCEPTED, hint, is_video, lay_out_source, pictures
+from motion_adapt.storage.clips.splits import read_split
+from motion_adapt.storage.datasets.catalogue import DataSet, data_set
+from motion_adapt.storage.datasets.layouts import detect
+from motion_adapt.storage.names import printable, safe_name, unique_names
+
+OWN = "none"  # the name under which a source is nobody's benchmark
+_ANNOTATIONS = ("Annotations", "Annotations_unsupervised")
+
+
+class ClipError(ValueError):
+    """One clip cannot be used; the others can. `reason` names the offending file and says what is wrong."""
+
+    def __init__(self, clip: str, reason: str) -> None:
+        super().__init__(clip, reason)  # both, so that the error survives pickling between workers
+        self.clip, self.reason = clip, reason
+
+    def __str__(self) -> str:
+        return f"{self.clip}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video, unopened. `name` is unique in its source and safe in paths, in JSON and in print."""
+
+    name: str
+    path: Path
+    kind: Literal["video", "frames"]
+    files: tuple[Path, ...]  # the video itself, or the frames in natural order
+
+    def frame_names(self, count: int) -> tuple[str, ...]:
+        """Names of the first `count` frames: file names without suffix; 00000, 00001... in a video."""
+        if self.kind == "video":
+            return tuple(f"{index:05d}" for index in range(count))
+        return tuple(safe_name(file.stem) for file in self.files[:count])
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A clip that was named or found but cannot be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ClipList:
+    """What `find_clips` found. `annotations`: where the data set keeps them, or None; never opened here."""
+
+    clips: tuple[Clip, ...]
+    set_aside: tuple[SetAside, ...] = ()
+    annotations: Path | None = None
+    warnings: tuple[str, ...] = ()
+    data_set: DataSet | None = None
+
+
+def benchmark(source: Path, name: str | None = None) -> DataSet | None:
+    """The benchmark that a source is said to be, or, unsaid, looks like; None: somebody's own clips (`OWN`).
+
+    Raises ValueError for a name that no benchmark has.
+    """
+    if name == OWN:
+        return None
+    return data_set(name) if name else detect(Path(source))
+
+
+def find_clips(
+    source: Path, *, only: Sequence[str] = (), split: str | None = None, dataset: str | None = None
+) -> ClipList:
+    """The clips of a source in natural order, restricted to its `split` ("2016/val") and to names in `only`.
+
+    `dataset`: as in `benchmark`. Of a benchmark that is named, the clips that its figures are averages over are
+    taken unless `split` or `only` asks for others; split "all" is all there are.
+    Raises ValueError with the next step where the source itself is of no use: it does not exist, holds
+    nothing, the split is unknown, or a name in `only` is.
+    """
+    source = Path(source)
+    try:
+        if not source.exists():
+            raise ValueError(f"{printable(source)} does not exist; give {ACCEPTED}")
+        named = source.resolve() if source.name in ("", "..") else source.absolute()
+        known = benchmark(named, dataset)
+        paths, annotations, warnings = lay_out_source(named, known)
+        if not paths:
+            raise ValueError(f"no clips in {printable(source)}; give {ACCEPTED}{hint(source)}")
+    except OSError as error:
+        reason = f"{printable(source)} cannot be read ({error.strerror}); check its permissions"
+        raise ValueError(reason) from error
+
+    clips, set_aside = [], []
+    for path, name in zip(paths, _clip_names(paths), strict=True):
+        try:
+            clips.append(_clip(path, name))
+        except ClipError as error:
+            set_aside.append(SetAside(error.clip, error.reason))
+    found = ClipList(tuple(clips), tuple(set_aside), annotations, data_set=known)
+    if split is not None and (known is None or split != "all"):
+        found = _keep_split(found, split, read_split(source, split, known.splits if known else None))
+    elif split is None and not only and known is not None and dataset:
+        found, missing = _keep_evaluated(found, known, source)
+        warnings += missing
+    if only:
+        found = _keep_only(found, only, source)
+    warnings += [gap for clip in found.clips if (gap := _numbering_gap(clip))]
+    return replace(found, warnings=tuple(warnings))
+
+
+def _clip_names(paths: Sequence[Path]) -> list[str]:
+    """The name of each: a video loses its suffix unless that would give two clips one name."""
+    short = [path.stem if is_video(path) else path.name for path in paths]
+    shared = {name for name, count in Counter(name.casefold() for name in short).items() if count > 1}
+    return unique_names(
+        path.name if name.casefold() in shared else name for path, name in zip(paths, short, strict=True)
+    )
+
+
+def _clip(path: Path, name: str) -> Clip:
+    if not path.exists():
+        raise ClipError(name, f"{printable(path.name)} is a link to nothing")
+    if is_video(path):
+        return Clip(name, path, "video", (path,))
+    try:
+        files = pictures(path)
+    except OSError as error:
+        raise ClipError(name, f"{printable(path.name)} cannot be read ({error.strerror})") from error
+    if not files:
+        raise ClipError(name, f"no frames in {printable(path.name)}")
+    clip = Clip(name, path, "frames", tuple(files))
+    first_with: dict[str, Path] = {}
+    for frame, file in zip(clip.frame_names(len(files)), files, strict=True):
+        if frame in first_with:
+            both = f"{printable(first_with[frame].name)} and {printable(file.name)}"
+            raise ClipError(name, f"{both} are one frame's name; keep one of them")
+        first_with[frame] = file
+    return clip
+
+
+def _numbering_gap(clip: Clip) -> str | None:
+    """A warning where frame numbers jump by more than their usual step; every fifth frame is no gap."""
+    numbers = [re.findall("[0-9]+", file.stem)[-1:] for file in clip.files]
+    if clip.kind == "video" or not all(numbers):
+        return None
+    counted = [int(number[0]) for number in numbers]
+    steps = [after - before for before, after in pairwise(counted)]
+    jumps = [index for index, step in enumerate(steps) if step > min(steps)]
+    if not jumps:
+        return None
+    before, after = (printable(file.name) for file in clip.files[jumps[0] : jumps[0] + 2])
+    more = f" ({len(jumps)} such gaps)" if jumps[1:] else ""
+    return f"{clip.name}: no frame between {before} and {after}{more}; neighbours in order are used"
+
+
+def _keep_split(found: ClipList, split: str, names: Sequence[str]) -> ClipList:
+    clips: dict[str, Clip] = {}
+    set_aside: dict[str, SetAside] = {}
+    for name in names:
+        matches, already = _matching(found, name)
+        clips |= {clip.name: clip for clip in matches}
+        set_aside |= {entry.name: entry for entry in already}
+        if not matches and not already:
+            leaves = Path(name).is_absolute() or ".." in re.split(r"[/\\]", name)
+            reason = "leaves the data folder; refused" if leaves else "no such folder beside the other clips"
+            set_aside[name] = SetAside(printable(name), f"listed in split {split}: {reason}")
+    in_order = tuple(clip for clip in found.clips if clip.name in clips)
+    return replace(found, clips=in_order, set_aside=tuple(set_aside.values()))
+
+
+def _keep_evaluated(found: ClipList, known: DataSet, source: Path) -> tuple[ClipList, list[str]]:
+    """The clips that the benchmark's figures are averages over; a warning that counts those that are not there.
+
+    Raises ValueError where none is.
+    """
+    wanted = set(known.evaluated)
+    clips = tuple(clip for clip in found.clips if clip.path.name in wanted)
+    set_aside = tuple(entry for entry in found.set_aside if entry.name in wanted)
+    there = {clip.path.name for clip in clips} | {entry.name for entry in set_aside}
+    if not there:
+        raise ValueError(
+            f"{printable(source)} has no clip of {known.name} {known.split}; --split all takes the others"
+        )
+    missing = [name for name in known.evaluated if name not in there]
+    counted = (
+        f"{known.name} {known.split} has {len(wanted)} clips; {len(missing)} are not in {printable(source)}"
+    )
+    return replace(found, clips=clips, set_aside=set_aside), [counted] if missing else []
+
+
+def _keep_only(found: ClipList, only: Sequence[str], source: Path) -> ClipList:
+    clips: set[str] = set()
+    set_aside: set[str] = set()
+    for name in only:
+        matches, already = _matching(found, name)
+        if not matches and not already:
+            known = [clip.name for clip in found.clips] + [entry.name for entry in found.set_aside]
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            unknown = f"no clip {printable(name)!r} in {printable(source)}"
+            raise ValueError(f"{unknown}; did you mean {nearest[0]!r}?")
+        clips |= {clip.name for clip in matches}
+        set_aside |= {entry.name for entry in already}
+    return replace(
+        found,
+        clips=tuple(clip for clip in found.clips if clip.name in clips),
+        set_aside=tuple(entry for entry in found.set_aside if entry.name in set_aside),
+    )
+
+
+def _matching(found: ClipList, name: str) -> tuple[list[Clip], list[SetAside]]:
+    """Clips of that name: as the file is called, as the clip is called, or a video's name without suffix."""
+    for attribute in ("path.name", "name", "path.stem"):
+        if matches := [clip for clip in found.clips if attrgetter(attribute)(clip) == name]:
+            return matches, []
+    return [], [entry for entry in found.set_aside if entry.name in (name, safe_name(name))]

@@ -1,0 +1,40 @@
+"""The split files of a DAVIS data set: ImageSets/<split>.txt, one clip's name a line."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from motion_adapt.storage.names import natural_key, printable
+
+
+def read_split(source: Path, split: str, official: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """The names that `split` ("2016/val") lists, stripped, each once, in order; no comments, no blank lines.
+
+    A line of image pairs ("/JPEGImages/480p/dog/00000.jpg /Annotations/...") names the clip of its first.
+    `official`: lists that hold where the source has no file of that name. Raises ValueError listing the splits
+    there are where this one is not.
+    """
+    folder = source / "ImageSets"
+    known = {
+        file.relative_to(folder).with_suffix("").as_posix(): file
+        for file in folder.rglob("*.txt")
+        if not file.name.startswith(".")
+    }
+    name = split.removesuffix(".txt").strip("/")
+    if name not in known and name in (official or {}):
+        return list((official or {})[name])
+    if name not in known:
+        there = ", ".join(map(printable, sorted({*known, *(official or {})}, key=natural_key))) or "none"
+        raise ValueError(f"no split {printable(split)!r} in {printable(folder)}; there are: {there}")
+    try:
+        # File names need not be UTF-8: names of such clips still match theirs.
+        text = known[name].read_text("utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise ValueError(f"{printable(known[name])} cannot be read ({error.strerror})") from error
+    lines = (line.strip() for line in text.splitlines())
+    return list(dict.fromkeys(_clip_of(line) for line in lines if line and not line.startswith("#")))
+
+
+def _clip_of(line: str) -> str:
+    if line.startswith("/JPEGImages/"):
+        return line.split()[0].split("/")[-2]
+    return line

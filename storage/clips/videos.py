@@ -1,0 +1,187 @@
+"""Frames of a clip, one at a time and fully checked, and the digest that stands for the clip's content.
+
+Whatever a damaged, hostile or merely odd file does ends in a ClipError that names the clip and the file.
+Memory does not grow with the clip's length. Videos are decoded by PyAV, pictures by `storage.formats.images`.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+from motion_adapt.storage.clips.find_clips import Clip, ClipError
+from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, read_rgb
+from motion_adapt.storage.names import printable
+
+MIN_SIDE = 16  # pixels; below, no feature grid and no flow estimate means anything
+# Containers that hold their own data. Playlists are out: the decoder would open other files and addresses.
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts"
+
+_BOUNDED = {"max_pixels": str(MAX_PIXELS)}  # a decoder's own limit, before it allocates anything
+
+
+class FrameStream(Iterator[np.ndarray]):
+    """The frames of one clip in order; `warnings` is complete once the last frame has been taken."""
+
+    def __init__(self, frames: Callable[[list[str]], Iterator[np.ndarray]]) -> None:
+        self.warnings: list[str] = []
+        self._frames = frames(self.warnings)
+
+    def __next__(self) -> np.ndarray:
+        return next(self._frames)
+
+
+def open_frames(clip: Clip, *, limit: int | None = None, max_pixels: int = MAX_PIXELS) -> FrameStream:
+    """Frames as u8 (H, W, 3) RGB, all of one size, the first `limit` of them (at least 2).
+
+    A ClipError may come with any frame, also after the last one: what was made of earlier frames counts only
+    once the stream has ended by itself.
+    """
+    if limit is not None and limit < 2:
+        raise ValueError(f"limit must be at least 2 frames (optical flow needs two), got {limit}")
+    source = _decode_video if clip.kind == "video" else _decode_pictures
+    return FrameStream(lambda warnings: _checked(clip, source(clip, limit, max_pixels, warnings)))
+
+
+def content_digest(clip: Clip, *, limit: int | None = None) -> str:
+    """sha256 (hex) over what the clip is made of: the files' bytes in order. Names and places do not enter.
+
+    With `limit`, a folder's digest is that of its first frames; a video's, of the whole file and the limit.
+    """
+    total = hashlib.sha256(clip.kind.encode())
+    for path in clip.files if clip.kind == "video" else clip.files[:limit]:
+        try:
+            with open_bytes(path) as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        except PictureError as error:
+            raise ClipError(clip.name, f"{printable(path.name)} {error}") from error
+        except OSError as error:
+            raise ClipError(clip.name, f"{printable(path.name)} cannot be read ({error.strerror})") from error
+    if clip.kind == "video" and limit is not None:
+        total.update(f"first {limit} frames".encode())
+    return total.hexdigest()
+
+
+def frame_rate(clip: Clip) -> float | None:
+    """Frames per second that a video claims; None for a folder of frames or where the video does not say."""
+    if clip.kind == "frames":
+        return None
+    with _opened(clip) as container:
+        rate = _video_stream(clip, container).average_rate
+        return float(rate) if rate else None
+
+
+def _checked(clip: Clip, frames: Iterator[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:
+    """The frames alone, while all have one size that is large enough; at the end there were two or more."""
+    count, first = 0, ""
+    size = (0, 0)
+    for name, frame in frames:
+        height, width = frame.shape[:2]
+        if count == 0:
+            first, size = name, (height, width)
+            if min(size) < MIN_SIDE:
+                raise ClipError(
+                    clip.name, f"{name} is {width}x{height}: too small, {MIN_SIDE} pixels a side are needed"
+                )
+        if (height, width) != size:
+            raise ClipError(clip.name, f"{name} is {width}x{height}, but {first} is {size[1]}x{size[0]}")
+        count += 1
+        yield frame
+    if count < 2:
+        raise ClipError(
+            clip.name, f"needs at least two frames, {printable(clip.path.name)} has {count or 'none'}"
+        )
+
+
+def _decode_pictures(
+    clip: Clip, limit: int | None, max_pixels: int, warnings: list[str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    for path in clip.files[:limit]:
+        try:
+            yield printable(path.name), read_rgb(path, max_pixels=max_pixels)
+        except PictureError as error:
+            raise ClipError(clip.name, f"{printable(path.name)} {error}") from error
+
+
+def _decode_video(
+    clip: Clip, limit: int | None, max_pixels: int, warnings: list[str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    file, decoded, last = printable(clip.path.name), 0, 0.0
+    with _opened(clip) as container:
+        stream = _video_stream(clip, container)
+        stream.thread_type = "AUTO"
+        stream.codec_context.options = _BOUNDED
+        claimed = f" of the {stream.frames} it claims" if stream.frames else ""
+        _check_pixels(clip, stream.codec_context, max_pixels)
+        frames = container.decode(stream)
+        while limit is None or decoded < limit:
+            try:
+                frame = next(frames, None)
+                if frame is None:
+                    if unmet := _unmet_claim(container, stream, decoded, last):
+                        warnings.append(f"{clip.name}: {file} {unmet}")
+                    return
+                _check_pixels(clip, frame, max_pixels)
+                if frame.is_corrupt:
+                    raise ClipError(clip.name, f"{file} is damaged at frame {decoded}{claimed}")
+                pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+            except (av.FFmpegError, OSError, MemoryError) as error:
+                reason = f"{file} is damaged: {decoded} frames were decoded{claimed}"
+                if not stream.width:  # nor could opening it find a size within bounds
+                    reason = f"{file} is damaged, or has more than the {MAX_PIXELS} pixels allowed"
+                raise ClipError(clip.name, reason) from error
+            yield f"frame {decoded} of {file}", np.ascontiguousarray(pixels)
+            decoded, last = decoded + 1, frame.time or last
+
+
+def _unmet_claim(container: InputContainer, stream: av.VideoStream, decoded: int, last: float) -> str | None:
+    """What the file says and decoding did not find: its number of frames or, where it gives none, its duration."""
+    if stream.frames:
+        return f"claims {stream.frames} frames, {decoded} were decoded" if stream.frames != decoded else None
+    end = ((container.start_time or 0) + (container.duration or 0)) / av.time_base  # seconds
+    return f"claims to last {end:.1f} s, its last frame is at {last:.1f} s" if end > last + 1 else None
+
+
+@contextmanager
+def _opened(clip: Clip) -> Iterator[InputContainer]:
+    # An open file, not a name: FFmpeg reads some names as addresses and cannot take others.
+    name = printable(clip.path.name)
+    try:
+        file = open_bytes(clip.path)
+    except PictureError as error:
+        raise ClipError(clip.name, f"{name} {error}") from error
+    with file:
+        try:
+            container = av.open(
+                file,
+                "r",
+                metadata_errors="ignore",
+                container_options={"format_whitelist": _CONTAINERS},
+                options=_BOUNDED,  # opening decodes the first frames already
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise ClipError(
+                clip.name, f"{name} is not a video, or one cut short: it does not open"
+            ) from error
+        with container:
+            yield container
+
+
+def _video_stream(clip: Clip, container: InputContainer) -> av.VideoStream:
+    stream = container.streams.best("video")
+    if not isinstance(stream, av.VideoStream):
+        raise ClipError(clip.name, f"{printable(clip.path.name)} has no pictures in it, only sound or data")
+    if stream.codec_context is None:  # whatever the type says, where no decoder knows the stream
+        raise ClipError(clip.name, f"{printable(clip.path.name)} is damaged or of a codec that is not known")
+    return stream
+
+
+def _check_pixels(clip: Clip, picture: av.VideoCodecContext | av.VideoFrame, max_pixels: int) -> None:
+    if picture.width * picture.height > max_pixels:
+        size = f"{picture.width}x{picture.height}"
+        raise ClipError(
+            clip.name, f"{printable(clip.path.name)} is {size}, more than the {max_pixels} pixels allowed"
+        )

@@ -1,0 +1,1 @@
+"""File formats: images, indexed masks, .flo flow and COCO run lengths."""

@@ -1,0 +1,94 @@
+"""Optical flow in Middlebury's .flo files and the folders that the field keeps them in.
+
+A file is little-endian: float32 202021.25, int32 width, int32 height, then height x width x (u, v)
+float32. Flow from frame i to i + g lies in Flows_gap<g>/<clip>/<frame i>.flo, for negative g too.
+"""
+
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from motion_adapt.storage.atomic import whole_file
+from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes
+from motion_adapt.storage.keys import digest, file_digest
+from motion_adapt.storage.names import printable
+
+_HEADER = struct.Struct("<fii")
+_MAGIC = 202021.25  # reads "PIEH" as text
+
+
+def write_flo(path: Path, flow: np.ndarray) -> None:
+    """Write f32 (H, W, 2), u and v in pixels; the file appears whole or not at all."""
+    if flow.dtype != np.float32 or flow.ndim != 3 or flow.shape[2] != 2:
+        raise ValueError(f"flow must be f32 (H, W, 2), got {flow.dtype} {flow.shape}")
+    height, width, _ = flow.shape
+    with whole_file(path) as beside, beside.open("wb") as file:
+        file.write(_HEADER.pack(_MAGIC, width, height))
+        file.write(flow.astype("<f4").tobytes())
+
+
+def read_flo(path: Path) -> np.ndarray:
+    """f32 (H, W, 2), u and v in pixels. Raises ValueError naming the file unless it is whole and finite."""
+    try:
+        with open_bytes(path) as file:
+            header, body = file.read(_HEADER.size), path.stat().st_size - _HEADER.size
+            if len(header) < _HEADER.size:
+                raise PictureError("is cut short: no header")
+            magic, width, height = _HEADER.unpack(header)
+            if magic != _MAGIC:
+                raise PictureError("is not a .flo file")
+            if width < 1 or height < 1 or width * height > MAX_PIXELS:
+                raise PictureError(f"claims a size of {width}x{height}")
+            if body != width * height * 8:
+                raise PictureError(f"has {body} bytes of flow, {width}x{height} need {width * height * 8}")
+            flow = np.frombuffer(file.read(), "<f4").reshape(height, width, 2).astype(np.float32)  # (H, W, 2)
+    except PictureError as error:
+        raise ValueError(f"{printable(path)} {error}") from error
+    if not np.isfinite(flow).all():
+        raise ValueError(f"{printable(path)} holds values that are not finite")
+    return flow
+
+
+def flo_path(root: Path, gap: int, clip_name: str, frame_name: str) -> Path:
+    """Where the flow from a frame to the one `gap` frames later lies; a negative gap looks back."""
+    return root / f"Flows_gap{gap}" / clip_name / f"{frame_name}.flo"
+
+
+def flow_gaps(root: Path) -> tuple[int, ...]:
+    """The gaps that `root` has a folder for, in order."""
+    matches = (re.fullmatch(r"Flows_gap(-?[0-9]+)", path.name) for path in root.iterdir() if path.is_dir())
+    return tuple(sorted(int(match[1]) for match in matches if match))
+
+
+def read_flow_pairs(
+    root: Path, gap: int, clip_name: str, frame_names: Sequence[str]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Forward and backward flow, each f32 (H, W, 2), of every frame in turn.
+
+    One that is missing (forward at the clip's end, backward at its start) is the other, negated. Raises
+    ValueError where both are missing or where sizes differ.
+    """
+    size: tuple[int, ...] | None = None
+    for frame in frame_names:
+        ahead, back = (flo_path(root, signed, clip_name, frame) for signed in (gap, -gap))
+        if not ahead.exists() and not back.exists():
+            raise ValueError(
+                f"no flow for gap {gap}: neither {printable(ahead)} nor {printable(back)} exists"
+            )
+        forward = read_flo(ahead) if ahead.exists() else -read_flo(back)
+        backward = read_flo(back) if back.exists() else -forward
+        size = size or forward.shape
+        if forward.shape != size or backward.shape != size:
+            raise ValueError(
+                f"{printable(ahead)} or {printable(back)} is of another size than the flow before"
+            )
+        yield forward, backward
+
+
+def flow_content(root: Path, gap: int, clip_name: str, frame_names: Sequence[str]) -> str:
+    """Digest of the bytes that `read_flow_pairs` would read, frame by frame. Names do not enter."""
+    paths = [[flo_path(root, signed, clip_name, frame) for signed in (gap, -gap)] for frame in frame_names]
+    return digest([[file_digest(path) if path.is_file() else None for path in pair] for pair in paths])

@@ -1,0 +1,1 @@
+"""Annotations. No other room opens an annotation file."""

@@ -1,0 +1,264 @@
+"""One annotated frame as a label map, in each of the ways in which benchmarks store it.
+
+    MaskFile     one picture of labels: indexed, in the data set's colours, or white on black
+    LayerFiles   one white-on-black picture an object (SegTrackv2)
+    RegionFile   regions in colours or greys of no fixed meaning (FBMS-59)
+    Box          a rectangle from a table (MoCA)
+
+`found` gives them by frame name without opening a picture.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from motion_adapt.storage.datasets.catalogue import Colour, DataSet
+from motion_adapt.storage.datasets.layouts import TRUTH_BESIDE, is_table, truth_folder
+from motion_adapt.storage.formats.images import FORMATS, PictureError, open_picture, read_rgb
+from motion_adapt.storage.formats.masks import Decoded, decode_labels
+from motion_adapt.storage.keys import file_digest
+from motion_adapt.storage.names import frame_number, natural_key, safe_name
+
+# FBMS-59: what counts as an object, as a share of white; the rule of the preprocessing that the field shares.
+_REGION_THRESHOLD = {"marple7": 0.05, "marple2": 0.4}
+_REGION_DEFAULT = 0.1
+_REGION_WHITE = 0.99  # of colour pictures: their background
+
+
+class ForeignLabel(PictureError):
+    """A colour that no label of the data set has."""
+
+
+class OtherSize(PictureError):
+    """A picture of another size than its frame."""
+
+
+class Truth(Protocol):
+    """An annotated frame, unopened."""
+
+    @property
+    def path(self) -> Path:
+        """The file to name in a message."""
+
+    def content(self) -> Any:
+        """What enters a digest: the bytes, and how they are read where that is not by the common rule."""
+
+    def decode(self, size: tuple[int, int]) -> Decoded:
+        """The labels; `size` (H, W) is the frame's. Raises PictureError."""
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A picture of labels; `colours` of a data set that tells objects apart, else empty."""
+
+    path: Path
+    colours: tuple[Colour, ...] = ()
+
+    def content(self) -> Any:
+        """See `Truth`."""
+        return [file_digest(self.path), "colours"] if self.colours else file_digest(self.path)
+
+    def decode(self, size: tuple[int, int]) -> Decoded:
+        """As `decode_labels` does; a picture of colours is read by the data set's palette."""
+        image = open_picture(self.path)
+        if not self.colours or image.mode not in ("RGB", "RGBA"):
+            return decode_labels(self.path)
+        rgb = np.array(image)[..., :3]
+        labels = np.full(rgb.shape[:2], len(self.colours), np.uint8)
+        for index, colour in enumerate(self.colours):
+            labels[(rgb == colour).all(axis=2)] = index
+        unknown = np.argwhere(labels == len(self.colours))
+        if len(unknown):
+            y, x = unknown[0].tolist()
+            raise ForeignLabel(
+                f"has the colour {tuple(rgb[y, x].tolist())}, which is no label of its data set"
+            )
+        return Decoded(labels)
+
+
+@dataclass(frozen=True)
+class LayerFiles:
+    """An object a picture, the first of them label 1; where they overlap, the later one is in front."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def path(self) -> Path:
+        """See `Truth`."""
+        return self.paths[0]
+
+    def content(self) -> Any:
+        """See `Truth`."""
+        return [*(file_digest(path) for path in self.paths), "layers"]
+
+    def decode(self, size: tuple[int, int]) -> Decoded:
+        """What is brighter than half counts: edges are smoothed in some files."""
+        labels = np.zeros(size, np.uint8)
+        for label, path in enumerate(self.paths, start=1):
+            which = f"(object {path.parent.name}) " if len(self.paths) > 1 else ""
+            try:
+                layer = read_rgb(path).max(axis=2)
+            except PictureError as error:
+                raise PictureError(f"{which}{error}") from error
+            if layer.shape != size:
+                raise OtherSize(f"{which}is {_size(layer)}, its frame {_size(labels)}")
+            labels[layer > 127] = label
+        return Decoded(labels)
+
+
+@dataclass(frozen=True)
+class RegionFile:
+    """One foreground: what is brighter than `threshold` of white; in a colour picture, white is background too."""
+
+    path: Path
+    threshold: float = _REGION_DEFAULT
+
+    def content(self) -> Any:
+        """See `Truth`."""
+        return [file_digest(self.path), "regions", self.threshold]
+
+    def decode(self, size: tuple[int, int]) -> Decoded:
+        """See `Truth`."""
+        grey = cv2.cvtColor(read_rgb(self.path), cv2.COLOR_RGB2GRAY) / 255.0
+        foreground = grey > self.threshold
+        if self.path.suffix.lower() == ".ppm":
+            foreground &= grey <= _REGION_WHITE
+        return Decoded(foreground.astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels, from `left`, `top`; drawn to the nearest pixel and cut at the frame's edges."""
+
+    path: Path  # the table
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def content(self) -> Any:
+        """See `Truth`."""
+        return [self.left, self.top, self.width, self.height]
+
+    def decode(self, size: tuple[int, int]) -> Decoded:
+        """The rectangle as label 1."""
+        labels = np.zeros(size, np.uint8)
+        left, top = max(self.left, 0.0), max(self.top, 0.0)
+        rows = slice(round(top), round(top + self.height))
+        labels[rows, round(left) : round(left + self.width)] = 1
+        return Decoded(labels)
+
+
+def found(
+    annotations: Path, clip: str, frame_names: Sequence[str], data_set: DataSet | None = None
+) -> dict[str, Truth]:
+    """Annotations of a clip, by the name of its folder, by frame name; those without a frame by their own name.
+
+    Raises:
+        PictureError: where the table of a data set with boxes cannot be read.
+        OSError: where there is no such folder, or it cannot be read.
+    """
+    if is_table(annotations):
+        return dict(read_boxes(annotations).get(safe_name(clip), {}))
+    folder = truth_folder(annotations, clip)
+    if data_set is not None and data_set.name == "SegTrackv2":
+        return _layers(folder)
+    if data_set is not None and data_set.name == "FBMS-59" and folder.name == TRUTH_BESIDE:
+        return _regions(folder, clip, frame_names)
+    colours = data_set.colours if data_set is not None and data_set.multi_object else ()
+    return {safe_name(path.stem): MaskFile(path, colours) for path in _pictures(folder, (".png",))}
+
+
+def due(frames: Sequence[str], annotated: Sequence[str], data_set: DataSet | None) -> list[str]:
+    """The frames that ought to have an annotation, given which ones have.
+
+    YouTubeVOS annotates every fifth frame from an object's first to the last one's end; FBMS-59 and MoCA some.
+    """
+    if data_set is None or data_set.annotated == "every":
+        return list(frames)
+    if data_set.annotated == "some":
+        return []
+    numbers = [number for name in annotated if (number := frame_number(name)) is not None]
+    if not numbers:
+        return []
+    span = range(min(numbers), max(numbers) + 1, 5)
+    return [name for name in frames if frame_number(name) in span]
+
+
+def read_boxes(table: Path) -> dict[str, dict[str, Box]]:
+    """Boxes by clip and frame, from the table of MoCA as its makers export it or as the field filters it.
+
+    Rows without a box are skipped. Raises PictureError that names the line.
+    """
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PictureError(f"cannot be read ({error})") from error
+    header = next((line.split("=", 1)[1] for line in lines if line.startswith("# CSV_HEADER")), "")
+    rows = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and line[0] != "#"]
+    if not header and rows:
+        header = rows.pop(0)[1]
+    columns = [name.strip() for name in header.split(",")]
+    if not {"file_list", "spatial_coordinates"} <= set(columns):
+        raise PictureError("has no columns file_list and spatial_coordinates")
+    boxes: dict[str, dict[str, Box]] = {}
+    for number, line in rows:
+        row = dict(zip(columns, next(csv.reader([line])), strict=False))
+        try:
+            shape = json.loads(row["spatial_coordinates"])
+            if not shape:
+                continue
+            _, left, top, width, height = map(float, shape)
+            parts = re.sub(r'^\["?|"?\]$', "", row["file_list"]).strip("/").split("/")
+            clip, frame = parts[-2], Path(parts[-1]).stem
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise PictureError(f"line {number} holds no box: {line:.80}") from error
+        boxes.setdefault(safe_name(clip), {})[safe_name(frame)] = Box(table, left, top, width, height)
+    return boxes
+
+
+def _layers(folder: Path) -> dict[str, Truth]:
+    """Pictures in the folder itself; where there are none, those in its numbered folders, by name."""
+    direct = _pictures(folder, tuple(FORMATS))
+    if direct:
+        return {safe_name(path.stem): LayerFiles((path,)) for path in direct}
+    objects = sorted(
+        (path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural_key(path.name)
+    )
+    layers: dict[str, list[Path]] = {}
+    for path in (path for entry in objects for path in _pictures(entry, tuple(FORMATS))):
+        layers.setdefault(safe_name(path.stem), []).append(path)
+    return {frame: LayerFiles(tuple(paths)) for frame, paths in layers.items()}
+
+
+def _regions(folder: Path, clip: str, frame_names: Sequence[str]) -> dict[str, Truth]:
+    """Frame and annotation go together by number: their names differ in padding. Colour pictures before greys."""
+    pictures = [path for path in _pictures(folder, (".ppm", ".pgm", ".png")) if "PROB" not in path.name]
+    for suffix in (".ppm", ".pgm", ".png"):
+        if chosen := [path for path in pictures if path.suffix.lower() == suffix]:
+            break
+    else:
+        chosen = []
+    frames = {frame_number(name): name for name in reversed(frame_names)}
+    threshold = _REGION_THRESHOLD.get(clip, _REGION_DEFAULT)
+    regions: dict[str, Truth] = {}
+    for path in chosen:
+        stem = re.sub("_gt$", "", path.stem)
+        regions[frames.get(frame_number(stem), safe_name(stem))] = RegionFile(path, threshold)
+    return regions
+
+
+def _pictures(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != "."]
+    return sorted(paths, key=lambda path: natural_key(path.stem))
+
+
+def _size(labels: np.ndarray) -> str:
+    return f"{labels.shape[1]}x{labels.shape[0]}"

@@ -1,0 +1,118 @@
+"""The model registry in MLflow: one version per round, and the alias `champion`."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from motion_adapt.storage.keys import file_digest
+from motion_adapt.storage.tracking import Tracker, local_database, safe_model_name
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.tracking import MlflowClient
+
+CHAMPION = "champion"
+_PAGE = 1000  # registered models in one answer, MLflow's own limit
+
+
+class Registry:
+    """The registered model of one experiment: one version per round, with all its networks."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker, self.client = tracker, tracker.client
+        self.model = f"motion-adapt-{safe_model_name(tracker.experiment)}"
+
+    def register(self, run_id: str, folder: str, tags: Mapping[str, str]) -> int:
+        """Register the checkpoints in a run's artifact folder. Returns their version, new or existing."""
+        from mlflow.exceptions import MlflowException
+
+        with self.tracker.alone():
+            try:
+                self.client.create_registered_model(self.model)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            for version in self.client.search_model_versions(f"name = '{self.model}'"):
+                if version.run_id == run_id:
+                    return int(version.version)
+            source = f"{self.client.get_run(run_id).info.artifact_uri}/{folder}"
+            made = self.client.create_model_version(self.model, source=source, run_id=run_id, tags=dict(tags))
+            return int(made.version)
+
+    def promote(self, version: int) -> None:
+        """Move the alias `champion` to a version."""
+        self.client.set_registered_model_alias(self.model, CHAMPION, str(version))
+
+    def champion(self) -> tuple[int, str] | None:
+        """Return (version, run id) of the champion, or None if no round was promoted yet.
+
+        Raises:
+            MlflowException: if MLflow does not answer.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            version = self.client.get_model_version_by_alias(self.model, CHAMPION)
+        except MlflowException as error:
+            # Codes of a missing model and of a missing alias; an unreachable server has another code.
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            return None
+        return int(version.version), str(version.run_id)
+
+    def download_champion(self, folder: Path) -> Path:
+        """Download the champion's checkpoints. Returns the folder that holds them.
+
+        Raises:
+            LookupError: if the experiment has no champion yet.
+        """
+        found = self.champion()
+        if found is None:
+            raise LookupError(
+                f"experiment '{self.tracker.experiment}' has no champion yet: name start weights with --weights DIR"
+            )
+        version = self.client.get_model_version(self.model, str(found[0]))
+        folder.mkdir(parents=True, exist_ok=True)
+        source, uri = version.source, self.tracker.uri
+        return Path(self.tracker.download(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
+
+
+def champions(uri: str) -> dict[str, dict[str, str]]:
+    """The champions of all experiments: SHA-256 of each checkpoint file by its name, by `model version N`.
+
+    Raises:
+        OSError: where a champion's files can't be read: what they need is then unknown.
+    """
+    database = local_database(uri)
+    if database and not database.is_file():
+        return {}  # nothing was tracked here, and asking would make a database
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    client, found = MlflowClient(tracking_uri=uri, registry_uri=uri), {}
+    for model in _registered_models(client):
+        if CHAMPION not in model.aliases:
+            continue
+        version = client.get_model_version(model.name, str(model.aliases[CHAMPION]))
+        name = f"{model.name} version {version.version}"
+        with tempfile.TemporaryDirectory() as beside:
+            try:
+                folder = mlflow.artifacts.download_artifacts(
+                    artifact_uri=version.source, dst_path=beside, tracking_uri=uri
+                )
+            except (MlflowException, OSError) as error:
+                raise OSError(f"the champion {name} can't be read from {uri}: {error}") from error
+            files = sorted(Path(folder).rglob("*.safetensors"))
+            found[name] = {file.name: file_digest(file) for file in files}
+    return found
+
+
+def _registered_models(client: "MlflowClient") -> Iterator["RegisteredModel"]:
+    """All of them, page by page."""
+    page = client.search_registered_models(max_results=_PAGE)
+    yield from page
+    while page.token:
+        page = client.search_registered_models(max_results=_PAGE, page_token=page.token)
+        yield from page

@@ -1,0 +1,65 @@
+"""Made-up clips as files: a data set in DAVIS layout, with the truth that nobody could annotate.
+
+    JPEGImages/480p/<clip>/<frame>.jpg               frames
+    Annotations/480p/<clip>/<frame>.png              what is seen of the objects: 0 background, k object k
+    Annotations_amodal/480p/<clip>/<k>_<frame>.png   the whole of object k, hidden parts included: 0 and 255
+    Flows_gap<g>/<clip>/<frame>.flo                  exact flow to the frame g later, where there is one
+
+A clip's annotations are written last: where they are, all of it is.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from motion_adapt.storage.atomic import whole_file, whole_folder
+from motion_adapt.storage.formats.flo import flo_path, write_flo
+from motion_adapt.storage.formats.masks import write_masks
+
+QUALITY = 92  # of JPEG
+_FRAMES, _MASKS, _AMODAL = (
+    Path(part) / "480p" for part in ("JPEGImages", "Annotations", "Annotations_amodal")
+)
+
+
+def is_written(root: Path, name: str) -> bool:
+    """Whether a clip is there, whole."""
+    return (root / _MASKS / name).is_dir()
+
+
+def write_clip(
+    root: Path,
+    name: str,
+    *,
+    rgb: np.ndarray,
+    labels: np.ndarray,
+    amodal: np.ndarray,
+    flow: Mapping[int, Mapping[int, np.ndarray]],
+) -> None:
+    """Write one clip.
+
+    rgb: u8 (T, H, W, 3). labels: u8 (T, H, W). amodal: bool (T, K, H, W), of the objects that there are. flow:
+    by gap (negative ones look back) and frame, f32 (H, W, 2) in pixels of H x W.
+    """
+    frames = [f"{index:05d}" for index in range(len(rgb))]
+    with whole_folder(root / _FRAMES / name) as beside:
+        for frame, picture in zip(frames, rgb, strict=True):
+            Image.fromarray(picture).save(beside / f"{frame}.jpg", quality=QUALITY)
+    with whole_folder(root / _AMODAL / name) as beside:
+        for frame, masks in zip(frames, amodal, strict=True):
+            for number, mask in enumerate(masks, 1):
+                Image.fromarray(mask.astype(np.uint8) * 255).save(beside / f"{number}_{frame}.png")
+    for gap, fields in flow.items():
+        for index, field in fields.items():
+            write_flo(flo_path(root, gap, name, frames[index]), field)
+    write_masks(root / _MASKS, name, frames, labels)
+
+
+def write_list(root: Path, name: str, clips: list[str]) -> Path:
+    """Write the list of clips ImageSets/<name>.txt, which `--split` then takes."""
+    path = root / "ImageSets" / f"{name}.txt"
+    with whole_file(path) as beside:
+        beside.write_text("".join(f"{clip}\n" for clip in clips), encoding="utf-8")
+    return path

@@ -1,0 +1,74 @@
+"""Weights: a checkpoint file becomes an artifact, so that a run can name, explain and repeat what it used."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from motion_adapt.models.networks.checkpoints import (
+    Checkpoint,
+    build_network,
+    read_checkpoint,
+    save_checkpoint,
+    tensors_digest,
+)
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact, digest, file_digest
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
+
+FILE = "checkpoint.safetensors"
+
+
+@stage("weights", version=1)
+def keep_weights(*, content: str, path: NotKeyed[str], place: Place, out: ArtifactWriter) -> None:
+    """Keep a weight file; `content` is `weights_content(path)`."""
+    if weights_content(path) != content:
+        raise ValueError(f"{path} changed while it was being imported")
+    out.put(FILE, Path(path).read_bytes())
+    try:
+        checkpoint = read_checkpoint(path)
+        out.summary = {"model": checkpoint.model, "settings": checkpoint.settings}
+    except ValueError:
+        out.summary = {"model": "file"}
+
+
+def weights_content(path: str | Path) -> str:
+    """Digest of a weight file: of its tensors and settings for a checkpoint of ours, else of its bytes.
+
+    Raises:
+        OSError: where the file can't be read.
+    """
+    try:
+        checkpoint = read_checkpoint(path)
+    except ValueError:
+        return file_digest(Path(path))
+    return digest([checkpoint.model, checkpoint.settings, tensors_digest(checkpoint.tensors)])
+
+
+def put_checkpoint(out: ArtifactWriter, checkpoint: Checkpoint, scratch: Path) -> None:
+    """Publish a trained network."""
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(scratch, checkpoint)
+    out.put(FILE, scratch.read_bytes())
+    scratch.unlink()
+    out.summary |= {"model": checkpoint.model, "settings": checkpoint.settings}
+
+
+def get_checkpoint(place: Place, weights: Artifact) -> Checkpoint:
+    """A checkpoint from the store."""
+    with place.open().open(weights).path(FILE) as path:
+        return read_checkpoint(path)
+
+
+def get_network(place: Place, weights: Artifact, expect: str) -> Any:
+    """The network of a checkpoint, in evaluation mode on the place's device; the last few stay in memory."""
+    return _network(place.store, weights, place.device, expect)
+
+
+@lru_cache(maxsize=4)
+def _network(store: str, weights: Artifact, device: str, expect: str) -> nn.Module:
+    with ArtifactStore(store).open(weights).path(FILE) as path:
+        return build_network(read_checkpoint(path), device, expect=expect)

@@ -1,0 +1,39 @@
+"""Final masks: label maps at the frames' own size (architecture 8)."""
+
+from functools import partial
+
+from motion_adapt.models.inputs.imaging import native_labels
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.crf_frames import BYTES_PER_PIXEL, refine_frames
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.spread import in_spans
+from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.settings import CrfSettings
+
+
+@stage("final", version=1)
+def finish(
+    frames: Artifact, correction: Artifact, *, settings: CrfSettings, place: Place, out: ArtifactWriter
+) -> None:
+    """Bring corrected masks to native size, each channel bilinearly and above 0.5, or by a dense CRF.
+
+    Makes `labels` u8 (T, H', W'): 0 background, k + 1 for object k. The summary says whether a CRF had a part.
+    """
+    store = place.open()
+    masks, clip = store.open(correction).array("masks"), store.open(frames).summary
+    height, width = clip["height"], clip["width"]
+    if settings.enabled:
+        refine = partial(refine_frames, place.store, frames, correction, settings.iterations)
+        memory = BYTES_PER_PIXEL * height * width
+        blocks = in_spans(refine, len(masks), threads=place.threads, memory=memory)
+    else:
+        blocks = (native_labels(masks[[index]], height, width) for index in range(len(masks)))
+    masked = 0
+    with track(len(masks), f"final masks of {place.label}") as advance:
+        for labels in blocks:
+            out.append("labels", labels, ("time", "row", "column"))
+            masked += int(labels.any(axis=(1, 2)).sum())
+            advance(len(labels))
+    out.summary = {"frames": len(masks), "masked_frames": masked, "crf": settings.enabled}

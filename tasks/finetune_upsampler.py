@@ -1,0 +1,90 @@
+"""Supervised fine-tuning of the corrector's upsampler: the one training that opens annotations (paper, Table 16)."""
+
+import numpy as np
+
+from motion_adapt.models.adaptation.finetune_upsampler import LabelledClip, finetune_upsampler, true_masks
+from motion_adapt.models.inputs.imaging import masks_from_labels, resize_masks
+from motion_adapt.models.scoring.protocols import VOID
+from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.checkpoints import get_checkpoint
+from motion_adapt.tasks.evaluation import Labels, Protocol
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
+from motion_adapt.tasks.settings import UpsamplerTrainingSettings
+from motion_adapt.tasks.training import course_of, parts_of, training
+
+
+@stage("finetuned-upsampler", version=1, gpu=True)
+def finetune(
+    frames: list[Artifact],
+    tokens: list[Artifact],
+    proposals: list[Artifact],
+    selections: list[Artifact],
+    weights: Artifact,
+    *,
+    content: list[str],
+    labels: NotKeyed[list[Labels]],
+    protocol: Protocol,
+    settings: UpsamplerTrainingSettings,
+    window: int,
+    seed: int,
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Fine-tune the upsampler on annotated frames; the lists go clip by clip, `content` is the labels' content.
+
+    The summary counts the annotated frames by clip, in `annotated_frames`.
+    """
+    store, start = place.open(), get_checkpoint(place, weights)
+    clips, counts = [], []
+    for clip, token, proposal, selection, annotated in zip(
+        frames, tokens, proposals, selections, labels, strict=True
+    ):
+        masks = store.open(proposal).array("masks")
+        truth = read_truth(annotated, protocol, (masks.shape[-2], masks.shape[-1]))
+        corrected, known = true_masks(masks, truth)
+        counts.append(len(truth))
+        if known.any():
+            clips.append(
+                LabelledClip(
+                    rgb=store.open(clip).array("rgb"),
+                    tokens=store.open(token).array("tokens"),
+                    masks=masks,
+                    scores=store.open(selection).array("scores"),
+                    exemplars=store.open(selection).array("exemplars"),
+                    corrected=corrected,
+                    annotated=known,
+                )
+            )
+    out.summary["annotated_frames"] = counts
+    with training(place, out, course_of(settings, seed)) as (course, publish):
+        publish(
+            finetune_upsampler(
+                start,
+                clips,
+                course,
+                batch=settings.batch,
+                window=window,
+                **parts_of(store, selections[0]),
+                recipe={"labels": content, "start": start.settings.get("training")},
+            )
+        )
+
+
+def read_truth(labels: Labels, protocol: Protocol, size: tuple[int, int]) -> dict[int, np.ndarray]:
+    """True masks bool (N, H, W) at the networks' size, by frame index, of the annotated frames.
+
+    objects: one for each id of the first annotated frame, void pixels belonging to none; else all as one foreground.
+    """
+    annotations = labels.open()
+    index = {name: place for place, name in enumerate(labels.frame_names)}
+    found: dict[int, np.ndarray] = {}
+    objects = 1
+    for name, truth in annotations:
+        if protocol != "objects":
+            truth = (truth != 0).astype(np.uint8)
+        elif not found:
+            objects = int(truth.max(initial=0, where=truth != VOID))
+        found[index[name]] = resize_masks(masks_from_labels(truth[None], objects)[0], *size)
+    return found if objects else {}

@@ -1,0 +1,1 @@
+"""The machinery of stages: keys, places, GPU access, progress and Prefect's records."""

@@ -1,0 +1,123 @@
+"""What the gate says is done: which round a round goes on from, whose masks are written, and who is champion."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.rounds.ledger import Ledger
+from motion_adapt.flows.run.tracking import Tracking
+from motion_adapt.models.quality.gate import Decision, Verdict
+from motion_adapt.storage.registry import Registry
+from tests.flows.conftest import FRAMES, SETTINGS, Home
+
+RUINOUS = SETTINGS.model_copy(
+    update={
+        name: getattr(SETTINGS, name).model_copy(update={"learning_rate": 1.0})
+        for name in ("corrector_adaptation", "oclr_finetuning")
+    }
+)
+
+
+def gone_on_from(home: Home, report: Report, index: int) -> str:
+    """The corrector that a round's own was adapted from."""
+    made = home.store.manifest(home.store.resolve(report.rounds[index]["weights"]["corrector"]))
+    return str(made.inputs["weights"])
+
+
+def champion_round(home: Home) -> str:
+    found = Registry(home.tracker).champion()
+    assert found is not None
+    return home.tracker.get(found[1]).data.tags["round"]
+
+
+def test_a_round_that_collapses_is_rolled_back(again: Home) -> None:
+    report = again.adapt(settings=RUINOUS, rounds=2)
+    decisions = [item["decision"] for item in report.rounds]
+    assert decisions[:2] == ["keep", "roll_back"] and decisions[2] != "keep"
+    for item in report.rounds[1:]:
+        assert any("more than" in reason for reason in item["reasons"])
+    start = report.rounds[0]["weights"]["corrector"]
+    assert gone_on_from(again, report, 1) == gone_on_from(again, report, 2) == start
+    assert report.final["round"] == 0
+    assert champion_round(again) == "0"
+    again.adapt(rounds=0, output=str(again.path / "alone"))
+    masks, wanted = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.png")}
+        for folder in (again.output / "masks", again.path / "alone" / "masks")
+    )
+    assert masks == wanted and len(masks) == 2 * FRAMES
+
+
+def test_a_round_that_is_held_is_gone_on_from_but_its_masks_are_not_taken(
+    again: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Decision(Verdict.HOLD, ("a person should look",))
+    monkeypatch.setattr("motion_adapt.flows.adapt.gate", lambda *_: held)
+    report = again.adapt(rounds=2)
+    assert [item["decision"] for item in report.rounds] == ["keep", "hold", "hold"]
+    assert gone_on_from(again, report, 2) == report.rounds[1]["weights"]["corrector"]
+    assert report.final["round"] == 0
+    assert champion_round(again) == "0"
+
+
+def test_the_champion_gives_way_to_what_is_no_worse(empty_database: Path, tmp_path: Path) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    tracker = Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="clips").open("")
+    ledger = Ledger(tracker, source="clips", settings=SETTINGS, asked={}, start={}, figures="")
+
+    def promote(name: str, **metrics: float) -> str:
+        run = tracker.begin(kind="round", key=name, name=name, params={}, parent=ledger.parent)
+        tracker.log(run, metrics)
+        return ledger.promote(Registry(tracker).register(run, "checkpoints", {}), metrics)
+
+    first = {"flow_consistency": 0.6, "agreement_previous": 0.9, "identity_previous": 1.0}
+    assert promote("a", **first) == "version 1 is the first champion"
+    assert promote("a", **first) == "version 1 stays champion"
+    told = promote("worse", **first | {"flow_consistency": 0.4})
+    assert told.startswith("version 1 stays champion: flow_consistency 0.600 -> 0.400")
+    assert promote("a round 0", flow_consistency=0.6) == "version 3 follows version 1 as champion"
+    assert promote("a round 1", **first) == "version 4 follows version 3 as champion"
+    ledger = Ledger(tracker, source="clips", settings=SETTINGS, asked={}, start={}, figures="", pruned=True)
+    assert (
+        promote("a smoke run", **first) == "version 5 is not put forward: --prune left out most of the frames"
+    )
+    champion = Registry(tracker).champion()
+    assert champion is not None and champion[0] == 4
+
+
+def test_a_smoke_run_keeps_its_results_apart_and_never_reigns(
+    again: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(again.path)
+    elsewhere = again.tracking.model_copy(update={"experiment": ""})
+    report = again.adapt(prune=1, rounds=0, output=None, tracking=elsewhere)
+    assert report.output == "motion-adapt/results/clips-pruned"
+    assert report.mlflow["experiment"] == "clips-pruned"
+    assert (
+        "not put forward" in report.champion
+        and Registry(elsewhere.open(str(again.clips), prune=1)).champion() is None
+    )
+    whole = again.adapt(rounds=0, tracking=elsewhere)
+    assert whole.mlflow["experiment"] == "clips" and whole.champion == "version 1 is the first champion"
+    told = again.adapt(
+        prune=1, rounds=0, output=None, tracking=elsewhere, weights=None, from_champion=True
+    )  # the source's own: that of smoke runs does not exist
+    assert told.rounds[0]["weights"] == whole.rounds[0]["weights"]
+    again.segment(prune=1, output=None)
+    assert [path.name for path in (again.path / "motion-adapt" / "results").iterdir()] == ["clips-pruned"]
+
+
+def test_a_clip_far_behind_the_others_is_corrected_but_teaches_nothing(
+    again: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("motion_adapt.flows.rounds.rounds.far_behind", lambda quality: sorted(quality)[:1])
+    report = again.adapt(rounds=1)
+    first, second = sorted(report.clips)
+    (warning,) = (text for text in report.warnings if "teaches nothing" in text)
+    assert warning.startswith(f"round 1: {first} teaches nothing: its quality in round 0")
+    for model in ("corrector", "oclr"):
+        made = again.store.manifest(again.store.resolve(report.rounds[1]["weights"][model]))
+        assert len([name for name in made.inputs if name.startswith("labels")]) == 1, model
+    assert {path.name for path in (again.output / "masks").iterdir()} == {first, second}

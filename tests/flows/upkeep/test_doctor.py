@@ -1,0 +1,32 @@
+"""`doctor` calls ready what a run would start with, and nothing else."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from motion_adapt.flows.run.presets import load_settings
+from motion_adapt.flows.upkeep.doctor import examine
+from motion_adapt.tasks.runtime.place import Place
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([], None),
+        (["objects=5"], "the oclr checkpoint has 3 objects, the settings say objects=5"),
+        (["precision=bfloat16"], "wrong device: precision=bfloat16 needs a GPU"),
+        (["selection.method=score"], "the selector checkpoint is of the kind 'error_map'"),
+    ],
+)
+def test_what_a_run_would_refuse_is_not_ready(
+    overrides: list[str], said: str | None, smoke_weights: Path, tmp_path: Path
+) -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    place = Place(store=str(tmp_path / "store"), device="cpu", threads=1)
+    settings = load_settings(overrides=["selection.method=error_map", *overrides])
+    healthy = examine(console, "compact", settings, smoke_weights, place)
+    text = console.export_text()
+    assert healthy is (said is None), text
+    assert said is None or said in text

@@ -1,0 +1,31 @@
+"""What `verify` advises can be done as it is printed."""
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motion_adapt.flows.run.presets import load_settings
+from motion_adapt.flows.upkeep.verify_data import struggles
+from motion_adapt.models.inputs.motion_check import Motion
+from motion_adapt.storage.clips.find_clips import Clip
+from motion_adapt.tasks.settings import GapSettings
+
+FRAMES = [np.zeros((128, 224, 3), np.uint8)] * 2
+
+
+@pytest.mark.parametrize("speed", [0.9, 0.4, 0.1])
+@pytest.mark.parametrize("given", [(1, 2), (1, 3), (2, 1)])
+def test_advice_about_slow_motion_makes_settings(
+    speed: float, given: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaps = GapSettings(inference=given[0], adaptation=given[1])
+    motion = Motion(moving=1.0, speed=speed, gap=gaps.inference)
+    monkeypatch.setattr("motion_adapt.flows.upkeep.verify_data.measure_motion", lambda *_, **__: motion)
+    (told,) = struggles(Clip("snail", Path("snail"), "frames", ()), FRAMES, gaps)
+    options = [word for word in shlex.split(told.text.partition("; try ")[2]) if word != "--set"]
+    planned = [f"gaps.inference={given[0]}", f"gaps.adaptation={given[1]}"]
+    settings = load_settings(overrides=[*planned, *options])
+    assert settings.gaps.inference == motion.better_gap
+    assert len(options) == 1 or motion.better_gap == gaps.adaptation

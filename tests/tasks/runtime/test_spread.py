@@ -1,0 +1,87 @@
+"""Spans of frames come back whole and in order, whoever worked on them."""
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+from motion_adapt.models.inference.crf import refine_masks
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.keys import Artifact, Recipe
+from motion_adapt.tasks.crf_frames import refine_frames
+from motion_adapt.tasks.runtime.spread import SPAN, in_spans
+
+FRAMES = 4 * SPAN + 1
+H, W = 48, 80
+
+
+def numbers_and_process(start: int, stop: int) -> np.ndarray:
+    """The frames' numbers beside the process that was asked; later spans are quicker."""
+    time.sleep(0.3 / (1 + start))
+    return np.stack([np.arange(start, stop), np.full(stop - start, os.getpid())], axis=1)
+
+
+def collected(threads: int, frames: int = FRAMES, memory: int = 1) -> np.ndarray:
+    return np.concatenate(list(in_spans(numbers_and_process, frames, threads=threads, memory=memory)))
+
+
+@pytest.mark.parametrize("frames", [1, SPAN, SPAN + 1, FRAMES])
+def test_alone(frames: int) -> None:
+    rows = collected(1, frames)
+    assert rows[:, 0].tolist() == list(range(frames))
+    assert set(rows[:, 1]) == {os.getpid()}
+
+
+def test_processes_of_this_machine() -> None:
+    rows = collected(2)
+    assert rows[:, 0].tolist() == list(range(FRAMES))
+    assert len(set(rows[:, 1])) == 2 and os.getpid() not in rows[:, 1]
+
+
+def test_what_has_no_room_twice_is_done_alone() -> None:
+    assert set(collected(2, memory=2**62)[:, 1]) == {os.getpid()}
+
+
+def test_workers_of_the_cluster_that_the_task_runs_on() -> None:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        rows = client.submit(collected, 1).result()
+        workers = set(client.run(os.getpid).values())
+    assert rows[:, 0].tolist() == list(range(FRAMES))
+    assert set(rows[:, 1]) == workers
+
+
+def fails(start: int, stop: int) -> np.ndarray:
+    if start >= SPAN:
+        raise ValueError(f"frame {start} is no good")
+    return np.zeros(stop - start)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_span_that_fails_fails_the_clip(threads: int) -> None:
+    with pytest.raises(ValueError, match=f"frame {SPAN} is no good"):
+        list(in_spans(fails, FRAMES, threads=threads, memory=1))
+
+
+def stored(store: ArtifactStore, name: str, rows: np.ndarray) -> Artifact:
+    with store.write(Recipe(name, 1, {}, {}), "first", {}) as out:
+        out.append(name, rows, [f"axis {n}" for n in range(rows.ndim)])
+    return out.published
+
+
+def test_the_crf_of_a_clip_is_that_of_its_frames(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    native = rng.integers(0, 256, (FRAMES, H, W, 3), np.uint8)
+    probabilities = rng.random((FRAMES, 2, H // 2, W // 2)).astype(np.float16)
+    store = ArtifactStore(str(tmp_path))
+    inputs = stored(store, "native", native), stored(store, "probabilities", probabilities)
+    wanted = np.stack([refine_masks(*pair, iterations=2) for pair in zip(native, probabilities, strict=True)])
+    for threads in (1, 2):
+        spans = in_spans(partial(refine_frames, str(tmp_path), *inputs, 2), FRAMES, threads=threads, memory=1)
+        np.testing.assert_array_equal(np.concatenate(list(spans)), wanted)
