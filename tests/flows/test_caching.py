@@ -269,7 +269,7 @@ def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_goes_on_later(
 def test_an_adaptation_that_fails_before_its_first_round_is_marked_failed(
     again: Home, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    monkeypatch.setattr(f"flows.adapt.{stage}", fail)
+    monkeypatch.setattr(f"motion_adapt.flows.adapt.{stage}", fail)
     with pytest.raises(RunError, match="disk on fire"):
         again.adapt()
     (parent,) = again.tracker.adaptations()
