@@ -17,12 +17,13 @@ from motion_adapt.storage.artifacts.manifest import ArrayEntry
 
 CHUNK_BYTES = 2 * 2**20  # a training step reads single frames: small enough for that
 SHARD_BYTES = 32 * 2**20  # bounds a writer's memory and the number of files
+SHARD_CHUNKS = 256  # a shard ends in an index of 16 bytes per chunk, whether the chunk holds rows or not
 
 
 def plan_rows(row_bytes: int) -> tuple[int, int]:
     """Rows of a chunk and of a shard for rows of `row_bytes` bytes; a shard is a multiple of a chunk."""
     chunk = min(max(CHUNK_BYTES // max(row_bytes, 1), 1), 16)
-    return chunk, chunk * max(SHARD_BYTES // max(row_bytes * chunk, 1), 1)
+    return chunk, chunk * min(max(SHARD_BYTES // max(row_bytes * chunk, 1), 1), SHARD_CHUNKS)
 
 
 class ArrayWriter:

@@ -112,7 +112,9 @@ def test_a_smoke_run_keeps_its_results_apart_and_never_reigns(
 def test_a_clip_far_behind_the_others_is_corrected_but_teaches_nothing(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motion_adapt.flows.rounds.adapt_models.far_behind", lambda quality: sorted(quality)[:1])
+    monkeypatch.setattr(
+        "motion_adapt.flows.rounds.adapt_models.far_behind", lambda quality: sorted(quality)[:1]
+    )
     report = again.adapt(rounds=1)
     first, second = sorted(report.clips)
     (warning,) = (text for text in report.warnings if "teaches nothing" in text)

@@ -212,6 +212,10 @@ class TestStore:
             out.append("x", np.zeros((1, 2), np.float32), ("time", "channel"))
             out.append("x", np.zeros((1, 3), np.float32), ("time", "channel"))
 
+    def test_a_table_of_a_few_bytes_takes_few_bytes(self, store: ArtifactStore) -> None:
+        made = publish(store, Recipe("selection", 1), np.zeros((12, 3), bool))
+        assert sum(file.size for file in store.manifest(made).files.values()) < 10_000
+
     def test_many_shards(self, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("motion_adapt.storage.artifacts.arrays.CHUNK_BYTES", 64)
         monkeypatch.setattr("motion_adapt.storage.artifacts.arrays.SHARD_BYTES", 256)
