@@ -18,6 +18,7 @@ from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.keys import Artifact
 
 _CLASS = f"{Artifact.__module__}.{Artifact.__qualname__}"
+_CLASS_BEFORE = "storage.keys.Artifact"  # until the four folders became parts of one package
 _VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
 
 
@@ -47,10 +48,8 @@ def record_fault(path: Path, artifact: Artifact) -> str | None:
         version = metadata.pop("prefect_version")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return "it is no record"
-    if result != {"__class__": _CLASS, "data": artifact.model_dump()} or record.keys() != {
-        "metadata",
-        "result",
-    }:
+    named = [{"__class__": name, "data": artifact.model_dump()} for name in (_CLASS, _CLASS_BEFORE)]
+    if result not in named or record.keys() != {"metadata", "result"}:
         return "it names another artifact than the store has"
     if metadata != _expected(path) or not _VERSION.fullmatch(str(version)):
         return "its description is not the one that was written there"
@@ -62,9 +61,19 @@ def drop_if_damaged(artifact: Artifact) -> str | None:
     path = record_path(record_key(artifact))
     fault = record_fault(path, artifact)
     if fault is None:
+        _drop_if_outdated(path)
         return None
     path.unlink(missing_ok=True)
     return f"Prefect's record of {artifact} was damaged: {fault}. It is written again."
+
+
+def _drop_if_outdated(path: Path) -> None:
+    """Delete a sound record that names the artifact's class by its earlier import name, which Prefect can't load.
+
+    Its task runs, finds the artifact in the store and writes the record anew.
+    """
+    if path.exists() and json.loads(json.loads(path.read_bytes())["result"])["__class__"] == _CLASS_BEFORE:
+        path.unlink(missing_ok=True)
 
 
 def damaged_records(store: ArtifactStore, stage: str = "*") -> Iterator[tuple[Path, str]]:

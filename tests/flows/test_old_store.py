@@ -1,0 +1,89 @@
+"""Stores, records and experiments of the time before the rooms and the one import name are found as they were.
+
+`before_the_rooms.tar.xz` holds an adaptation to a clip of three frames as commit f0cc234 made it: clips, weights, the
+tracking database, and its store from frames to selection.
+"""
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from motion_adapt.flows.reports.compare import compare_rounds
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.checkpoints import keep_weights
+from motion_adapt.tasks.features import extract_features
+from motion_adapt.tasks.flow import estimate_flow
+from motion_adapt.tasks.frames import decode
+from motion_adapt.tasks.proposal import propose
+from motion_adapt.tasks.runtime.prefect_records import record_key, record_path
+from motion_adapt.tasks.runtime.stage import plan_of
+from motion_adapt.tasks.selection import select
+from tests.flows.conftest import Home
+
+STAGES = (decode, keep_weights, estimate_flow, extract_features, propose, select)
+VERSIONS = {plan_of(task).name: plan_of(task).version for task in STAGES}
+
+
+@pytest.fixture
+def old_home(tmp_path: Path, prefect_server: None) -> Home:
+    with tarfile.open(Path(__file__).with_name("before_the_rooms.tar.xz")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return Home(tmp_path, tmp_path / "weights")
+
+
+def still_valid(store: ArtifactStore, artifact: Artifact) -> bool:
+    """Whether no stage on the way to an artifact has a new version since."""
+    if artifact.stage not in VERSIONS:  # of the round, which the archive leaves out
+        return False
+    manifest = store.manifest(artifact)
+    return VERSIONS[manifest.stage] == manifest.version and all(
+        still_valid(store, made_of) for made_of in manifest.inputs.values()
+    )
+
+
+def write_old_record(artifact: Artifact) -> Path:
+    """Prefect's record of an artifact as it was written under the earlier import name."""
+    path = record_path(record_key(artifact))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    serializer = {
+        "type": "json",
+        "jsonlib": "json",
+        "object_encoder": "prefect.serializers.prefect_json_object_encoder",
+        "object_decoder": "prefect.serializers.prefect_json_object_decoder",
+        "dumps_kwargs": {},
+        "loads_kwargs": {},
+    }
+    metadata = {
+        "storage_key": str(path),
+        "expiration": None,
+        "serializer": serializer,
+        "prefect_version": "3.9.1",
+        "storage_block_id": None,
+    }
+    result = json.dumps({"__class__": "storage.keys.Artifact", "data": artifact.model_dump()})
+    path.write_text(json.dumps({"metadata": metadata, "result": result}), encoding="utf-8")
+    return path
+
+
+def test_a_store_made_before_is_found_and_its_records_are_written_anew(old_home: Home) -> None:
+    store = old_home.store
+    valid = [m.artifact for m in store.manifests() if still_valid(store, m.artifact)]
+    assert {"frames", "flow", "features"} <= {artifact.stage for artifact in valid}
+    records = [write_old_record(artifact) for artifact in valid]
+    shutil.rmtree(old_home.path / "clips" / "Annotations")
+    report = old_home.segment()
+    needed = {artifact.stage for artifact in valid}
+    assert {stage: report.stages[stage]["computed"] for stage in needed} == dict.fromkeys(needed, 0)
+    assert not report.warnings
+    rewritten = [path for path in records if path.exists() and "motion_adapt.storage" in path.read_text()]
+    assert len(rewritten) >= 3
+
+
+def test_an_experiment_made_before_is_found(old_home: Home) -> None:
+    table = compare_rounds(old_home.tracking)
+    assert list(table["round"]) == [0, 1]
+    assert table["proposal/J"].notna().all()
