@@ -1,8 +1,7 @@
-"""Parts that the three networks share: norm, attention, coordinates (paper, A.2); the UNet is models/networks/unet.py.
+"""Parts that the three networks share: norm, attention, coordinates (paper, A.2). The UNet is in networks/unet.py.
 
-They compute what the authors' networks compute, where that differs from the textbook too: the norm divides by
-the sample standard deviation plus epsilon, and masked scores are -1e9, so that a wholly masked row is
-uniform, not NaN.
+They compute exactly what the authors' networks compute, even if that differs from the textbook: the norm divides by
+the sample standard deviation plus epsilon, and masked scores are -1e9, so that a fully masked row is uniform, not NaN.
 """
 
 import copy
@@ -12,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MASKED = -1e9
-_DENSE_TOKENS = 4096  # up to so many tokens a same-frame mask is small enough to be written out
+_DENSE_TOKENS = 4096  # up to this many tokens, a same-frame mask is small enough to be built in full
 
 
 class Norm(nn.Module):
-    """gain * (x - mean) / (sample standard deviation + 1e-5) + bias over the last axis; not layer norm."""
+    """Computes gain * (x - mean) / (sample standard deviation + 1e-5) + bias over the last axis; not layer norm."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -25,7 +24,7 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x - x.mean(dim=-1, keepdim=True)
-        # torch.std is slow on CPU, and the norm has a gradient where x is constant
+        # torch.std is slow on CPU; and unlike it, the vector norm has a gradient if x is constant
         std = torch.linalg.vector_norm(x, dim=-1, keepdim=True) / (x.shape[-1] - 1) ** 0.5
         return torch.addcmul(self.bias, self.weight, x / (std + 1e-5))
 
@@ -44,9 +43,9 @@ class FeedForward(nn.Module):
 
 
 class Attention(nn.Module):
-    """Packed projections of multi-head attention; subclasses say how the weights are normalised.
+    """Packed projections of multi-head attention. Subclasses define how the weights are normalised.
 
-    Head g owns the contiguous channels [g * width / heads, (g + 1) * width / heads).
+    Head g uses the contiguous channels [g * width / heads, (g + 1) * width / heads).
     """
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
@@ -61,18 +60,18 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def project_query(self, x: Tensor) -> Tensor:
-        """x: (B, N, width). Returns (B, heads, N, width / heads)."""
+        """Project x (B, N, width) to queries (B, heads, N, width / heads)."""
         width = x.shape[-1]
         return self._heads(F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width]))
 
     def project_key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x: (B, N, width). Returns keys and values, each (B, heads, N, width / heads)."""
+        """Project x (B, N, width) to keys and values, each (B, heads, N, width / heads)."""
         width = x.shape[-1]
         key, value = F.linear(x, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, dim=-1)
         return self._heads(key), self._heads(value)
 
     def merge(self, x: Tensor) -> Tensor:
-        """x: (B, heads, N, width / heads). Returns the output projection, (B, N, width)."""
+        """Merge the heads x (B, heads, N, width / heads) by the output projection to (B, N, width)."""
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -83,7 +82,7 @@ class SoftmaxAttention(Attention):
     """Ordinary attention: every query distributes its weight over the keys."""
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Queries x (B, N, width) read tokens memory (B, M, width). Returns (B, N, width)."""
+        """Let queries x (B, N, width) read the tokens `memory` (B, M, width). Returns (B, N, width)."""
         key, value = self.project_key_value(memory)
         p = self.dropout if self.training else 0.0
         return self.merge(F.scaled_dot_product_attention(self.project_query(x), key, value, dropout_p=p))
@@ -93,12 +92,12 @@ class OtherFramesAttention(Attention):
     """Self-attention in which a token does not see tokens of its own frame, itself included."""
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """x: (B, frames * n, width), frame slowest. Returns the same shape."""
+        """Let x (B, frames * n, width), frame slowest, read the other frames. Returns the same shape."""
         query = self.project_query(x)
         key, value = self.project_key_value(x)
         p = self.dropout if self.training else 0.0
         tokens = x.shape[1]
-        if frames == 1:  # nothing to see: equal scores everywhere, as -1e9 for all of them makes
+        if frames == 1:  # no other frame to see: equal scores everywhere, as if all of them were -1e9
             out = F.scaled_dot_product_attention(torch.zeros_like(query), key, value, dropout_p=p)
         elif tokens <= _DENSE_TOKENS:
             frame = torch.arange(frames, device=x.device).repeat_interleave(tokens // frames)
@@ -110,7 +109,7 @@ class OtherFramesAttention(Attention):
 
     @staticmethod
     def _frame_by_frame(query: Tensor, key: Tensor, value: Tensor, frames: int, p: float) -> Tensor:
-        # in the doubled clip, the others of frame t are frames t + 1 ... t + frames - 1: a view, no mask
+        # if the clip is repeated, the other frames of t are t + 1 ... t + frames - 1: a view, so no mask is needed
         n = query.shape[2] // frames
         keys, values = torch.cat([key, key], dim=2), torch.cat([value, value], dim=2)
         outs = []
@@ -125,19 +124,24 @@ class OtherFramesAttention(Attention):
 class SlotAttention(Attention):
     """Attention in which the queries compete for every key (equation 7).
 
-    The softmax runs over the queries of all frames; each query's weights are then divided by their sum over
-    the keys. A query that is hidden from all keys, while others are not, reads zero.
+    The softmax runs over the queries of all frames. Each query's weights are then divided by their sum over
+    the keys. A query that is hidden from all keys reads zero, unless all other queries are hidden too.
     """
 
     def forward(
         self, x: Tensor, key: Tensor, value: Tensor, hidden: Tensor, absent: Tensor | None = None
     ) -> Tensor:
-        """Queries read projected tokens, seeing whole frames of them or nothing.
+        """Let the queries read projected tokens. A query sees either all tokens of a frame or none.
 
-        x: (B, Q * T, width), query slowest. key, value: (B, heads, F * n, width / heads), F frames of n
-            tokens.
-        hidden: bool (B or 1, T, F), True where a query of frame T does not see the tokens of frame F.
-        absent: bool (B, F), True for frames that only fill the batch. Returns (B, Q * T, width).
+        Args:
+            x: queries (B, Q * T, width), query slowest.
+            key: (B, heads, F * n, width / heads), F frames of n tokens.
+            value: the same shape as `key`.
+            hidden: bool (B or 1, T, F), True if a query of frame T does not see the tokens of frame F.
+            absent: bool (B, F), True for frames that only fill the batch.
+
+        Returns:
+            (B, Q * T, width).
         """
         T, frames = hidden.shape[1:]
         query = self.project_query(x) / key.shape[-1] ** 0.5
@@ -164,36 +168,36 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """x: (B, frames * n, width), frame slowest. Returns the same shape."""
+        """Update tokens x (B, frames * n, width), frame slowest."""
         x = self.norm1(x + self.dropout(self.self_attention(x, frames)))
         return self.norm2(x + self.dropout(self.feed_forward(x)))
 
 
 def stack(layer: nn.Module, count: int) -> nn.ModuleList:
-    """`count` deep copies of one layer, equal at the start."""
+    """Return `count` deep copies of a layer, which start with equal weights."""
     return nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
 
 
 def line(n: int, device: torch.device | None = None) -> Tensor:
-    """n equally spaced values from -1 to +1, ends included; -1 alone for n = 1."""
+    """Return n equally spaced values from -1 to +1, ends included; only -1 for n = 1."""
     return torch.linspace(-1, 1, n, device=device)
 
 
 def coordinates(*sizes: int, device: torch.device | None = None) -> Tensor:
-    """Coordinates of a grid, each axis from -1 to +1, in the order of `sizes`: f32 (*sizes, len(sizes))."""
+    """Return the coordinates of a grid, each axis from -1 to +1, in the order of `sizes`: f32 (*sizes, len(sizes))."""
     return torch.stack(torch.meshgrid(*(line(n, device) for n in sizes), indexing="ij"), dim=-1)
 
 
 def resize(maps: Tensor, height: int, width: int, mode: str) -> Tensor:
-    """Maps (B, N, K, H, W) at another size, by a mode of `F.interpolate`: (B, N, K, height, width).
+    """Resize maps (B, N, K, H, W) to (B, N, K, height, width) by a mode of `F.interpolate`.
 
-    "nearest" takes source index floor(i * in / out); "area" the mean of what a pixel covers.
+    "nearest" takes source index floor(i * in / out). "area" takes the mean of the area that a pixel covers.
     """
     return F.interpolate(maps.flatten(0, 1), (height, width), mode=mode).unflatten(0, maps.shape[:2])
 
 
 def check_shape(name: str, tensor: Tensor, axes: str, **sizes: int | None) -> None:
-    """Raise ValueError unless `tensor` has the named axes, and the sizes that are given for some of them."""
+    """Raise ValueError unless `tensor` has the named axes, and has the given size along each axis in `sizes`."""
     names = axes.split()
     wanted = [sizes.get(axis) for axis in names]
     fits = tensor.ndim == len(names) and all(

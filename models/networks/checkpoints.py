@@ -1,8 +1,8 @@
 """One file per trained network: its tensors, and the settings that rebuild it, in the safetensors format.
 
-A checkpoint names its model, so that a selector is never loaded as a corrector, and carries a digest of all
-it holds, so that damage is noticed. Files are written beside their place and renamed: a reader sees a whole
-file or none.
+A checkpoint names its model, so that a selector is never loaded as a corrector. It holds a digest of its content, so
+that damage is noticed. Files are written under a temporary name and then renamed, so that a reader sees a whole file
+or none.
 """
 
 import hashlib
@@ -28,22 +28,23 @@ _CLASSES = {
     "corrector": ("motion_adapt.models.networks.corrector", "MaskCorrector"),
     "features": ("motion_adapt.models.networks.compact_features", "CompactFeatures"),
 }
-# constructor arguments that stand for another class: (model, argument, value)
+# constructor arguments that select another class: (model, argument, value)
 _VARIANTS = {
     ("corrector", "maps", "dense"): ("motion_adapt.models.networks.dense_corrector", "DenseCorrector")
 }
 MODELS = tuple(_CLASSES)
-_ENTRY = "motion-adapt"  # the one metadata entry; several would be written in no fixed order
+_ENTRY = "motion-adapt"  # the only metadata entry: the order of several would vary from file to file
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network's tensors with what is needed to rebuild it and to know where it came from.
+    """A network's tensors, with the settings that rebuild it and the recipe that it was trained by.
 
-    model: one of MODELS.
-    settings: plain JSON values: "network" (constructor arguments), "features" (name, channels and patch of
-        the feature network that it was trained on, or None) and "training" (the recipe).
-    tensors: the network's state dict.
+    Attributes:
+        model: one of MODELS.
+        settings: plain JSON values: "network" (constructor arguments), "features" (name, channels and patch of
+            the feature network that it was trained on, or None) and "training" (the recipe).
+        tensors: the network's state dict.
     """
 
     model: str
@@ -58,9 +59,12 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` to `path`, replacing what is there only once the new file is on disk.
+    """Write `checkpoint` to `path`. An existing file is replaced only once the new one is on disk.
 
-    The same checkpoint always gives the same bytes. Raises ValueError for settings that JSON cannot hold.
+    The same checkpoint always gives the same bytes.
+
+    Raises:
+        ValueError: JSON cannot represent the settings.
     """
     # clones, since safetensors refuses tensors that share memory
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in sorted(checkpoint.tensors.items())}
@@ -75,7 +79,9 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read and verify a checkpoint.
 
-    Raises FileNotFoundError where there is none, and ValueError for a file that is damaged or something else.
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or is not a checkpoint.
     """
     path = Path(path)
     try:
@@ -98,7 +104,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 in hex of names, dtypes, shapes and values, in the order of the names."""
+    """Return the SHA-256, in hex, of names, dtypes, shapes and values, in the order of the names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -112,8 +118,8 @@ def build_network(
 ) -> nn.Module:
     """Build the checkpoint's network with its weights, on `device` and in evaluation mode.
 
-    Raises ValueError where the checkpoint is not of the model `expect`, or its tensors do not fit its
-    settings.
+    Raises:
+        ValueError: the checkpoint is not of the model `expect`, or its tensors do not fit its settings.
     """
     if expect is not None and checkpoint.model != expect:
         raise ValueError(f"checkpoint: wanted a model {expect!r}, got {checkpoint.model!r}")
@@ -130,17 +136,20 @@ def build_network(
 
 
 def new_network(model: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """An untrained network of a model with the constructor arguments of a checkpoint, on the CPU.
+    """Build an untrained network of a model from a checkpoint's constructor arguments, on the CPU.
 
-    maps="dense" makes a corrector without object queries (models/networks/dense_corrector.py); all other arguments are
-    those of the model's class. Raises TypeError for arguments that it does not take.
+    For a corrector, maps="dense" selects the one without object queries (models/networks/dense_corrector.py). All other
+    arguments are those of the model's class.
+
+    Raises:
+        TypeError: the class does not take one of the arguments.
     """
     build, given = _class_of(model, arguments)
     return build(**given)
 
 
 def all_arguments(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments with the defaults of those that are not given: equal for equal networks."""
+    """Return constructor arguments completed by their defaults, so that equal networks have equal arguments."""
     build, _ = _class_of(model, arguments)
     defaults = {
         name: parameter.default
@@ -151,7 +160,7 @@ def all_arguments(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _class_of(model: str, arguments: Mapping[str, Any]) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
-    """The class that arguments stand for, and those of them that it takes."""
+    """Return the class that the arguments select, and the arguments that it takes."""
     (module, name), given = _CLASSES[model], dict(arguments)
     for (of, argument, value), variant in _VARIANTS.items():
         if of == model and given.get(argument) == value:
@@ -177,10 +186,10 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of the module's tensors, on the CPU."""
+    """Return a copy of the module's tensors on the CPU."""
     return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
 
 
 def frozen(checkpoint: Checkpoint, model: str, device: str | torch.device) -> nn.Module:
-    """A trained network that is only read."""
+    """Build the checkpoint's network for inference only: its weights require no gradient."""
     return build_network(checkpoint, device, expect=model).requires_grad_(False)

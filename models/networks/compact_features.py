@@ -1,8 +1,8 @@
-"""A small convolutional stand-in for a ViT: dense tokens on a grid of patches, about a million parameters.
+"""A small convolutional replacement for a ViT: dense tokens on a grid of patches, about a million parameters.
 
-It is trained without labels, on which points of two frames of a synthetic clip are the same
-(models/pretraining/train_features.py), so that the package works without any download. Every frame is encoded by
-itself. Like the tokens of a ViT, these know where in the frame they are.
+It lets the package work without any download. It is trained without labels, on point correspondences between two
+frames of a synthetic clip (models/pretraining/train_features.py). Every frame is encoded independently. Like the
+tokens of a ViT, its tokens encode their position in the frame.
 """
 
 import math
@@ -15,13 +15,16 @@ from torch import Tensor, nn
 from motion_adapt.models.networks.blocks import check_shape
 
 DILATIONS = (1, 2, 3)
-WAVES = (0.25, 0.5, 1.0, 2.0)  # cycles over the frame that a position is told by
+WAVES = (0.25, 0.5, 1.0, 2.0)  # frequencies that encode a position, in cycles per frame side
 
 
 class CompactFeatures(nn.Module):
-    """Normalised frames in, tokens of unit variance out.
+    """Computes tokens of unit variance from normalised frames.
 
-    channels: of the tokens. patch_size: side of a patch, a power of two. width: channels inside.
+    Args:
+        channels: channels of the tokens.
+        patch_size: side of a patch in pixels, a power of two.
+        width: channels of the hidden layers.
     """
 
     def __init__(self, *, channels: int = 64, patch_size: int = 8, width: int = 96) -> None:
@@ -37,7 +40,7 @@ class CompactFeatures(nn.Module):
         self.head = nn.Conv2d(widths[-1], channels, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Normalised frames (N, 3, h * patch, w * patch) -> tokens f32 (N, C, h, w)."""
+        """Encode normalised frames (N, 3, h * patch, w * patch) as tokens f32 (N, C, h, w)."""
         check_shape("frames", frames, "N 3 H W", **{"3": 3})
         if any(side % self.patch_size for side in frames.shape[2:]):
             raise ValueError(f"frames: wanted sides a multiple of {self.patch_size}, got {frames.shape[2:]}")
@@ -48,7 +51,7 @@ class CompactFeatures(nn.Module):
 
 
 def waves(h: int, w: int, device: torch.device) -> Tensor:
-    """Sines and cosines of the centres of a grid's cells, f32 (1, 4 * len(WAVES), h, w)."""
+    """Return sines and cosines of the cell centres of a grid, f32 (1, 4 * len(WAVES), h, w)."""
     maps = []
     for axis, size in enumerate((h, w)):
         place = ((torch.arange(size, device=device) * 2 + 1) / size - 1) * math.pi  # -pi to pi
@@ -59,7 +62,7 @@ def waves(h: int, w: int, device: torch.device) -> Tensor:
 
 
 class Shrink(nn.Module):
-    """Half the resolution: strided convolution, then one at the new scale."""
+    """Halves the resolution: a strided convolution, then a convolution at the new scale."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -72,13 +75,13 @@ class Shrink(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) -> (N, out, H / 2, W / 2)."""
+        """Map (N, in, H, W) to (N, out, H / 2, W / 2)."""
         out: Tensor = self.layers(x)
         return out
 
 
 class Residual(nn.Module):
-    """Two dilated convolutions around a skip, which widen what a token sees."""
+    """Two dilated convolutions with a skip connection; they widen the receptive field of a token."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -90,6 +93,6 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, C, h, w)."""
+        """Map (N, C, h, w) to the same shape."""
         change: Tensor = self.layers(x)
         return x + change

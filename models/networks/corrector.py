@@ -1,8 +1,8 @@
 """The mask corrector: repairs the masks of target frames from exemplars (section 3.3, equations 5-8).
 
-Exemplar masks pool ViT tokens into one query per object; queries compete, object against object and
-background, for the tokens of the target frames and of the exemplars; what each query then stands for is shown
-by reconstructing the tokens, and its attention maps (or, a row of Table 5, its alpha map) are decoded into masks.
+Exemplar masks pool ViT tokens into one query per object. Object and background queries compete for the tokens of the
+target frames and of the exemplars. The queries are trained to reconstruct the tokens. Their attention maps (or, in one
+row of Table 5, their alpha maps) are decoded into masks.
 """
 
 from collections.abc import Iterable
@@ -28,11 +28,13 @@ from motion_adapt.models.networks.unet import DoubleConv, UNetDecoder, UNetEncod
 
 
 class ExemplarMemory(NamedTuple):
-    """What the corrector keeps of a clip's exemplars; made once, read by every window.
+    """A clip's exemplars as the corrector reads them: computed once, used by every window.
 
-    queries: (B, K, width), one pooled vector per object. keys_values: per layer, two tensors of (B, heads, K
-    * E * h * w, width / heads). frames: int64 (B, K * E), -1 where an object has fewer exemplars than others.
-    recalled: what `models.networks.exemplar_prior.recall` reads, where the corrector has a prior.
+    Attributes:
+        queries: (B, K, width), one pooled vector per object.
+        keys_values: per layer, two tensors of (B, heads, K * E * h * w, width / heads).
+        frames: int64 (B, K * E), -1 if an object has fewer exemplars than others.
+        recalled: the input of `models.networks.exemplar_prior.recall`, or None if the corrector has no prior.
     """
 
     queries: Tensor
@@ -42,11 +44,14 @@ class ExemplarMemory(NamedTuple):
 
 
 class Correction(NamedTuple):
-    """What a window of target frames becomes; the K objects come first among the Q queries.
+    """The corrector's output for a window of target frames. The first K of the Q queries are the objects.
 
-    features (B, Q, T, h, w, C), weighted by alpha (B, Q, T, h, w) and summed over Q, reconstruct the tokens
-    (eq. 6).
-    C = 0 where they were not wanted. logits: (B, T, K, H, W), of the repaired masks.
+    `features`, weighted by `alpha` and summed over Q, reconstruct the tokens (eq. 6).
+
+    Attributes:
+        features: (B, Q, T, h, w, C). C is 0 if `with_features=False`.
+        alpha: (B, Q, T, h, w).
+        logits: (B, T, K, H, W), of the repaired masks.
     """
 
     features: Tensor
@@ -54,7 +59,7 @@ class Correction(NamedTuple):
     logits: Tensor
 
 
-TRUST = (2.0, 3.0)  # the logits that a proposal, and an exemplar's mask carried over, start with
+TRUST = (2.0, 3.0)  # initial logits of a proposal, and of an exemplar mask carried over to another frame
 
 
 class CorrectorLayer(nn.Module):
@@ -72,7 +77,7 @@ class CorrectorLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def project_exemplars(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of the layer's work that no window changes; tokens: (B, K * E * h * w, width)."""
+        """Project exemplar tokens (B, K * E * h * w, width) to keys and values, which are the same for all windows."""
         return self.exemplar_attention.project_key_value(tokens)
 
     def forward(
@@ -85,10 +90,18 @@ class CorrectorLayer(nn.Module):
         same: Tensor,
         absent: Tensor | None,
     ) -> Tensor:
-        """x: (B, Q * T, width). targets: (B, T * h * w, width). exemplars: from `project_exemplars`.
+        """Update the queries.
 
-        own: bool (1, T, T) and same: bool (B, T, K * E), True between equal frames. absent: bool (B, K * E)
-        or None.
+        Args:
+            x: queries (B, Q * T, width).
+            targets: tokens (B, T * h * w, width).
+            exemplars: keys and values from `project_exemplars`.
+            own: bool (1, T, T), True between a query's frame and the same target frame.
+            same: bool (B, T, K * E), True between a query's frame and the same exemplar frame.
+            absent: bool (B, K * E), True for exemplars that only fill the table, or None if there are none.
+
+        Returns:
+            (B, Q * T, width).
         """
         x = self.norm1(x + self.dropout(self.self_attention(x, x)))
         keys_values = self.target_attention.project_key_value(targets)
@@ -99,18 +112,26 @@ class CorrectorLayer(nn.Module):
 
 
 class MaskCorrector(nn.Module):
-    """Target frames with tokens and masks in, repaired masks out; exemplars enter through `remember`.
+    """Repairs the masks of target frames, given their tokens. Exemplars enter through `remember`.
 
-    features: channels of the UNet's first level. width: channels of the queries. feature_channels: channels
-    of the tokens, mapped linearly to `width` where they differ. The number of objects is fixed; absent
-    objects have empty masks. num_background: queries that no object owns (Table 8). maps: what the UNet decodes
-    into masks, the "attention" maps of each head or the one "alpha" map of each object. prior: the logits start
-    from what is known, the proposal, as far as it is shown, and the exemplars' masks carried to the frame by their
-    tokens' likeness (models/networks/exemplar_prior.py), and the network says what to change; a short training need
-    learn neither. The paper's does without.
+    The number of objects is fixed; absent objects have empty masks.
+
+    Args:
+        features: channels of the UNet's first level.
+        width: channels of the queries.
+        feature_channels: channels of the tokens; mapped linearly to `width` if the two differ.
+        num_objects: objects (K).
+        num_background: queries that belong to no object (Table 8).
+        num_heads: attention heads.
+        num_layers: layers of the transformer.
+        dropout: dropout rate of the transformer.
+        maps: input of the UNet decoder: the "attention" maps of each head, or the single "alpha" map of each object.
+        prior: whether the logits start from known masks, so that the network predicts only changes: the proposal (if
+            it is shown) and the exemplar masks carried to the frame by token similarity
+            (models/networks/exemplar_prior.py). A short training then need not learn either. The paper has no prior.
     """
 
-    reconstructs = True  # its features are to explain the tokens
+    reconstructs = True  # its features are trained to reconstruct the tokens
     attention_parts = (
         "background",
         "query_time",
@@ -173,10 +194,13 @@ class MaskCorrector(nn.Module):
         self.trust = nn.Parameter(torch.tensor(TRUST)) if prior else None
 
     def remember(self, tokens: Tensor, masks: Tensor, scores: Tensor, frames: Tensor) -> ExemplarMemory:
-        """Take in a clip's exemplars: for object k its own frames, with the mask and score of k there.
+        """Encode a clip's exemplars. Each object k has its own exemplar frames, with its mask and score in them.
 
-        tokens: (B, E, K, h, w, C). masks: (B, E, K, H, W), 0 or 1. scores: (B, E, K), 0 or more.
-        frames: int (B, K, E); -1 marks an entry that only fills the table and counts for nothing.
+        Args:
+            tokens: (B, E, K, h, w, C).
+            masks: (B, E, K, H, W), 0 or 1.
+            scores: (B, E, K), 0 or more.
+            frames: int (B, K, E), positions in the clip. -1 marks an entry that only fills the table and is ignored.
         """
         K = self.num_objects
         check_shape("exemplar tokens", tokens, "B E K h w C", K=K, C=self.feature_channels)
@@ -208,11 +232,17 @@ class MaskCorrector(nn.Module):
     ) -> Correction:
         """Correct the masks of a window of target frames.
 
-        rgb: normalised (B, T, 3, H, W). tokens: (B, T, h, w, C), h = H / 8, w = W / 8.
-        masks: (B, T, K, H, W), 0 or 1. frames: int (B, T), places in the clip, counted as in `remember`.
-        use_masks: False hides the masks from the UNet, as adaptation does. with_features: False, where only
-            the masks are wanted, leaves the features without channels. Results are f32, some of them in halves
-            under autocast.
+        Args:
+            rgb: normalised (B, T, 3, H, W). H and W are multiples of 8.
+            tokens: (B, T, h, w, C), with h = H / 8 and w = W / 8.
+            masks: (B, T, K, H, W), 0 or 1.
+            frames: int (B, T), positions in the clip, counted as in `remember`.
+            memory: exemplars from `remember`.
+            use_masks: False hides the masks from the UNet, as adaptation does.
+            with_features: False skips the reconstruction if only the masks are needed; C is then 0.
+
+        Returns:
+            f32 tensors; under autocast, some of them have 16 bits.
         """
         check_shape("masks", masks, "B T K H W", K=self.num_objects)
         B, T, _, H, W = masks.shape
@@ -233,7 +263,7 @@ class MaskCorrector(nn.Module):
         own = torch.eye(T, dtype=torch.bool, device=rgb.device)[None]  # (1, T, T)
         same = frames[:, :, None] == memory.frames[:, None]  # (B, T, K * E)
         queries = self._initial_queries(memory.queries, T)  # (B, Q * T, width)
-        # mostly no entry only fills the table, which spares a pass over all weights
+        # usually no entry is a filler; None then saves a pass over all weights
         absent = memory.frames < 0 if memory.frames.min() < 0 else None
         for layer, exemplars in zip(self.layers, memory.keys_values, strict=True):
             queries = layer(queries, keys.flatten(1, 3), exemplars, own=own, same=same, absent=absent)
@@ -252,7 +282,7 @@ class MaskCorrector(nn.Module):
         mixed = self.mix_objects(maps.flatten(4)).flatten(0, 1).permute(0, 3, 1, 2)  # (B * T, channels, h, w)
         logits = self.decoder.in_parts(mixed, skips).unflatten(0, (B, T))  # (B, T, K, H, W)
         if self.trust is not None:
-            shown = 2 * masks - 1 if use_masks else masks  # hidden masks are zero, and say nothing
+            shown = 2 * masks - 1 if use_masks else masks  # hidden masks are all zero: no evidence either way
             spread = resize(carried, H, W, "bilinear")
             logits = logits + self.trust[0] * shown + self.trust[1] * spread
         return Correction(features, alpha, logits)
@@ -262,7 +292,7 @@ class MaskCorrector(nn.Module):
         return self.encoder(x, levels=3)
 
     def _exemplar_keys(self, x: Tensor, masks: Tensor) -> Tensor:
-        # x: (B, K, E, h, w, width); the object's code lies where its mask does
+        # x: (B, K, E, h, w, width); the object's code is added inside its mask
         h, w = x.shape[3:5]
         inside = resize(masks, h, w, "bilinear") > 0.5  # (B, K, E, h, w)
         places = line(self.num_queries, x.device)[: self.num_objects, None]  # (K, 1)
@@ -281,7 +311,7 @@ class MaskCorrector(nn.Module):
 
     def _reconstruct(self, queries: Tensor, h: int, w: int, *, with_features: bool) -> tuple[Tensor, Tensor]:
         position = self.feature_position(coordinates(h, w, device=queries.device))  # (h, w, width)
-        # the trunk is linear: queries and positions pass it apart, far fewer than their sums
+        # the trunk is linear: applied to queries and positions separately, it costs far less than on all their sums
         position = F.linear(position, self.feature_trunk.weight)
         z = F.relu_(self.feature_trunk(queries)[:, :, :, None, None] + position)  # (B, Q, T, h, w, width)
         alpha = self.alpha_head(z).squeeze(-1).softmax(dim=1)  # (B, Q, T, h, w)
@@ -289,18 +319,29 @@ class MaskCorrector(nn.Module):
 
 
 def _attention(queries: Tensor, keys: Tensor, heads: int) -> Tensor:
-    """Plain dot products within a frame, by head, without scale, softmax or projection.
+    """Compute plain dot products within a frame, per head, without scale, softmax or projection.
 
-    queries: (B, K, T, width). keys: (B, T, h, w, width). Returns (B, T, h, w, K, heads).
+    Args:
+        queries: (B, K, T, width).
+        keys: (B, T, h, w, width).
+
+    Returns:
+        (B, T, h, w, K, heads).
     """
     queries = queries.unflatten(-1, (heads, -1))  # (B, K, T, heads, c)
     return torch.einsum("bktgc,btyxgc->btyxkg", queries, keys.unflatten(-1, (heads, -1)))
 
 
 def _pool(x: Tensor, masks: Tensor, scores: Tensor) -> Tensor:
-    """Equation 5: mean of the tokens inside each mask, then the mean over exemplars weighted by their scores.
+    """Average the tokens inside each mask, then average over exemplars weighted by their scores (equation 5).
 
-    x: (B, K, E, h, w, width). masks: (B, K, E, H, W). scores: (B, K, E). Returns (B, K, width).
+    Args:
+        x: (B, K, E, h, w, width).
+        masks: (B, K, E, H, W).
+        scores: (B, K, E).
+
+    Returns:
+        (B, K, width).
     """
     h, w = x.shape[3:5]
     m = resize(masks, h, w, "nearest")  # (B, K, E, h, w)

@@ -1,9 +1,9 @@
 """The corrector without object queries, for comparison (paper, Table 5): frame to frame, position to position.
 
-Every position of a target frame attends to the positions of each object's exemplars and carries their mask over;
-what arrives, by head, takes the place of the object queries' attention maps in front of the same UNet. There are
-no queries, hence nothing that could reconstruct the tokens. Inputs, masks of attention and UNet are those of
-`models.networks.corrector.MaskCorrector`, and so are `remember` and `forward` to whoever calls them.
+Every position of a target frame attends to the positions of each object's exemplars and takes over their mask. The
+result, one map per head, replaces the attention maps of the object queries as the input of the same UNet. Without
+queries, nothing reconstructs the tokens. Inputs, attention masks and UNet are those of
+`models.networks.corrector.MaskCorrector`, and `remember` and `forward` are called in the same way.
 """
 
 from collections.abc import Iterable
@@ -27,11 +27,13 @@ from motion_adapt.models.networks.unet import DoubleConv, UNetDecoder, UNetEncod
 
 
 class DenseMemory(NamedTuple):
-    """What is kept of a clip's exemplars.
+    """A clip's exemplars as the dense corrector reads them.
 
-    keys_values: per layer, two tensors (B, heads, K * E * h * w, width / heads). carry_keys: (B, heads, K, E * h * w,
-    width / heads). masks: (B, K, E * h * w), the share of each position that the mask covers. frames: int64 (B, K, E),
-    -1 where an object has fewer exemplars than others.
+    Attributes:
+        keys_values: per layer, two tensors (B, heads, K * E * h * w, width / heads).
+        carry_keys: (B, heads, K, E * h * w, width / heads).
+        masks: (B, K, E * h * w), the share of each position that the mask covers.
+        frames: int64 (B, K, E), -1 if an object has fewer exemplars than others.
     """
 
     keys_values: list[tuple[Tensor, Tensor]]
@@ -51,7 +53,17 @@ class DenseLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
-        """x: (B, h * w, width), one frame. visible: bool (B, M), of the exemplar positions behind key and value."""
+        """Update the positions of one frame, x (B, h * w, width).
+
+        Args:
+            x: (B, h * w, width).
+            key: (B, heads, M, width / heads), of exemplar positions.
+            value: the same shape as `key`.
+            visible: bool (B, M), the exemplar positions that the frame may read.
+
+        Returns:
+            (B, h * w, width).
+        """
         p = self.attention.dropout if self.training else 0.0
         query = self.attention.project_query(x)
         read = F.scaled_dot_product_attention(
@@ -62,7 +74,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseCorrector(nn.Module):
-    """As `MaskCorrector`, whose arguments these are; there are no background queries."""
+    """Has the interface and arguments of `MaskCorrector`, but no background queries."""
 
     reconstructs = False
 
@@ -94,10 +106,13 @@ class DenseCorrector(nn.Module):
         self.decoder = UNetDecoder(widths[::-1], num_objects)
 
     def remember(self, tokens: Tensor, masks: Tensor, scores: Tensor, frames: Tensor) -> DenseMemory:
-        """Take in a clip's exemplars; `scores` weigh nothing here, as attention does it by position.
+        """Encode a clip's exemplars. `scores` is not used here: attention weights the exemplars by position.
 
-        tokens: (B, E, K, h, w, C). masks: (B, E, K, H, W), 0 or 1. scores: (B, E, K). frames: int (B, K, E), -1
-        marks an entry that only fills the table.
+        Args:
+            tokens: (B, E, K, h, w, C).
+            masks: (B, E, K, H, W), 0 or 1.
+            scores: (B, E, K).
+            frames: int (B, K, E). -1 marks an entry that only fills the table.
         """
         K = self.num_objects
         check_shape("exemplar tokens", tokens, "B E K h w C", K=K, C=self.feature_channels)
@@ -134,10 +149,10 @@ class DenseCorrector(nn.Module):
         use_masks: bool = True,
         with_features: bool = True,
     ) -> Correction:
-        """Correct a window, see `MaskCorrector.forward`.
+        """Correct a window; the arguments are those of `MaskCorrector.forward`.
 
-        In the result Q = K + 1: `alpha` is the mean over heads of what each object's exemplars carry over, and
-        what is left for the background, divided by their sum. `features` has no channels.
+        In the result, Q = K + 1. `alpha` holds the mask carried over from each object's exemplars, averaged over heads,
+        and the remainder for the background, divided by their sum. `features` has no channels.
         """
         check_shape("masks", masks, "B T K H W", K=self.num_objects)
         B, T, _, H, W = masks.shape
@@ -174,7 +189,7 @@ class DenseCorrector(nn.Module):
         return self.encoder(torch.cat([self.rgb_stem(rgb), self.mask_stem(masks)], dim=1))
 
     def _carry(self, x: Tensor, frame: Tensor, memory: DenseMemory) -> Tensor:
-        """Masks of each object's exemplars at the positions x (B, h * w, width) of a frame: (B, h * w, K, heads)."""
+        """Carry each object's exemplar masks to the positions x (B, h * w, width) of a frame: (B, h * w, K, heads)."""
         positions = memory.masks.shape[-1] // memory.frames.shape[-1]
         visible = _visible(frame, memory.frames)  # (B, K, E)
         visible = visible.repeat_interleave(positions, dim=2)  # (B, K, E * h * w)
@@ -192,10 +207,10 @@ class DenseCorrector(nn.Module):
 
 
 def _visible(frame: Tensor, exemplars: Tensor) -> Tensor:
-    """Which exemplars int (B, K, E) a frame int (B,) may read: bool (B, K, E).
+    """Return which exemplars, int (B, K, E), a frame, int (B,), may read: bool (B, K, E).
 
-    Not itself, as in the corrector; where it is an object's only exemplar, that one after all; an object without
-    any reads whatever fills its table.
+    As in the corrector, a frame does not read itself, unless it is the object's only exemplar. For an object without
+    exemplars, the entries that fill the table are read.
     """
     present = exemplars >= 0
     others = present & (exemplars != frame[:, None, None])

@@ -1,6 +1,6 @@
-"""From amodal masks and an order to modal masks: every pixel goes to the front object (OCLR, section 3).
+"""Turn amodal masks and a depth order into modal masks: every pixel goes to the frontmost object (OCLR, section 3).
 
-The order value of an object is larger the further back it lies. Fixed orders are listed from back to front.
+An object further back has a larger order value. Fixed orders are listed from back to front.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,17 @@ from motion_adapt.models.networks.blocks import check_shape
 
 
 def fixed_modal(amodal: Tensor, order: Sequence[int] | None = None) -> Tensor:
-    """Modal masks for one order of the objects: each is hidden by what the objects in front of it cover.
+    """Compute the modal masks for one given order: each object is hidden by the objects in front of it.
 
-    amodal: (B, T, K, H, W) in [0, 1]. order: the K objects from back to front; by default the order of the
-    channels, the last in front. Returns (B, T, K, H, W) in the channel order of `amodal`.
+    Args:
+        amodal: (B, T, K, H, W) in [0, 1].
+        order: the K objects from back to front. The default is the channel order, with the last channel in front.
+
+    Returns:
+        (B, T, K, H, W) in the channel order of `amodal`.
+
+    Raises:
+        ValueError: `order` is not a permutation of the objects.
     """
     check_shape("amodal", amodal, "B T K H W")
     objects = amodal.shape[2]
@@ -32,10 +39,14 @@ def fixed_modal(amodal: Tensor, order: Sequence[int] | None = None) -> Tensor:
 
 
 def hard_modal(amodal: Tensor, order: Tensor) -> Tensor:
-    """Binary, disjoint modal masks for inference: amodal > 0.5, layered by the order values frame by frame.
+    """Compute binary, disjoint modal masks for inference: threshold at 0.5, then layer each frame by its order values.
 
-    amodal: (B, T, K, H, W) in [0, 1]. order: (B, T, K); among equal values the larger channel lies in front.
-    Returns bool (B, T, K, H, W).
+    Args:
+        amodal: (B, T, K, H, W) in [0, 1].
+        order: (B, T, K). If two values are equal, the higher channel is in front.
+
+    Returns:
+        bool (B, T, K, H, W).
     """
     check_shape("amodal", amodal, "B T K H W")
     check_shape("order", order, "B T K", **dict(zip("BTK", amodal.shape, strict=False)))
@@ -47,11 +58,17 @@ def hard_modal(amodal: Tensor, order: Tensor) -> Tensor:
 
 
 def soft_modal(amodal: Tensor, order: Tensor) -> Tensor:
-    """Differentiable modal masks for training: the mean of all K! orders, weighted by their probability.
+    """Compute differentiable modal masks for training: the mean over all K! orders, weighted by their probability.
 
     The weight of an order is the product of sigmoid(o_back - o_front) over all its pairs, normalised over the
     orders.
-    amodal: (B, T, K, H, W) in [0, 1]. order: (B, T, K). Returns (B, T, K, H, W) in [0, 1].
+
+    Args:
+        amodal: (B, T, K, H, W) in [0, 1].
+        order: (B, T, K).
+
+    Returns:
+        (B, T, K, H, W) in [0, 1].
     """
     check_shape("amodal", amodal, "B T K H W")
     check_shape("order", order, "B T K", **dict(zip("BTK", amodal.shape, strict=False)))

@@ -1,8 +1,8 @@
 """OCLR-flow: object masks and depth order from optical flow alone (equation 1; Xie et al., NeurIPS 2022).
 
-A UNet encodes the flow of each frame; a transformer lets the frames talk to each other; K queries per frame
-become attention maps over the tokens of their frame, which a UNet decodes into amodal masks. One query is one
-object along the whole clip, and one scalar per object tells how far back it lies.
+A UNet encodes the flow of each frame. A transformer exchanges information between the frames. K queries per frame
+become attention maps over the tokens of their frame, and a UNet decodes these into amodal masks. Each query follows one
+object through the whole clip. One scalar per object is its order value: larger means further back.
 """
 
 import torch
@@ -36,22 +36,28 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """x: (B, K * T, width). tokens: (B, T * h * w, width). Returns the shape of x."""
+        """Update the queries x (B, K * T, width) from tokens (B, T * h * w, width)."""
         x = self.norm1(x + self.dropout(self.self_attention(x, x)))
         x = self.norm2(x + self.dropout(self.cross_attention(x, tokens)))
         return self.norm3(x + self.dropout(self.feed_forward(x)))
 
 
 class OCLR(nn.Module):
-    """Flow of a group of frames in, amodal mask logits and order values out.
+    """Predicts amodal mask logits and order values from the flow of a group of frames.
 
-    in_channels: 2 per frame gap. features: channels of the UNet's first level, doubled at every pooling.
-    width: channels of bottleneck and transformer, 16 * features by default.
-    reduction: how many times smaller than the flow's the sides of the UNet's first level and of the masks are:
-        1 (the paper's), 2 or 4. Tokens stand for 16 x 16 pixels of the flow whatever it is.
-    context: whether frames can learn of others by two shorter ways too: the two coarsest maps of the encoder see their
-        neighbours in time, and the decoder reads the tokens, before and after they have talked. In the paper all that
-        frames know of each other goes through attention maps, which takes a long training to learn.
+    Args:
+        in_channels: channels of the flow, 2 per gap.
+        num_queries: objects (K).
+        features: channels of the UNet's first level, doubled at every pooling.
+        width: channels of the bottleneck and the transformer; 16 * features by default.
+        num_heads: attention heads.
+        num_layers: layers of the encoder and of the decoder of the transformer.
+        dropout: dropout rate of the transformer.
+        reduction: factor by which the UNet's first level and the masks are smaller than the flow: 1 (the paper's), 2
+            or 4. A token covers 16 x 16 pixels of the flow in all cases.
+        context: whether to add two shorter paths between frames. The two coarsest maps of the encoder see their
+            neighbours in time, and the decoder reads the tokens from before and after the transformer. In the paper,
+            information passes between frames only through attention maps, which takes long to learn.
     """
 
     attention_parts = (
@@ -99,17 +105,22 @@ class OCLR(nn.Module):
         self.decoder = UNetDecoder(widths[::-1], num_queries)
         self.neighbours = nn.ModuleList(AcrossFrames(c) for c in widths[-2:]) if context else None
         self.context = nn.Linear(2 * width, width) if context else None
-        if self.context is not None:  # as the neighbours: noise would teach the layers below to be silent
+        if (
+            self.context is not None
+        ):  # zero, as in AcrossFrames: noise would train the layers below to output nothing
             nn.init.zeros_(self.context.weight)
             nn.init.zeros_(self.context.bias)
 
     def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
         """Propose amodal masks.
 
-        flow: float (B, T, in_channels, H, W), pixels at this resolution; u, v of one gap after the other,
-            (u+, v+, u-, v-) for the gaps +g and -g. H and W are multiples of 16, and T is about 30 or fewer.
-        Returns amodal mask logits f32 (B, T, K, H / reduction, W / reduction), and order values f32 (B, T, K),
-        larger further back and equal for all frames of a clip.
+        Args:
+            flow: float (B, T, in_channels, H, W) in pixels at this resolution, u and v per gap: (u+, v+, u-, v-) for
+                the gaps +g and -g. H and W are multiples of 16. T is at most about 30.
+
+        Returns:
+            Amodal mask logits f32 (B, T, K, H / reduction, W / reduction), and order values f32 (B, T, K). A larger
+            value means further back; the values are equal for all frames of a clip.
         """
         check_shape("flow", flow, "B T channels H W", channels=self.in_channels)
         H, W = flow.shape[-2:]
@@ -118,20 +129,20 @@ class OCLR(nn.Module):
         return self.of_reduced(self.reduce(flow))
 
     def masks(self, flow: Tensor) -> Tensor:
-        """Propose modal masks bool (B, T, K, H, W), disjoint, of flow (B, T, channels, H, W); see `forward`."""
+        """Propose disjoint modal masks, bool (B, T, K, H, W), from flow (B, T, channels, H, W) as in `forward`."""
         logits, order = self(flow)
-        if self.reduction > 1:  # their smooth zero line is the outline
+        if self.reduction > 1:  # enlarge logits, not masks: their zero line gives a smooth outline
             H, W = flow.shape[-2:]
             logits = resize(logits, H, W, "bilinear")
         return hard_modal(logits.float().sigmoid(), order.float())
 
     def reduce(self, flow: Tensor) -> Tensor:
-        """Flow (B, T, channels, H, W) averaged over squares: (B, T, channels, H / reduction, W / reduction)."""
+        """Average flow (B, T, channels, H, W) over squares to (B, T, channels, H / reduction, W / reduction)."""
         frames = flow.to(self.position.weight.dtype).flatten(0, 1)
         return F.avg_pool2d(frames, self.reduction).unflatten(0, flow.shape[:2])
 
     def of_reduced(self, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, of flow that `reduce` has been at, or that was made at that size."""
+        """Do the same as `forward`, for flow that `reduce` returned or that was computed at the reduced size."""
         B, T = flow.shape[:2]
         x = flow.flatten(0, 1)  # (B * T, channels, H, W), from here on with H and W reduced
         parts = [self.encoder(part) for (part,) in in_parts(2 * self.features, x)]

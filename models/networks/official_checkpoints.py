@@ -1,7 +1,7 @@
-"""Checkpoints of the authors' release: their tensors under our names, and back.
+"""Read the checkpoints that the authors released: rename their tensors to our names, and back.
 
-The released files hold the same networks under other names. The tables below pair modules; the tensors of
-a pair (weight, bias, packed projections) are called the same on both sides.
+The released files hold the same networks under other names. The tables below pair modules. The tensors within
+a pair (weight, bias, packed projections) have the same names on both sides.
 """
 
 import os
@@ -42,15 +42,18 @@ _FEATURES: dict[str, dict[str, Any] | None] = {
 def import_official(path: str | os.PathLike[str], model: str) -> Checkpoint:
     """Read a released checkpoint of "oclr", "selector" or "corrector".
 
-    Nothing in the file is executed. Raises FileNotFoundError where there is none, and ValueError for a file
-    that is truncated, holds code, or belongs to another model: missing, unknown or misshapen tensors are
-    named.
+    Nothing in the file is executed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, holds code, or belongs to another model. The message names missing, unknown
+            or misshapen tensors.
     """
     if model not in _NETWORKS:
         raise ValueError(f"model: wanted one of {', '.join(_NETWORKS)}, got {model!r}")
     state = _read_state(Path(path))
     settings = dict(_PAPER[model])
-    if model == "oclr":  # the one network that was released for other numbers of gaps and queries too
+    if model == "oclr":  # the only network that was also released with other numbers of gaps and queries
         settings |= _oclr_sizes(state)
     tensors = _from_official(state, model, settings, str(path))
     training = {"source": "authors' release", "file": Path(path).name}
@@ -60,7 +63,7 @@ def import_official(path: str | os.PathLike[str], model: str) -> Checkpoint:
 
 
 def to_official(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The tensors of a checkpoint under the authors' names; the inverse of `import_official`."""
+    """Return a checkpoint's tensors under the authors' names: the inverse of `import_official`."""
     if checkpoint.model not in _NETWORKS:
         raise ValueError(f"checkpoint: the release has no model {checkpoint.model!r}")
     names = _official_names(checkpoint.model, checkpoint.tensors)
@@ -120,7 +123,7 @@ def _some(verb: str, names: list[str]) -> str:
 
 
 def _official_names(model: str, ours: Mapping[str, Tensor]) -> dict[str, str]:
-    """{our name: official name} for every tensor."""
+    """Return {our name: official name} for every tensor."""
     modules = dict(_MODULES[model]())
     names = {}
     for name in ours:

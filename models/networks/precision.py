@@ -1,4 +1,4 @@
-"""In how many bits networks work on a device that has units for it (autocast); weights stay in 32."""
+"""Floating-point precision of the networks under autocast; weights stay in 32 bits."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,11 @@ TRAINING_PRECISIONS = ("float32", "bfloat16")  # small gradients vanish in float
 
 
 def autocast_dtype(precision: str, known: Sequence[str] = PRECISIONS) -> torch.dtype | None:
-    """The type that one of the `known` names; None for "float32", which is no autocast. ValueError for others."""
+    """Return the autocast dtype of a name in `known`, or None for "float32", which needs no autocast.
+
+    Raises:
+        ValueError: the name is not in `known`.
+    """
     if precision not in known:
         raise ValueError(f"precision: wanted {' or '.join(known)}, got {precision!r}")
     return _HALVES.get(precision)

@@ -2,8 +2,9 @@
 
 A UNet reads a frame with one object's mask, its bottleneck is fused with ViT tokens of the frame, a
 transformer compares the frames, and a decoder predicts an error map: false positive, correct, false negative.
-The predicted error of a frame is the share of wrong pixels in the mask area; the frames with the least become
-exemplars. With head="score" (a row of Table 3) the same network predicts the mask's IoU instead of an error map.
+The predicted error of a frame is the number of wrong pixels divided by the mask area. The frames with the smallest
+error become exemplars. With head="score" (a row of Table 3) the same network predicts the mask's IoU instead of an
+error map.
 """
 
 from typing import Literal
@@ -18,11 +19,16 @@ CORRECT = 1  # channel of an error map that holds true positives and true negati
 
 
 class MaskSelector(nn.Module):
-    """Masks, frames and ViT tokens of a clip in, error maps out. Each object is judged by itself.
+    """Predicts error maps from the masks, frames and ViT tokens of a clip. Each object is judged separately.
 
-    features: channels of the UNet's first level. width: channels of bottleneck and transformer, 16 * features
-    by default. feature_channels: channels of the tokens. head: "error_map", or "score", one number for each mask
-    instead.
+    Args:
+        features: channels of the UNet's first level.
+        width: channels of the bottleneck and the transformer; 16 * features by default.
+        feature_channels: channels of the tokens.
+        num_heads: attention heads.
+        num_layers: layers of the transformer.
+        dropout: dropout rate of the transformer.
+        head: "error_map", or "score" for one number per mask.
     """
 
     attention_parts = ("position", "encoder_layers")
@@ -60,10 +66,14 @@ class MaskSelector(nn.Module):
     def forward(self, masks: Tensor, rgb: Tensor, tokens: Tensor) -> Tensor:
         """Predict the error maps of a clip of up to about 100 frames.
 
-        masks: (B, T, K, H, W), 0 or 1. rgb: normalised (B, T, 3, H, W). tokens: (B, T, h, w, C), h = H / 16,
-            w = W / 16.
-        Returns probabilities f32 (B, T, K, 3, H, W) that sum to one over the channels FP, correct, FN; with
-        head="score" the predicted IoU of each mask, f32 (B, T, K) in [0, 1].
+        Args:
+            masks: (B, T, K, H, W), 0 or 1. H and W are multiples of 16.
+            rgb: normalised (B, T, 3, H, W).
+            tokens: (B, T, h, w, C), with h = H / 16 and w = W / 16.
+
+        Returns:
+            Probabilities f32 (B, T, K, 3, H, W) that sum to one over the channels FP, correct, FN. With head="score",
+            the predicted IoU of each mask instead, f32 (B, T, K) in [0, 1].
         """
         check_shape("masks", masks, "B T K H W")
         B, T, K, H, W = masks.shape
@@ -74,7 +84,7 @@ class MaskSelector(nn.Module):
 
         dtype = self.fusion.weight.dtype
         masks, tokens = masks.to(dtype), tokens.to(dtype)
-        # the stem sees the same frames for every object: once is enough
+        # the frames are the same for every object, so the stem runs once
         parts = [self.rgb_stem(part) for part in self._in_parts(rgb.to(dtype))]
         return torch.stack([self._judge(masks[:, :, k], parts, tokens) for k in range(K)], dim=2)
 
@@ -110,10 +120,14 @@ class MaskSelector(nn.Module):
 
 
 def predicted_error(error_maps: Tensor, masks: Tensor) -> Tensor:
-    """Wrong pixels per pixel of the mask (equation 3): (sum of FP + FN) / (area + 1).
+    """Compute the number of wrong pixels per pixel of the mask (equation 3): (sum of FP + FN) / (area + 1).
 
-    error_maps: (B, T, K, 3, H, W) in [0, 1]. masks: (B, T, K, H, W), 0 or 1.
-    Returns f32 (B, T, K), 0 or more; thousands for an empty mask with many missed pixels.
+    Args:
+        error_maps: (B, T, K, 3, H, W) in [0, 1].
+        masks: (B, T, K, H, W), 0 or 1.
+
+    Returns:
+        f32 (B, T, K), 0 or more. It can reach thousands for an empty mask with many missed pixels.
     """
     check_shape("error_maps", error_maps, "B T K 3 H W", **{"3": 3})
     sizes = dict(zip("BTK", error_maps.shape, strict=False))
@@ -123,9 +137,13 @@ def predicted_error(error_maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def scores(errors: Tensor) -> Tensor:
-    """Quality of each frame among the frames of a clip: softmax over time of the negative error (equation 4).
+    """Compute each frame's quality within its clip: the softmax over time of the negative error (equation 4).
 
-    errors: (B, T, K). Returns (B, T, K), summing to one over T for every object.
+    Args:
+        errors: (B, T, K).
+
+    Returns:
+        (B, T, K), summing to one over T for every object.
     """
     check_shape("errors", errors, "B T K")
     return (-errors).softmax(dim=1)

@@ -1,10 +1,10 @@
-"""Constructor arguments of the networks in the two sizes that the presets name."""
+"""Constructor arguments of the networks in two sizes, one for each preset."""
 
 from typing import Any
 
 Size = dict[str, dict[str, Any]]
 
-# Measured parameters: features 1.1M, OCLR 3.7M, selector 1.4M, corrector 2.4M. Their runs are short: no dropout.
+# Measured parameters: features 1.1M, OCLR 3.7M, selector 1.4M, corrector 2.4M. Trainings are short, so no dropout.
 COMPACT: Size = {
     "features": {"channels": 64, "patch_size": 8, "width": 128},
     "oclr": {
@@ -25,7 +25,7 @@ COMPACT: Size = {
     },
 }
 
-# The paper's: OCLR 20.7M, selector 3.3M, corrector 16.2M, on ViT-S tokens.
+# The paper's sizes: OCLR 20.7M, selector 3.3M, corrector 16.2M parameters, on ViT-S tokens.
 PAPER: Size = {
     "features": COMPACT["features"],
     "oclr": {"features": 32, "width": 512},
@@ -35,7 +35,7 @@ PAPER: Size = {
 
 SIZES: dict[str, Size] = {"compact": COMPACT, "paper": PAPER}
 
-# What a pre-training is where nothing else is said, by whichever door it is started.
+# Pre-training defaults, shared by the CLI flow and `python -m motion_adapt.models.pretrain`.
 PRETRAINING: dict[str, Any] = {
     "size": "compact",
     "flow": "mixed",
@@ -51,7 +51,7 @@ PRETRAINING: dict[str, Any] = {
     "precision": "float32",
 }
 
-# What a step of pre-training sees, for each size.
+# The amount of data in one step of pre-training, for each size.
 STEP_SIZES: dict[str, dict[str, dict[str, int]]] = {
     "compact": {
         "features": {"pairs": 4},

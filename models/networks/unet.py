@@ -1,7 +1,7 @@
-"""UNet halves that the three networks share (paper, A.2): the encoder's skips and the decoder they lead into.
+"""UNet encoder and decoder that the three networks share (paper, A.2).
 
-Frames are independent here. Where no gradient is wanted, a CPU takes them a few at a time, channel by channel
-within a pixel, and in place: the same numbers in a fraction of the time and memory.
+Frames are independent here. Without gradients, a CPU processes them a few at a time, in channels_last layout and in
+place: this gives the same numbers in a fraction of the time and memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_BYTES_AT_ONCE = {"cpu": 2**25}  # of a UNet's largest map: beyond, malloc takes fresh pages every time
+_BYTES_AT_ONCE = {"cpu": 2**25}  # of a UNet's largest map: above this, malloc requests fresh pages every time
 _BYTES_ELSEWHERE = 2**28  # enough to fill a GPU
 
 
 class DoubleConv(nn.Module):
-    """Twice a 3 x 3 convolution without bias, instance norm and LeakyReLU: (N, a, H, W) -> (N, b, H, W)."""
+    """Two times: 3 x 3 convolution without bias, instance norm, LeakyReLU. Maps (N, a, H, W) to (N, b, H, W)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class UNetEncoder(nn.Module):
         self.blocks = nn.ModuleList(DoubleConv(a, b) for a, b in pairwise([in_channels, *widths]))
 
     def forward(self, x: Tensor, levels: int | None = None) -> list[Tensor]:
-        """x: (N, in_channels, H, W). Returns the maps of the first `levels` blocks (or all), finest first."""
+        """Return the maps of the first `levels` blocks (by default all), finest first. x: (N, in_channels, H, W)."""
         maps: list[Tensor] = []
         for block in self.blocks[:levels]:
             maps.append(block(F.max_pool2d(maps[-1], 2) if maps else x))
@@ -45,9 +45,11 @@ class UNetEncoder(nn.Module):
 
 
 class UNetDecoder(nn.Module):
-    """Up-convolution, concatenation [upsampled, skip] and a block per level, then a 1 x 1 convolution.
+    """Per level: up-convolution, concatenation [upsampled, skip] and a block; at the end a 1 x 1 convolution.
 
-    widths: channels of the input and of every level, coarsest first.
+    Args:
+        widths: channels of the input and of every level, coarsest first.
+        out_channels: channels of the output.
     """
 
     def __init__(self, widths: Sequence[int], out_channels: int) -> None:
@@ -58,22 +60,22 @@ class UNetDecoder(nn.Module):
         self.out = nn.Conv2d(widths[-1], out_channels, 1)
 
     def forward(self, x: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """x: (N, widths[0], h, w). skips: finest first. Returns (N, out_channels, H, W)."""
+        """Decode x (N, widths[0], h, w) with the encoder's skips, finest first, to (N, out_channels, H, W)."""
         x = _laid_out(x)
         for up, block, skip in zip(self.ups, self.blocks, reversed(skips), strict=True):
             x = block(torch.cat([up(x), skip], dim=1))
         return self.out(x)
 
     def in_parts(self, x: Tensor, parts: Sequence[Sequence[Tensor]]) -> Tensor:
-        """As `forward`, with the skips of one part of the frames after the other."""
+        """Do the same as `forward`, part by part: `parts` holds the skips of consecutive parts of the frames."""
         frames = x.split([len(skips[0]) for skips in parts])
         return torch.cat([self(part, skips) for part, skips in zip(frames, parts, strict=True)])
 
 
 class AcrossFrames(nn.Module):
-    """Adds to the maps of each frame what those of its neighbours, in space and time, show; at first nothing.
+    """Adds information from the neighbours in space and time to the maps of each frame.
 
-    A 3 x 3 x 3 convolution over the clip: (B * T, C, h, w) -> the same.
+    It is a residual 3 x 3 x 3 convolution over the clip, initialised to zero, so that it first changes nothing.
     """
 
     def __init__(self, channels: int) -> None:
@@ -83,13 +85,18 @@ class AcrossFrames(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """x: the maps of clips of `frames` frames, one frame after the other."""
+        """Map x (B * frames, C, h, w), frames of a clip in order, to the same shape."""
         clips = x.unflatten(0, (-1, frames)).transpose(1, 2)  # (B, C, T, h, w)
         return x + self.conv(clips).transpose(1, 2).flatten(0, 1)
 
 
 def in_parts(channels: int, *inputs: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Split inputs (N, _, H, W) of a UNet whose largest map has so many channels; training takes them whole."""
+    """Split inputs (N, _, H, W) of a UNet into parts that fit in memory. With gradients they stay whole.
+
+    Args:
+        channels: channels of the UNet's largest map.
+        *inputs: tensors with the same N, H and W, split alike.
+    """
     x = inputs[0]
     if torch.is_grad_enabled():
         return iter([inputs])
@@ -103,14 +110,14 @@ def _lean(x: Tensor) -> bool:
 
 
 def _laid_out(x: Tensor) -> Tensor:
-    # convolutions and pooling on CPU are several times faster on channels_last, their backward passes are not
+    # on CPU, convolutions and pooling are several times faster in channels_last; their backward passes are not
     return x.contiguous(memory_format=torch.channels_last if _lean(x) else torch.contiguous_format)
 
 
 def _instance_norm_(x: Tensor) -> Tensor:
-    """Instance norm of a convolution's output, which it may overwrite."""
+    """Apply instance norm to a convolution's output, possibly in place."""
     if not _lean(x):
         return F.instance_norm(x)
-    # torch's own leaves channels_last; two passes, for the mean of squares alone would lose what is small
+    # torch's own instance norm gives up channels_last. Two passes: a single one over squares would lose precision
     x.sub_(x.mean(dim=(2, 3), keepdim=True))
     return x.mul_((x.square().mean(dim=(2, 3), keepdim=True) + 1e-5).rsqrt_())
