@@ -1,8 +1,8 @@
-"""Dense CRF: masks of the working resolution drawn to the edges of the native frame (paper, section 4.2).
+"""Dense CRF: align masks of the working resolution with the edges of the native frame (paper, section 4.2).
 
-Kraehenbuehl and Koltun, "Efficient Inference in Fully Connected CRFs" (NeurIPS 2011), over the background and all
-objects at once, so that they stay disjoint. An extra of the paper, the last step of a run: its masks are
-never pseudo-labels.
+It follows Kraehenbuehl and Koltun, "Efficient Inference in Fully Connected CRFs" (NeurIPS 2011). The background and all
+objects are refined together, so that masks stay disjoint. The CRF is optional in the paper and the last step of a run.
+Its masks are never used as pseudo-labels.
 """
 
 import cv2
@@ -22,15 +22,28 @@ def refine_masks(
     colour_weight: float = 4.0,
     floor: float = 0.02,
 ) -> np.ndarray:
-    """The labels u8 (H', W') of one native frame: 0 background, k + 1 object k.
+    """Refine the masks of one native frame. The result is deterministic.
 
-    frame: u8 (H', W', 3) RGB. probabilities: f32 (K, h, w) in [0, 1] of any size, each channel of its own
-    sigmoid; bool masks count as 0 and 1. The background gets what the best object leaves, so that with zero
-    iterations a pixel would go to its best object above 0.5, as everywhere else. iterations: of mean field.
-    near: spread in pixels of the smoothness term, near_weight its weight. far, colour: spread in pixels and
-    in 8-bit colour of the appearance term, colour_weight its weight. floor: the least probability of any
-    label, so how far the frame may overrule a network that is sure. Deterministic. Raises ValueError for
-    other shapes and for values outside [0, 1].
+    The background's probability is one minus that of the best object. With zero iterations, a pixel would therefore go
+    to its best object if that exceeds 0.5, as everywhere else.
+
+    Args:
+        frame: u8 (H', W', 3) RGB.
+        probabilities: f32 (K, h, w) in [0, 1] of any size, each channel from its own sigmoid. Bool masks count as 0
+            and 1.
+        iterations: mean-field iterations.
+        near: spread of the smoothness term in pixels.
+        near_weight: weight of the smoothness term.
+        far: spread of the appearance term in pixels.
+        colour: spread of the appearance term in 8-bit colour values.
+        colour_weight: weight of the appearance term.
+        floor: minimum probability of every label. It limits how far the network's certainty outweighs the frame.
+
+    Returns:
+        Labels u8 (H', W'): 0 is the background, k + 1 is object k.
+
+    Raises:
+        ValueError: an array has another shape, or a probability is outside [0, 1].
     """
     if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
         raise ValueError(f"frame: wanted u8 (H, W, 3), got {frame.dtype} {frame.shape}")
@@ -52,7 +65,7 @@ def refine_masks(
 
 
 def _label_chances(probabilities: np.ndarray, height: int, width: int, floor: float) -> np.ndarray:
-    """Probabilities f32 (1 + K, height, width) of the background and each object, none below `floor`."""
+    """Return probabilities f32 (1 + K, height, width) of the background and each object, none below `floor`."""
     chances = np.empty((1 + len(probabilities), height, width), np.float32)
     for k, channel in enumerate(probabilities):
         chances[1 + k] = cv2.resize(

@@ -1,7 +1,7 @@
-"""Parts that no motion divides are one object: proposals of a chunk, joined by what the flow shows at their borders.
+"""Join proposals of a chunk that move as one object, judged by the flow at their borders.
 
-OCLR may give a turning or bending object two channels, here one and there the other. Where two objects really meet, the
-flow changes from one to the other as it does from either to what is behind them; within an object it hardly changes.
+OCLR may split a turning or bending object between two channels. At the border of two real objects, the flow changes as
+much as at the border between either of them and the background. Within one object it hardly changes.
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,24 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-# pixels of 128 x 224 across which a change of the flow is taken, since estimators blur it over about so many
+# distance in pixels of 128 x 224 over which a flow change is measured; estimators blur a change over about as many
 REACH = 3
-LEAST_BORDER = 0.05  # of an object's outline; two that meet along less are not looked at
+LEAST_BORDER = 0.05  # share of an object's outline; a pair with a shorter common border is never joined
 
 
 def join(masks: NDArray[np.bool_], flow: np.ndarray, contrast: float) -> NDArray[np.bool_]:
-    """Join objects between which the flow changes less than `contrast` times what it changes at their outlines.
+    """Join two objects if the flow change between them is less than `contrast` times the change at their outlines.
 
-    masks: bool (T, K, H, W), disjoint. flow: float (T, 4, H, W), of those frames. contrast: 0 or more; 0 joins nothing.
-    The pair with the least change goes first, into the channel of the larger of the two; the other becomes empty.
-    Returns masks of the same shape.
+    The pair with the smallest change is joined first, in the channel of the larger object. The other channel becomes
+    empty.
+
+    Args:
+        masks: bool (T, K, H, W), disjoint.
+        flow: float (T, 4, H, W), of the same frames.
+        contrast: 0 or more; 0 joins nothing.
+
+    Returns:
+        Masks of the same shape.
     """
     masks = masks.copy()
     if contrast == 0 or np.count_nonzero(masks.any(axis=(0, 2, 3))) < 2:
@@ -33,7 +40,7 @@ def join(masks: NDArray[np.bool_], flow: np.ndarray, contrast: float) -> NDArray
         large, small = (a, b) if masks[:, a].sum() >= masks[:, b].sum() else (b, a)
         masks[:, large] |= masks[:, small]
         masks[:, small] = False
-        for table in (change, length):  # the borders of one are the other's now
+        for table in (change, length):  # the borders of the small object become those of the large one
             table[large] += table[small]
             table[:, large] += table[:, small]
             table[small] = table[:, small] = 0
@@ -43,7 +50,7 @@ def join(masks: NDArray[np.bool_], flow: np.ndarray, contrast: float) -> NDArray
 def candidates(
     change: NDArray[np.float64], length: NDArray[np.float64]
 ) -> Iterator[tuple[float, tuple[int, int]]]:
-    """Pairs of objects that meet, and the change of flow between them as a share of that at their outlines."""
+    """Yield pairs of adjacent objects, each with the flow change between them relative to that at their outlines."""
     outline = length[:-1, -1]
     for a, b in combinations(range(len(outline)), 2):
         meet, open_ = length[a, b], min(outline[a], outline[b])
@@ -53,9 +60,11 @@ def candidates(
 
 
 def borders(masks: NDArray[np.bool_], flow: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How much the flow changes, in all, between points `REACH` apart, and how many such pairs of points there are.
+    """Sum up the flow changes between points `REACH` apart, and count these pairs of points.
 
-    Both are f64 (K + 1, K + 1), symmetric, by what the two points show: an object, or, last, none.
+    Returns:
+        The sums and the counts, both f64 (K + 1, K + 1) and symmetric, indexed by the objects at the two points. The
+        last index is the background.
     """
     K = masks.shape[1]
     labels = np.where(masks.any(axis=1), masks.argmax(axis=1), K)  # (T, H, W)

@@ -1,8 +1,8 @@
-"""One identity per object along a clip that passes through OCLR in chunks.
+"""Keep one identity per object along a clip that OCLR processes in chunks.
 
-Each chunk names its objects by the channel they come in. Where two chunks overlap, Hungarian matching of the
-IoU of their masks says which channel goes on in which slot. The reference matches chunks to the ground truth
-instead; here there is none.
+Within a chunk, the channel identifies an object. On the overlap of two chunks, Hungarian matching of the masks' IoU
+decides which channel continues which slot of the clip. The reference matches chunks to the ground truth instead, which
+is not available here.
 """
 
 from typing import NamedTuple
@@ -13,10 +13,13 @@ from scipy.optimize import linear_sum_assignment
 
 
 class NewObject(NamedTuple):
-    """An object of a chunk that continues none of the objects before it.
+    """An object of a chunk that continues none of the earlier objects.
 
-    slot: its channel in the results. frame: first frame of its chunk. iou: with what the slot held before, on
-    the overlap. replaces: whether the slot had held another object.
+    Attributes:
+        slot: its channel in the results.
+        frame: first frame of its chunk.
+        iou: IoU with the slot's earlier masks on the overlap.
+        replaces: whether the slot held another object before.
     """
 
     slot: int
@@ -26,7 +29,12 @@ class NewObject(NamedTuple):
 
 
 class Links(NamedTuple):
-    """channels: int (K,), which channel goes into each slot. new: the objects that continue none."""
+    """The assignment of a chunk's channels to slots.
+
+    Attributes:
+        channels: int (K,), the channel that goes into each slot.
+        new: the objects that continue no earlier object.
+    """
 
     channels: NDArray[np.int64]
     new: tuple[NewObject, ...]
@@ -43,10 +51,14 @@ def link(
 ) -> Links:
     """Assign the channels of a chunk to the slots of the clip.
 
-    before, now: bool (T, K, H, W), masks of the T overlapping frames by slot and by channel; T = 0 links
-    nothing and keeps the channels in place. used: bool (K,), slots that have held an object. present: bool
-    (K,), channels with a mask anywhere in the chunk. frame: first of the chunk. Pairs below the IoU `floor`
-    are not linked; what is present and not linked moves into slots that were never used, while there are any.
+    Args:
+        before: bool (T, K, H, W), masks of the T overlapping frames by slot. With T = 0 nothing is linked and the
+            channels stay in place.
+        now: bool (T, K, H, W), masks of the same frames by channel.
+        used: bool (K,), slots that have held an object.
+        present: bool (K,), channels with a mask anywhere in the chunk.
+        frame: first frame of the chunk.
+        floor: minimum IoU of a link. An object without a link moves into a slot that was never used, if there is one.
     """
     ious = pairwise_iou(before, now)  # (slots, channels)
     likeness = np.where(ious >= floor, ious, 0)
@@ -69,9 +81,14 @@ def link(
 
 
 def pairwise_iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """IoU of every object of `first` with every object of `second` over all frames; 0 where both are empty.
+    """Compute the IoU of every object of `first` with every object of `second` over all frames.
 
-    first: bool (T, K, H, W). second: bool (T, L, H, W). Returns f64 (K, L).
+    Args:
+        first: bool (T, K, H, W).
+        second: bool (T, L, H, W).
+
+    Returns:
+        f64 (K, L), 0 if both objects are empty.
     """
     a = first.swapaxes(0, 1).reshape(first.shape[1], -1).astype(np.float32)  # (K, T * H * W)
     b = second.swapaxes(0, 1).reshape(second.shape[1], -1).astype(np.float32)  # (L, T * H * W)

@@ -1,9 +1,9 @@
 """Propose, select, correct: the three networks on a clip of any length (sections 3.1 to 3.3; A.3).
 
-Inputs are read piece by piece from anything that slices like a NumPy array, and results come piece by piece,
-in order and without gaps, so that a writer can append them: memory does not grow with the clip. Networks run
-where their weights are, must be in evaluation mode, and give the same result every time. `precision` =
-torch.bfloat16 or float16 lets a GPU work in halves (autocast), which changes results a little.
+Inputs are read piece by piece from anything that slices like a NumPy array. Results are yielded piece by piece, in
+order and without gaps, so that a writer can append them. Memory therefore does not grow with the clip. A network runs
+on the device of its weights, must be in evaluation mode, and gives the same result every time. `precision` =
+torch.bfloat16 or float16 turns on autocast on a GPU, which changes results slightly.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,12 @@ from motion_adapt.models.networks.selector import MaskSelector, predicted_error,
 
 
 class Proposal(NamedTuple):
-    """Masks proposed for the frames from `start`.
+    """Masks proposed for the n frames from `start`.
 
-    masks: bool (n, K, H, W), disjoint. new_objects: those that come with these frames' chunk and continue
-        none.
+    Attributes:
+        start: first frame.
+        masks: bool (n, K, H, W), disjoint.
+        new_objects: objects of this chunk that continue no earlier object.
     """
 
     start: int
@@ -46,13 +48,16 @@ class Proposal(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """Verdict on the proposals of one part of a clip, from frame `start`.
+    """Judgement of the proposals of one part of a clip, n frames from `start`.
 
-    errors: f32 (n, K), predicted error (equation 3), or 1 - quality by the other methods of
-    models/inference/proposal_judges.py. scores: f32 (n, K), softmax of -errors over the part.
-    exemplars: bool (n, K), the frames that each object's corrections start from.
-    error_labels: u8 (n, K, H, W), the likeliest of 0 false positive, 1 correct, 2 false negative; None from
-        methods that predict no error map.
+    Attributes:
+        start: first frame.
+        errors: f32 (n, K), the predicted error (equation 3), or 1 - quality from the other methods of
+            models/inference/proposal_judges.py.
+        scores: f32 (n, K), the softmax of -errors over the part.
+        exemplars: bool (n, K), the frames from which each object is corrected.
+        error_labels: u8 (n, K, H, W), the likeliest of 0 false positive, 1 correct, 2 false negative. None if the
+            method predicts no error map.
     """
 
     start: int
@@ -63,10 +68,14 @@ class Selection(NamedTuple):
 
 
 class Corrected(NamedTuple):
-    """Masks corrected for the frames from `start`.
+    """Corrected masks of the n frames from `start`.
 
-    masks: bool (n, K, H, W), disjoint. probabilities: f16 (n, K, H, W). segments: u8 (n, H, W), the query
-    that explains each pixel's features: the K objects, then the background.
+    Attributes:
+        start: first frame.
+        masks: bool (n, K, H, W), disjoint.
+        probabilities: f16 (n, K, H, W).
+        segments: u8 (n, H, W), the query with the largest share in each pixel's features: first the K objects, then
+            the background queries.
     """
 
     start: int
@@ -87,10 +96,18 @@ def propose(
 ) -> Iterator[Proposal]:
     """Propose object masks from flow, one identity per object along the clip (equation 1).
 
-    flow: float (T, 4, H, W) in pixels of this resolution. OCLR sees `chunk` frames at once; chunks overlap by
-    `overlap` frames, where the later chunk is in force and identities are linked (models/inference/linking.py); overlap
-    = 0 is the reference's grouping. contrast: see `join`; at 0 OCLR's objects stay as they are. Raises
-    ValueError for flow that is not finite.
+    Args:
+        net: the network.
+        flow: float (T, 4, H, W) in pixels of this resolution.
+        chunk: frames that OCLR sees at once.
+        overlap: frames that neighbouring chunks share. There the later chunk's masks are used, and identities are
+            linked (models/inference/linking.py). 0 reproduces the reference's grouping.
+        link_iou: minimum IoU of a link.
+        contrast: see `join`; 0 leaves OCLR's objects as they are.
+        precision: see the module docstring.
+
+    Raises:
+        ValueError: the flow has values that are not finite.
     """
     ranges = chunks(flow.shape[0], chunk, overlap)
     device = _device(net)
@@ -124,9 +141,16 @@ def select(
 ) -> Iterator[Selection]:
     """Judge proposals and choose up to t exemplars per object, part by part (equations 2-4).
 
-    judge: the selector, or a rule of models/inference/proposal_judges.py. frames: u8 RGB (T, H, W, 3). tokens: float
-    (T, h, w, C), for the selector h = H / 16. masks: bool (T, K, H, W). A clip of more than `limit` frames is judged in
-    parts of about `target`, each with exemplars of its own (models/inference/planning.py).
+    Args:
+        judge: the selector, or a rule of models/inference/proposal_judges.py.
+        frames: u8 RGB (T, H, W, 3).
+        tokens: float (T, h, w, C). The selector needs h = H / 16.
+        masks: bool (T, K, H, W).
+        t: maximum number of exemplars per object.
+        limit: maximum length of a part. A longer clip is judged in several parts, each with its own exemplars
+            (models/inference/planning.py).
+        target: approximate length of a part if there are several.
+        precision: see the module docstring.
     """
     T = _same_length(frames=frames, tokens=tokens, masks=masks)
     for start, stop in parts(T, limit, target):
@@ -158,10 +182,18 @@ def correct(
 ) -> Iterator[Corrected]:
     """Correct the masks of all frames, window by window, from the exemplars of their part (equations 5-8).
 
-    frames: u8 RGB (T, H, W, 3). tokens: float (T, h, w, C), h = H / 8. masks: bool (T, K, H, W). scores:
-        float (T, K) and
-    exemplars: bool (T, K), from `select`, with the `limit` and `target` used there. Where windows overlap,
-    the later one is in force. use_masks=False hides the proposals of the target frames, as in adaptation.
+    Args:
+        net: the network.
+        frames: u8 RGB (T, H, W, 3).
+        tokens: float (T, h, w, C), with h = H / 8.
+        masks: bool (T, K, H, W).
+        scores: float (T, K), from `select`.
+        exemplars: bool (T, K), from `select`.
+        window: target frames in a window. If two windows overlap, the later one's result is used.
+        limit: the value that `select` was called with.
+        target: the value that `select` was called with.
+        use_masks: False hides the proposals of the target frames, as in adaptation.
+        precision: see the module docstring.
     """
     T = _same_length(frames=frames, tokens=tokens, masks=masks, scores=scores, exemplars=exemplars)
     device = _device(net)

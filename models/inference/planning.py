@@ -1,6 +1,7 @@
-"""What is run on which frames: windows, chunks, parts and exemplars, planned by pure functions (3.3, A.3).
+"""Plan which frames each stage processes together: windows, chunks, parts and exemplars (3.3, A.3).
 
-All ranges are half-open, (start, stop); all frame indices count from the first frame of what is planned.
+All functions are pure. Ranges are half-open, (start, stop). Frame indices count from the first frame of the clip or
+part that is planned.
 """
 
 from itertools import pairwise
@@ -12,11 +13,10 @@ NO_EXEMPLAR = -1  # fills the rows of objects that have fewer exemplars than the
 
 
 def chunks(n: int, size: int = 30, overlap: int = 10) -> list[tuple[int, int]]:
-    """Ranges of `size` frames that cover n frames and overlap their neighbours by `overlap` or more.
+    """Return ranges of `size` frames that cover n frames and overlap their neighbours by `overlap` or more.
 
-    The last chunk is shifted back so that it ends at frame n with its full size; fewer than `size` frames
-    make one shorter chunk. overlap = 0 is the grouping of the reference. Where chunks overlap, the later one
-    is in force.
+    The last chunk is shifted back so that it ends at frame n with its full size. If n < `size`, there is one shorter
+    chunk. overlap = 0 reproduces the reference's grouping. If chunks overlap, the later one's results are used.
     """
     if n < 1 or size < 1:
         raise ValueError(f"chunks: wanted at least one frame and size >= 1, got n={n}, size={size}")
@@ -29,10 +29,11 @@ def chunks(n: int, size: int = 30, overlap: int = 10) -> list[tuple[int, int]]:
 
 
 def windows(n: int, size: int = 7, *, pad: bool = False) -> NDArray[np.int64]:
-    """Frame indices of the corrector's target windows: (windows, min(size, n)).
+    """Return the frame indices of the corrector's target windows: int64 (windows, min(size, n)).
 
-    Full windows from frame 0; the last one ends at frame n, and where two overlap the later one is in force.
-    pad=True repeats the last frame to `size` entries when n < size, as the reference does.
+    Windows are full and start at frame 0; the last one ends at frame n. If two overlap, the later one's results are
+    used. With pad=True, a clip of n < size frames is padded to `size` entries by repeating its last frame, as in the
+    reference.
     """
     frames = np.array([np.arange(start, stop) for start, stop in chunks(n, size, overlap=0)])
     if pad and n < size:
@@ -41,10 +42,10 @@ def windows(n: int, size: int = 7, *, pad: bool = False) -> NDArray[np.int64]:
 
 
 def parts(n: int, limit: int = 104, target: int = 100) -> list[tuple[int, int]]:
-    """Cut a clip of more than `limit` frames into n // target + 1 parts of at most a quarter more than `target`.
+    """Cut a clip of more than `limit` frames into n // target + 1 parts, none more than a quarter longer than `target`.
 
-    They are equal and the last takes the rest, as in the reference, unless the rest is more than a quarter of a
-    part: then the lengths differ by one frame at most.
+    As in the reference, the parts are equal and the last one also takes the remainder. If the remainder exceeds a
+    quarter of a part, it is spread instead, so that lengths differ by at most one frame.
     """
     if n < 1 or target < 2:
         raise ValueError(f"parts: wanted at least one frame and target >= 2, got n={n}, target={target}")
@@ -58,12 +59,21 @@ def parts(n: int, limit: int = 104, target: int = 100) -> list[tuple[int, int]]:
 
 
 def exemplars(errors: NDArray[np.floating], usable: NDArray[np.bool_], t: int = 10) -> NDArray[np.int64]:
-    """The t frames of least predicted error for each object (equation 4), sorted by frame.
+    """Choose the t frames with the smallest predicted error for each object (equation 4), sorted by frame.
 
-    errors: (T, K). usable: bool (T, K), False where the proposal is empty; such a frame is an exemplar only
-    of an object that has no usable frame at all. Ties go to the earlier frame. An object with fewer than t
-    frames has them all.
-    Returns int64 (K, t'), t' <= t; rows of objects with fewer than t' exemplars end with NO_EXEMPLAR.
+    Ties go to the earlier frame. An object with fewer than t usable frames gets all of them.
+
+    Args:
+        errors: (T, K).
+        usable: bool (T, K), False if the proposal is empty. Such a frame becomes an exemplar only if the object has no
+            usable frame at all.
+        t: maximum number of exemplars.
+
+    Returns:
+        int64 (K, t') with t' <= t. Rows of objects with fewer than t' exemplars end with NO_EXEMPLAR.
+
+    Raises:
+        ValueError: the shapes differ, t < 1, or an error is not finite.
     """
     if errors.ndim != 2 or errors.shape != usable.shape or len(errors) == 0:
         raise ValueError(f"errors, usable: wanted two (T, K), T >= 1, got {errors.shape} and {usable.shape}")
@@ -81,7 +91,7 @@ def exemplars(errors: NDArray[np.floating], usable: NDArray[np.bool_], t: int = 
 
 
 def exemplar_table(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Frame indices of the marked exemplars, as `exemplars` returns them: bool (T, K) to int64 (K, t')."""
+    """Convert exemplar marks, bool (T, K), to the table that `exemplars` returns, int64 (K, t')."""
     rows = [np.flatnonzero(marks) for marks in chosen.T]
     table = np.full((len(rows), max(map(len, rows), default=0)), NO_EXEMPLAR, np.int64)
     for row, frames in zip(table, rows, strict=True):
@@ -90,7 +100,7 @@ def exemplar_table(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def exemplar_marks(table: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
-    """The inverse of `exemplar_table`: bool (n, K), True where a frame is an exemplar of an object."""
+    """Convert an exemplar table to marks, bool (n, K), True if a frame is an exemplar: inverse of `exemplar_table`."""
     marks = np.zeros((n, len(table)), np.bool_)
     for k, row in enumerate(table):
         marks[row[row != NO_EXEMPLAR], k] = True

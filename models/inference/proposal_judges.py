@@ -1,10 +1,10 @@
 """Ways to judge proposals without an error map, for comparison with the selector (paper, Table 3).
 
     score         the selector with a scalar head predicts the mask's IoU (models/networks/selector.py)
-    propagation   ViT tokens carry each frame's mask to its neighbours; it should arrive where their masks are
+    propagation   ViT tokens carry each frame's mask to its neighbours, where it should match their masks
     random        uniformly at random
 
-All speak of errors in [0, 1], one minus the quality, so that exemplars are chosen by one rule.
+All return errors in [0, 1], one minus the quality, so that the same rule chooses the exemplars.
 """
 
 from collections.abc import Callable
@@ -15,21 +15,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-# tokens float (n, h, w, C), masks bool (n, K, H, W) and the first frame's place in the clip -> errors f32 (n, K)
+# tokens float (n, h, w, C), masks bool (n, K, H, W) and the first frame's index in the clip -> errors f32 (n, K)
 Judge = Callable[[np.ndarray, NDArray[np.bool_], int], NDArray[np.float32]]
 
 REACH = 3  # neighbours on either side
-# those of DINO's evaluation of its tokens by label propagation
+# the values in DINO's evaluation by label propagation
 TEMPERATURE, NEAREST = 0.1, 5
 
 
 def without_mask(errors: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Errors f32 (n, K) with 1, the greatest, where the mask of bool (n, K, H, W) is empty."""
+    """Set errors f32 (n, K) to 1, the maximum, if the mask in bool (n, K, H, W) is empty."""
     return np.where(masks.any(axis=(2, 3)), errors, np.float32(1))
 
 
 def random_judge(*seed: int) -> Judge:
-    """Errors by lot, uniform in [0, 1); the same for the same seed (one or more numbers) and place in the clip."""
+    """Return a judge that draws errors uniformly from [0, 1). Equal seeds and clip positions give equal errors."""
 
     def judge(tokens: np.ndarray, masks: NDArray[np.bool_], start: int) -> NDArray[np.float32]:
         return np.random.default_rng([*seed, start]).random(masks.shape[:2], dtype=np.float32)
@@ -38,7 +38,7 @@ def random_judge(*seed: int) -> Judge:
 
 
 def propagation_judge(*, reach: int = REACH, device: str | torch.device = "cpu") -> Judge:
-    """Errors are one minus `agreement`; 1 for empty masks and for a frame without neighbours."""
+    """Return a judge whose errors are 1 - `agreement`; 1 for empty masks and for a frame without neighbours."""
 
     def judge(tokens: np.ndarray, masks: NDArray[np.bool_], start: int) -> NDArray[np.float32]:
         given = torch.from_numpy(tokens).to(device), torch.from_numpy(masks).to(device)
@@ -49,12 +49,19 @@ def propagation_judge(*, reach: int = REACH, device: str | torch.device = "cpu")
 
 @torch.no_grad()
 def agreement(tokens: Tensor, masks: Tensor, *, reach: int = REACH) -> Tensor:
-    """How well each mask, carried to the frames around it, fits the masks there: f32 (T, K) in [0, 1].
+    """Measure how well each mask, carried to the neighbouring frames, agrees with the masks there.
 
-    tokens: (T, h, w, C). masks: bool (T, K, H, W). A position of a neighbour takes the mask of the positions
-    whose tokens are nearest to its own, weighted by a softmax of cosine similarity. The fit is the sum of the
-    smaller over the sum of the larger values (IoU of soft masks on the token grid), averaged over up to `reach`
-    frames on either side. 0 where there are none, and where both masks are empty.
+    A position of a neighbour takes the mask of the positions whose tokens are most similar to its own, weighted by a
+    softmax of cosine similarity. Agreement is the IoU of soft masks on the token grid: the sum of the minima divided by
+    the sum of the maxima. It is averaged over the neighbours.
+
+    Args:
+        tokens: (T, h, w, C).
+        masks: bool (T, K, H, W).
+        reach: neighbours on either side.
+
+    Returns:
+        f32 (T, K) in [0, 1]. A frame without neighbours gets 0; a neighbour counts as 0 if both masks are empty.
     """
     T, h, w, _ = tokens.shape
     x = F.normalize(tokens.float().flatten(1, 2), dim=-1)  # (T, h * w, C)

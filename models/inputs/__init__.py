@@ -1,1 +1,1 @@
-"""Inputs of the networks: resized frames, optical flow, ViT features, and where their weights come from."""
+"""Inputs of the networks: resized frames, optical flow, ViT features, and the weights that these need."""

@@ -1,7 +1,7 @@
-"""Pretrained weights of other people's networks: found, downloaded whole, or reported as missing at once.
+"""Pretrained weights of third-party networks: find them, download them, or report at once that they are missing.
 
-A run that cannot have its weights must say so in seconds, not after a download library's retries, and must
-say what to do. Nothing here falls back to other weights.
+A run without its weights must fail within seconds, not after a download library's retries, and its error must say
+what to do. Nothing here falls back to other weights.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
-PATIENCE = 5.0  # seconds for a server to answer at all
+PATIENCE = 5.0  # seconds within which a server must answer
 
 
 class WeightsMissing(RuntimeError):
-    """Weights that are neither here nor to be had: what, how large, looked for where, and how to go on."""
+    """Weights were not found and cannot be downloaded. The message says which, their size, where, and what to do."""
 
     def __init__(
         self, what: str, *, megabytes: float | None, looked_in: str | Path, why: str, remedies: Sequence[str]
@@ -33,11 +33,18 @@ class WeightsMissing(RuntimeError):
 
 
 def hub_file(url: str, *, what: str, megabytes: float, replacement: str) -> Path:
-    """The file of `url` in torch's hub cache ($TORCH_HOME/hub/checkpoints), downloaded if it is not there.
+    """Return the file of `url` in torch's hub cache ($TORCH_HOME/hub/checkpoints), downloading it if necessary.
 
-    The hash that torch's files carry in their names is checked after a download, never on a file that is
-    there already. Raises WeightsMissing where there is no file and no server; `replacement` says how to do
-    without.
+    The hash in the names of torch's files is checked after a download, but not for a file that already exists.
+
+    Args:
+        url: address of the file.
+        what: name of the weights, for the error message.
+        megabytes: size of the file, for the error message.
+        replacement: advice on how to do without the file, for the error message.
+
+    Raises:
+        WeightsMissing: there is no file, and the server does not answer or the download fails.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if path.is_file():
@@ -58,7 +65,7 @@ def hub_file(url: str, *, what: str, megabytes: float, replacement: str) -> Path
 
 
 def reachable(url: str, seconds: float = PATIENCE) -> bool:
-    """Whether a server answers for `url` within `seconds`, name look-up included."""
+    """Return whether a server answers for `url` within `seconds`, including name look-up."""
     answered = threading.Event()
 
     def knock() -> None:
@@ -66,11 +73,11 @@ def reachable(url: str, seconds: float = PATIENCE) -> bool:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds):
                 answered.set()
         except urllib.error.HTTPError:
-            answered.set()  # a refusal is an answer too
+            answered.set()  # an HTTP error is an answer too
         except (OSError, ValueError):
             return
 
-    # a thread, since a name look-up takes no time limit of its own
+    # in a thread, since name look-up has no time limit of its own
     thread = threading.Thread(target=knock, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -78,7 +85,11 @@ def reachable(url: str, seconds: float = PATIENCE) -> bool:
 
 
 def download(url: str, path: Path) -> Path:
-    """Bring `url` to `path`, whole or not at all. Raises OSError, also for a hash unlike the name's."""
+    """Download `url` to `path`, whole or not at all.
+
+    Raises:
+        OSError: the download failed, or the file's hash differs from the one in its name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as beside:
         try:

@@ -1,8 +1,8 @@
-"""Frozen ViT features: what the selector and the corrector recognise objects by (paper, 3.2 and A.3).
+"""Frozen ViT features, by which the selector and the corrector recognise objects (paper, 3.2 and A.3).
 
-Any ViT of timm by its name, with timm's own weights or a local file, or the project's `compact` network. A
-frame is resized from its native size to a whole number of patches, (h, w), so that a grid needs no
-interpolation afterwards; the tokens are those after the final norm, without class and register tokens.
+The feature network is any ViT of timm, with timm's weights or a local file, or the project's `compact` network. A
+frame is resized from its native size to a whole number of patches, (h, w), so that no later interpolation to the grid
+is needed. Tokens are taken after the final norm, without class and register tokens.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from motion_adapt.models.networks.checkpoints import (
 COMPACT = "compact"
 SELECTOR_GRID, CORRECTOR_GRID = (8, 14), (16, 28)
 
-# How timm's tags were trained, where it was without labels; other tags are not known to be label-free.
+# Training of timm's tags that are known to be trained without labels.
 _LABEL_FREE = {
     "dino": "DINO on ImageNet-1k pictures, without labels",
     "mae": "masked autoencoding of ImageNet-1k pictures, without labels",
@@ -56,7 +56,7 @@ class FeatureNetwork:
         self.device = next(module.parameters()).device
 
     def extract(self, frames: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-        """Tokens of frames u8 (n, H', W', 3) on a grid (h, w): f32 (n, h, w, C)."""
+        """Compute the tokens of frames u8 (n, H', W', 3) on a grid (h, w): f32 (n, h, w, C)."""
         height, width = (side * self.patch_size for side in grid)
         images = normalise_rgb(resize_frames(frames, height, width), mean=self.mean, std=self.std)
         with torch.inference_mode():
@@ -64,24 +64,24 @@ class FeatureNetwork:
         return tokens.float().reshape(-1, *grid, self.channels).cpu().numpy()  # (n, h, w, C)
 
     def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens (n, h*w, C), row by row, of normalised images f32 (n, 3, h * patch, w * patch)."""
+        """Compute tokens (n, h*w, C), row by row, of normalised images f32 (n, 3, h * patch, w * patch)."""
         raise NotImplementedError
 
 
 class TimmFeatures(FeatureNetwork):
-    """A ViT of timm, its position table resampled to the grid as timm does it."""
+    """A ViT of timm. Its position table is resampled to the grid by timm."""
 
     def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """As FeatureNetwork says."""
+        """See `FeatureNetwork.tokens`."""
         tokens = self.module.forward_features(images)  # (n, prefix + h*w, C)
         return tokens[:, self.module.num_prefix_tokens :]
 
 
 class ReferenceFeatures(FeatureNetwork):
-    """A DINO ViT with the reference's position table, for checkpoints that were trained on its tokens."""
+    """A DINO ViT with the reference's position table, for checkpoints that were trained on such tokens."""
 
     def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """As FeatureNetwork says."""
+        """See `FeatureNetwork.tokens`."""
         vit = self.module
         patches = vit.patch_embed(images).reshape(len(images), -1, self.channels)  # (n, h*w, C)
         tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), patches], dim=1)
@@ -93,7 +93,7 @@ class CompactTokens(FeatureNetwork):
     """The project's own small network."""
 
     def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """As FeatureNetwork says."""
+        """See `FeatureNetwork.tokens`."""
         return self.module(images).flatten(2).mT  # (n, h*w, C)
 
 
@@ -104,13 +104,19 @@ def load_features(
     device: str | torch.device = "cpu",
     reference: bool = False,
 ) -> FeatureNetwork:
-    """A frozen feature network by name.
+    """Load a frozen feature network by name.
 
-    backbone: `compact`, or a ViT of timm such as vit_small_patch16_224.dino. checkpoint: a local file; for
-    `compact` a checkpoint of this project, for timm any file that timm can read, None meaning timm's own
-    weights for the name. reference: normalise and place tokens as the paper's implementation does
-    (architecture of DINO ViTs only). Raises ValueError for an unknown name or a file that does not fit,
-    WeightsMissing where weights are not to be had.
+    Args:
+        backbone: `compact`, or a ViT of timm such as vit_small_patch16_224.dino.
+        checkpoint: a local file. For `compact`, a checkpoint of this project. For timm, any file that timm can read,
+            or None for timm's own weights.
+        device: device on which the network runs.
+        reference: whether to normalise frames and resample positions as the paper's implementation does. Only for
+            DINO's ViTs.
+
+    Raises:
+        ValueError: the name is unknown, or the file does not fit the network.
+        WeightsMissing: the weights were not found and cannot be downloaded.
     """
     path = None if checkpoint is None else Path(checkpoint)
     if backbone != COMPACT:
@@ -123,10 +129,13 @@ def load_features(
 def stream_features(
     frames: Readable, network: FeatureNetwork, grid: tuple[int, int], batch: int = 8
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Tokens of a clip's frames u8 (T, H', W', 3), chunk by chunk: yields (start, f16 (n, h, w, C)).
+    """Compute the tokens of a clip's frames u8 (T, H', W', 3), chunk by chunk: yields (start, f16 (n, h, w, C)).
 
-    Each frame is read once and by itself: neither `batch` nor the clip's length changes a token beyond
-    rounding. Raises ValueError for tokens that 16 bits cannot hold.
+    Each frame is read once and encoded independently, so that `batch` and the length of the clip change tokens only by
+    rounding.
+
+    Raises:
+        ValueError: a token does not fit into 16 bits.
     """
     for start in range(0, frames.shape[0], batch):
         tokens = network.extract(np.asarray(frames[start : start + batch]), grid)
@@ -141,7 +150,7 @@ def stream_features(
 
 
 def feature_provenance(backbone: str, checkpoint: str | Path | None = None) -> str:
-    """What a feature network has learnt from, in words for a report, as far as it is known."""
+    """Describe a feature network's training data, as far as it is known, for a report."""
     if backbone == COMPACT:
         return "compact: trained by this project on exact correspondences of synthetic clips, without labels"
     if checkpoint is None:
@@ -192,7 +201,7 @@ def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """The free text in a safetensors file's header; none for other files."""
+    """Return the metadata in a safetensors file's header; empty for other files."""
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
@@ -201,7 +210,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 class TokenExtractor(Protocol):
-    """A frozen feature network, as `models.inputs.features.load_features` gives it."""
+    """A frozen feature network, as returned by `load_features`."""
 
     name: str
     channels: int
@@ -209,18 +218,18 @@ class TokenExtractor(Protocol):
     module: nn.Module
 
     def extract(self, frames: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-        """Frames u8 (n, H', W', 3) -> tokens f32 (n, h, w, C)."""
+        """Compute tokens f32 (n, h, w, C) of frames u8 (n, H', W', 3)."""
         ...
 
 
 def extractor_identity(features: TokenExtractor) -> dict[str, Any]:
-    """What a recipe says of a feature network: its name and patch, and a digest of its tensors."""
+    """Return the recipe entry that identifies a feature network: its name, patch, and a digest of its tensors."""
     digest = tensors_digest(features.module.state_dict())
     return {"name": features.name, "patch": features.patch_size, "sha256": digest}
 
 
 def features_identity(features: TokenExtractor | None) -> dict[str, Any] | None:
-    """What a checkpoint says of the features that its network reads."""
+    """Return the checkpoint entry that identifies the features that its network reads, or None without features."""
     if features is None:
         return None
     return {"name": features.name, "channels": features.channels, "patch": features.patch_size}

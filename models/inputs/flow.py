@@ -1,7 +1,6 @@
-"""Optical flow of a clip, the only thing that the proposals see (paper, A.3).
+"""Optical flow of a clip of any length, the only input of the proposals (paper, A.3).
 
-Between which frames, at which resolution, and from a clip of any length, each frame being read and resized once.
-The estimators are in models.flow_estimators.
+Each frame is read and resized once. The estimators are in models/inputs/flow_estimators.py.
 """
 
 from collections.abc import Iterator
@@ -29,9 +28,12 @@ __all__ = [
 
 
 def effective_gap(count: int, gap: int) -> int:
-    """The gap of a clip of `count` frames: `gap`, or count // 2 where it has fewer than 2 * gap frames.
+    """Return the gap for a clip of `count` frames: `gap`, or count // 2 if there are fewer than 2 * gap frames.
 
-    Every frame then has a neighbour at that distance on one side at least. ValueError below two frames.
+    Every frame then has a neighbour at that distance on at least one side.
+
+    Raises:
+        ValueError: the clip has fewer than two frames, or the gap is less than 1.
     """
     if gap < 1:
         raise ValueError(f"gap: wanted at least 1 frame, got {gap}")
@@ -48,13 +50,20 @@ def stream_flow(
     resolution: tuple[int, int] | None = None,
     batch: int = 8,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Flow of a clip to both sides, chunk by chunk, at the working resolution of the networks.
+    """Compute a clip's flow in both directions, chunk by chunk, at the working resolution of the networks.
 
-    frames: u8 (T, H', W', 3). gap: frames between the two of a pair, reduced by `effective_gap` in short
-    clips. resolution: (height, width) at which flow is estimated, None for the frames' own. batch: frames per
-    chunk, and so pairs per call of the estimator. Yields (start, f32 (n, 4, 128, 224)): u and v from frame i
-    to i + gap, then from i to i - gap, in pixels of 128 x 224. A side that leaves the clip is the negated
-    other one. Memory does not depend on T.
+    Memory does not depend on T.
+
+    Args:
+        frames: u8 (T, H', W', 3).
+        gap: distance between the two frames of a pair, reduced by `effective_gap` in short clips.
+        estimator: the flow estimator.
+        resolution: (height, width) at which flow is estimated, or None for that of the frames.
+        batch: frames per chunk, and thus pairs per call of the estimator.
+
+    Yields:
+        (start, f32 (n, 4, 128, 224)): u and v from frame i to i + gap, then from i to i - gap, in pixels of 128 x 224.
+        If i + gap or i - gap is outside the clip, its flow is the negated flow of the other direction.
     """
     count = frames.shape[0]
     gap = effective_gap(count, gap)
@@ -81,7 +90,7 @@ def stream_flow(
 
 
 def _resized(frames: np.ndarray, resolution: tuple[int, int] | None) -> np.ndarray:
-    """Frames at the estimator's resolution; averaged where they shrink, for flow suffers from aliasing."""
+    """Resize frames to the estimator's resolution. They are averaged if they shrink, since aliasing harms flow."""
     if resolution is None or frames.shape[1:3] == resolution or not len(frames):
         return frames if resolution is None else frames.reshape(len(frames), *resolution, 3)
     height, width = resolution

@@ -1,4 +1,4 @@
-"""Optical flow between pairs of frames: RAFT and DIS, and what they have learnt from.
+"""Optical flow between pairs of frames: RAFT and DIS, with the training data of their weights.
 
 RAFT (Teed and Deng, ECCV 2020) is torchvision's. DIS (Kroeger et al., ECCV 2016) is OpenCV's and needs no weights.
 """
@@ -12,9 +12,12 @@ from torchvision.models import optical_flow as tv
 
 from motion_adapt.models.inputs.downloads import hub_file
 
-RAFT_MULTIPLE, RAFT_LEAST = 8, 128  # what RAFT's feature pyramid wants of an image side
-RAFT_VOLUME = 4 * 10**9  # bytes for the likeness of every point to every other, which RAFT holds about twice
-DIS_LEAST = 32  # smaller images leave DIS without a pyramid level
+RAFT_MULTIPLE, RAFT_LEAST = (
+    8,
+    128,
+)  # RAFT's feature pyramid needs image sides that are multiples of 8, at least 128
+RAFT_VOLUME = 4 * 10**9  # bytes for the similarity of all pairs of points; RAFT holds about two such volumes
+DIS_LEAST = 32  # in smaller images, DIS has no pyramid level
 
 _RAFT = {
     "raft_large": (tv.raft_large, tv.Raft_Large_Weights),
@@ -23,7 +26,7 @@ _RAFT = {
 ESTIMATORS = (*_RAFT, "dis")
 RAFT_DEFAULT = "C_T_V1"  # the original 'things' weights, the paper's
 
-# What each of torchvision's weights was trained on; the letters of its name say it, less plainly.
+# The training data of each of torchvision's weights, in words; the letters of its name abbreviate them.
 _THINGS = "trained on FlyingChairs and FlyingThings3D: synthetic clips only, no real flow ground truth"
 _SINTEL = "fine-tuned on Sintel, KITTI and HD1K: has seen flow ground truth of real driving clips"
 _KITTI = f"{_SINTEL}, and again on KITTI alone"
@@ -38,22 +41,30 @@ PROVENANCE = {
 
 
 def flow_provenance(name: str, weights: str | None = None) -> str:
-    """What an estimator has learnt from, in words for a report; ValueError for an unknown one."""
+    """Describe an estimator's training data, for a report. Raises ValueError for an unknown estimator."""
     weights = _known_weights(name, weights)
     return "no weights: no training data" if weights is None else f"{name} {weights}, {PROVENANCE[weights]}"
 
 
 class FlowEstimator:
-    """Flow between pairs of frames: `estimator(first, second)`."""
+    """Computes flow between pairs of frames: `estimator(first, second)`."""
 
     def __init__(self, name: str, weights: str | None = None) -> None:
         self.name, self.provenance = name, flow_provenance(name, weights)
 
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Where the pixels of each first frame are in the second.
+        """Estimate the displacement of each pixel from the first to the second frame of each pair.
 
-        first, second: u8 (N, H, W, 3) RGB, of any size. Returns f32 (N, H, W, 2), u to the right and v down,
-        in pixels of that size; RAFT with keep_padding gives the larger, padded size. ValueError for other arrays.
+        Args:
+            first: u8 (N, H, W, 3) RGB, of any size.
+            second: the same shape and dtype as `first`.
+
+        Returns:
+            f32 (N, H, W, 2), u to the right and v down, in pixels of that size. RAFT with `keep_padding` returns the
+            larger, padded size.
+
+        Raises:
+            ValueError: the arrays have another shape or dtype.
         """
         if first.ndim != 4 or first.shape[-1] != 3 or first.dtype != np.uint8:
             raise ValueError(f"first: wanted u8 (N, H, W, 3), got {first.dtype} {first.shape}")
@@ -73,13 +84,19 @@ def flow_estimator(
     keep_padding: bool = False,
     device: str | torch.device = "cpu",
 ) -> FlowEstimator:
-    """An estimator by name: one of ESTIMATORS.
+    """Return an estimator by name. `dis` ignores the arguments other than the name.
 
-    weights: torchvision's name of RAFT's weights, such as C_T_SKHT_V1 (default C_T_V1). updates: RAFT's
-    number of flow updates. keep_padding: give the flow of the padded frames, as the official script stores
-    it, which shifts flow brought down to 128 x 224 by about a quarter of a pixel. None of them matters to
-    `dis`. Raises ValueError for an unknown name, WeightsMissing where the weights' file is neither in torch's
-    hub cache nor to be had.
+    Args:
+        name: one of ESTIMATORS.
+        weights: torchvision's name of RAFT's weights, such as C_T_SKHT_V1; by default C_T_V1.
+        updates: RAFT's number of flow updates.
+        keep_padding: return the flow of the padded frames, as the official script stores it. This shifts flow that is
+            resized to 128 x 224 by about a quarter of a pixel.
+        device: device on which RAFT runs.
+
+    Raises:
+        ValueError: the name is unknown, or it has no such weights.
+        WeightsMissing: the weights are not in torch's hub cache and cannot be downloaded.
     """
     weights = _known_weights(name, weights)
     if weights is None:
@@ -88,7 +105,7 @@ def flow_estimator(
 
 
 def _known_weights(name: str, weights: str | None) -> str | None:
-    """The full name of an estimator's weights, None where it has none."""
+    """Return the full name of an estimator's weights, or None if it has none."""
     if name not in ESTIMATORS:
         raise ValueError(f"flow estimator: wanted one of {', '.join(ESTIMATORS)}, got {name!r}")
     if name not in _RAFT:
@@ -103,9 +120,9 @@ def _known_weights(name: str, weights: str | None) -> str | None:
 
 
 class RAFT(FlowEstimator):
-    """Torchvision's RAFT, its images replicate-padded about their centre to sides that it can take.
+    """Torchvision's RAFT. Images are padded evenly on all sides, by replication, to a size that it accepts.
 
-    It keeps the pair that it works on in itself: two threads can't share one.
+    It keeps state about the current pair, so two threads cannot share an instance.
     """
 
     def __init__(
@@ -131,7 +148,9 @@ class RAFT(FlowEstimator):
 
     def _estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         height, width = first.shape[1:3]
-        points = -(-height // RAFT_MULTIPLE) * -(-width // RAFT_MULTIPLE)  # each is compared with all, in f32
+        points = -(-height // RAFT_MULTIPLE) * -(
+            -width // RAFT_MULTIPLE
+        )  # each is compared with all others, in f32
         step = max(RAFT_VOLUME // (4 * points**2), 1)
         parts = [slice(start, start + step) for start in range(0, len(first), step)]
         return np.concatenate([self._at_once(first[part], second[part]) for part in parts])
@@ -148,26 +167,26 @@ class RAFT(FlowEstimator):
             self.network.mask_predictor.remaining = self.updates
         with torch.inference_mode():
             flow = self.network(*pair, num_flow_updates=self.updates)[-1]
-        self.network.corr_block.corr_pyramid = []  # else kept beside that of the next pairs
+        self.network.corr_block.corr_pyramid = []  # otherwise it stays in memory together with the next one
         if not self.keep_padding:
             flow = flow[..., top : top + height, left : left + width]
         return np.ascontiguousarray(flow.permute(0, 2, 3, 1).float().cpu().numpy())  # (N, H, W, 2)
 
     def _image(self, frames: np.ndarray) -> torch.Tensor:
-        """Frames as f32 (N, 3, H, W) in [-1, 1]."""
+        """Convert frames to f32 (N, 3, H, W) in [-1, 1]."""
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class LastOnly(nn.Module):
-    """RAFT's upsampling weights for the last update alone: the flow after all the others is thrown away."""
+    """Computes RAFT's upsampling weights only for the last update; the flow of the other updates is discarded."""
 
     def __init__(self, predictor: nn.Module) -> None:
         super().__init__()
         self.predictor, self.remaining = predictor, 0
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor | None:
-        """The weights, or None (plain interpolation) while updates remain."""
+        """Return the weights, or None (plain interpolation) while updates remain."""
         self.remaining -= 1
         return None if self.remaining else self.predictor(hidden)
 
@@ -191,6 +210,6 @@ class DIS(FlowEstimator):
 
 
 def _margins(side: int, multiple: int, least: int) -> tuple[int, int]:
-    """Pixels to add before and after a side, so that it is a multiple of `multiple` and at least `least`."""
+    """Return the pixels to add before and after a side to make it a multiple of `multiple` and at least `least`."""
     padding = max(-(-side // multiple) * multiple, least) - side
     return padding // 2, padding - padding // 2

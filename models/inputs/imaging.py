@@ -1,7 +1,6 @@
-"""Frames, flow and masks between their native size and the working resolution (paper, A.3).
+"""Convert frames, flow and masks between their native size and the working resolution (paper, A.3).
 
-All three networks work at 128 x 224. "Bilinear" means half-pixel centres, no aligned corners and
-no antialiasing.
+All three networks work at 128 x 224. "Bilinear" means half-pixel centres, no aligned corners and no antialiasing.
 """
 
 import cv2
@@ -68,8 +67,7 @@ def resize_masks(masks: NDArray[np.bool_], height: int, width: int) -> NDArray[n
 def hard_masks(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Give every pixel to its most probable object, if that probability exceeds 0.5.
 
-    probabilities: float (T, K, H, W) in [0, 1]. Returns bool (T, K, H, W), disjoint; ties go to the
-        smaller k.
+    probabilities: float (T, K, H, W) in [0, 1]. Returns bool (T, K, H, W), disjoint. Ties go to the smaller k.
     """
     _check_rank("probabilities", probabilities, 4)
     best = probabilities.argmax(axis=1)  # (T, H, W)
@@ -78,7 +76,7 @@ def hard_masks(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def labels_from_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Write object k as label k + 1 and background as 0; where masks overlap the smaller k wins.
+    """Convert masks to labels: k + 1 for object k, 0 for the background. If masks overlap, the smaller k wins.
 
     masks: bool (T, K, H, W), K at most 255. Returns u8 (T, H, W).
     """
@@ -92,7 +90,7 @@ def labels_from_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def masks_from_labels(labels: NDArray[np.uint8], num_objects: int) -> NDArray[np.bool_]:
-    """Split labels into one mask per object; labels above `num_objects` are dropped.
+    """Convert labels to one mask per object. Labels above `num_objects` are dropped.
 
     labels: u8 (T, H, W). Returns bool (T, K, H, W) with K = num_objects.
     """
@@ -101,14 +99,14 @@ def masks_from_labels(labels: NDArray[np.uint8], num_objects: int) -> NDArray[np
 
 
 def native_labels(masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.uint8]:
-    """Bring each object's mask to the native size and write the label image.
+    """Resize each object's mask to the native size and convert the masks to labels.
 
     masks: bool (T, K, H, W). Returns u8 (T, height, width).
     """
     _check_rank("masks", masks, 4)
     if len(masks) == 0:
         return np.zeros((0, height, width), np.uint8)
-    # frame by frame: at native size the masks of a long clip would not fit
+    # frame by frame: the masks of a long clip at native size would not fit in memory
     return np.concatenate([labels_from_masks(resize_masks(frame[None], height, width)) for frame in masks])
 
 
@@ -136,6 +134,6 @@ def _check_rank(name: str, array: np.ndarray, rank: int) -> None:
 
 
 def normalised(frames: Tensor) -> Tensor:
-    """u8 (B, H, W, 3) -> network input f32 (B, 3, H, W), on the frames' device."""
+    """Normalise frames u8 (B, H, W, 3) to network input f32 (B, 3, H, W), on the frames' device."""
     mean, std = (torch.tensor(v, device=frames.device).view(3, 1, 1) for v in (RGB_MEAN, RGB_STD))
     return (frames.movedim(-1, 1).float() / 255 - mean) / std

@@ -1,7 +1,7 @@
-"""How much moves in a clip beside the camera: a cheap look at a few frame pairs, before hours are spent.
+"""Measure how much moves in a clip apart from the camera: a cheap check of a few frame pairs before a long run.
 
-The proposals see nothing but flow (paper 3.1): where nothing moves, or too little between two frames, they have
-nothing to go on. Flow is DIS at the networks' 128 x 224; the camera's part of it is taken to be affine.
+The proposals see only flow (paper 3.1). If nothing moves, or too little between two frames, they cannot work. The flow
+is computed by DIS at the networks' 128 x 224. Camera motion is assumed to be affine.
 """
 
 from collections.abc import Sequence
@@ -13,21 +13,25 @@ from motion_adapt.models.inputs.flow import effective_gap
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
 
-MOVES = 0.5  # pixels of 128 x 224 beside the camera's motion: below, flow itself is no surer
-LEAST_SHARE = 0.005  # of the pixels that move, for a frame in which something does
-LEAST_FRAMES = 0.3  # of the frames in which something moves, for a clip that the method can work with
-SLOW = 1.0  # pixels from frame to frame at the gap; below, proposals are little better than guesses
+MOVES = 0.5  # pixels of 128 x 224 relative to the camera's motion; smaller motions are within flow noise
+LEAST_SHARE = 0.005  # minimum share of moving pixels for a pair in which something moves
+LEAST_FRAMES = 0.3  # minimum share of pairs with motion for a clip that the method can work with
+SLOW = 1.0  # pixels between two frames at the gap; below this, proposals are little better than guesses
 LARGEST_GAP = 5
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What was measured on some frame pairs of a clip."""
+    """The motion that was measured on some frame pairs of a clip.
 
-    moving: float  # share of the pairs in which something moves beside the camera
-    speed: (
-        float  # of the fastest hundredth of the pixels, in pixels of 128 x 224 a gap; median over the pairs
-    )
+    Attributes:
+        moving: share of the pairs in which something moves apart from the camera.
+        speed: speed that the fastest hundredth of the pixels exceed, in pixels of 128 x 224 per gap; median over pairs.
+        gap: distance between the frames of a pair.
+    """
+
+    moving: float
+    speed: float
     gap: int
 
     @property
@@ -37,12 +41,12 @@ class Motion:
 
     @property
     def slow(self) -> bool:
-        """Whether what moves does so too slowly for the gap."""
+        """Whether the motion is too slow for the gap."""
         return self.speed < SLOW
 
     @property
     def better_gap(self) -> int:
-        """The smallest gap at which the motion would be fast enough, at most 5; the gap itself where it is."""
+        """The smallest gap, at most 5, at which the motion would be fast enough; the current gap if it is already."""
         if not self.slow:
             return self.gap
         wanted = self.gap * SLOW / max(self.speed, SLOW * self.gap / LARGEST_GAP)
@@ -50,9 +54,15 @@ class Motion:
 
 
 def measure_motion(frames: Sequence[np.ndarray], *, gap: int = 1, pairs: int = 8) -> Motion:
-    """Motion between frames `gap` apart, on `pairs` pairs spread over the clip.
+    """Measure the motion between frames `gap` apart, on `pairs` pairs spread over the clip.
 
-    frames: u8 (128, 224, 3) RGB each. Raises ValueError below two frames or for another size.
+    Args:
+        frames: u8 (128, 224, 3) RGB each.
+        gap: distance between the frames of a pair, reduced by `effective_gap` in short clips.
+        pairs: maximum number of pairs.
+
+    Raises:
+        ValueError: there are fewer than two frames, or they have another size.
     """
     gap = effective_gap(len(frames), gap)
     starts = np.unique(np.linspace(0, len(frames) - 1 - gap, pairs).round().astype(int))
@@ -68,10 +78,10 @@ def measure_motion(frames: Sequence[np.ndarray], *, gap: int = 1, pairs: int = 8
 
 
 def beside_camera(flow: np.ndarray) -> np.ndarray:
-    """What is left of f32 (H, W, 2) flow once the affine motion of the most of it is taken away, f64 (H, W, 2).
+    """Subtract the dominant affine motion from flow f32 (H, W, 2). Returns f64 (H, W, 2).
 
-    Least squares on every fourth row and column, twice more on the half that fits best: objects that cover less
-    than half do not bend the fit.
+    The fit is least squares on every fourth row and column, repeated twice on the half that fits best. Objects that
+    cover less than half of the frame therefore do not distort it.
     """
     height, width, _ = flow.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]

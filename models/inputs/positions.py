@@ -1,7 +1,7 @@
 """The reference's resampling of a ViT's position table to another grid (paper, A.3).
 
 The reference interpolates by a scale factor that contains an extra 0.1, so that even an axis that keeps its
-length is slightly resampled. Tokens of the paper's selector and corrector have this in them.
+length is slightly resampled. The paper's selector and corrector were trained on such tokens.
 """
 
 import math
@@ -16,7 +16,7 @@ from motion_adapt.models.networks.blocks import check_shape
 def reference_position_table(pos_embed: Tensor, grid: tuple[int, int]) -> Tensor:
     """Resample a square position table with its class entry to `grid` = (h, w) patches.
 
-    pos_embed: float (1, 1 + n * n, C), class entry first. Returns (1, 1 + h * w, C), rows before columns.
+    pos_embed: float (1, 1 + n * n, C), class entry first. Returns (1, 1 + h * w, C), row by row.
     """
     check_shape("pos_embed", pos_embed, "one entries C", one=1)
     n = math.isqrt(pos_embed.shape[1] - 1)

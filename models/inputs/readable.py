@@ -1,4 +1,4 @@
-"""Where a clip's data is read, piece by piece: an array in memory, or one in the store."""
+"""A clip's data that can be read piece by piece: an array in memory or in the store."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -7,9 +7,9 @@ import numpy as np
 
 
 class Readable(Protocol):
-    """Anything along the frames of a clip that slices as a NumPy array does.
+    """Any sequence over the frames of a clip that slices like a NumPy array.
 
-    Slices, and lists of indices, of the first axis give NumPy arrays.
+    Indexing the first axis with a slice or a list of indices returns a NumPy array.
     """
 
     @property
@@ -17,10 +17,10 @@ class Readable(Protocol):
         """(T, ...)."""
 
     def __getitem__(self, key: Any, /) -> Any:
-        """Entries of the frames."""
+        """Return the entries of the given frames."""
 
 
 def pieces(*clips: Readable, chunk: int = 64) -> Iterator[tuple[np.ndarray, ...]]:
-    """The same frames of clips of one length, `chunk` at a time, in order."""
+    """Yield the same frames of several clips of equal length, `chunk` frames at a time, in order."""
     for start in range(0, clips[0].shape[0], chunk):
         yield tuple(np.asarray(clip[start : start + chunk]) for clip in clips)

@@ -1,7 +1,7 @@
-"""Vision transformers of timm by name, with all their weights or none (the backbones of models.features).
+"""Load vision transformers of timm by name, with all their weights (the backbones of models/inputs/features.py).
 
-A name that is no ViT is refused before anything is fetched, a cached file is taken without asking a server,
-and a file that lacks a weight is an error: timm itself would leave that weight random without a word.
+A name that is not a ViT is rejected before anything is downloaded. A cached file is used without contacting a server.
+A file that lacks a weight is an error: timm itself would silently leave that weight random.
 """
 
 import difflib
@@ -21,10 +21,12 @@ from motion_adapt.models.inputs.downloads import WeightsMissing, reachable
 
 
 def load_vit(backbone: str, path: Path | None = None) -> Any:
-    """A ViT of timm without its head, for images of any size, with weights from a local file or timm's own.
+    """Load a ViT of timm without its head, for images of any size, with weights from a local file or timm's own.
 
-    Raises ValueError for a name that timm does not know, for other networks, for patches that are not square
-    and for a file that does not fit; WeightsMissing where the weights are neither here nor to be had.
+    Raises:
+        ValueError: timm does not know the name, the network is not a ViT, its patches are not square, or the file does
+            not fit.
+        WeightsMissing: the weights were not found and cannot be downloaded.
     """
     entry = vit_entry(backbone)
     with torch.device("meta"):
@@ -34,12 +36,12 @@ def load_vit(backbone: str, path: Path | None = None) -> Any:
         raise ValueError(f"features {backbone}: wanted square patches, got {down} x {across}")
     vit = _fill_vit(backbone, _weights_file(entry, path, what=backbone, megabytes=_megabytes(sketch)))
     if isinstance(vit.norm, nn.Identity):
-        vit.norm = vit.fc_norm  # ViTs that pool their tokens norm them afterwards
+        vit.norm = vit.fc_norm  # ViTs that pool their tokens have their norm after the pooling
     return vit
 
 
 def vit_entry(backbone: str) -> PretrainedCfg:
-    """Timm's record of a backbone's weights, the default ones where the name has no tag."""
+    """Return timm's record of a backbone's weights, or of the default ones if the name has no tag."""
     architecture, _, tag = backbone.partition(".")
     if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, timm.list_models("*vit*"), n=3)
@@ -51,10 +53,12 @@ def vit_entry(backbone: str) -> PretrainedCfg:
 
 
 def _weights_file(entry: PretrainedCfg, local: Path | None, *, what: str, megabytes: float) -> Path:
-    """The file of a timm model's weights: `local` where one is named, else the Hugging Face cache or server.
+    """Return the file of a timm model's weights: `local` if it is given, otherwise the Hugging Face cache or server.
 
-    Raises WeightsMissing, also where HF_HUB_OFFLINE forbids to look. A cached file is taken without asking
-    anybody.
+    A cached file is used without contacting the server.
+
+    Raises:
+        WeightsMissing: there is no file and it cannot be downloaded, for instance because HF_HUB_OFFLINE is set.
     """
     repository, name = entry.hf_hub_id, entry.hf_hub_filename or "model.safetensors"
     remedies = ["name a local file as the backbone's checkpoint", "or do without: the backbone `compact`"]
@@ -77,14 +81,14 @@ def _weights_file(entry: PretrainedCfg, local: Path | None, *, what: str, megaby
         else:
             try:
                 return Path(huggingface_hub.hf_hub_download(repository, name))
-            except Exception as error:  # whatever the client raises, there are no weights
+            except Exception as error:  # any error of the client means that there are no weights
                 why = f"download failed: {error}"
         remedies.insert(0, f"get it: hf download {repository} {name}")
     raise WeightsMissing(what, megabytes=megabytes, looked_in=looked_in, why=why, remedies=remedies)
 
 
 def _fill_vit(backbone: str, path: Path) -> Any:
-    """A ViT with all its weights from a file: timm itself would leave missing ones random without a word."""
+    """Build a ViT with all its weights from a file. timm itself would silently leave missing ones random."""
     vit = _build_vit(backbone)
     adapt = sys.modules[type(vit).__module__].checkpoint_filter_fn  # reads the original authors' layouts too
     try:
@@ -100,7 +104,7 @@ def _fill_vit(backbone: str, path: Path) -> Any:
 
 
 def _build_vit(backbone: str) -> Any:
-    """A ViT of timm without its head, for images of any size."""
+    """Build a ViT of timm without its head, for images of any size."""
     try:
         vit = timm.create_model(backbone, num_classes=0, dynamic_img_size=True)
     except TypeError:
