@@ -19,7 +19,7 @@ Batches = Callable[[int, np.random.Generator], Batch]
 
 
 def step_seed(seed: int, step: int) -> int:
-    """The seed of everything random inside one step."""
+    """Return the seed of all random numbers drawn in one step."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -36,9 +36,15 @@ class Steps(Dataset[Batch]):
 def stream(
     batches: Batches, seed: int, start: int, stop: int, workers: int, *, pinned: bool = False
 ) -> Iterator[Batch]:
-    """Batches of the steps from start to stop, in order, made ahead by worker processes.
+    """Yield the batches of the steps from start to stop, in order.
 
-    pinned: in memory from which a GPU takes them while the CPU goes on.
+    Args:
+        batches: batches(step, generator) returns a batch.
+        seed: seed of the generators.
+        start: first step.
+        stop: step after the last one.
+        workers: processes that prepare batches ahead of time; 0 for none.
+        pinned: whether to use pinned memory, from which a GPU copies while the CPU continues.
     """
     ahead: dict[str, Any] = {}
     if workers:
@@ -55,12 +61,12 @@ def stream(
 
 
 def alone(worker: int) -> None:
-    """One thread for each worker process: there are as many of them as cores are wanted."""
+    """Limit a worker process to one thread: the number of workers determines how many cores are used."""
     cv2.setNumThreads(0)
 
 
 def to_device(batch: Any, device: str | torch.device) -> Any:
-    """Arrays and tensors in a batch, at any depth of lists and dicts, as tensors on the device."""
+    """Move arrays and tensors in a batch, at any depth of lists and dicts, to the device, as tensors."""
     if isinstance(batch, dict):
         return {name: to_device(value, device) for name, value in batch.items()}
     if isinstance(batch, list):

@@ -1,4 +1,4 @@
-"""Continue the training of a checkpoint at a constant rate, as every adaptation does."""
+"""Continue the training of a checkpoint at a constant learning rate, as every adaptation does."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ ADAPTATION_RATE = 2e-5
 
 
 def constant_schedule(course: Course) -> Schedule:
-    """One rate throughout, which the course must name."""
+    """Return a schedule with the course's learning rate throughout. Raises ValueError if the course has none."""
     if course.rate is None:
         raise ValueError("rate: wanted a learning rate, got none")
     return Schedule(course.rate)
@@ -30,10 +30,10 @@ def go_on(
     course: Course,
     recipe: dict[str, Any],
 ) -> Checkpoint:
-    """Train the module of a checkpoint further, and return its new checkpoint; see `models.training.loop.train`.
+    """Continue training a checkpoint's module and return its new checkpoint; see `models.training.loop.train`.
 
-    The rate is the same throughout: the course's, or the paper's (A.3). `recipe` is what there is to say beside the
-    course.
+    The learning rate is constant: the course's, or by default the paper's (A.3). `recipe` holds further entries for the
+    recipe, in addition to the course.
     """
     course = course.at_rate(ADAPTATION_RATE)
     recipe = {**course.told(), **recipe}
@@ -42,5 +42,5 @@ def go_on(
 
 
 def adapted(checkpoint: Checkpoint, module: nn.Module, training: dict[str, Any]) -> Checkpoint:
-    """The checkpoint of a network that went on from another one."""
+    """Return the checkpoint of a network that was trained further from `checkpoint`."""
     return Checkpoint(checkpoint.model, {**checkpoint.settings, "training": training}, weights_of(module))

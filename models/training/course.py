@@ -6,19 +6,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-ATTENTION_SHARE = 0.1  # of the rate of a short run: at all of it tokens become equal, and say nothing
+ATTENTION_SHARE = 0.1  # of the learning rate of a short run: at the full rate, all tokens become equal
 OnStep = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How a training runs, whatever it learns.
+    """Hyperparameters shared by all trainings.
 
-    steps: updates of the weights. seed: of the batches, and of all that a step draws. rate: learning rate at its
-    highest; None: the training's own. precision: of the forward passes, see `autocast`. state: the file from which
-    the run goes on where it exists, written every `checkpoint_every` steps and at the end. on_step(step, terms) is
-    called after every step and may raise in order to stop; terms: "loss", its parts, "rate", and at every twentieth
-    of a validated run "validation". workers: processes that make batches ahead; 0: none.
+    Attributes:
+        steps: updates of the weights.
+        seed: seeds the batches and every random number drawn in a step.
+        rate: maximum learning rate; None for the training's default.
+        precision: precision of the forward passes, see `models.training.loop.autocast`.
+        device: device of the training.
+        state: state file. The run resumes from it if it exists.
+        checkpoint_every: steps after which the state is written; it is also written at the end.
+        on_step: called as on_step(step, terms) after every step; may raise to stop the training. `terms` holds "loss",
+            its parts, "rate", and 20 times in a run with validation "validation".
+        workers: processes that prepare batches ahead of time; 0 for none.
     """
 
     steps: int
@@ -36,20 +42,24 @@ class Course:
             raise ValueError(f"steps: wanted at least 1, got {self.steps}")
 
     def at_rate(self, rate: float) -> "Course":
-        """The same course, at this learning rate where it names none."""
+        """Return the course with this learning rate, unless it already has one."""
         return self if self.rate is not None else replace(self, rate=rate)
 
     def told(self) -> dict[str, Any]:
-        """What a recipe says of it: what the weights at its end depend on."""
+        """Return the fields that determine the final weights, for the recipe."""
         return {"steps": self.steps, "seed": self.seed, "rate": self.rate, "precision": self.precision}
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate: linear warm-up in `warmup` steps, then halved every `halve_every` (0: never).
+    """A learning-rate schedule: linear warm-up, then repeated halving.
 
-    cool_down: (first, last) step between which it falls to nothing; none: it stays. attention: the share of it that
-    the `attention_parts` of a network get, see `optimiser_for`.
+    Attributes:
+        rate: maximum learning rate.
+        warmup: steps of the warm-up.
+        halve_every: steps after which the rate is halved; 0 for never.
+        cool_down: (first, last) step between which the rate falls to zero; None for no cool-down.
+        attention: factor on the rate for a network's `attention_parts`, see `models.training.loop.optimiser_for`.
     """
 
     rate: float
@@ -60,14 +70,15 @@ class Schedule:
 
     @classmethod
     def published(cls) -> "Schedule":
-        """OCLR's: 5e-5 after 40k steps, halved every 80k, for runs of several 100k steps."""
+        """Return OCLR's schedule for runs of several 100k steps: 5e-5 after 40k steps, halved every 80k."""
         return cls(rate=5e-5, warmup=40_000, halve_every=80_000)
 
     @classmethod
     def scaled(cls, steps: int, rate: float) -> "Schedule":
-        """The same shape for a run of `steps`: a fifteenth of them to warm up, two halvings, and a cool-down
-        over the last sixth, without which the last few hundred batches weigh too much in a short run. At so high a
-        rate attention gets a part of it.
+        """Return a schedule of the same shape for a run of `steps`, with a reduced rate for attention.
+
+        The warm-up takes a fifteenth of the steps. There are two halvings, and a cool-down over the last sixth. Without
+        the cool-down, the last few hundred batches have too much influence in a short run.
         """
         return cls(
             rate=rate,
@@ -78,7 +89,7 @@ class Schedule:
         )
 
     def at(self, step: int) -> float:
-        """Rate of update number `step`, counted from 0."""
+        """Return the learning rate of update number `step`, counted from 0."""
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         halvings = step // self.halve_every if self.halve_every else 0
         first, last = self.cool_down or (step, step)

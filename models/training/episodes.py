@@ -1,4 +1,4 @@
-"""Episodes of the corrector: one window of frames and the exemplars it is corrected from."""
+"""Episodes of the corrector: one window of frames, with the exemplars from which it is corrected."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +14,14 @@ EXEMPLARS: int = PRETRAINING["exemplars"]
 
 
 def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correction:
-    """The corrector's answer to an episode: tensors of one clip, without the batch axis.
+    """Run the corrector on an episode.
 
-    Window: rgb u8 (T, H, W, 3), tokens (T, h, w, C), masks (T, K, H, W), frames (T,). Exemplars, gathered by
-    `table` int (K, E): exemplar_tokens (E, K, h, w, C), exemplar_masks (E, K, H, W), exemplar_scores (E, K).
+    Args:
+        module: the corrector.
+        episode: tensors of one clip, without the batch axis. Of the window: rgb u8 (T, H, W, 3), tokens (T, h, w, C),
+            masks (T, K, H, W), frames (T,). Of the exemplars: table int (K, E), exemplar_tokens (E, K, h, w, C),
+            exemplar_masks (E, K, H, W), exemplar_scores (E, K).
+        use_masks: False hides the window's masks from the UNet.
     """
     of = {name: value[None] for name, value in episode.items() if isinstance(value, Tensor)}
     tokens, masks, scores = (of[f"exemplar_{name}"].float() for name in ("tokens", "masks", "scores"))
@@ -29,5 +33,5 @@ def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correcti
 
 
 def weights_for(module: Any, weights: Mapping[str, float]) -> dict[str, float]:
-    """The terms of a loss that apply to a corrector: one without object queries reconstructs nothing."""
+    """Select the loss terms that apply to a corrector: without object queries, it does not reconstruct tokens."""
     return {name: value for name, value in weights.items() if module.reconstructs or name != "reconstruction"}

@@ -1,9 +1,9 @@
-"""The one training loop: resumable to the exact step, safe against NaN, silent but for its callback.
+"""The training loop of all trainings: resumes at the exact step, is safe against NaN, and reports only by a callback.
 
 A run is a pure function of its recipe. Batches are a function of (seed, step), and so is every random number
-that a step draws (dropout), hence a state file needs weights, optimiser and step counter alone: a run that is
-killed and continued ends with the same bits as one that was not. A longer run looks now and then at batches that
-it does not learn from, and ends with the weights that did best there.
+drawn in a step (dropout). A state file therefore needs only weights, optimiser and step counter, and a run that is
+killed and resumed ends with the same bits as an uninterrupted one. A longer run regularly computes the loss on
+validation batches, which it does not learn from, and ends with the weights that had the smallest one.
 """
 
 import logging
@@ -26,8 +26,8 @@ GRADIENT_LIMIT = 5.0
 BAD_STEPS_IN_A_ROW = 20
 HISTORY_ENTRIES = 100
 VALIDATIONS, VALIDATION_BATCHES = 20, 8
-LEAST_VALIDATED = 100  # steps; in a shorter run there is little to choose from
-VALIDATION_SEED = 1_000_003  # no training starts from it
+LEAST_VALIDATED = 100  # steps; a shorter run offers little choice of weights
+VALIDATION_SEED = 1_000_003  # not used by any training
 Loss = Callable[[Any, Batch], tuple[Tensor, dict[str, Tensor]]]
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class History:
-    """What a run has done so far: mean terms of about a hundred equal stretches of it, and steps skipped."""
+    """The history of a run: mean terms over about a hundred equal intervals, and the number of skipped steps."""
 
     steps: int
     entries: list[dict[str, float]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class History:
     skipped_in_a_row: int = 0
 
     def add(self, step: int, terms: dict[str, float]) -> None:
-        """Count a step that updated the weights."""
+        """Record a step that updated the weights."""
         self.skipped_in_a_row = 0
         self.stretch.append(terms)
         if (step + 1) % max(1, self.steps // HISTORY_ENTRIES) == 0 or step + 1 == self.steps:
@@ -53,7 +53,11 @@ class History:
             self.stretch.clear()
 
     def skip(self, step: int) -> None:
-        """Count a step whose loss or gradient was not finite; too many of them end the run."""
+        """Record a step whose loss or gradient was not finite.
+
+        Raises:
+            FloatingPointError: too many consecutive steps were skipped.
+        """
         self.skipped += 1
         self.skipped_in_a_row += 1
         logger.warning("step %d skipped: its loss or gradient is not finite", step)
@@ -66,13 +70,13 @@ class History:
 
 @dataclass
 class Best:
-    """The weights of the least mean loss on the validation batches so far, and that loss."""
+    """The weights with the smallest mean loss on the validation batches so far, and that loss."""
 
     loss: float = math.inf
     module: dict[str, Tensor] = field(default_factory=dict)
 
     def offer(self, loss: float, module: nn.Module) -> None:
-        """Keep a copy of the module's weights if they are better."""
+        """Keep a copy of the module's weights if their loss is smaller."""
         if loss < self.loss:
             self.loss = loss
             self.module = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
@@ -89,14 +93,23 @@ def train(
     validation: Batches | None = None,
     beside: dict[str, Any] | None = None,
 ) -> History:
-    """Train `module` in place with Adam, from the course's state on where that file exists.
+    """Train `module` in place with Adam, resuming from the course's state file if it exists.
 
-    batches(step, generator) gives the arrays of a step (picklable where the course has workers). loss(module, batch)
-    gives the total and its terms. `recipe`, with steps, schedule and seed, must be the same when a run is continued;
-    ValueError where it is not. validation gives batches of clips that `batches` never gives: from `LEAST_VALIDATED`
-    steps on, `module` ends with the weights of the least mean loss on them, else with the last. `beside` is what the
-    caller keeps for itself, of plain values and tensors: saved with the state, and filled from it when a run is
-    continued.
+    Args:
+        module: the network.
+        batches: batches(step, generator) returns the arrays of a step; must be picklable if the course has workers.
+        loss: loss(module, batch) returns the total loss and its terms.
+        course: hyperparameters of the run.
+        schedule: learning-rate schedule.
+        recipe: further values that determine the run. With steps, schedule and seed, they must be the same when a run
+            is resumed.
+        validation: returns batches of clips that `batches` never returns. If a run has at least `LEAST_VALIDATED`
+            steps, `module` ends with the weights that had the smallest mean loss on them, otherwise with the last.
+        beside: the caller's own data, plain values and tensors. It is saved with the state and restored from it.
+
+    Raises:
+        ValueError: the state file belongs to a run with another recipe.
+        FloatingPointError: too many consecutive steps had a loss or gradient that is not finite.
     """
     steps, seed, device = course.steps, course.seed, course.device
     recipe = {"steps": steps, "schedule": vars(schedule), "seed": seed, **(recipe or {})}
@@ -128,7 +141,9 @@ def train(
             if held_out and ((step + 1) % look_every == 0 or step + 1 == steps):
                 shown["validation"] = mean_loss(module, loss, held_out, device)
                 best.offer(shown["validation"], module)
-            if course.on_step:  # before the state, so that what it writes down is never behind
+            if (
+                course.on_step
+            ):  # before the state is written, so that the callback's records never lag behind it
                 course.on_step(step, shown)
             if state and ((step + 1) % course.checkpoint_every == 0 or step + 1 == steps):
                 state.write(
@@ -141,7 +156,7 @@ def train(
 
 
 def optimiser_for(module: nn.Module, schedule: Schedule) -> torch.optim.Adam:
-    """Adam, with groups whose "share" of the rate is their own: the network's `attention_parts`, and all else."""
+    """Return Adam with two parameter groups, each with its "share" of the rate: `attention_parts`, and all others."""
     parts = tuple(f"{name}." for name in getattr(module, "attention_parts", ()))
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
@@ -153,7 +168,7 @@ def optimiser_for(module: nn.Module, schedule: Schedule) -> torch.optim.Adam:
 
 @torch.no_grad()
 def mean_loss(module: nn.Module, loss: Loss, batches: Sequence[Batch], device: str | torch.device) -> float:
-    """The mean loss of a module as it is used, without dropout; infinite where it is not finite."""
+    """Return a module's mean loss in evaluation mode, without dropout; infinity if it is not finite."""
     module.eval()
     found = float(np.mean([loss(module, to_device(batch, device))[0].item() for batch in batches]))
     module.train()
@@ -163,7 +178,10 @@ def mean_loss(module: nn.Module, loss: Loss, batches: Sequence[Batch], device: s
 def update(
     module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, batch: Batch, rate: float
 ) -> dict[str, float] | None:
-    """One step of the optimiser; None, and nothing changed, where loss or gradient is not finite."""
+    """Take one optimiser step and return the loss and its terms.
+
+    If the loss or a gradient is not finite, the weights are left unchanged and None is returned.
+    """
     optimiser.zero_grad(set_to_none=True)
     total, terms = loss(module, batch)
     if not torch.isfinite(total):
@@ -180,16 +198,16 @@ def update(
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """A network's forward pass in "bfloat16", or as it is in "float32"; losses stay out of it.
+    """Return a context for a network's forward pass in "bfloat16" or "float32". Losses are computed outside of it.
 
-    On a CPU with units for it (AVX512-BF16, AMX) bfloat16 is faster, on others several times slower.
+    On a CPU with hardware support (AVX512-BF16, AMX) bfloat16 is faster; on others it is several times slower.
     """
     half = autocast_dtype(precision, TRAINING_PRECISIONS)
     return torch.autocast(device.type, dtype=half, enabled=half is not None)
 
 
 def mean_of(results: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean of several losses with equally named terms."""
+    """Return the mean of several losses whose terms have the same names."""
     total = torch.stack([loss for loss, _ in results]).mean()
     return total, {name: torch.stack([terms[name] for _, terms in results]).mean() for name in results[0][1]}
 
@@ -205,7 +223,7 @@ def snapshot(
     history: History,
     best: Best,
 ) -> dict[str, Any]:
-    """Everything that a continued run needs."""
+    """Return everything that a resumed run needs."""
     return {
         "step": step,
         "recipe": recipe,
@@ -225,7 +243,11 @@ def restore(
     best: Best,
     path: Path,
 ) -> int:
-    """Put a saved state into module, optimiser, history and best; returns the step to go on from."""
+    """Load a saved state into module, optimiser, history and best. Returns the step to resume from.
+
+    Raises:
+        ValueError: the state belongs to a run with another recipe.
+    """
     changed = sorted(k for k in saved["recipe"] | recipe if saved["recipe"].get(k) != recipe.get(k))
     if changed:
         before, now = ({k: r.get(k) for k in changed} for r in (saved["recipe"], recipe))
@@ -235,5 +257,5 @@ def restore(
     module.load_state_dict(saved["module"])
     optimiser.load_state_dict(saved["optimiser"])
     vars(history).update(saved["history"])
-    vars(best).update(saved.get("best", {}))  # an earlier version's state has none
+    vars(best).update(saved.get("best", {}))  # absent in the states of earlier versions
     return int(saved["step"])

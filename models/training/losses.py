@@ -1,11 +1,11 @@
 """Training losses of the three networks (paper, sections 3.2-3.4; OCLR: its own paper and code).
 
-Pre-training compares with ground truth of synthetic clips, adaptation with pseudo-labels:
+Pre-training compares with the ground truth of synthetic clips, adaptation with pseudo-labels:
 
     network    pre-training                                   adaptation
     OCLR       amodal + boundary + modal + order              modal + amodal outside other objects
-    selector   BCE on the three error regions; MSE of the     (is not adapted)
-               IoU with head="score"
+    selector   BCE on the three error regions; with           (not adapted)
+               head="score", MSE of the IoU
     corrector  BCE + boundary + reconstruction + alpha        the same without boundary, at exemplars only
 
 Every function returns the weighted total and its unweighted terms by name.
@@ -23,7 +23,7 @@ from motion_adapt.models.training.matching import match_by_bce, permute_objects
 
 Terms = dict[str, Tensor]
 
-# OCLR's published weights; the paper gives none for the corrector, whose defaults are this project's.
+# OCLR's weights are the published ones. The paper gives none for the corrector; its defaults are this project's.
 OCLR_WEIGHTS: Mapping[str, float] = {"amodal": 1.0, "boundary": 0.2, "modal": 0.1, "order": 0.05}
 OCLR_PSEUDO_WEIGHTS: Mapping[str, float] = {"amodal": 1.0, "modal": 1.0}
 CORRECTOR_WEIGHTS: Mapping[str, float] = {"bce": 1.0, "boundary": 0.2, "reconstruction": 0.1, "alpha": 0.2}
@@ -34,7 +34,7 @@ FALSE_POSITIVE, CORRECT, FALSE_NEGATIVE = 0, 1, 2
 
 
 def weighted_sum(terms: Terms, weights: Mapping[str, float]) -> Tensor:
-    """Sum of weights[name] * terms[name] over the names of `weights`."""
+    """Return the sum of weights[name] * terms[name] over the names of `weights`."""
     return torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
 
 
@@ -42,19 +42,19 @@ def weighted_sum(terms: Terms, weights: Mapping[str, float]) -> Tensor:
 
 
 def boundary_region(masks: Tensor, reach: int = BOUNDARY_REACH) -> Tensor:
-    """Where a mask is 1 at some but not all of the nine points p + {-reach, 0, reach}^2 inside the image.
+    """Mark pixels p where a mask is 1 at some but not all of the nine points p + {-reach, 0, reach}^2 in the image.
 
     masks: (..., H, W) of 0 and 1. Returns the same shape, 0 or 1.
     """
     flat = masks.reshape(-1, 1, *masks.shape[-2:])  # (N, 1, H, W)
-    margin = (reach, reach, reach, reach)  # outside the image a point counts for neither
+    margin = (reach, reach, reach, reach)  # a point outside the image affects neither maximum nor minimum
     outer = F.max_pool2d(F.pad(flat, margin, value=0.0), 3, stride=1, dilation=reach)
     inner = -F.max_pool2d(-F.pad(flat, margin, value=1.0), 3, stride=1, dilation=reach)
     return (outer - inner).reshape(masks.shape)
 
 
 def boundary_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the boundary region of the targets, all (..., H, W)."""
+    """Compute the mean binary cross-entropy over the boundary region of the targets, all (..., H, W)."""
     region = boundary_region(targets)
     bce = F.binary_cross_entropy(probabilities * region, targets * region, reduction="sum")
     return bce / (region.sum() + 1e-12)
@@ -64,9 +64,11 @@ def boundary_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def order_loss(order: Tensor, amodal: Tensor) -> Tensor:
-    """How far the order values are from decreasing towards the front, for pairs that overlap somewhere.
+    """Penalise order values that do not decrease towards the front, for pairs of objects that overlap somewhere.
 
-    order: (B, T, K), amodal: (B, T, K, H, W) of 0 and 1 whose last channel is the front layer.
+    Args:
+        order: (B, T, K).
+        amodal: (B, T, K, H, W) of 0 and 1. The last channel is the front layer.
     """
     k = order.shape[-1]
     back, front = torch.triu_indices(k, k, offset=1, device=order.device)
@@ -81,11 +83,17 @@ def order_loss(order: Tensor, amodal: Tensor) -> Tensor:
 def oclr_losses(
     logits: Tensor, order: Tensor, targets: Tensor, *, weights: Mapping[str, float] = OCLR_WEIGHTS
 ) -> tuple[Tensor, Terms, Tensor]:
-    """Losses of OCLR against the amodal ground truth of a synthetic clip.
+    """Compute OCLR's losses against the amodal ground truth of a synthetic clip.
 
-    logits: (B, T, K, H, W) amodal, order: (B, T, K), targets: (B, T, K, H', W') amodal masks of 0 and 1 in
-    layer order (last channel = front), nearest-resized to the logits where sizes differ.
-    Returns (weighted total, terms, permutation (B, K): predicted channel of each target).
+    Args:
+        logits: amodal (B, T, K, H, W).
+        order: (B, T, K).
+        targets: amodal masks (B, T, K, H', W') of 0 and 1 in layer order, the last channel in front. They are resized
+            (nearest) to the logits if the sizes differ.
+        weights: weights of the terms.
+
+    Returns:
+        (weighted total, terms, permutation (B, K): the predicted channel of each target).
     """
     B, T, K, H, W = logits.shape
     check_shape("order", order, "B T K", B=B, T=T, K=K)
@@ -108,11 +116,20 @@ def oclr_losses(
 def oclr_pseudo_losses(
     logits: Tensor, order: Tensor, masks: Tensor, *, weights: Mapping[str, float] = OCLR_PSEUDO_WEIGHTS
 ) -> tuple[Tensor, Terms, Tensor]:
-    """Losses of OCLR against pseudo-labels, which show only what is visible (paper, section 3.4).
+    """Compute OCLR's losses against pseudo-labels, which cover only visible parts (paper, section 3.4).
 
-    masks: (B, T, K, H', W') disjoint modal masks; where they are larger than the logits, a pixel's target is the share
-    of it that they cover. The soft modal output is compared with them everywhere; the amodal output only outside the
-    other objects, since nothing is known of what they hide.
+    The soft modal output is compared with them everywhere. The amodal output is compared only outside the other
+    objects, since it is unknown what they hide.
+
+    Args:
+        logits: amodal (B, T, K, H, W).
+        order: (B, T, K).
+        masks: disjoint modal masks (B, T, K, H', W'). If they are larger than the logits, a pixel's target is the share
+            of it that they cover.
+        weights: weights of the terms.
+
+    Returns:
+        The same as `oclr_losses`.
     """
     B, T, K, H, W = logits.shape
     check_shape("order", order, "B T K", B=B, T=T, K=K)
@@ -132,7 +149,7 @@ def oclr_pseudo_losses(
 
 
 def finite(tensor: Tensor) -> Tensor:
-    """NaN and infinities replaced by 0."""
+    """Replace NaN and infinities by 0."""
     return torch.nan_to_num(tensor, nan=0.0, posinf=0.0, neginf=0.0)
 
 
@@ -140,18 +157,26 @@ def finite(tensor: Tensor) -> Tensor:
 
 
 def error_regions(masks: Tensor, truth: Tensor) -> Tensor:
-    """One-hot error map of proposals (section 3.2): channels false positive, correct, false negative.
+    """Compute the one-hot error map of proposals (section 3.2): channels false positive, correct, false negative.
 
-    masks, truth: (B, T, K, H, W) of 0 and 1. Returns (B, T, K, 3, H, W) float32.
+    Args:
+        masks: the proposals, (B, T, K, H, W) of 0 and 1.
+        truth: (B, T, K, H, W) of 0 and 1.
+
+    Returns:
+        f32 (B, T, K, 3, H, W).
     """
     m, g = masks.bool(), truth.bool()
     return torch.stack([m & ~g, m == g, g & ~m], dim=3).float()
 
 
 def selector_losses(error_maps: Tensor, masks: Tensor, truth: Tensor) -> tuple[Tensor, Terms]:
-    """BCE of the predicted error map with the true one, averaged over regions, frames and pixels (eq. 3).
+    """Compute the BCE of the predicted error map with the true one, averaged over regions, frames and pixels (eq. 3).
 
-    error_maps: (B, T, K, 3, H, W) probabilities; masks (the proposals), truth: (B, T, K, H, W) of 0 and 1.
+    Args:
+        error_maps: probabilities (B, T, K, 3, H, W).
+        masks: the proposals, (B, T, K, H, W) of 0 and 1.
+        truth: (B, T, K, H, W) of 0 and 1.
     """
     B, T, K, H, W = masks.shape
     check_shape("error_maps", error_maps, "B T K 3 H W", **{"B": B, "T": T, "K": K, "3": 3, "H": H, "W": W})
@@ -161,9 +186,12 @@ def selector_losses(error_maps: Tensor, masks: Tensor, truth: Tensor) -> tuple[T
 
 
 def score_losses(scores: Tensor, masks: Tensor, truth: Tensor) -> tuple[Tensor, Terms]:
-    """Mean squared error of predicted with true IoU (the scalar head of Table 3).
+    """Compute the mean squared error between predicted and true IoU (the scalar head of Table 3).
 
-    scores: (B, T, K) in [0, 1]; masks (the proposals), truth: (B, T, K, H, W) of 0 and 1; two empty masks: IoU 1.
+    Args:
+        scores: (B, T, K) in [0, 1].
+        masks: the proposals, (B, T, K, H, W) of 0 and 1. The IoU of two empty masks is 1.
+        truth: (B, T, K, H, W) of 0 and 1.
     """
     B, T, K, H, W = masks.shape
     check_shape("scores", scores, "B T K", B=B, T=T, K=K)
@@ -188,13 +216,18 @@ def corrector_losses(
     supervised: Tensor | None = None,
     weights: Mapping[str, float] = CORRECTOR_WEIGHTS,
 ) -> tuple[Tensor, Terms]:
-    """Losses of the corrector (section 3.3): masks, their boundaries, reconstructed features, object alphas.
+    """Compute the corrector's losses (section 3.3): masks, boundaries, reconstruction of the tokens, object alphas.
 
-    logits: (B, T, K, H, W); features: (B, Q, T, h, w, C); alpha: (B, Q, T, h, w), softmax over Q; tokens:
-    (B, T, h, w, C), what the features reconstruct; truth: (B, T, K, H, W) of 0 and 1. supervised: (B, T, K)
-    of 0 and 1, where the mask terms count (adaptation: that object's exemplar frames; default everywhere);
-    the reconstruction needs no mask and counts everywhere. Reconstruction and boundary are computed only where
-    `weights` names them; without the former, features and tokens are not looked at.
+    Args:
+        logits: (B, T, K, H, W).
+        features: (B, Q, T, h, w, C).
+        alpha: (B, Q, T, h, w), softmax over Q.
+        tokens: (B, T, h, w, C), the target of the reconstruction.
+        truth: (B, T, K, H, W) of 0 and 1.
+        supervised: (B, T, K) of 0 and 1, the frames and objects to which the mask terms apply (in adaptation, each
+            object's exemplar frames); by default all. The reconstruction needs no mask and applies to all frames.
+        weights: weights of the terms. Reconstruction and boundary are computed only if they have a weight. Without
+            reconstruction, `features` and `tokens` are not used.
     """
     B, T, K, H, W = logits.shape
     Q, h, w = alpha.shape[1], *alpha.shape[-2:]
@@ -218,20 +251,21 @@ def corrector_losses(
         reconstruction = torch.einsum("bqthw,bqthwc->bthwc", alpha, features)  # (B, T, h, w, C)
         terms["reconstruction"] = F.mse_loss(reconstruction, tokens)
     if "boundary" in weights:
-        counted = truth * counts[..., None, None]  # a mask that does not count is empty and has no boundary
+        counted = truth * counts[..., None, None]  # a mask that is not supervised becomes empty: no boundary
         terms["boundary"] = boundary_loss(logits.sigmoid(), counted)
     return weighted_sum(terms, weights), terms
 
 
 def probability_bce(probabilities: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Binary cross-entropy of probabilities; NaN throughout where one of them is NaN.
+    """Compute the binary cross-entropy of probabilities; if one of them is NaN, the whole result is NaN.
 
-    F.binary_cross_entropy raises for those, on a GPU for good, and a training loop could not skip the step.
+    F.binary_cross_entropy would raise an error instead, on a GPU an unrecoverable one, so that a training loop could
+    not skip the step.
     """
     bce = F.binary_cross_entropy(torch.nan_to_num(probabilities), targets, reduction=reduction)
     return bce.masked_fill(probabilities.isnan().any(), torch.nan)
 
 
 def counted_mean(values: Tensor, counts: Tensor) -> Tensor:
-    """Mean of (B, T, K, H, W) values over the (B, T, K) entries that count; 0 where none does."""
+    """Return the mean of (B, T, K, H, W) values over the (B, T, K) entries that count, or 0 if none does."""
     return (values.mean(dim=(3, 4)) * counts).sum() / counts.sum().clamp(min=1.0)

@@ -1,6 +1,6 @@
-"""Which predicted channel belongs to which object: one optimal assignment for a whole clip, as OCLR's.
+"""Match predicted channels to objects: one optimal assignment for a whole clip, as in OCLR.
 
-K is small (3), so every permutation is tried: exact, deterministic, and no solver needed.
+K is small (3), so every permutation is tried. This is exact and deterministic, and needs no solver.
 """
 
 from itertools import permutations
@@ -14,16 +14,20 @@ PRESENT_SHARE = 1e-6
 
 
 def log_probabilities(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """log p and log(1 - p), both clamped at -100 as binary cross-entropy on probabilities does."""
+    """Return log p and log(1 - p), both clamped at -100, as in binary cross-entropy on probabilities."""
     return probabilities.log().clamp(min=-100.0), (1.0 - probabilities).log().clamp(min=-100.0)
 
 
 @torch.no_grad()
 def bce_costs(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy of every target with every predicted channel.
+    """Compute the mean binary cross-entropy of every target with every predicted channel.
 
-    probabilities, targets: (B, T, K, H, W) in [0, 1]. Returns (B, K target, K predicted); a pair without a finite cost
-    gets 10.
+    Args:
+        probabilities: (B, T, K, H, W) in [0, 1].
+        targets: (B, T, K, H, W) in [0, 1].
+
+    Returns:
+        (B, K target, K predicted). A cost that is not finite is replaced by 10.
     """
     log_p, log_not_p = log_probabilities(probabilities)
     hit = torch.einsum("btihw,btjhw->bij", targets, log_p)
@@ -34,9 +38,14 @@ def bce_costs(probabilities: Tensor, targets: Tensor) -> Tensor:
 
 @torch.no_grad()
 def pair_ious(masks: Tensor, targets: Tensor) -> Tensor:
-    """IoU of every target with every mask in every frame; two empty masks count as 1.
+    """Compute the IoU of every target with every mask in every frame; 1 for two empty masks.
 
-    masks, targets: (B, T, K, H, W) boolean. Returns (B, T, K target, K mask).
+    Args:
+        masks: bool (B, T, K, H, W).
+        targets: bool (B, T, K, H, W).
+
+    Returns:
+        (B, T, K target, K mask).
     """
     m, g = masks.flatten(3).float(), targets.flatten(3).float()  # (B, T, K, H*W)
     inter = torch.einsum("btip,btjp->btij", g, m)
@@ -45,7 +54,7 @@ def pair_ious(masks: Tensor, targets: Tensor) -> Tensor:
 
 
 def assign(costs: Tensor) -> Tensor:
-    """The cheapest assignment, (B, K target, K predicted) -> (B, K): the predicted channel of each target."""
+    """Return the cheapest assignment for costs (B, K target, K predicted): each target's predicted channel, (B, K)."""
     table = costs.detach().cpu().double().numpy()  # (B, K, K)
     k = table.shape[-1]
     choices = np.array(list(permutations(range(k))))  # (K!, K)
@@ -54,25 +63,30 @@ def assign(costs: Tensor) -> Tensor:
 
 
 def match_by_bce(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Assignment of least binary cross-entropy, (B, K); see `bce_costs`."""
+    """Return the assignment with the smallest binary cross-entropy, (B, K); see `bce_costs`."""
     return assign(bce_costs(probabilities, targets))
 
 
 def match_by_iou(masks: Tensor, targets: Tensor) -> Tensor:
-    """Assignment of greatest frame-averaged IoU, (B, K); see `pair_ious`."""
+    """Return the assignment with the largest frame-averaged IoU, (B, K); see `pair_ious`."""
     return assign(-pair_ious(masks, targets).mean(1))
 
 
 def permute_objects(values: Tensor, permutation: Tensor) -> Tensor:
-    """Re-order the object axis (the third) so that entry i holds values[:, :, permutation[:, i]]."""
+    """Reorder the object axis (the third) so that entry i holds values[:, :, permutation[:, i]]."""
     index = permutation[(slice(None), None, slice(None)) + (None,) * (values.dim() - 3)]
     return values.gather(2, index.expand_as(values))
 
 
 def matched_ious(masks: Tensor, targets: Tensor) -> Tensor:
-    """IoU of every frame after matching by IoU, averaged over the objects present in the clip.
+    """Compute the IoU of every frame after matching by IoU, averaged over the objects present in the clip.
 
-    masks, targets: (B, T, K, H, W) boolean. Returns (B, T); 1 for a clip without any object.
+    Args:
+        masks: bool (B, T, K, H, W).
+        targets: bool (B, T, K, H, W).
+
+    Returns:
+        (B, T), 1 for a clip without any object.
     """
     ious = pair_ious(masks, targets)  # (B, T, K, K)
     permutation = assign(-ious.mean(1))

@@ -1,4 +1,4 @@
-"""Clips that come again and again in a training: each is made once, by whichever process first asks for it."""
+"""Clips that recur in a training: each is generated once, by the first process that requests it."""
 
 from collections.abc import Callable, Mapping
 from multiprocessing import get_context
@@ -8,15 +8,18 @@ import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
 
-START_METHOD = "spawn"  # of the processes that share a pool: threads of libraries don't survive a fork
+START_METHOD = "spawn"  # of the processes that share a pool: library threads don't survive a fork
 
 
 class Pool:
-    """`size` clips by number, whose arrays stay in memory once they were made; all clips have the same shapes.
+    """A pool of numbered clips. A clip's arrays stay in memory once generated. All clips have the same shapes.
 
-    make: a function of the number alone. shared: all processes that get the pool when they are started have one
-    memory for it; the first clip is then made at once, to know how large that is. Two that ask for a clip at the same
-    time may both make it, with the same bytes.
+    Args:
+        size: number of clips.
+        make: generates a clip from its number alone.
+        shared: whether all processes that receive the pool when they start share its memory. The first clip is then
+            generated at once, to determine the size of this memory. Two processes that request a clip at the same time
+            may both generate it, with the same bytes.
     """
 
     def __init__(self, size: int, make: Callable[[int], Arrays], *, shared: bool = False) -> None:
@@ -31,7 +34,7 @@ class Pool:
             self.kept[0] = self.shared.write(0, first)
 
     def __getitem__(self, number: int) -> Arrays:
-        """The arrays of a clip, not to be changed."""
+        """Return the arrays of a clip, which must not be modified."""
         if not 0 <= number < self.size:
             raise IndexError(f"number: wanted 0 to {self.size - 1}, got {number}")
         if number not in self.kept:
@@ -43,22 +46,22 @@ class Pool:
         return self.kept[number]
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process gets: no copies of clips."""
+        """Return the state for another process, without copies of clips."""
         return {**vars(self), "kept": {}}
 
 
 class Shared:
-    """Memory for the arrays of `size` clips with the shapes of `like`; it may only be sent to a starting process."""
+    """Memory for the arrays of `size` clips with the shapes of `like`. It can only be passed to a starting process."""
 
     def __init__(self, size: int, like: Arrays) -> None:
         context = get_context(START_METHOD)
         self.layout = {name: (array.shape, array.dtype.str) for name, array in like.items()}
         self.buffers = {name: context.RawArray("B", size * array.nbytes) for name, array in like.items()}
         self.written = context.RawArray("B", size)
-        self.lock = context.Lock()  # also keeps a clip's bytes from being seen later than its mark
+        self.lock = context.Lock()  # also ensures that a clip's bytes are visible before its mark is
 
     def views(self, number: int) -> Arrays:
-        """The memory of a clip, whether it is written or not."""
+        """Return views of a clip's memory, whether it has been written or not."""
         found = {}
         for name, (shape, dtype) in self.layout.items():
             every = np.frombuffer(self.buffers[name], dtype)
@@ -66,12 +69,12 @@ class Shared:
         return found
 
     def read(self, number: int) -> Arrays | None:
-        """The arrays of a clip, if some process has written them."""
+        """Return the arrays of a clip, or None if no process has written them yet."""
         with self.lock:
             return self.views(number) if self.written[number] else None
 
     def write(self, number: int, arrays: Arrays) -> Arrays:
-        """Let all processes have the arrays of a clip; returns them as they are kept."""
+        """Store the arrays of a clip for all processes. Returns views of the stored arrays."""
         views = self.views(number)
         for name, view in views.items():
             view[...] = arrays[name]

@@ -1,6 +1,6 @@
-"""The file of a training's state: at any moment, a kill or a full disk included, a whole one can be read.
+"""The file of a training's state. A complete state can be read at any time, even after a kill or with a full disk.
 
-A state ends in a seal, the SHA-256 of all before it: PyTorch's own format does not notice a flipped byte.
+A state ends in a seal, the SHA-256 of everything before it: PyTorch's own format does not detect a flipped byte.
 """
 
 import hashlib
@@ -18,13 +18,16 @@ _SEAL = hashlib.sha256().digest_size + len(_MARK)  # bytes of the digest and of 
 
 @dataclass(frozen=True)
 class StateFile:
-    """A state on disk, whole at any moment: written beside, synced, renamed; the last but one stays."""
+    """A state on disk that is complete at any time: it is written to a temporary file, synced, then renamed.
+
+    The last state but one is kept as well.
+    """
 
     path: Path
 
     @property
     def previous(self) -> Path:
-        """Where the state before the last one stays."""
+        """The file of the last state but one."""
         return self.path.with_name(self.path.name + ".previous")
 
     def write(self, state: dict[str, Any]) -> None:
@@ -44,7 +47,7 @@ class StateFile:
         beside.replace(self.path)
 
     def read(self) -> dict[str, Any] | None:
-        """The last state that is whole; None where there is none, or none that is whole. Damage is warned of."""
+        """Return the latest undamaged state, or None if there is none. Warns of damaged files."""
         for path in (self.path, self.previous):
             if not path.exists():
                 continue
@@ -56,13 +59,13 @@ class StateFile:
         return None
 
     def faults(self) -> dict[Path, str]:
-        """The damaged files of this state, and what is wrong with each."""
+        """Return the damaged files of this state, each with a description of the damage."""
         found = {path: fault(path) for path in (self.path, self.previous) if path.exists()}
         return {path: what for path, what in found.items() if what}
 
 
 def fault(path: Path) -> str | None:
-    """What is wrong with the file of a state, or None."""
+    """Describe the damage of a state's file, or return None if it is undamaged."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _SEAL))
@@ -73,7 +76,7 @@ def fault(path: Path) -> str | None:
 
 
 def _digest(file: Any, count: int) -> bytes:
-    """SHA-256 of the first `count` bytes of an open file."""
+    """Return the SHA-256 of the first `count` bytes of an open file."""
     file.seek(0)
     sha = hashlib.sha256()
     while count:
