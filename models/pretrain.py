@@ -2,9 +2,9 @@
 
     python -m motion_adapt.models.pretrain --out weights --steps 20000 --photos photos
 
-trains, in this order, the compact feature network (unless a ViT is named), OCLR, the selector on OCLR's
-proposals and the corrector on proposals and exemplars; each goes to OUT/<model>.safetensors. A run that was
-killed goes on where it was when it is started again with the same arguments (its state is in OUT/.state).
+This trains, in order, the compact feature network (unless a ViT is named), OCLR, the selector on OCLR's proposals, and
+the corrector on proposals and exemplars. Each is written to OUT/<model>.safetensors. If a run is killed, the same
+command resumes it (its state is in OUT/.state).
 """
 
 import argparse
@@ -59,12 +59,34 @@ def pretrain(
     workers: int = 0,
     report: Report = print,
 ) -> dict[str, Path]:
-    """Run the stages named in `only` and return their files; what they build on is read from `out`.
+    """Run the stages named in `only` and return their files. Networks that they depend on are read from `out`.
 
-    selector, corrector, background, window, exemplars: the paper's variants of the heads; batch, frames: what a step
-    sees instead of what the size says (models/pretraining/variants.py).
-    exemplars_by: see `models.pretraining.train_corrector.pretrain_corrector`.
-    start: folder with weights to go on from, by network; a network without a file there is trained from scratch.
+    Args:
+        out: folder for the checkpoints.
+        steps: updates of each network.
+        only: names of STAGES.
+        size: a key of `models.networks.sizes.SIZES`.
+        features: `compact`, or a ViT of timm by name.
+        features_checkpoint: weights of the feature network.
+        selector: see `models.pretraining.variants.shapes`, also for the following arguments.
+        corrector: see `shapes`.
+        background: see `shapes`.
+        window: see `shapes`.
+        exemplars: see `shapes`.
+        exemplars_by: see `models.pretraining.train_corrector.pretrain_corrector`.
+        start: folder with start weights, by network. A network without a file there is trained from scratch.
+        photos: folder of pictures; None for procedural textures.
+        silhouettes: folder of masks for half of the shapes.
+        flow: a kind of `models.synthetic.synthetic_flow`.
+        pool: number of distinct clips for selector and corrector; 0 for an endless supply.
+        batch: see `shapes`.
+        frames: see `shapes`.
+        rate: maximum learning rate; None for the training's default.
+        precision: see `models.training.loop.autocast`.
+        seed: seed of all trainings.
+        device: device of the trainings.
+        workers: processes that prepare batches ahead of time.
+        report: called with every line of progress.
     """
     unknown = [stage for stage in only if stage not in STAGES]
     if unknown:
@@ -124,21 +146,21 @@ def run_stage(stage: str, course: Course, files: dict[str, Path], options: dict[
 
 
 def needed(stage: str, files: dict[str, Path], network: str) -> Checkpoint:
-    """A trained network that a stage builds on."""
+    """Read a trained network that a stage depends on. Raises ValueError if its file does not exist."""
     if not files[network].exists():
         raise ValueError(f"{stage}: it builds on a trained {network}, and {files[network]} does not exist")
     return read_checkpoint(files[network])
 
 
 def extractor(name: str, checkpoint: Path | None, trained: Path, device: str) -> TokenExtractor:
-    """The feature network: a ViT of timm, or the compact one, by default the one trained here."""
+    """Load the feature network: a ViT of timm, or the compact one, by default the one trained here."""
     if name == COMPACT and checkpoint is None:
         checkpoint = trained
     return load_features(name, checkpoint=checkpoint, device=device)
 
 
 def progress(stage: str, steps: int, report: Report) -> OnStep:
-    """A callback that reports about twenty times in a run, and at its end."""
+    """Return a callback that reports about twenty times during a run, and at its end."""
     every = max(1, steps // 20)
     times = [time.monotonic()]
 
@@ -154,15 +176,15 @@ def progress(stage: str, steps: int, report: Report) -> OnStep:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m motion_adapt.models.pretrain", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoints")
     parser.add_argument("--steps", type=int, required=True, help="updates of each network")
-    parser.add_argument("--photos", type=Path, help="folder of pictures; procedural textures without it")
+    parser.add_argument("--photos", type=Path, help="folder of pictures; without it, textures are procedural")
     parser.add_argument("--silhouettes", type=Path, help="folder of masks for half of the shapes")
-    parser.add_argument("--start", type=Path, help="folder with weights to go on from, by network")
+    parser.add_argument("--start", type=Path, help="folder with start weights, by network")
     parser.add_argument("--only", default=",".join(STAGES), help="comma-separated: " + ", ".join(STAGES))
     parser.add_argument("--size", choices=sorted(SIZES))
     parser.add_argument("--features", default=COMPACT, help="compact, or a ViT of timm by name")
@@ -173,25 +195,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--corrector", choices=CORRECTORS, help="what it decodes (Table 5)")
     parser.add_argument("--background", type=int, help="background queries (Table 8)")
     parser.add_argument("--window", type=int, help="target frames of a corrector's step (Table 6)")
-    parser.add_argument("--exemplars", type=int, help="at most so many per object in a step (Table 7)")
-    parser.add_argument(
-        "--exemplars-by", choices=CHOICES, help="what the corrector's exemplars are chosen by"
-    )
+    parser.add_argument("--exemplars", type=int, help="maximum per object in a step (Table 7)")
+    parser.add_argument("--exemplars-by", choices=CHOICES, help="how the corrector's exemplars are chosen")
     parser.add_argument("--flow", choices=FLOW_KINDS, help="flow that the networks see")
     parser.add_argument(
-        "--pool", type=int, help="distinct clips of the heads, whose features are kept; 0: endless"
+        "--pool", type=int, help="distinct clips for selector and corrector, kept in memory; 0: endless"
     )
-    parser.add_argument("--batch", type=int, help="clips of a step (not of the feature network's)")
-    parser.add_argument("--frames", type=int, help="of OCLR's clips, at most")
-    parser.add_argument("--rate", type=float, help="learning rate at its highest")
+    parser.add_argument("--batch", type=int, help="clips in a step (not for the feature network)")
+    parser.add_argument("--frames", type=int, help="maximum length of OCLR's clips")
+    parser.add_argument("--rate", type=float, help="maximum learning rate")
     parser.add_argument(
         "--precision",
         choices=TRAINING_PRECISIONS,
-        help="of the forward passes",
+        help="precision of the forward passes",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare clips ahead of time")
     parser.set_defaults(**PRETRAINING)
     given = vars(parser.parse_args(arguments))
     try:

@@ -1,8 +1,8 @@
-"""Make trained weights small enough to travel with the package: the same checkpoints with tensors in 16 bits.
+"""Make trained weights small enough to ship with the package: the same checkpoints with tensors in 16 bits.
 
     python -m motion_adapt.models.ship WEIGHTS models/weights/compact
 
-Networks are built in 32 bits from them as from any other checkpoint (`models.networks.checkpoints.build_network`).
+Networks are built from them in 32 bits, as from any other checkpoint (`models.networks.checkpoints.build_network`).
 """
 
 import argparse
@@ -12,13 +12,14 @@ from pathlib import Path
 
 from motion_adapt.models.networks.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
 
-MOST_BYTES = 25_000_000  # of a preset's weights in all
+MOST_BYTES = 25_000_000  # maximum total size of a preset's weights
 
 
 def in_half(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with its floating-point tensors in f16.
+    """Return the checkpoint with its floating-point tensors in f16.
 
-    Raises ValueError for a tensor that f16 can't hold: a value that is not finite or is beyond 65504.
+    Raises:
+        ValueError: f16 cannot represent a tensor: one of its values is not finite or is beyond 65504.
     """
     tensors = {name: t.half() if t.is_floating_point() else t for name, t in checkpoint.tensors.items()}
     for name, tensor in tensors.items():
@@ -28,9 +29,10 @@ def in_half(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def ship(weights: Path, to: Path) -> dict[str, int]:
-    """Write the checkpoints of a folder to another in f16; returns the bytes of each file.
+    """Write the checkpoints of one folder to another in f16. Returns the size of each file in bytes.
 
-    Raises ValueError where there are none, one is damaged, or all of them are more than `MOST_BYTES`.
+    Raises:
+        ValueError: there are no checkpoints, one is damaged, or together they are larger than `MOST_BYTES`.
     """
     files = sorted(weights.glob("*.safetensors"))
     if not files:
@@ -45,7 +47,7 @@ def ship(weights: Path, to: Path) -> dict[str, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m motion_adapt.models.ship", description=(__doc__ or "").split("\n")[0]
     )

@@ -1,8 +1,7 @@
-"""Adaptation to unlabelled clips: networks learn from the masks that the method itself has made (3.4, A.3).
+"""Adapt the corrector to unlabelled clips: it learns from masks that the method itself produced (3.4, A.3).
 
-The corrector takes corrected masks at their word only where an object's frame is one of its exemplars, and
-does not see the proposals, so that frame and exemplars must suffice. OCLR takes the refined masks of all
-frames, with flow of other gaps than it sees at inference. Clips are read piece by piece.
+The corrected masks of an object are used only in its exemplar frames. The corrector does not see the proposals, so
+that frame and exemplars must suffice. Clips are read piece by piece.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +28,15 @@ from motion_adapt.models.training.losses import CORRECTOR_PSEUDO_WEIGHTS, correc
 
 @dataclass(frozen=True)
 class CorrectorClip:
-    """One clip to adapt to, every array readable piece by piece.
+    """A clip to adapt to. All arrays can be read piece by piece.
 
-    rgb u8 (T, H, W, 3) and tokens (T, h, w, C) of the frames; masks bool (T, K, H, W), the proposals; scores
-    (T, K) and exemplars bool (T, K) of the selection; corrected bool (T, K, H, W), the pseudo-labels.
+    Attributes:
+        rgb: frames, u8 (T, H, W, 3).
+        tokens: (T, h, w, C).
+        masks: proposals, bool (T, K, H, W).
+        scores: scores of the selection, (T, K).
+        exemplars: bool (T, K).
+        corrected: pseudo-labels, bool (T, K, H, W).
     """
 
     rgb: Readable
@@ -50,18 +54,18 @@ class CorrectorClip:
             raise ValueError("clip: no frame is an exemplar, so there is nothing to adapt to; leave it out")
 
     def supervised(self) -> NDArray[np.bool_]:
-        """Where `corrected` is to be believed, (T, K): an object's exemplars."""
+        """Return the frames and objects, bool (T, K), whose `corrected` masks are used: each object's exemplars."""
         return np.asarray(self.exemplars[:], bool)
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
-        """Exemplars with a mask, (T, K): a channel without an object has exemplars too, and they show nothing."""
+        """Exemplars with a mask, bool (T, K). A channel without an object has exemplars too, but they are empty."""
         present = np.concatenate([some.any(axis=(2, 3)) for (some,) in pieces(self.masks)])
         return np.asarray(self.exemplars[:], bool) & present
 
     @cached_property
     def centres(self) -> NDArray[np.int64]:
-        """Frames to learn from, each with an object that is to be believed there; without any, all supervised ones."""
+        """Supervised frames that show a supervised object; all supervised frames if there are none."""
         supervised = self.supervised()
         good = supervised & self.shown
         return np.flatnonzero((good if good.any() else supervised).any(1))
@@ -69,7 +73,15 @@ class CorrectorClip:
 
 @dataclass(frozen=True)
 class CorrectorClipBatches:
-    """Episodes of random clips: a window around a random supervised frame, with all exemplars of its part."""
+    """Episodes of random clips: a window that contains a random supervised frame, and all exemplars of its part.
+
+    Attributes:
+        clips: clips to draw from.
+        window: target frames of an episode.
+        limit: see `models.inference.planning.parts`.
+        target: see `models.inference.planning.parts`.
+        batch: episodes in a step.
+    """
 
     clips: Sequence[CorrectorClip]
     window: int
@@ -78,11 +90,11 @@ class CorrectorClipBatches:
     batch: int = 1
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
-        """The episodes of one step."""
+        """Return the episodes of one step."""
         return {"episodes": [self.episode(rng) for _ in range(self.batch)]}
 
     def episode(self, rng: np.random.Generator) -> Batch:
-        """One episode, see `models.training.episodes.correct_episode`, with `truth` and what of it counts."""
+        """Return one episode, see `correct_episode`, with "truth" and the "supervised" frames and objects."""
         clip = self.clips[int(rng.integers(len(self.clips)))]
         marks = np.asarray(clip.exemplars[:], bool)  # (T, K)
         supervised = clip.supervised()
@@ -112,10 +124,12 @@ class CorrectorClipBatches:
 
 @dataclass(frozen=True)
 class CorrectorClipLoss:
-    """Loss against corrected masks, where an object's frame is one of its exemplars.
+    """The corrector's loss against a clip's `corrected` masks, in supervised frames.
 
-    weights: of the terms of `models.training.losses.corrector_losses`. use_masks: whether the UNet sees the proposals.
-    precision: see `models.training.loop.autocast`.
+    Attributes:
+        weights: weights of the terms of `models.training.losses.corrector_losses`.
+        use_masks: whether the UNet sees the proposals.
+        precision: see `models.training.loop.autocast`.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: CORRECTOR_PSEUDO_WEIGHTS)
@@ -123,11 +137,11 @@ class CorrectorClipLoss:
     precision: str = "float32"
 
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of `CorrectorClipBatches`, the mean over its episodes."""
+        """Compute the loss of a batch of `CorrectorClipBatches`: the mean over its episodes."""
         return mean_of([self.of_episode(module, episode) for episode in batch["episodes"]])
 
     def of_episode(self, module: Any, episode: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one episode."""
+        """Compute the loss of one episode."""
         with autocast(episode["rgb"].device, self.precision):
             answer = correct_episode(module, episode, use_masks=self.use_masks)
         return corrector_losses(
@@ -140,7 +154,7 @@ class CorrectorClipLoss:
 
 
 def pseudo_label_loss(reconstruction: bool, precision: str) -> CorrectorClipLoss:
-    """The loss of adaptation; without `reconstruction`, that of the tokens is left out of it (Table 15)."""
+    """Return the loss of an adaptation, with or without the reconstruction of the tokens (Table 15)."""
     left_out = set() if reconstruction else {"reconstruction"}
     weights = {name: value for name, value in CORRECTOR_PSEUDO_WEIGHTS.items() if name not in left_out}
     return CorrectorClipLoss(weights, precision=precision)
@@ -158,10 +172,18 @@ def adapt_corrector(
     reconstruction: bool = True,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Go on from a checkpoint with the pseudo-labels of clips.
+    """Continue training a checkpoint on the pseudo-labels of clips.
 
-    limit, target: the parts that the selection was made in. reconstruction: see `pseudo_label_loss`. `recipe` says in
-    the new checkpoint, and to a continued run, what it was trained on (keys of the clips).
+    Args:
+        checkpoint: corrector to start from.
+        clips: clips with pseudo-labels.
+        course: hyperparameters.
+        batch: episodes in a step.
+        window: target frames of an episode.
+        limit: the value that the selection used.
+        target: the value that the selection used.
+        reconstruction: see `pseudo_label_loss`.
+        recipe: identifies the clips (by their keys) in the new checkpoint and when a run is resumed.
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")

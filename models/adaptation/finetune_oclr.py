@@ -20,8 +20,12 @@ from motion_adapt.models.training.losses import oclr_pseudo_losses
 
 @dataclass(frozen=True)
 class OclrClip:
-    """One clip to adapt to: flow f32 (T, 4, H, W) of a gap that inference does not use, refined masks
-    bool (T, K, H, W), both readable piece by piece."""
+    """A clip to adapt to. Both arrays can be read piece by piece.
+
+    Attributes:
+        flow: f32 (T, 4, H, W), with a gap that inference does not use.
+        masks: refined masks, bool (T, K, H, W).
+    """
 
     flow: Readable
     masks: Readable
@@ -33,14 +37,14 @@ class OclrClip:
 
 @dataclass(frozen=True)
 class OclrClipBatches:
-    """Stretches of up to `frames` frames of random clips, `batch` at a time."""
+    """Batches of `batch` random excerpts, of up to `frames` frames each, from random clips."""
 
     clips: Sequence[OclrClip]
     frames: int
     batch: int = 1
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
-        """Flow f32 (B, T, 4, H, W) and masks bool (B, T, K, H, W), T as the shortest of the clips allows."""
+        """Return flow f32 (B, T, 4, H, W) and masks bool (B, T, K, H, W). The shortest clip of the batch limits T."""
         clips = [self.clips[i] for i in rng.integers(len(self.clips), size=self.batch)]
         length = min(self.frames, *(clip.flow.shape[0] for clip in clips))
         starts = [int(rng.integers(clip.flow.shape[0] - length + 1)) for clip in clips]
@@ -53,12 +57,12 @@ class OclrClipBatches:
 
 @dataclass(frozen=True)
 class OclrClipLoss:
-    """Loss against refined masks. precision: see `models.training.loop.autocast`."""
+    """OCLR's loss against refined masks. `precision`: see `models.training.loop.autocast`."""
 
     precision: str = "float32"
 
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of `OclrClipBatches`."""
+        """Compute the loss of a batch of `OclrClipBatches`."""
         with autocast(batch["flow"].device, self.precision):
             logits, order = module(batch["flow"])
         total, terms, _ = oclr_pseudo_losses(logits.float(), order.float(), batch["masks"])
@@ -74,10 +78,15 @@ def finetune_oclr(
     batch: int = 1,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Go on from a checkpoint with refined masks as pseudo-labels (section 3.4).
+    """Continue training a checkpoint with refined masks as pseudo-labels (section 3.4).
 
-    frames: of a training sample. `recipe` says in the new checkpoint, and to a continued run, what it was trained on
-    (keys of the clips).
+    Args:
+        checkpoint: OCLR to start from.
+        clips: clips with pseudo-labels.
+        course: hyperparameters.
+        frames: maximum length of a training sample.
+        batch: samples in a step.
+        recipe: identifies the clips (by their keys) in the new checkpoint and when a run is resumed.
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")

@@ -1,7 +1,7 @@
-"""Supervised fine-tuning of the corrector's upsampler (paper, Table 16): the one training that sees annotations.
+"""Fine-tune the corrector's upsampler with labels (paper, Table 16): the only training that sees annotations.
 
-The object queries, their attention and the CNN encoder stay as they are; only the decoder that turns attention maps
-into masks of full size learns, from the true masks of annotated frames. What comes out is not label-free.
+Only the decoder, which turns attention maps into full-size masks, learns from the true masks of annotated frames. The
+object queries, their attention and the CNN encoder stay unchanged. The resulting corrector is not label-free.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ WEIGHTS: Mapping[str, float] = {"bce": 1.0, "boundary": 0.2}
 
 @dataclass(frozen=True)
 class LabelledClip(CorrectorClip):
-    """A clip whose `corrected` holds true masks where `annotated` bool (T, K) says so, see `true_masks`."""
+    """A clip whose `corrected` holds true masks if `annotated`, bool (T, K), is True; see `true_masks`."""
 
     annotated: NDArray[np.bool_]
 
@@ -38,18 +38,25 @@ class LabelledClip(CorrectorClip):
             raise ValueError("clip: no mask has an annotation, so there is nothing to learn; leave it out")
 
     def supervised(self) -> NDArray[np.bool_]:
-        """Where `corrected` is true, (T, K)."""
+        """Return the frames and objects, bool (T, K), whose `corrected` masks are true."""
         return self.annotated
 
 
 def true_masks(
     proposals: Readable, truth: Mapping[int, NDArray[np.bool_]]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The annotations of a clip, each object in the channel of the proposal that fits it best.
+    """Assign each annotated object of a clip to the channel of the proposal that fits it best.
 
-    proposals: bool (T, K, H, W). truth: bool (N, H, W) by frame, N the same in all. The assignment maximises mean IoU
-    over the annotated frames, two empty masks counting 1; of more objects than channels some are left out. Returns
-    masks bool (T, K, H, W) and where they are known, bool (T, K): annotated frames, channels with an object.
+    The assignment maximises the mean IoU over the annotated frames; two empty masks count as 1. If there are more
+    objects than channels, some objects are left out.
+
+    Args:
+        proposals: bool (T, K, H, W).
+        truth: bool (N, H, W) by frame, with the same N in all frames.
+
+    Returns:
+        Masks, bool (T, K, H, W), and whether they are known, bool (T, K): in annotated frames, in channels with an
+        object.
     """
     T, K, H, W = proposals.shape
     masks, known = np.zeros((T, K, H, W), np.bool_), np.zeros((T, K), np.bool_)
@@ -74,10 +81,10 @@ def finetune_upsampler(
     target: int = 100,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Go on training the decoder of a corrector with annotations; all other tensors stay bit for bit.
+    """Continue training the decoder of a corrector with annotations. All other tensors stay identical, bit for bit.
 
-    The arguments are those of `models.adaptation.adapt_corrector.adapt_corrector`. The new checkpoint's training says
-    `"on": "annotations"`, by which every later use of it is known not to be label-free.
+    The arguments are those of `models.adaptation.adapt_corrector.adapt_corrector`. The new checkpoint's recipe contains
+    `"on": "annotations"`, which marks all later uses of it as not label-free.
     """
     if not clips:
         raise ValueError("clips: wanted at least one with annotations, got none")

@@ -1,8 +1,8 @@
-"""Adaptation to a single clip: the corrector goes on with that clip's own pseudo-labels, for that clip only (A.3).
+"""Adapt the corrector to a single clip: train it further on that clip's pseudo-labels, for that clip only (A.3).
 
-One clip is little to learn from, so some of its exemplar frames are held out and never learnt from: the loss on them is
-a criterion without labels of when to stop. The best corrector on the way is kept, and that is the one it started from
-where nothing was any better.
+A single clip provides little training data. Some of its exemplar frames are therefore held out: the loss on them
+decides, without labels, when to stop. The corrector with the smallest held-out loss is kept. That is the initial one if
+none was better.
 """
 
 import contextlib
@@ -28,16 +28,16 @@ from motion_adapt.models.training.continue_training import ADAPTATION_RATE, adap
 from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.loop import train
 
-HELD_OUT = 4  # every fourth exemplar frame is held out; a clip with fewer exemplar frames has none to spare
+HELD_OUT = 4  # every fourth exemplar frame is held out; with fewer exemplar frames, none is
 
 
 class _Enough(Exception):
-    """No held-out improvement for long enough."""
+    """The held-out loss has not improved for long enough."""
 
 
 @dataclass(frozen=True)
 class PartOfClip(CorrectorClip):
-    """A clip of which only some frames are believed: those learnt from, or those held out."""
+    """A clip with only some of its frames supervised: those to learn from, or those held out."""
 
     believed: NDArray[np.bool_] = field(kw_only=True)  # (T,)
 
@@ -46,14 +46,16 @@ class PartOfClip(CorrectorClip):
             raise ValueError("clip: no believed frame is an exemplar")
 
     def supervised(self) -> NDArray[np.bool_]:
-        """Where `corrected` counts, (T, K)."""
+        """Return the frames and objects, bool (T, K), whose `corrected` masks are used."""
         return super().supervised() & self.believed[:, None]
 
 
 def held_out_frames(exemplars: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which frames of a clip are held out, bool (T,): every fourth exemplar frame, none of fewer than four.
+    """Choose the held-out frames of a clip, bool (T,): every fourth exemplar frame, none if there are fewer than four.
 
-    exemplars: bool (T, K), those with a mask. An object keeps at least one of its exemplars to learn from where it can.
+    A frame is not held out if an object would be left without an exemplar to learn from.
+
+    exemplars: bool (T, K), those with a mask.
     """
     frames = np.flatnonzero(exemplars.any(1))
     held = np.zeros(len(exemplars), bool)
@@ -79,12 +81,24 @@ def adapt_to_clip(
     reconstruction: bool = True,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Go on from a checkpoint with one clip's pseudo-labels, for up to the course's steps (A.3: about 200).
+    """Continue training a checkpoint on one clip's pseudo-labels, for up to the course's steps (A.3: about 200).
 
-    Every `check_every` steps the loss on the held-out exemplar frames is taken, and the state saved; training ends
-    when the loss has not fallen for `patience` checks, and the checkpoint is the best of all, its start included. Its
-    training says `kept_step`, the steps behind it, and `held_out`, the finite losses as [step, loss]. A clip without
-    frames to hold out takes all its steps. The other arguments are those of `adapt_corrector`.
+    The result is the checkpoint with the smallest held-out loss, the initial one included. Its recipe contains
+    `kept_step`, the number of steps that it was trained for, and `held_out`, the finite losses as [step, loss]. A clip
+    without held-out frames is trained for all steps.
+
+    Args:
+        checkpoint: corrector to start from.
+        clip: clip with pseudo-labels.
+        course: hyperparameters.
+        check_every: steps after which the held-out loss is computed and the state is saved.
+        patience: training ends if the loss has not fallen for this number of checks.
+        batch: see `adapt_corrector`, also for the following arguments.
+        window: see `adapt_corrector`.
+        limit: see `adapt_corrector`.
+        target: see `adapt_corrector`.
+        reconstruction: see `adapt_corrector`.
+        recipe: see `adapt_corrector`.
     """
     if check_every < 1 or patience < 1:
         raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")
@@ -93,7 +107,7 @@ def adapt_to_clip(
     taught = PartOfClip(**arrays, believed=~held)
     loss = pseudo_label_loss(reconstruction, course.precision)
     module = build_network(checkpoint, course.device, expect="corrector")
-    # the features are a help in learning, and masks what is wanted: the watch looks at these alone
+    # reconstructing features only helps training; the masks are the goal, so the watch checks only their loss
     watched = pseudo_label_loss(reconstruction=False, precision=course.precision)
     watch = _Watch(module, watched, course.device, patience)
     if held.any():
@@ -132,15 +146,17 @@ def adapt_to_clip(
 
 @dataclass
 class _Found:
-    """What the held-out frames have told so far; saved with the training's state."""
+    """The held-out losses so far, and the best weights; saved with the training's state."""
 
-    losses: list[list[float]] = field(default_factory=list)  # [step, loss], infinite where it is not finite
-    best: dict[str, torch.Tensor] | None = None  # the weights of the least of them
-    kept: int = 0  # the steps behind those
+    losses: list[list[float]] = field(
+        default_factory=list
+    )  # [step, loss]; a loss that is not finite becomes infinity
+    best: dict[str, torch.Tensor] | None = None  # the weights with the smallest loss
+    kept: int = 0  # the number of steps after which they were reached
 
 
 class _Watch:
-    """Looks at the held-out frames now and then, and tells when it is enough."""
+    """Computes the held-out loss at intervals, and decides when to stop."""
 
     def __init__(self, module: nn.Module, loss: CorrectorClipLoss, device: str, patience: int) -> None:
         self.module, self.loss, self.device, self.patience = module, loss, device, patience
@@ -148,7 +164,7 @@ class _Watch:
         self.found = _Found()
 
     def check(self, step: int) -> None:
-        """Take the held-out loss. Raises _Enough where it has not fallen for `patience` checks."""
+        """Compute the held-out loss. Raises _Enough if it has not fallen for `patience` checks."""
         was_training = self.module.training
         self.module.eval()
         with torch.no_grad():

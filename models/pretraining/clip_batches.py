@@ -1,4 +1,4 @@
-"""Synthetic clips with proposals and tokens, as selector and corrector are pre-trained on them."""
+"""Training batches for selector and corrector: synthetic clips with proposals and tokens."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from motion_adapt.models.training.batches import Batch
 from motion_adapt.models.training.matching import match_by_iou, permute_objects
 from motion_adapt.models.training.shared_pool import Arrays, Pool
 
-LIGHT_CHANGES = 0.5  # of clips have frames as unlike in light as those of a video that is ten times as long
+LIGHT_CHANGES = 0.5  # share of clips with changing light, as if they were ten times as long
 
 
 @dataclass
 class Kept:
-    """What was worked out of clips, by the numbers that name them; that of the last `keep` clips stays in memory."""
+    """Cache of per-clip results, keyed by clip number. It keeps the `keep` entries that were added last."""
 
     keep: int
     kept: OrderedDict[int, Any] = field(default_factory=OrderedDict)
 
     def of(self, number: int, make: Callable[[], Any]) -> Any:
-        """What `make` gives; it is asked once as long as its answer is kept."""
+        """Return the entry of a clip, calling `make` only if the cache does not hold it."""
         if number not in self.kept:
             self.kept[number] = make()
             while len(self.kept) > max(1, self.keep):
@@ -40,13 +40,24 @@ class Kept:
 
 @dataclass
 class ClipBatches:
-    """Clips with ground truth, damaged masks and what OCLR needs to propose its own.
+    """Batches of clips with ground truth, damaged masks, and the flow from which OCLR proposes its own masks.
 
-    pool: number of distinct clips, which then come again and again, so that they are drawn, and their tokens and
-    OCLR's proposals computed, once (about 3 MB each stay in memory); 0 for new clips for ever. shared: see
-    `Pool`. A batch holds rgb u8 (B, T, H, W, 3), flow f32 (B, T, 4, H, W), truth and damaged bool
-    (B, T, K, H, W), `proposed` bool (B, T, K): where the proposal of OCLR is used rather than the damaged mask, uniform
-    `draws` (B, T, K) for the loss's own choices, and numbers that name the clips.
+    A batch holds:
+        numbers: identify the clips.
+        rgb: u8 (B, T, H, W, 3).
+        flow: f32 (B, T, 4, H, W).
+        truth, damaged: bool (B, T, K, H, W).
+        proposed: bool (B, T, K), True if OCLR's proposal is used instead of the damaged mask.
+        draws: uniform (B, T, K), for the random choices of the loss.
+
+    Attributes:
+        clips: supply of clips.
+        batch: clips in a batch.
+        flow: a kind of `models.synthetic.synthetic_flow`.
+        pool: number of distinct clips, which recur. Each is rendered once, and its tokens and proposals are computed
+            once; about 3 MB per clip stay in memory. 0 for an endless supply of new clips.
+        shared: see `Pool`.
+        kept: the pool's clips; None without a pool.
     """
 
     clips: SyntheticClips
@@ -60,7 +71,7 @@ class ClipBatches:
         self.kept = Pool(self.pool, self.make_own, shared=self.shared) if self.pool else None
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
-        """The clips of one step."""
+        """Return the clips of one step."""
         if self.kept is None:
             numbers = list(range(step * self.batch, (step + 1) * self.batch))
             made = [self.make(number, rng) for number in numbers]
@@ -70,7 +81,7 @@ class ClipBatches:
         truth = np.stack([clip["truth"] for clip in made])
         share = rng.choice([0.0, 0.5, 1.0], p=[0.3, 0.3, 0.4])
         return {
-            # of two supplies, no two numbers are the same
+            # the seed makes the numbers of two supplies distinct
             "numbers": [self.clips.seed << 32 | number for number in numbers],
             "rgb": np.stack([clip["rgb"] for clip in made]),
             "flow": np.stack([clip["flow"] for clip in made]).astype(np.float32),
@@ -81,11 +92,11 @@ class ClipBatches:
         }
 
     def make_own(self, number: int) -> Arrays:
-        """Clip `number` of the pool, the same with the same flow every time."""
+        """Generate clip `number` of the pool. The clip and its flow are the same every time."""
         return self.make(number, np.random.default_rng([self.clips.seed, number, 1]))
 
     def make(self, number: int, rng: np.random.Generator) -> Arrays:
-        """Clip `number`, drawn anew; its flow is f16 where it is to be kept."""
+        """Generate clip `number`. Its flow is f16 if the clip belongs to a pool."""
         clip = self.clips.make(number)
         flow = clip_flow(clip, kind=self.flow, gap=1, rng=rng)
         changing = rng.random() < LIGHT_CHANGES
@@ -97,16 +108,16 @@ class ClipBatches:
 
 
 class ClipProposals:
-    """Masks that a network is to judge or repair: OCLR's, or damaged ground truth.
+    """Masks for a network to judge or repair: OCLR's proposals or damaged ground truth.
 
-    OCLR's channels are put in the order of the ground truth, which synthetic clips have.
+    OCLR's channels are reordered to match the ground truth, which synthetic clips have.
     """
 
     def __init__(self, oclr: Any, keep: int) -> None:
         self.oclr, self.kept = oclr, Kept(keep)
 
     def of(self, batch: Batch) -> Tensor:
-        """bool (B, T, K, H, W) on the device of the batch."""
+        """Return the masks of a batch, bool (B, T, K, H, W) on its device."""
         if not batch["proposed"].any():
             return batch["damaged"]
         clips = zip(batch["numbers"], batch["flow"], batch["truth"], strict=True)
@@ -115,24 +126,24 @@ class ClipProposals:
 
     @torch.no_grad()
     def one(self, flow: Tensor, truth: Tensor) -> Tensor:
-        """Of one clip, bool (T, K, H, W)."""
+        """Return the proposals of one clip, bool (T, K, H, W)."""
         masks = self.oclr.masks(flow[None])
         return permute_objects(masks, match_by_iou(masks, truth[None]))[0]
 
 
 class ClipTokens:
-    """Tokens of synthetic clips on one grid, in 16 bits."""
+    """Tokens of synthetic clips on one grid, cached in 16 bits."""
 
     def __init__(self, extractor: TokenExtractor, grid: tuple[int, int], keep: int) -> None:
         self.extractor, self.grid, self.kept = extractor, grid, Kept(keep)
 
     def of(self, batch: Batch) -> Tensor:
-        """f32 (B, T, h, w, C) on the device of the batch."""
+        """Return the tokens of a batch, f32 (B, T, h, w, C) on its device."""
         rgb: Any = batch["rgb"]
         clips = zip(batch["numbers"], rgb, strict=True)
         tokens = [self.kept.of(number, partial(self.one, frames)) for number, frames in clips]
         return torch.from_numpy(np.stack(tokens)).to(rgb.device).float()
 
     def one(self, frames: Tensor) -> np.ndarray:
-        """f16 (T, h, w, C) of one clip."""
+        """Compute the tokens of one clip, f16 (T, h, w, C)."""
         return self.extractor.extract(frames.cpu().numpy(), self.grid).astype(np.float16)

@@ -1,4 +1,4 @@
-"""What trainings share: the network they start from, the learning rate, the checkpoint they end in."""
+"""Parts shared by all pre-trainings: the initial network, the recipe, the learning rate, the final checkpoint."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from motion_adapt.models.training.course import Course, Schedule
 from motion_adapt.models.training.loop import VALIDATION_SEED, Loss, train
 
 LONG_RUN = 100_000
-RARE = -2.0  # logit of what about one pixel in eight shows
+RARE = -2.0  # logit of something that about one pixel in eight shows
 SHORT_RUN_RATE = 1e-3
 
 
@@ -37,10 +37,14 @@ def fresh_network(
     *,
     first_guess: float | Sequence[float] | None = None,
 ) -> nn.Module:
-    """A network with random weights that depend on the seed alone.
+    """Build a network with random weights that depend only on the seed.
 
-    first_guess: logits of the output channels before any training. Most pixels show no object and most of a
-    proposal is right; a network that starts from there need not spend its first hundreds of steps on it.
+    Args:
+        build: builds the network.
+        arguments: arguments of `build`.
+        seed: seed of the weights.
+        first_guess: initial logits of the output channels. Most pixels show no object, and most of a proposal is
+            correct. A network that starts with this prior need not learn it in its first few hundred steps.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -60,10 +64,11 @@ def first_network(
     features: TokenExtractor | None = None,
     first_guess: float | Sequence[float] | None = None,
 ) -> nn.Module:
-    """The network that a training begins with: the weights of `start`, or random ones, see `fresh_network`.
+    """Build the initial network of a training, with the weights of `start` or random ones (see `fresh_network`).
 
-    Raises ValueError where `start` is another model, has other arguments than `network`, or reads other tokens than
-    those of `features`.
+    Raises:
+        ValueError: `start` is another model, has other arguments than `network`, or reads other tokens than those of
+            `features`.
     """
     if start is None:
         return fresh_network(partial(new_network, model, network), {}, seed, first_guess=first_guess)
@@ -72,20 +77,21 @@ def first_network(
     other = [name for name in sorted(has | wanted) if has.get(name) != wanted.get(name)]
     if other:
         differ = ", ".join(f"{name}={has.get(name)} instead of {wanted.get(name)}" for name in other)
-        raise ValueError(f"start: the {model} to go on from is another network: {differ}")
+        raise ValueError(f"start: the {model} to start from is another network: {differ}")
     read, asked = start.settings.get("features"), features_identity(features)
     if read and asked and read["name"] != asked["name"]:
         raise ValueError(
-            f"start: the {model} to go on from reads features '{read['name']}', not '{asked['name']}'"
+            f"start: the {model} to start from reads features '{read['name']}', not '{asked['name']}'"
         )
     return module
 
 
 def start_files(start: Path, out: Path, models: Sequence[str]) -> dict[str, Path]:
-    """The files of `start` that trainings go on from, by network; a network without a file there starts from scratch.
+    """Find the checkpoint files in `start`, by network. A network without a file is trained from scratch.
 
-    Raises ValueError where there is none, and where `start` is the folder that is written to: the same command
-    started again would go on from other weights.
+    Raises:
+        ValueError: there is no such file, or `start` is also the output folder. In that case, the same command run
+            again would start from different weights.
     """
     if start.resolve() == out.resolve():
         raise ValueError(f"start: {start} is the folder to write to; name another one for the results")
@@ -97,9 +103,9 @@ def start_files(start: Path, out: Path, models: Sequence[str]) -> dict[str, Path
 
 
 def start_identity(start: Checkpoint | None) -> dict[str, Any]:
-    """The entry of a recipe that says what the training went on from: its own training, and a digest of its tensors.
+    """Return the recipe entry that identifies the start weights: their own recipe, and a digest of their tensors.
 
-    Nothing is said of a training from scratch.
+    It is empty for a training from scratch.
     """
     if start is None:
         return {}
@@ -107,7 +113,7 @@ def start_identity(start: Checkpoint | None) -> dict[str, Any]:
 
 
 def schedule_for(course: Course) -> Schedule:
-    """The published schedule for long runs, its shape with a higher rate for short ones."""
+    """Return the published schedule for a long run, or one of the same shape with a higher rate for a short run."""
     if course.rate is None and course.steps >= LONG_RUN:
         return Schedule.published()
     return Schedule.scaled(course.steps, SHORT_RUN_RATE if course.rate is None else course.rate)
@@ -120,9 +126,9 @@ def synthetic_recipe(
     start: Checkpoint | None,
     features: TokenExtractor | None = None,
 ) -> dict[str, Any]:
-    """What the recipe of any pre-training says: its course, the pictures of its clips, the weights it goes on from.
+    """Return the recipe entries common to all pre-trainings: course, pictures of the clips, start weights.
 
-    That of a head says whose tokens it reads, too.
+    If `features` is given, the recipe also identifies the feature network.
     """
     recipe = {"on": "synthetic clips", **course.told(), **pictures_identity(photos, silhouettes)}
     read = {"features": extractor_identity(features)} if features else {}
@@ -130,15 +136,17 @@ def synthetic_recipe(
 
 
 def seen_and_unseen(seed: int, **supply: Any) -> tuple[SyntheticClips, SyntheticClips]:
-    """The clips of a training, and others like them that it is validated on; `supply`: of `SyntheticClips`."""
+    """Return the clips of a training and similar ones for its validation; `supply`: arguments of `SyntheticClips`."""
     return SyntheticClips(seed=seed, **supply), SyntheticClips(seed=VALIDATION_SEED, **supply)
 
 
 def pictures_identity(photos: Path | None = None, silhouettes: Path | None = None) -> dict[str, Any]:
-    """The entries of a recipe that say which pictures clips are made of, by content: a recipe names no path.
+    """Return the recipe entries that identify the pictures of the clips by content: a recipe holds no paths.
 
-    Without photos, which means procedural textures, there is None; without silhouettes nothing is said. ValueError for
-    a folder without pictures.
+    Without photos, "photos" is None and textures are procedural. Without silhouettes, there is no such entry.
+
+    Raises:
+        ValueError: a folder has no pictures.
     """
     found: dict[str, Any] = {"photos": folder_identity(photos, "photos", SUFFIXES) if photos else None}
     if silhouettes:
@@ -147,7 +155,7 @@ def pictures_identity(photos: Path | None = None, silhouettes: Path | None = Non
 
 
 def folder_identity(folder: Path, what: str, suffixes: Sequence[str]) -> dict[str, Any]:
-    """Number and content digest of the pictures of a folder."""
+    """Return the number and a content digest of a folder's pictures."""
     digest = hashlib.sha256()
     paths = list_pictures(folder, what, suffixes)
     for path in paths:
@@ -163,7 +171,7 @@ def finished(
     training: dict[str, Any],
     features: TokenExtractor | None = None,
 ) -> Checkpoint:
-    """The checkpoint of a trained module, on the CPU."""
+    """Return the checkpoint of a trained module, on the CPU."""
     settings = {"network": dict(network), "features": features_identity(features), "training": training}
     return Checkpoint(model, settings, weights_of(module))
 
@@ -187,5 +195,5 @@ def trained(
 
 
 def with_tokens(network: dict[str, Any], features: TokenExtractor) -> dict[str, Any]:
-    """Constructor arguments for the tokens of a feature network."""
+    """Return the constructor arguments completed for the tokens of a feature network."""
     return {**network, "feature_channels": features.channels}

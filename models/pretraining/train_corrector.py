@@ -1,7 +1,7 @@
-"""Pre-training of the mask corrector on synthetic clips (section 3.3).
+"""Pre-train the mask corrector on synthetic clips (section 3.3).
 
-It learns from episodes: a window of target frames is corrected from the exemplars of its clip, chosen as they are at
-inference. Now and then the masks of the window are hidden from the UNet, so that frame and exemplars must suffice.
+It learns from episodes: a window of target frames is corrected from the exemplars of its clip, which are chosen as at
+inference. In some steps the masks of the window are hidden from the UNet, so that frame and exemplars must suffice.
 """
 
 from pathlib import Path
@@ -36,16 +36,21 @@ from motion_adapt.models.training.loop import autocast, mean_of
 from motion_adapt.models.training.losses import CORRECTOR_WEIGHTS, corrector_losses
 
 GRID = (16, 28)
-HIDDEN_SHARE = 0.3  # of pre-training steps that hide the masks from the UNet
-CHOICES = ("propagation", "selector", "truth")  # what exemplars can be chosen by
+HIDDEN_SHARE = 0.3  # share of episodes in which the masks are hidden from the UNet
+CHOICES = ("propagation", "selector", "truth")  # ways to choose exemplars
 
 
 class CorrectorLoss:
-    """Episodes from synthetic clips.
+    """The corrector's loss on episodes from synthetic clips.
 
-    exemplars: at most so many for each object. judge: what they are chosen by, see `select`; None:
-    by their true errors, see `true_judge`. judge_tokens: what the judge reads; None: `tokens`. precision: see
-    `models.training.loop.autocast`.
+    Args:
+        proposals: masks to correct.
+        tokens: tokens of the clips.
+        window: target frames of an episode.
+        exemplars: maximum number of exemplars per object.
+        precision: see `models.training.loop.autocast`.
+        judge: chooses the exemplars, see `select`; None to choose them by their true errors, see `true_judge`.
+        judge_tokens: tokens that the judge reads; None for `tokens`.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class CorrectorLoss:
         self.precision, self.judge, self.judge_tokens = precision, judge, judge_tokens
 
     def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of `ClipBatches`, the mean over its clips."""
+        """Compute the loss of a batch of `ClipBatches`: the mean over its clips."""
         masks, tokens = self.proposals.of(batch), self.tokens.of(batch)
         judged = tokens if self.judge_tokens is None else self.judge_tokens.of(batch)
         results = []
@@ -74,7 +79,7 @@ class CorrectorLoss:
             )
             start = int(draws[1, 0] * (len(truth) - self.window + 1))
             span = slice(start, start + self.window)
-            rows = table.clamp(min=0).T  # (E, K); entries without exemplar hold any frame
+            rows = table.clamp(min=0).T  # (E, K); entries without an exemplar hold an arbitrary frame
             objects = torch.arange(len(table), device=table.device)
             episode = {
                 "rgb": batch["rgb"][clip, span],
@@ -107,10 +112,18 @@ def choose_exemplars(
     draws: Tensor,
     most: int = EXEMPLARS,
 ) -> tuple[Tensor, Tensor]:
-    """Exemplars of one clip as inference chooses them, but 1 to `most` of them for each object.
+    """Choose the exemplars of one clip as at inference, but a random number of them, from 1 to `most` per object.
 
-    rgb u8 (T, H, W, 3), tokens (T, h, w, C) and masks bool (T, K, H, W): see `select`. draws: uniform
-    (T, K); the first says how many. Returns the table (K, E) of frames and the scores (T, K), on the masks' device.
+    Args:
+        judge: see `select`.
+        rgb: u8 (T, H, W, 3).
+        tokens: (T, h, w, C).
+        masks: bool (T, K, H, W).
+        draws: uniform (T, K). The first determines the number of exemplars.
+        most: maximum number of exemplars per object.
+
+    Returns:
+        The table of frames (K, E) and the scores (T, K), on the masks' device.
     """
     T = len(masks)
     seen = (part.cpu().numpy() for part in (rgb, tokens, masks))
@@ -121,9 +134,11 @@ def choose_exemplars(
 
 
 def true_judge(truth: Tensor, draws: Tensor) -> Judge:
-    """Judges masks of one clip by their true errors, blurred, as a good selector might.
+    """Return a judge of one clip's masks that uses their true errors with noise, like a good selector.
 
-    truth: bool (T, K, H, W). draws: uniform (T, K), the blur: a factor between 0.6 and 1.65.
+    Args:
+        truth: bool (T, K, H, W).
+        draws: uniform (T, K). They determine the noise, a factor between 0.6 and 1.65.
     """
 
     def judge(tokens: np.ndarray, masks: NDArray[np.bool_], start: int) -> NDArray[np.float32]:
@@ -135,7 +150,7 @@ def true_judge(truth: Tensor, draws: Tensor) -> Judge:
 
 
 def judge_by(choice: str, selector: Checkpoint | None, device: str) -> MaskSelector | Judge | None:
-    """What exemplars are chosen by, for a name of `CHOICES`; None for the truth, where each clip has its own."""
+    """Return the judge for a name of `CHOICES`, or None for "truth", since then each clip has its own judge."""
     if choice not in CHOICES:
         raise ValueError(f"exemplars_by: wanted one of {', '.join(CHOICES)}, got {choice!r}")
     if choice == "truth":
@@ -166,13 +181,26 @@ def pretrain_corrector(
     flow: str = "mixed",
     pool: int = 0,
 ) -> Checkpoint:
-    """Train a corrector to repair proposals of `oclr` and damaged masks, `window` frames of a clip at a time.
+    """Train a corrector to repair proposals of `oclr` and damaged masks.
 
-    network: constructor arguments, see `new_network`. exemplars: at most so many per object, chosen
-    by "propagation" of the features, a trained "selector", or "truth", their true errors. selector_features: what the
-    selector reads, None for `features`; both are used by exemplars_by="selector" alone.
-    start: weights to go on from, with a schedule of its own; see `models.pretraining.recipe.first_network`.
-    features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
+    Args:
+        oclr: network that proposes masks.
+        course: hyperparameters.
+        features: frozen network whose tokens the corrector reads.
+        photos: folder of pictures; None for procedural textures.
+        silhouettes: folder of masks for half of the shapes.
+        network: constructor arguments, see `new_network`.
+        start: start weights; the schedule begins anew. See `models.pretraining.recipe.first_network`.
+        frames: frames of a clip.
+        window: target frames of an episode.
+        exemplars: maximum number of exemplars per object.
+        exemplars_by: how they are chosen: by "propagation" of the features, by a trained "selector", or by their true
+            errors ("truth").
+        selector: only for exemplars_by="selector".
+        selector_features: network whose tokens the selector reads; None for `features`.
+        batch: clips in a step.
+        flow: a kind of `models.synthetic.synthetic_flow`.
+        pool: number of distinct clips; 0 for new ones at every step.
     """
     if not 1 <= window <= frames or frames < 2:
         raise ValueError(f"window, frames: wanted 1 <= window <= frames and 2 frames, got {window}, {frames}")

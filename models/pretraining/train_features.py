@@ -1,11 +1,11 @@
-"""Label-free training of the compact feature network: the same point looks the same in two frames.
+"""Label-free training of the compact feature network: the same point should look the same in two frames.
 
-Two frames of a synthetic clip, one perhaps at half size, both with changed colours; the exact flow says which
-points are the same. Two losses teach what tokens are for, to carry masks from frame to frame:
+A sample is two frames of a synthetic clip with changed colours, the second sometimes at half size. The exact flow gives
+the corresponding points. Two losses teach the tokens to carry masks from frame to frame:
 
-    correspondence    of all tokens of the other frames of the batch, a point's must be nearest to the one at
-                      its own place; the neighbours of that place, which see nearly the same, are left out
-    propagation       the tokens nearest to a point's must lie on the same layer, sprite or scene
+    correspondence    among all tokens of the other frames of the batch, the nearest to a point's token must be the one
+                      at the corresponding point; tokens close to that point, which see nearly the same, are ignored
+    propagation       the tokens nearest to a point's token must be on the same layer, sprite or scene
 """
 
 from dataclasses import dataclass
@@ -31,25 +31,28 @@ from motion_adapt.models.training.loop import autocast
 
 TEMPERATURE = 0.1
 POINTS = 192  # anchors of each pair
-TOO_NEAR = 0.13  # in [-1, 1] coordinates, within which a token is no counterexample
-FRAMES = 8  # of a clip, two of which make a pair
+TOO_NEAR = 0.13  # distance, in [-1, 1] coordinates, below which a token is not used as a negative example
+FRAMES = 8  # frames of a clip, two of which form a pair
 MOST_LAYERS = 5
 RATE = 2e-3
 
 
 @dataclass(frozen=True)
 class FeatureBatches:
-    """Pairs of frames: first, second u8 (B, H, W, 3), second perhaps at half size.
+    """Batches of pairs of frames, with corresponding points.
 
-    start, end f32 (B, N, 2): places x, y in [-1, 1] of N points in both. layer int (B, N): what each point lies
-    on; layers f32 (B, h, w, L): the share of each layer in the patches of 8 x 8 pixels of `second` as it was.
+    A batch holds:
+        first, second: u8 (B, H, W, 3); `second` sometimes at half size.
+        start, end: f32 (B, N, 2), positions x, y in [-1, 1] of N points in the first and in the second frame.
+        layer: int (B, N), the layer of each point.
+        layers: f32 (B, h, w, L), the share of each layer in the patches of 8 x 8 pixels of `second` at full size.
     """
 
     clips: SyntheticClips
     pairs: int
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
-        """The pairs of one step."""
+        """Return the pairs of one step."""
         halve = rng.random() < 0.5
         made = [self.pair(step * self.pairs + i, rng) for i in range(self.pairs)]
         batch = {name: np.stack([pair[name] for pair in made]) for name in made[0]}
@@ -59,12 +62,12 @@ class FeatureBatches:
         return batch
 
     def pair(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Two frames of a clip, and points seen in both."""
+        """Return two frames of a clip, and points that are visible in both."""
         t, s = rng.choice(self.clips.frames, 2, replace=False)
         clip = self.clips.make(index, only=(t, s))
         moved = clip.displacement(t, s)
         seen = clip.visible(t, s, moved)
-        if not seen.any():  # the camera has left: compare the frame with itself
+        if not seen.any():  # no point is visible in both frames: compare the frame with itself
             s, moved, seen = t, np.zeros_like(moved), np.ones(moved.shape[:2], bool)
         rows, columns = choose_points(rng, seen, clip.owner[t])
         start = np.stack([columns, rows], axis=1).astype(np.float32)
@@ -85,7 +88,7 @@ class FeatureBatches:
 def choose_points(
     rng: np.random.Generator, seen: np.ndarray, owner: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of `POINTS` visible pixels, as many on each layer as on every other."""
+    """Choose `POINTS` visible pixels, on average equally many on each layer. Returns their rows and columns."""
     layers = np.unique(owner[seen])
     places = [np.nonzero(seen & (owner == layer)) for layer in layers]
     turns = rng.integers(len(layers), size=POINTS)
@@ -96,7 +99,7 @@ def choose_points(
 
 
 def repainted(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
-    """A frame u8 (H, W, 3) in other light: colours, now and then grey, blurred or noisy."""
+    """Change the appearance of a frame u8 (H, W, 3): its colours, and sometimes grey, blur or noise."""
     frame = recolour(rng, frame)
     if rng.random() < 0.1:
         frame = np.repeat(frame.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
@@ -111,9 +114,10 @@ def repainted(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
 def feature_losses(
     module: nn.Module, batch: Batch, precision: str = "float32"
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sum of both losses for a batch of `FeatureBatches`, and `found`, how often the nearest token is right.
+    """Compute the sum of both losses for a batch of `FeatureBatches`.
 
-    precision: of the network, see `models.training.loop.autocast`.
+    The terms also contain `found`, the share of points whose nearest token is the corresponding one. `precision`:
+    see `models.training.loop.autocast`.
     """
     frames = [normalised(batch[name]) for name in ("first", "second")]
     with autocast(frames[0].device, precision):
@@ -132,7 +136,7 @@ def feature_losses(
     similarity = torch.cat([positive, negative], dim=1) / TEMPERATURE
     correspondence = F.cross_entropy(similarity, torch.zeros(B * N, dtype=torch.long, device=first.device))
 
-    weights = (anchors @ others.mT / TEMPERATURE).softmax(dim=-1)  # (B, N, h * w), its own clip alone
+    weights = (anchors @ others.mT / TEMPERATURE).softmax(dim=-1)  # (B, N, h * w), only within the same clip
     shares = F.adaptive_avg_pool2d(batch["layers"].movedim(-1, 1), (h, w)).flatten(2).mT  # (B, h * w, L)
     right = (weights @ shares).gather(2, batch["layer"][..., None])  # (B, N, 1)
     propagation = -right.clamp(min=1e-4).log().mean()
@@ -142,13 +146,13 @@ def feature_losses(
 
 
 def sample(tokens: Tensor, at: Tensor) -> Tensor:
-    """Tokens (B, C, h, w) at places (B, N, 2) in [-1, 1], bilinear, of unit length: (B, N, C)."""
+    """Sample tokens (B, C, h, w) bilinearly at positions (B, N, 2) in [-1, 1]. Returns unit vectors (B, N, C)."""
     found = F.grid_sample(tokens, at[:, :, None], padding_mode="border", align_corners=False)  # (B, C, N, 1)
     return F.normalize(found[..., 0].mT, dim=-1)
 
 
 def places(h: int, w: int, device: torch.device) -> Tensor:
-    """Centres of the tokens of a grid as x, y in [-1, 1]: (1, h * w, 2)."""
+    """Return the centres of a grid's tokens as x, y in [-1, 1]: (1, h * w, 2)."""
     y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
     return torch.stack([(x * 2 + 1) / w - 1, (y * 2 + 1) / h - 1], dim=-1).reshape(1, -1, 2)  # (1, h*w, 2)
 
@@ -164,7 +168,13 @@ def pretrain_features(
 ) -> Checkpoint:
     """Train the compact feature network on synthetic clips.
 
-    start: weights to go on from, with a schedule of its own; see `models.pretraining.recipe.first_network`.
+    Args:
+        course: hyperparameters.
+        photos: folder of pictures; None for procedural textures.
+        silhouettes: folder of masks for half of the shapes.
+        network: constructor arguments of `CompactFeatures`.
+        start: start weights; the schedule begins anew. See `models.pretraining.recipe.first_network`.
+        pairs: pairs of frames in a step.
     """
     network = dict(COMPACT["features"] if network is None else network)
     recipe = synthetic_recipe(course, photos, silhouettes, start)

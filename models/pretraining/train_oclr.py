@@ -1,4 +1,4 @@
-"""Pre-training of OCLR on flow of synthetic clips."""
+"""Pre-train OCLR on the flow of synthetic clips."""
 
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,18 @@ from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.loop import autocast
 from motion_adapt.models.training.losses import oclr_losses
 
-HELD_OUT = 2  # clips of a batch that a training is validated on, however many it learns from at once
-HELD_OUT_POOL = 800  # clips that those with flow of an estimator are drawn from; few are
+HELD_OUT = 2  # clips in a validation batch, independent of the training's batch size
+HELD_OUT_POOL = 800  # pool of validation clips with estimated flow; only a few of them are drawn
 
 
 class AmodalLoss:
-    """Loss against synthetic ground truth. precision: see `models.training.loop.autocast`."""
+    """OCLR's loss against synthetic ground truth. `precision`: see `models.training.loop.autocast`."""
 
     def __init__(self, precision: str = "float32") -> None:
         self.precision = precision
 
     def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of `OclrBatches`."""
+        """Compute the loss of a batch of `OclrBatches`."""
         with autocast(batch["flow"].device, self.precision):
             logits, order = module.of_reduced(batch["flow"])
         total, terms, _ = oclr_losses(logits.float(), order.float(), batch["amodal"])
@@ -55,10 +55,17 @@ def pretrain_oclr(
     batch: int = 2,
     flow: str = "mixed",
 ) -> Checkpoint:
-    """Train OCLR on synthetic clips of up to `frames` frames; `flow` is a kind of `models.synthetic.synthetic_flow`.
+    """Train OCLR on synthetic clips. Clips with estimated flow stay in memory, see `pool_size`.
 
-    Clips with flow of an estimator stay in memory: see `models.pretraining.oclr_batches.pool_size`.
-    start: weights to go on from, with a schedule of its own; see `models.pretraining.recipe.first_network`.
+    Args:
+        course: hyperparameters.
+        photos: folder of pictures; None for procedural textures.
+        silhouettes: folder of masks for half of the shapes.
+        network: constructor arguments of `OCLR`.
+        start: start weights; the schedule begins anew. See `models.pretraining.recipe.first_network`.
+        frames: maximum length of a clip.
+        batch: clips in a step.
+        flow: a kind of `models.synthetic.synthetic_flow`.
     """
     network = dict(COMPACT["oclr"] if network is None else network)
     recipe = synthetic_recipe(course, photos, silhouettes, start)

@@ -1,4 +1,4 @@
-"""Pre-training of the mask selector on synthetic clips: where are these proposals wrong? (section 3.2)"""
+"""Pre-train the mask selector on synthetic clips: where is a proposal wrong? (section 3.2)"""
 
 from pathlib import Path
 from typing import Any
@@ -25,31 +25,36 @@ from motion_adapt.models.training.loop import autocast
 from motion_adapt.models.training.losses import score_losses, selector_losses
 
 GRID = (8, 14)
-EMPTY_CHANNEL_SHARE = 0.1  # of clips judged on a channel drawn from all, perhaps one without an object
+EMPTY_CHANNEL_SHARE = (
+    0.1  # share of clips whose channel is drawn from all channels, even those without an object
+)
 
 
 class SelectorLoss:
-    """One object of each clip is judged: the selector treats objects apart, so one is enough for a step.
+    """The selector's loss on one object of each clip. The selector judges objects separately, so one is enough.
 
-    precision: see `models.training.loop.autocast`.
+    Args:
+        proposals: masks to judge.
+        tokens: tokens of the clips.
+        precision: see `models.training.loop.autocast`.
     """
 
     def __init__(self, proposals: ClipProposals, tokens: ClipTokens, precision: str = "float32") -> None:
         self.proposals, self.tokens, self.precision = proposals, tokens, precision
 
     def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a batch of `ClipBatches`."""
+        """Compute the loss of a batch of `ClipBatches`."""
         chosen = choose_objects(batch["truth"], batch["draws"])
         masks, truth = (pick(m, chosen) for m in (self.proposals.of(batch), batch["truth"]))
         rgb = torch.stack([normalised(frames) for frames in batch["rgb"]])  # (B, T, 3, H, W)
-        tokens = self.tokens.of(batch)  # of a frozen network, as at inference: not in halves
+        tokens = self.tokens.of(batch)  # from the frozen network in float32, as at inference
         with autocast(rgb.device, self.precision):
             answer = module(masks.float(), rgb, tokens)
         return (score_losses if module.head == "score" else selector_losses)(answer.float(), masks, truth)
 
 
 def choose_objects(truth: Tensor, draws: Tensor) -> Tensor:
-    """A channel of each clip, (B,): mostly one that shows an object; draws are uniform, (B, T, K)."""
+    """Choose a channel of each clip, (B,), usually one that shows an object. `draws` are uniform, (B, T, K)."""
     shown = truth.flatten(3).any(3).any(1)  # (B, K)
     anything = draws[:, 0, 0] < EMPTY_CHANNEL_SHARE
     eligible = shown | anything[:, None] | ~shown.any(1, keepdim=True)
@@ -57,7 +62,7 @@ def choose_objects(truth: Tensor, draws: Tensor) -> Tensor:
 
 
 def pick(masks: Tensor, channels: Tensor) -> Tensor:
-    """(B, T, K, H, W), (B,) -> (B, T, 1, H, W)."""
+    """Pick one channel of each clip: masks (B, T, K, H, W) and channels (B,) give (B, T, 1, H, W)."""
     return torch.stack([clip[:, k : k + 1] for clip, k in zip(masks, channels.tolist(), strict=True)])
 
 
@@ -75,11 +80,20 @@ def pretrain_selector(
     flow: str = "mixed",
     pool: int = 0,
 ) -> Checkpoint:
-    """Train a selector to find the errors in proposals of `oclr` and in damaged masks, or with `network`'s
-    head="score" to tell their IoU.
+    """Train a selector to find the errors in proposals of `oclr` and in damaged masks.
 
-    start: weights to go on from, with a schedule of its own; see `models.pretraining.recipe.first_network`.
-    features: the frozen network whose tokens it reads. pool: distinct clips, 0 for new ones at every step.
+    Args:
+        oclr: network that proposes masks.
+        course: hyperparameters.
+        features: frozen network whose tokens the selector reads.
+        photos: folder of pictures; None for procedural textures.
+        silhouettes: folder of masks for half of the shapes.
+        network: constructor arguments of `MaskSelector`. With head="score", it learns to predict the masks' IoU.
+        start: start weights; the schedule begins anew. See `models.pretraining.recipe.first_network`.
+        frames: frames of a clip.
+        batch: clips in a step.
+        flow: a kind of `models.synthetic.synthetic_flow`.
+        pool: number of distinct clips; 0 for new ones at every step.
     """
     network = with_tokens(COMPACT["selector"] if network is None else network, features)
     recipe = synthetic_recipe(course, photos, silhouettes, start, features)

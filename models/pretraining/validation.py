@@ -1,4 +1,4 @@
-"""How good are trained networks? Modal IoU on synthetic clips that no training sees, channels matched to the truth."""
+"""Evaluate trained networks: modal IoU on synthetic clips that no training uses, channels matched to the truth."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,9 +21,15 @@ from motion_adapt.models.training.matching import matched_ious
 
 
 class Validation(NamedTuple):
-    """Mean IoU (0 to 1) of proposals and of corrected masks, and how well the selector ranks frames: the mean
-    rank correlation of predicted and true error over time, and the selection AP (models/scoring/ranking.py; with fewer
-    than 20 frames a clip of it is easier than the paper's). NaN where no clip has a figure."""
+    """Results of a validation. A value is NaN if no clip has one.
+
+    Attributes:
+        proposals: mean IoU (0 to 1) of the proposals.
+        corrected: mean IoU (0 to 1) of the corrected masks.
+        ranking: mean rank correlation, over time, of predicted and true error.
+        selection_ap: selection AP (models/scoring/ranking.py). With fewer than 20 frames per clip, it is easier than
+            the paper's.
+    """
 
     proposals: float
     corrected: float
@@ -34,7 +40,7 @@ class Validation(NamedTuple):
 def held_out(
     clips: int, frames: int, flow: str, photos: Path | None, silhouettes: Path | None = None
 ) -> Iterator[tuple[SyntheticClip, np.ndarray]]:
-    """Clips with their flow f32 (T, 4, H, W)."""
+    """Yield validation clips with their flow f32 (T, 4, H, W)."""
     supply = SyntheticClips(seed=VALIDATION_SEED, photos=photos, silhouettes=silhouettes, frames=frames)
     for index in range(clips):
         clip = supply.make(index)
@@ -42,7 +48,7 @@ def held_out(
 
 
 def iou(masks: np.ndarray, clip: SyntheticClip) -> float:
-    """Mean IoU of masks bool (T, K, H, W) with the visible objects of a clip."""
+    """Compute the mean IoU of masks bool (T, K, H, W) with the visible objects of a clip."""
     pair = (torch.from_numpy(np.ascontiguousarray(m))[None] for m in (masks, clip.modal))
     return matched_ious(*pair).mean().item()
 
@@ -57,7 +63,7 @@ def validate_oclr(
     silhouettes: Path | None = None,
     device: str = "cpu",
 ) -> float:
-    """Mean IoU of the proposals of OCLR."""
+    """Compute the mean IoU of OCLR's proposals."""
     net: Any = build_network(checkpoint, device, expect="oclr")
     ious = []
     for clip, seen in held_out(clips, frames, flow, photos, silhouettes):
@@ -81,11 +87,22 @@ def validate_pipeline(
     device: str = "cpu",
     on_clip: Callable[[int], None] = lambda clips: None,
 ) -> Validation:
-    """Propose, select and correct as a user's clips are, and compare with the truth.
+    """Propose, select and correct in the same way as for a user's clips, and compare with the truth.
 
-    selector: a checkpoint, or a rule of models/inference/proposal_judges.py in its place; it is what ranks frames.
-    features: of the corrector, and of the selector where `judge_features` names no others. chosen_by: the rule that
-    chooses the exemplars by the corrector's features, None for the selector. on_clip is called with 1 after every clip.
+    Args:
+        oclr: network that proposes masks.
+        selector: checkpoint, or a rule of models/inference/proposal_judges.py instead, that ranks the frames.
+        corrector: network that corrects masks.
+        features: features of the corrector, and of the selector unless `judge_features` is given.
+        judge_features: features of the selector.
+        chosen_by: rule that chooses the exemplars by the corrector's features; None to choose them by the selector.
+        clips: number of clips.
+        frames: frames of a clip.
+        flow: a kind of `models.synthetic.synthetic_flow`.
+        photos: folder of pictures; None for procedural textures.
+        silhouettes: folder of masks for half of the shapes.
+        device: device on which the networks run.
+        on_clip: called with 1 after every clip.
     """
     nets: dict[str, Any] = {
         name: build_network(c, device, expect=name) for name, c in (("oclr", oclr), ("corrector", corrector))
@@ -115,9 +132,10 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def ranking(errors: np.ndarray, masks: np.ndarray, clip: SyntheticClip) -> float:
-    """Rank correlation over time of predicted errors (T, K) with true ones, mean over the objects; NaN without any.
+    """Compute the rank correlation over time of predicted errors (T, K) with true ones, averaged over the objects.
 
-    The true error of a mask is measured against the object that it fits best.
+    The true error of a mask is measured against the object that it fits best. The result is NaN if no object has a
+    correlation.
     """
     found = []
     for k in np.flatnonzero(masks.any(axis=(0, 2, 3))):

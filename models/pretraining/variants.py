@@ -1,4 +1,4 @@
-"""The paper's ablations as constructor arguments: what a checkpoint stores, so that it is loaded as what it is.
+"""The paper's ablations as constructor arguments. A checkpoint stores them, so that it is loaded as the same variant.
 
 A default adds nothing to the constructor arguments of a size (models/networks/sizes.py).
 """
@@ -14,14 +14,17 @@ BACKGROUND: int = PRETRAINING["background"]  # Table 8
 
 
 def selector_arguments(method: str = "error_map") -> dict[str, Any]:
-    """Of `models.networks.selector.MaskSelector`: what it predicts of a mask."""
+    """Return the arguments of `MaskSelector` that determine what it predicts: "error_map" or "score"."""
     if method not in SELECTORS:
         raise ValueError(f"selector: wanted one of {', '.join(SELECTORS)}, got {method!r}")
     return {} if method == "error_map" else {"head": method}
 
 
 def corrector_arguments(maps: str = "attention", background: int = BACKGROUND) -> dict[str, Any]:
-    """Of a corrector: what its UNet decodes, and how many background queries it has (dense: none, whatever is said)."""
+    """Return the arguments of a corrector that determine what its UNet decodes and its number of background queries.
+
+    A dense corrector has no background queries, whatever `background` is.
+    """
     if maps not in CORRECTORS:
         raise ValueError(f"corrector: wanted one of {', '.join(CORRECTORS)}, got {maps!r}")
     arguments: dict[str, Any] = {} if maps == "attention" else {"maps": maps}
@@ -42,14 +45,23 @@ def shapes(
     batch: int | None = None,
     frames: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """By network: its constructor arguments (`network`) and what a step of its training `sees`.
+    """Return, by network, its constructor arguments ("network") and the data of a step of its training ("sees").
 
-    batch: clips of a step of OCLR, selector and corrector; frames: of OCLR's clips at most; None: those of the size.
+    Args:
+        size: a key of `SIZES`.
+        selector: a name of `SELECTORS`.
+        corrector: a name of `CORRECTORS`.
+        background: background queries of the corrector.
+        window: target frames of a corrector's step; None for that of the size.
+        exemplars: maximum number of exemplars per object.
+        exemplars_by: how the corrector's exemplars are chosen.
+        batch: clips in a step of OCLR, selector and corrector; None for that of the size.
+        frames: maximum length of OCLR's clips; None for that of the size.
     """
     networks, sees = dict(SIZES[size]), dict[str, dict[str, Any]](STEP_SIZES[size])
     networks["selector"] = networks["selector"] | selector_arguments(selector)
     networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
-    if corrector == "dense":  # the prior is the other correctors' alone
+    if corrector == "dense":  # only the other correctors have a prior
         networks["corrector"].pop("prior", None)
     episodes = episode_arguments(sees["corrector"], window=window, exemplars=exemplars)
     sees["corrector"] = episodes | {"exemplars_by": exemplars_by}
@@ -64,10 +76,14 @@ def shapes(
 def episode_arguments(
     step: dict[str, int], *, window: int | None = None, exemplars: int = EXEMPLARS
 ) -> dict[str, Any]:
-    """What a corrector's step sees (models/networks/sizes.py), with other target frames (Table 6) and exemplars
-    (Table 7).
+    """Change the data of a corrector's step (models/networks/sizes.py).
 
-    A clip is long enough for the window and for as many exemplars beside a target frame.
+    Clips are lengthened if necessary, so that they fit the window, and a target frame in addition to the exemplars.
+
+    Args:
+        step: data of a step of a size.
+        window: target frames (Table 6); None for no change.
+        exemplars: maximum number of exemplars per object (Table 7).
     """
     changed: dict[str, Any] = dict(step)
     if window is not None:

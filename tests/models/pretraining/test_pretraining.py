@@ -460,7 +460,7 @@ def test_a_training_goes_on_from_weights_and_says_so(model, oclr, extractor):
 
 
 def test_a_start_of_another_network_or_for_other_features_is_refused(oclr, extractor):
-    with pytest.raises(ValueError, match="the oclr to go on from is another network: width=32 instead of 64"):
+    with pytest.raises(ValueError, match="the oclr to start from is another network: width=32 instead of 64"):
         pretrain_oclr(Course(steps=1), network={**TINY_OCLR, "width": 64}, start=oclr)
     with pytest.raises(ValueError, match="wanted a model 'features', got 'oclr'"):
         pretrain_features(Course(steps=1), start=oclr)
