@@ -21,7 +21,13 @@ from prefect import flow
 from motion_adapt.flows.reports.publish import PAGE, publish_comparison
 from motion_adapt.flows.reports.run_report import Report, mean_scores
 from motion_adapt.flows.rounds.ledger import Ledger
-from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
+from motion_adapt.flows.rounds.materials import (
+    add_adaptation_flow,
+    add_features,
+    add_flow,
+    open_run,
+    read_frames,
+)
 from motion_adapt.flows.rounds.results import export_clips, output_folder
 from motion_adapt.flows.rounds.round_metrics import clip_figures, round_metrics
 from motion_adapt.flows.rounds.rounds import first_round, next_round
@@ -115,16 +121,16 @@ def adapt(
     )
     report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment, "run": ledger.parent}
     with ledger:
-        add_flow(run, materials, settings, settings.gaps.inference)
-        if rounds and settings.proposal.folder is None:  # ready-made proposals have no OCLR to fine-tune
-            add_flow(run, materials, settings, settings.gaps.adaptation)
+        add_flow(run, materials, settings)
+        if rounds:
+            add_adaptation_flow(run, materials, settings)
         add_features(run, materials, settings, start)
         run.require_clips(source)
 
         work = Work(run, settings, materials)
         kept = go_through_rounds(work, first_round(work, start), rounds, ledger, report)
 
-        strips = export_clips(run, settings, materials, kept, folder)
+        strips = export_clips(run, materials, kept, folder)
         run.require_clips(source)
         report.clips = {name: clip_figures(run, kept, name) for name in run.clips}
         report.unscored = [name for name in run.clips if name not in kept.scores.get("final", {})]

@@ -74,7 +74,7 @@ def finetune_upsampler(
     run.warn(WARNING)
     materials = read_frames(run, source, prune=prune)
     start = find_weights(run, settings, preset, Path(weights) if weights else None)
-    add_flow(run, materials, settings, settings.gaps.inference)
+    add_flow(run, materials, settings)
     add_features(run, materials, settings, start)
     work, this = Work(run, settings, materials), Round(0, start)
     this.proposal = propose_clips(work, this)

@@ -13,7 +13,13 @@ from pathlib import Path
 from prefect import flow
 
 from motion_adapt.flows.reports.run_report import Report
-from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
+from motion_adapt.flows.rounds.materials import (
+    add_adaptation_flow,
+    add_features,
+    add_flow,
+    open_run,
+    read_frames,
+)
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import find_backbones
@@ -41,9 +47,8 @@ def materialise(
     run.begin_record("materialise", source)
     materials = read_frames(run, source, prune=prune)
     backbones = find_backbones(run, settings, Path(weights) if weights else None)
-    add_flow(run, materials, settings, settings.gaps.inference)
-    if settings.proposal.folder is None:  # ready-made proposals have no OCLR to fine-tune
-        add_flow(run, materials, settings, settings.gaps.adaptation)
+    add_flow(run, materials, settings)
+    add_adaptation_flow(run, materials, settings)
     add_features(run, materials, settings, backbones)
     run.require_clips(source)
     report.take(run)

@@ -58,13 +58,13 @@ def segment(
         start = champion_weights(run, settings, tracking.open(source, create=False))
     else:
         start = find_weights(run, settings, preset, Path(weights) if weights else None)
-    add_flow(run, materials, settings, settings.gaps.inference)
+    add_flow(run, materials, settings)
     add_features(run, materials, settings, start)
 
     work = Work(run, settings, materials)
     only = first_round(work, start)
     measure_round(work, only, None)
-    export_clips(run, settings, materials, only, folder)
+    export_clips(run, materials, only, folder)
     run.require_clips(source)
 
     report.output = str(folder)

@@ -46,14 +46,24 @@ class Labels:
 
 
 def find_labels(
-    root: Path, clip: Clip, frames: int, size: tuple[int, int], data_set: DataSet | None = None
+    root: Path,
+    clip: Clip,
+    names: tuple[str, ...],
+    size: tuple[int, int],
+    data_set: DataSet | None = None,
 ) -> Labels:
-    """The annotations of a clip of `frames` frames of `size` (H, W), in the ways of `data_set` where it is one's.
+    """Find the annotations of a clip, read in the way of `data_set` if they are a benchmark's.
+
+    Args:
+        root: the folder or table with the annotations of all clips.
+        clip: the clip.
+        names: names of its frames.
+        size: (H, W) of its frames.
+        data_set: the benchmark that the clip belongs to.
 
     Raises:
         AnnotationError: where there are none.
     """
-    names = clip.frame_names(frames)
     found = open_annotations(root, clip, names, size=size, data_set=data_set)
     return Labels(root, clip, names, size, found.content(names), tuple(found.warnings), data_set)
 

@@ -69,7 +69,7 @@ def finetuned_oclr(work: Work, this: Round, labels: ByClip) -> Artifact:
     return work.run.once(
         finetune_oclr,
         f"{this.name}: fine-tune OCLR",
-        flow=[work.materials.flow[work.settings.gaps.adaptation][name] for name in labels],
+        flow=[work.materials.adaptation_flow[name] for name in labels],
         labels=list(labels.values()),
         weights=this.weights.need("oclr"),
         settings=work.settings.oclr_finetuning,

@@ -28,10 +28,14 @@ class Materials:
     """What is computed once per clip, by clip name."""
 
     content: dict[str, str] = field(default_factory=dict)
-    frames: dict[str, Artifact] = field(default_factory=dict)
-    flow: dict[int, dict[str, Artifact]] = field(default_factory=dict)  # by gap
-    selector_tokens: dict[str, Artifact] = field(default_factory=dict)
-    corrector_tokens: dict[str, Artifact] = field(default_factory=dict)
+    frames: ByClip = field(default_factory=dict)
+    names: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # of the clip's frames, as files are called
+    flow: ByClip = field(default_factory=dict)  # at the gap of inference
+    adaptation_flow: ByClip = field(default_factory=dict)  # at the gap that OCLR is fine-tuned on
+    selector_tokens: ByClip = field(default_factory=dict)
+    corrector_tokens: ByClip = field(default_factory=dict)
 
 
 def open_run(
@@ -75,16 +79,30 @@ def read_frames(run: Run, source: str, *, prune: int | None) -> Materials:
         lambda name: {"content": materials.content[name], "limit": limit, "clip": run.clips[name]},
     )
     run.require_clips(source)
+    materials.names = {
+        name: clip.frame_names(run.summary(materials.frames[name])["frames"])
+        for name, clip in run.clips.items()
+    }
     return materials
 
 
-def add_flow(run: Run, materials: Materials, settings: Settings, gap: int) -> None:
-    """Flow at ±gap, for every clip that has none yet."""
+def add_flow(run: Run, materials: Materials, settings: Settings) -> None:
+    """Flow of every clip at the gap of inference."""
+    materials.flow = _flow(run, materials, settings, settings.gaps.inference)
+
+
+def add_adaptation_flow(run: Run, materials: Materials, settings: Settings) -> None:
+    """Flow of every clip at the gap of adaptation; none if proposals are ready-made: no OCLR is fine-tuned then."""
+    if settings.proposal.folder is None:
+        materials.adaptation_flow = _flow(run, materials, settings, settings.gaps.adaptation)
+
+
+def _flow(run: Run, materials: Materials, settings: Settings, gap: int) -> ByClip:
     folder = settings.flow.folder
     keyed = settings.flow.model_copy(update={"folder": None})
 
     def arguments(name: str) -> dict[str, Any]:
-        names = run.clips[name].frame_names(run.summary(materials.frames[name])["frames"])
+        names = materials.names[name]
         return {
             "frames": materials.frames[name],
             "gap": gap,
@@ -96,7 +114,7 @@ def add_flow(run: Run, materials: Materials, settings: Settings, gap: int) -> No
             "names": names,
         }
 
-    materials.flow[gap] = run.each(estimate_flow, f"flow ±{gap}", arguments)
+    return run.each(estimate_flow, f"flow ±{gap}", arguments)
 
 
 def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:

@@ -3,24 +3,18 @@
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from motion_adapt.flows.rounds.materials import Materials
+from motion_adapt.flows.rounds.state import Round
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run, source_name
 from motion_adapt.storage.artifacts.files import DamagedArtifact
 from motion_adapt.storage.results.export import export_clip
 from motion_adapt.tasks.pictures import draw
 from motion_adapt.tasks.runtime.progress import track
-from motion_adapt.tasks.settings import Settings
-
-if TYPE_CHECKING:
-    from motion_adapt.flows.rounds.state import Round
 
 
-def export_clips(
-    run: Run, settings: Settings, materials: Materials, kept: "Round", folder: Path
-) -> list[Path]:
+def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> list[Path]:
     """Indexed PNGs, an overlay video and a stage strip per clip in `folder`; the strips' paths.
 
     A clip without a single mask is warned about: nothing in it seems to move.
@@ -30,7 +24,7 @@ def export_clips(
         "pictures",
         lambda name: {
             "frames": materials.frames[name],
-            "flow": materials.flow[settings.gaps.inference][name],
+            "flow": materials.flow[name],
             "proposal": kept.proposal[name],
             "selection": kept.selection[name],
             "correction": kept.correction[name],
@@ -39,12 +33,11 @@ def export_clips(
     )
     store, strips = run.place.open(), []
     with track(len(run.clips), "export") as advance:
-        for name, clip in run.clips.copy().items():
-            made = run.summary(kept.final[name])
-            if made["masked_frames"] == 0:
+        for name in list(run.clips):
+            if run.summary(kept.final[name])["masked_frames"] == 0:
                 run.warn(f"{name}: no moving object was found; its masks are empty")
-            names = clip.frame_names(made["frames"])
-            write = partial(export_clip, store, kept.final[name], pictures[name], folder, name, names)
+            made = kept.final[name], pictures[name]
+            write = partial(export_clip, store, *made, folder, name, materials.names[name])
             try:
                 strips.append(run.read(write))
             except DamagedArtifact as error:

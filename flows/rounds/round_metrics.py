@@ -72,7 +72,7 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
     materials = work.materials
     for stage, artifacts in (
         ("frames", materials.frames),
-        ("flow", materials.flow[work.settings.gaps.inference]),
+        ("flow", materials.flow),
         ("selector_features", materials.selector_tokens),
         ("corrector_features", materials.corrector_tokens),
         ("proposal", this.proposal),

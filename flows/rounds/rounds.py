@@ -4,7 +4,7 @@ Everything here is by clip name; the arrays stay in the store.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from motion_adapt.flows.rounds.adapt_models import (
     adapted_corrector,
@@ -23,9 +23,6 @@ from motion_adapt.tasks.per_clip import adapt_to_clip
 from motion_adapt.tasks.proposal import propose, take_proposals
 from motion_adapt.tasks.selection import select
 from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
-
-if TYPE_CHECKING:
-    from motion_adapt.flows.rounds.state import Round
 
 
 def first_round(work: Work, weights: StartWeights) -> Round:
@@ -66,7 +63,7 @@ def propose_clips(work: Work, this: Round) -> ByClip:
             propose,
             f"{this.name}: propose",
             lambda name: {
-                "flow": work.materials.flow[work.settings.gaps.inference][name],
+                "flow": work.materials.flow[name],
                 "weights": this.weights.need("oclr"),
                 "settings": work.settings.proposal,
                 "precision": work.settings.precision,
@@ -74,7 +71,7 @@ def propose_clips(work: Work, this: Round) -> ByClip:
         )
 
     def given(name: str) -> dict[str, Any]:
-        names = work.run.clips[name].frame_names(work.run.summary(work.materials.frames[name])["frames"])
+        names = work.materials.names[name]
         return {
             "frames": work.materials.frames[name],
             "content": masks_content(Path(folder), name, names),

@@ -13,7 +13,7 @@ def measure_round(work: Work, this: Round, before: Round | None) -> None:
         measure,
         f"{this.name}: measure",
         lambda name: {
-            "flow": work.materials.flow[work.settings.gaps.inference][name],
+            "flow": work.materials.flow[name],
             "proposal": this.proposal[name],
             "selection": this.selection[name],
             "correction": this.correction[name],
@@ -34,7 +34,7 @@ def annotated(work: Work) -> dict[str, Labels]:
             labels[name] = find_labels(
                 work.run.annotations,
                 clip,
-                size["frames"],
+                work.materials.names[name],
                 (size["height"], size["width"]),
                 work.run.data_set,
             )
