@@ -25,9 +25,8 @@ from motion_adapt.models.training.loop import autocast
 from motion_adapt.models.training.losses import score_losses, selector_losses
 
 GRID = (8, 14)
-EMPTY_CHANNEL_SHARE = (
-    0.1  # share of clips whose channel is drawn from all channels, even those without an object
-)
+# share of clips whose channel is drawn from all channels, even those without an object
+EMPTY_CHANNEL_SHARE = 0.1
 
 
 class SelectorLoss:

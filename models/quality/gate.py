@@ -40,17 +40,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One measure, how its worsening is computed, and where that stops being noise."""
+    """One measure, how its worsening is computed, and the thresholds above which this is more than noise."""
 
     measure: str
     worsening: Literal["rise", "fall", "growth", "change", "lack", "leap"]
     hold: float  # worse by more than this: hold
-    roll_back: float  # by more than this: roll back
+    roll_back: float  # worse by more than this: roll back
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict with its reasons in words, the gravest first; none for `keep`."""
+    """A verdict with its reasons in words, the most serious first. `keep` has no reasons."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -71,16 +71,16 @@ RULES = (
     Rule("alarmed_clips", "rise", hold=0.10, roll_back=0.30),
 )
 
-# Between rounds of different runs: what relates a round to the one before it in its own run, which a round 0 lacks,
-# or asks what a single round can have taught, says nothing there.
+# Rules between rounds of different runs. A "lack" relates a round to the one before it in the same run, which a round 0
+# does not have. A "leap" asks how much a single round can teach. Neither applies there.
 RULES_ACROSS_RUNS = tuple(rule for rule in RULES if rule.worsening not in ("lack", "leap"))
 
 
 def alarms(measures: Mapping[str, float | None]) -> tuple[str, ...]:
-    """What is plainly wrong with one clip's masks, in words; nothing, mostly.
+    """Describe obvious faults of one clip's masks, in words. Most clips have none.
 
-    The share of clips with an alarm is itself a measure, `alarmed_clips`: a mean over many clips hides the collapse of
-    a few.
+    The share of clips with an alarm is itself a measure, `alarmed_clips`, since a mean over many clips hides the
+    collapse of a few.
     """
     found = []
     for name, limit, words in (
@@ -97,10 +97,10 @@ def alarms(measures: Mapping[str, float | None]) -> tuple[str, ...]:
 def gate(
     previous: Mapping[str, float], current: Mapping[str, float], rules: Sequence[Rule] = RULES
 ) -> Decision:
-    """Judge a round by its measures (averages over the clips) beside those of the round before.
+    """Compare a round's measures (averages over the clips) with those of the round before.
 
-    A measure that neither round has is passed over; one that only the previous round has is a reason to hold.
-    Values that are not finite are a collapse.
+    A measure that neither round has is skipped. A measure that only the previous round has is a reason to hold. A
+    value that is not finite is a collapse.
     """
     found = list(_collapses(previous, current))
     for rule in rules:
@@ -132,7 +132,7 @@ def _worsening(rule: Rule, before: float | None, now: float) -> float:
 
 
 def _collapses(previous: Mapping[str, float], current: Mapping[str, float]) -> list[tuple[Verdict, str]]:
-    """States that no round may end in; one that was there before is held, for going back would not help."""
+    """Find states that no round may end in. One that existed before is held, since rolling back would not help."""
     found = []
     for name, value in current.items():
         if not math.isfinite(value):

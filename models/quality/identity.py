@@ -1,10 +1,10 @@
-"""Do objects keep their identity? A mask may be right in every frame and still be another object's.
+"""Do objects keep their identity? A mask can be correct in every frame and still belong to another object.
 
     identity_switches    along a clip: does the flow carry an object's mask into another object's channel?
-    same_identities      between two rounds: is channel k still the object that it was?
+    same_identities      between two rounds: does channel k still hold the same object?
 
-An assignment of channels other than the plain one is believed only where its IoUs are better by MARGIN in all, so
-that the noise at a border between touching objects is not taken for a swap.
+A changed assignment of channels is accepted only if it raises the sum of IoUs by more than MARGIN, so that noise at
+the border of touching objects is not mistaken for a swap.
 """
 
 from typing import NamedTuple
@@ -16,35 +16,41 @@ from scipy.optimize import linear_sum_assignment
 from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.quality.measures import correspond
 
-MARGIN = 0.5  # of summed IoU: a mask handed over whole gains up to 1, two exchanged ones up to 2
+# of the sum of IoUs: one mask in another channel gains up to 1, two exchanged masks gain up to 2
+MARGIN = 0.5
 
 
 class Switch(NamedTuple):
-    """Between a frame and the one `gap` later, objects change channels."""
+    """A change of channels between a frame and the one `gap` later."""
 
-    frame: int  # the later one
-    channels: tuple[int, ...]  # whose objects move, counted from 0
+    frame: int  # the later of the two
+    channels: tuple[int, ...]  # channels whose objects move, counted from 0
 
 
 class Identities(NamedTuple):
     """How well the objects of a clip keep their channels."""
 
-    switched: float  # share of the frames whose objects sit elsewhere than in most of the clip
+    switched: float  # share of the frames whose objects are in other channels than in most of the clip
     switches: tuple[Switch, ...]
 
 
 def identity_switches(masks: Readable, flow: Readable, *, gap: int = 1, chunk: int = 16) -> Identities:
     """Follow the objects of a clip along the flow, from channel to channel.
 
-    masks: bool (T, K, H, W). flow: f16 or f32 (T, 4, H, W), see `flow_consistency`. One lasting swap in
-    the middle of a clip gives 0.5, a swap for a single frame 1 / T. A clip without masks gives 0.
+    A lasting swap in the middle of a clip gives 0.5, a swap for a single frame 1 / T, a clip without masks 0.
+
+    Args:
+        masks: bool (T, K, H, W).
+        flow: f16 or f32 (T, 4, H, W), see `flow_consistency`.
+        gap: gap of the flow in frames.
+        chunk: frames that are read at once.
     """
     count, objects, height, width = masks.shape
     if flow.shape != (count, 4, height, width):
         raise ValueError(f"flow: wanted {(count, 4, height, width)} like the masks, got {flow.shape}")
     if gap < 1:
         raise ValueError(f"gap: wanted at least 1 frame, got {gap}")
-    places = np.tile(np.arange(objects), (count, 1))  # (T, K): the channel in which each object sits
+    places = np.tile(np.arange(objects), (count, 1))  # (T, K): the channel of each object
     switches = []
     for start in range(0, count - gap, chunk):
         stop = min(start + chunk, count - gap)
@@ -65,7 +71,7 @@ def identity_switches(masks: Readable, flow: Readable, *, gap: int = 1, chunk: i
 
 
 def same_identities(first: Readable, second: Readable, *, chunk: int = 64) -> float:
-    """Share of the frames whose objects in `second` are, channel by channel, those of `first`."""
+    """Return the share of frames in which every channel of `second` holds the same object as in `first`."""
     if first.shape != second.shape:
         raise ValueError(f"masks: wanted two clips of one shape, got {first.shape} and {second.shape}")
     same = 0
@@ -76,9 +82,9 @@ def same_identities(first: Readable, second: Readable, *, chunk: int = 64) -> fl
 
 
 def assignment(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Which channel of `after` holds each object of `before`, i64 (K,): the plain one unless another is clearly better.
+    """Return the channel of `after` that holds each object of `before`, i64 (K,). Both are bool (K, H, W).
 
-    Both bool (K, H, W).
+    Objects stay in their channel unless another assignment is clearly better.
     """
     one, other = (masks.reshape(len(masks), -1).astype(np.float32) for masks in (before, after))
     shared = one @ other.T  # (K, K)

@@ -1,15 +1,15 @@
-"""How good the masks of a clip look to someone without labels: the measures that compare round with round.
+"""Label-free quality measures of a clip's masks, by which rounds are compared.
 
-    flow_consistency             neighbouring masks cover the same pixels, one carried along the flow
-    agreement                    two mask clips do: proposals and corrections, this round and the one before
-    empty, empty_frames          share of the objects' masks, and of the whole frames, that hold nothing
+    flow_consistency             overlap of neighbouring masks after one is carried along the flow
+    agreement                    overlap of two mask clips: proposals and corrections, or this round and the one before
+    empty, empty_frames          share of the objects' masks, and of the frames, that are empty
     coverage                     share of the pixels that are foreground
-    exemplar_error, frame_error  what the selector predicts (eq. 3), or another judge, for the exemplars and all frames
-    quality                      one figure of them all, to see the worst clips first
+    exemplar_error, frame_error  error predicted by the selector (eq. 3) or another judge, for exemplars and all frames
+    quality                      one figure that combines them, to list the worst clips first
 
-None of them is accuracy: a still, wrong mask can be consistent. They are read together, by `models.quality.gate`.
-Mask clips are bool (T, K, H, W) arrays or readers that are sliced like one; they are read chunk by chunk. A
-measure that has nothing to look at is None, and is left out of averages, never NaN.
+None of them measures accuracy: a static, wrong mask can be consistent. `models.quality.gate` judges them together.
+Mask clips are bool (T, K, H, W) arrays, or readers that slice like one, and are read chunk by chunk. A measure without
+any data is None, never NaN, and is left out of averages.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,28 +21,33 @@ from scipy.stats import spearmanr
 
 from motion_adapt.models.inputs.readable import Readable, pieces
 
-# Forward and backward flow disagree where a pixel is hidden in the other frame (Sundaram et al., ECCV 2010):
+# Forward and backward flow disagree if a pixel is hidden in the other frame (Sundaram et al., ECCV 2010):
 # |f + b|^2 > OCCLUSION_SHARE * (|f|^2 + |b|^2) + OCCLUSION_PIXELS
 OCCLUSION_SHARE, OCCLUSION_PIXELS = 0.01, 0.5
 
-FAR_BEHIND = 0.15  # of quality: masks so much worse than those of most clips teach what is wrong
+FAR_BEHIND = 0.15  # difference in quality: masks this much worse than most clips' would teach errors
 
 
 class Shares(NamedTuple):
-    """What share of a mask clip is empty, and what share of its pixels is foreground."""
+    """The shares of a mask clip that are empty, and the share of its pixels that is foreground."""
 
-    empty: float  # of the T * K masks
-    empty_frames: float  # of the T frames: no object at all
-    coverage: float  # of the pixels: any object
+    empty: float  # share of the T * K masks that are empty
+    empty_frames: float  # share of the T frames without any object
+    coverage: float  # share of the pixels with any object
 
 
 def flow_consistency(masks: Readable, flow: Readable, *, gap: int = 1, chunk: int = 16) -> float | None:
-    """Mean IoU of each mask with the mask `gap` frames later, brought back by the forward flow.
+    """Compute the mean IoU of each mask with the mask `gap` frames later, warped back by the forward flow.
 
-    flow: f16 or f32 (T, 4, H, W), as models.flow.stream_flow gives it for that gap, at the masks' own H and W.
-    Pixels that leave the frame, or that forward and backward flow show to be hidden, are left out of both
-    masks. A pair of an object counts once, whatever its area, and only where one of its two masks is not
-    empty: nothing found is no evidence of consistency. The mean is over all pairs of all objects that count.
+    Pixels that leave the frame, or that are hidden according to forward and backward flow, are left out of both masks.
+    The mean is over all pairs of all objects, independent of their area. A pair of two empty masks does not count,
+    since it is no evidence of consistency. None if no pair counts.
+
+    Args:
+        masks: bool (T, K, H, W).
+        flow: f16 or f32 (T, 4, H, W) from `models.inputs.flow.stream_flow` for that gap, at the masks' H and W.
+        gap: gap of the flow in frames.
+        chunk: frames that are read at once.
     """
     count, objects, height, width = masks.shape
     if flow.shape != (count, 4, height, width):
@@ -67,9 +72,10 @@ def flow_consistency(masks: Readable, flow: Readable, *, gap: int = 1, chunk: in
 
 
 def agreement(first: Readable, second: Readable, *, chunk: int = 64) -> float | None:
-    """Mean IoU of two mask clips, object k with object k, of each pair of masks of which one at least is not empty.
+    """Compute the mean IoU of two mask clips, object k with object k, over pairs that are not both empty.
 
-    Where both show nothing there is nothing to agree on: a channel that no object is in would raise the mean.
+    Two empty masks do not count, since otherwise a channel without an object would raise the mean. None if no pair
+    counts.
     """
     if first.shape != second.shape:
         raise ValueError(f"masks: wanted two clips of one shape, got {first.shape} and {second.shape}")
@@ -81,7 +87,7 @@ def agreement(first: Readable, second: Readable, *, chunk: int = 64) -> float | 
 
 
 def shares(masks: Readable, *, chunk: int = 64) -> Shares:
-    """Shares of empty masks, empty frames and foreground pixels of a mask clip of at least one frame."""
+    """Compute the shares of empty masks, empty frames and foreground pixels of a mask clip of at least one frame."""
     count, objects, height, width = masks.shape
     if not count:
         raise ValueError("masks: wanted at least one frame, got none")
@@ -97,11 +103,12 @@ def shares(masks: Readable, *, chunk: int = 64) -> Shares:
 def predicted_errors(
     errors: np.ndarray, exemplars: np.ndarray, masked: np.ndarray
 ) -> tuple[float | None, float | None]:
-    """Mean predicted error r of the exemplars, and of all frames.
+    """Compute the mean predicted error r of the exemplars, and of all frames; None if there are none.
 
-    errors: float (T, K), error pixels per mask pixel (eq. 3). exemplars: bool (T, K), the exemplars of each object.
-    masked: bool (T, K), whether there is a mask: an empty one, whose r is a pixel count, is left out of both
-    means.
+    Args:
+        errors: float (T, K), wrong pixels per mask pixel (eq. 3).
+        exemplars: bool (T, K), the exemplars of each object.
+        masked: bool (T, K), False for an empty mask. Its r is a number of pixels, so it is left out of both means.
     """
     of_exemplars, of_all = errors[exemplars & masked], errors[masked]
     return (
@@ -111,10 +118,10 @@ def predicted_errors(
 
 
 def overall(measures: Mapping[str, float | None]) -> float | None:
-    """A clip's measures as one figure in [0, 1], higher is better; None where nothing could be measured.
+    """Combine a clip's measures to one figure in [0, 1], higher is better; None if nothing could be measured.
 
-    The geometric mean of flow_consistency, agreement_proposal, 1 - empty_frames, 1 - identity_switches and
-    1 / (1 + frame_error), of those that there are: one that is near 0 is not made up for by the others.
+    It is the geometric mean of flow_consistency, agreement_proposal, 1 - empty_frames, 1 - identity_switches and
+    1 / (1 + frame_error), as far as they exist. The others cannot compensate for one that is near 0.
     """
     parts = [measures.get(name) for name in ("flow_consistency", "agreement_proposal")]
     parts += [
@@ -128,16 +135,16 @@ def overall(measures: Mapping[str, float | None]) -> float | None:
 
 
 def far_behind(quality: Mapping[str, float | None]) -> list[str]:
-    """The clips, by name, whose quality lies more than `FAR_BEHIND` below the median: never half of them or more."""
+    """Return the names of clips whose quality is more than `FAR_BEHIND` below the median: always fewer than half."""
     known = {name: value for name, value in quality.items() if value is not None}
     least = np.median(list(known.values())) - FAR_BEHIND if known else 0.0
     return [name for name, value in known.items() if value < least]
 
 
 def rank_correlation(measure: Iterable[float], scores: Iterable[float]) -> float | None:
-    """Spearman's correlation of a measure with J over clips, in [-1, 1]: how well it ranks them.
+    """Compute Spearman's correlation of a measure with J over clips, in [-1, 1]: how well it ranks them.
 
-    None for fewer than 4 clips, or where either has one value throughout: there is nothing to rank.
+    None for fewer than 4 clips, or if all values of either are equal, so that there is nothing to rank.
     """
     one, other = np.asarray(list(measure), float), np.asarray(list(scores), float)
     known = np.isfinite(one) & np.isfinite(other)
@@ -148,10 +155,14 @@ def rank_correlation(measure: Iterable[float], scores: Iterable[float]) -> float
 
 
 def correspond(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each pixel is in the later frame, and whether it can be seen there.
+    """Compute the position of each pixel in the later frame, and whether it is visible there.
 
-    forward f32 (2, H, W) from the earlier frame, backward from the later one. Returns visible bool (H, W),
-    columns and rows f32 (H, W).
+    Args:
+        forward: flow from the earlier frame, f32 (2, H, W).
+        backward: flow from the later frame, f32 (2, H, W).
+
+    Returns:
+        Visible bool (H, W), columns and rows f32 (H, W).
     """
     _, height, width = forward.shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)

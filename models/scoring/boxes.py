@@ -1,8 +1,8 @@
-"""The box protocol of MoCA, whose clips carry boxes and no masks: IoU of boxes, as its evaluator draws them.
+"""The box protocol of MoCA, whose clips are annotated with boxes instead of masks: IoU of boxes, as in its evaluator.
 
-A frame's predicted box is that of the contour with the largest one; a mask that covers more than half of the
-frame's edge is taken to be the background and is inverted first. J is the mean IoU over the annotated frames of a
-clip, SR the mean over the thresholds 0.5, 0.6 ... 0.9 of the share of frames with an IoU above it.
+A frame's predicted box is the largest bounding box of a contour. A mask that covers more than half of the frame's edge
+is assumed to be the background and is inverted first. J is the mean IoU over the annotated frames of a clip. SR is the
+share of frames with an IoU above a threshold, averaged over the thresholds 0.5, 0.6 ... 0.9.
 """
 
 from collections.abc import Iterable
@@ -18,10 +18,20 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 def score_boxes(pairs: Iterable[Pair], *, objects: int = 3, clip: str = "") -> tuple[dict[str, float], int]:
-    """`J` and `SR` of all objects as one foreground, `J_matched` and `SR_matched` of the best one; frames counted.
+    """Score the predicted boxes of a clip.
 
-    pairs: (annotation u8 (H, W), nonzero inside the box, or None; prediction u8 (H, W)) in frame order. The matched
-    object is one for the whole clip, that of the highest J, chosen with the annotation. Raises NothingToScore.
+    Args:
+        pairs: (annotation, prediction) of each frame in order. An annotation is u8 (H, W), nonzero inside the box, or
+            None. A prediction is u8 (H, W).
+        objects: number of predicted objects.
+        clip: name of the clip, for the error message.
+
+    Returns:
+        The scores and the number of scored frames. `J` and `SR` treat all objects as one foreground. `J_matched` and
+        `SR_matched` are those of the object with the highest J over the whole clip, chosen with the annotation.
+
+    Raises:
+        NothingToScore: no frame has a box.
     """
     rows = []
     for truth, prediction in pairs:
@@ -43,20 +53,20 @@ def score_boxes(pairs: Iterable[Pair], *, objects: int = 3, clip: str = "") -> t
 
 
 def foreground(mask: np.ndarray) -> np.ndarray:
-    """A bool (H, W) mask, inverted where it covers more than half of the frame's edge pixels."""
+    """Return a bool (H, W) mask, inverted if it covers more than half of the frame's edge pixels."""
     edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     return ~mask if edge.mean() > 0.5 else mask
 
 
 def largest_box(mask: np.ndarray) -> Box | None:
-    """The largest bounding box of an outer contour of a bool (H, W) mask; None where it is empty."""
+    """Return the largest bounding box of an outer contour of a bool (H, W) mask, or None if the mask is empty."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     boxes = [cv2.boundingRect(contour) for contour in contours]
     return max(boxes, key=lambda box: box[2] * box[3], default=None)  # type: ignore[return-value]
 
 
 def box_iou(first: Box, second: Box | None) -> float:
-    """Intersection over union of two boxes; 0 where the second is None."""
+    """Return the intersection over union of two boxes, or 0 if the second is None."""
     if second is None:
         return 0.0
     across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])

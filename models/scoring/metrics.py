@@ -1,11 +1,11 @@
-"""How well a mask fits its annotation: region J, contour F, and the statistics of a row of them.
+"""Compare a mask with its annotation: region similarity J, contour similarity F, and their statistics over a clip.
 
-The measures of Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation"
-(CVPR 2016), as the official DAVIS evaluators compute them; section 4.1 of the paper reports J. Which frames
-and which objects count is the business of `models.scoring.protocols`.
+These are the measures of Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation"
+(CVPR 2016), as the official DAVIS evaluators compute them. Section 4.1 of the paper reports J.
+`models.scoring.protocols` decides which frames and objects count.
 
-A contour is looked at only inside the box of its mask, and a mask that is compared with many others is turned
-into its `Contour` once: that is all there is to the speed of this module.
+Two things make this module fast: a contour is computed only inside the bounding box of its mask, and a mask that is
+compared with many others is converted to a `Contour` only once.
 """
 
 import math
@@ -27,16 +27,16 @@ _BLOCK = np.ones((2, 2), np.uint8)
 
 
 def region_similarity(truth: np.ndarray, mask: np.ndarray, void: np.ndarray | None = None) -> float:
-    """J of two masks (H, W), nonzero being foreground: intersection over union, 1 if both are empty.
+    """Compute J of two masks (H, W), whose nonzero pixels are foreground: intersection over union, 1 if both are empty.
 
-    Pixels of `void` (H, W) are left out of both counts. Symmetric in `truth` and `mask`.
+    Pixels of `void` (H, W) are left out of both counts. J is symmetric in `truth` and `mask`.
     """
     truth, mask = _comparable(truth, mask, void)
     return jaccard(cv2.countNonZero(truth & mask), cv2.countNonZero(truth | mask))
 
 
 def jaccard(intersection: float, union: float) -> float:
-    """Intersection over union of two areas in pixels; two empty masks agree: 1."""
+    """Return the ratio of two areas in pixels, or 1 for two empty masks, which agree."""
     return float(intersection) / float(union) if union else 1.0
 
 
@@ -44,10 +44,10 @@ def jaccard(intersection: float, union: float) -> float:
 
 
 def contour_similarity(truth: np.ndarray, mask: np.ndarray, void: np.ndarray | None = None) -> float:
-    """F of two masks (H, W): harmonic mean of precision and recall of their boundaries, within `tolerance`.
+    """Compute F of two masks (H, W): the harmonic mean of precision and recall of their boundaries.
 
-    Void pixels are background in both masks, so that the rim of a void area can become boundary. Two masks
-    without any boundary (empty, or the whole frame) give 1, one without gives 0.
+    Boundary pixels match within `tolerance`. Void pixels are background in both masks, so that the edge of a void area
+    can become a boundary. F is 1 if neither mask has a boundary (empty, or the whole frame), and 0 if only one has.
     """
     truth, mask = _comparable(truth, mask, void)
     radius = tolerance(*truth.shape)
@@ -55,29 +55,30 @@ def contour_similarity(truth: np.ndarray, mask: np.ndarray, void: np.ndarray | N
 
 
 def tolerance(height: int, width: int) -> int:
-    """The distance in pixels within which a boundary pixel counts as found: 8 at 480 x 854."""
+    """Return the distance in pixels within which a boundary pixel counts as found: 8 at 480 x 854."""
     return math.ceil(BOUND * math.hypot(height, width))
 
 
 def boundary(mask: np.ndarray) -> np.ndarray:
-    """The boundary map u8 (H, W) of a mask of 0 and 1: pixels unlike their right, lower or lower-right one.
+    """Compute the boundary map u8 (H, W) of a mask of 0 and 1, one pixel wide.
 
-    One pixel wide. Beyond the frame the last row and column go on, so that an object has no boundary there.
+    A boundary pixel differs from its right, lower or lower-right neighbour. The last row and column are repeated beyond
+    the frame, so that an object has no boundary at the edge of the frame.
     """
-    # a pixel and these three make a 2 x 2 block: it is a boundary where the block is not all one value
+    # a pixel and its three neighbours form a 2 x 2 block; it is a boundary pixel if the block is not constant
     return cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, _BLOCK, anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
 
 
 @dataclass(frozen=True)
 class Contour:
-    """The boundary of one mask, ready to be matched with others of the same frame size and radius."""
+    """The boundary of a mask, ready to be matched with others of the same frame size and radius."""
 
     pixels: np.ndarray  # flat indices of the boundary pixels
     reach: np.ndarray  # u8 (H*W): 1 within `radius` of a boundary pixel
 
     @classmethod
     def of(cls, mask: np.ndarray, radius: int) -> "Contour":
-        """The contour of a mask u8 (H, W) of 0 and 1, its disk of tolerance having `radius` pixels."""
+        """Compute the contour of a mask u8 (H, W) of 0 and 1, with a tolerance of `radius` pixels."""
         height, width = mask.shape
         reach = np.zeros((height, width), np.uint8)
         left, top, across, down = cv2.boundingRect(mask)
@@ -96,12 +97,12 @@ class Contour:
         return cls(pixels, reach.ravel())
 
     def found(self, other: "Contour") -> int:
-        """How many of this contour's pixels lie within reach of the other one."""
+        """Return how many of this contour's pixels are within reach of the other one."""
         return int(np.count_nonzero(other.reach[self.pixels]))
 
 
 def contour_f(truth: Contour, mask: Contour) -> float:
-    """F of two contours."""
+    """Compute F of two contours."""
     if not truth.pixels.size or not mask.pixels.size:
         return float(truth.pixels.size == mask.pixels.size)
     precision = mask.found(truth) / mask.pixels.size
@@ -111,7 +112,7 @@ def contour_f(truth: Contour, mask: Contour) -> float:
 
 @cache
 def _disk(radius: int) -> np.ndarray:
-    """All pixels with dx^2 + dy^2 <= radius^2; OpenCV's own ellipse is another shape and moves F by 0.1."""
+    """Return a disk of all pixels with dx^2 + dy^2 <= radius^2. OpenCV's ellipse differs and changes F by 0.1."""
     steps = np.arange(-radius, radius + 1)
     return (steps[:, None] ** 2 + steps**2 <= radius**2).astype(np.uint8)
 
@@ -119,7 +120,7 @@ def _disk(radius: int) -> np.ndarray:
 def _comparable(
     truth: np.ndarray, mask: np.ndarray, void: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both masks as u8 of 0 and 1, void pixels cleared."""
+    """Return both masks as u8 of 0 and 1, with void pixels cleared."""
     for name, array in (("mask", mask), ("void", void)):
         if array is not None and (array.shape != truth.shape or array.ndim != 2):
             raise ValueError(f"{name}: wanted the annotation's (H, W) = {truth.shape}, got {array.shape}")
@@ -131,7 +132,7 @@ def _comparable(
 
 
 def binary(mask: np.ndarray) -> np.ndarray:
-    """A mask as u8 of 0 and 1, any nonzero value being 1."""
+    """Return a mask as u8 of 0 and 1; every nonzero value becomes 1."""
     flags = mask if mask.dtype == bool else mask != 0
     return np.ascontiguousarray(flags).view(np.uint8)
 
@@ -148,11 +149,12 @@ class Statistics(NamedTuple):
 
 
 def statistics(values: np.ndarray) -> Statistics:
-    """Statistics of per-frame values (n,), n at least 1; NaN marks a frame that has no value.
+    """Compute the statistics of per-frame values (n,), n at least 1. NaN marks a frame without a value.
 
-    mean: NaN left out. recall: share of the frames strictly above 0.5, where a NaN counts as not above.
-    decay: mean of the first quarter less mean of the last (neighbouring quarters share one frame); positive
-    is worse.
+    mean: the mean without NaN.
+    recall: the share of frames strictly above 0.5. NaN counts as not above.
+    decay: the mean of the first quarter minus that of the last (neighbouring quarters share one frame). Positive values
+    mean that scores fall along the clip.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not len(values):

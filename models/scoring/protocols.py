@@ -1,14 +1,14 @@
-"""Which frames and objects of a clip count: the evaluation protocols of section 4.1, over `models.scoring.metrics`.
+"""The evaluation protocols of section 4.1: which frames and objects of a clip count, using `models.scoring.metrics`.
 
     union      all objects together are the one foreground       DAVIS 2016 rule, label-free
     matched    the channel that fits the annotation best         DAVIS 2016 rule, chosen with the annotation
     objects    each object with its own proposal, by assignment  DAVIS 2017 unsupervised rule
 
-Papers on DAVIS 2016 report what is `matched` here: one channel for the whole clip, picked with the ground
-truth. A run without labels cannot do that, so its honest single-object number is `union`.
+Papers on DAVIS 2016 report the number that is called `matched` here: one channel for the whole clip, chosen with the
+ground truth. A run without labels cannot do that, so its honest single-object number is `union`.
 
-Clips arrive as an iterable of (annotation, prediction) label maps in frame order and are read once, frame by
-frame; the annotation is None in frames that have none, which are not scored.
+A clip is an iterable of (annotation, prediction) label maps in frame order, which is read once, frame by frame. The
+annotation is None in frames without one; these are not scored.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ Pair = tuple[np.ndarray | None, np.ndarray]
 
 
 class NothingToScore(ValueError):
-    """A clip in which no frame counts: it belongs in the report, not in an average."""
+    """No frame of a clip counts. Such a clip is reported, but left out of averages."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ class ObjectScore:
     """J and F of one annotated object, frame by frame."""
 
     object: int  # its id in the annotation; 1 in the single-object protocols
-    proposal: (
-        int  # the predicted id that it was scored with; 0 stands for the union, or an added empty proposal
-    )
+    proposal: int  # the predicted id that it was scored with; 0 for the union or for an added empty proposal
     J: np.ndarray = field(repr=False)  # f64 (frames that count,)
     F: np.ndarray = field(repr=False)
 
@@ -71,10 +69,17 @@ class ClipScore:
 
 
 def score_union(pairs: Iterable[Pair], *, clip: str = "", skip_ends: bool = True) -> ClipScore:
-    """Score all predicted objects as one foreground against all annotated ones; any nonzero is foreground.
+    """Score all predicted objects as one foreground against all annotated ones. Every nonzero label is foreground.
 
-    `skip_ends`: the first and last frame of the clip do not count (DAVIS 2016); False for data sets that
-    count all annotated frames. Raises NothingToScore where no frame is left, ValueError on a size mismatch.
+    Args:
+        pairs: (annotation, prediction) of each frame in order.
+        clip: name of the clip.
+        skip_ends: whether to leave out the first and last frame of the clip (DAVIS 2016); False for data sets that
+            count all annotated frames.
+
+    Raises:
+        NothingToScore: no frame is left.
+        ValueError: annotation and prediction have different sizes.
     """
     return _score_single(pairs, None, clip=clip, skip_ends=skip_ends)
 
@@ -82,9 +87,9 @@ def score_union(pairs: Iterable[Pair], *, clip: str = "", skip_ends: bool = True
 def score_matched(
     pairs: Iterable[Pair], *, objects: int = 3, clip: str = "", skip_ends: bool = True
 ) -> ClipScore:
-    """Score the one predicted id of 1..`objects` whose J over the counting frames is best; ties: lower id.
+    """Score the predicted id of 1..`objects` with the best J over the frames that count. Ties go to the lower id.
 
-    Uses the annotation to choose: never part of a label-free result. Otherwise as `score_union`.
+    The choice uses the annotation, so this is never part of a label-free result. Otherwise it is like `score_union`.
     """
     return _score_single(pairs, objects, clip=clip, skip_ends=skip_ends)
 
@@ -92,10 +97,10 @@ def score_matched(
 def score_objects(pairs: Iterable[Pair], *, clip: str = "") -> ClipScore:
     """Score each annotated object with its own proposal: the DAVIS 2017 unsupervised multi-object protocol.
 
-    Annotations hold 0 background, 1..N objects and 255 void, N being the largest id of the first annotated
-    frame; larger ids that come later are background. Predictions hold ids 1..P, P at most 20, the same object
-    throughout. Every annotated frame counts, also the first and last. The assignment of proposals to objects
-    maximises the mean of J and F over the clip; surplus proposals cost nothing and missing ones are empty.
+    Annotations hold 0 for the background, 1..N for objects and 255 for void. N is the largest id of the first
+    annotated frame; larger ids in later frames are background. Predictions hold ids 1..P, P at most 20, with one id per
+    object throughout. Every annotated frame counts, including the first and last. The assignment of proposals to
+    objects maximises the mean of J and F over the clip. Surplus proposals are not penalised; missing ones are empty.
     """
     frames: list[int] = []
     rows: list[np.ndarray] = []
@@ -118,7 +123,7 @@ def score_objects(pairs: Iterable[Pair], *, clip: str = "") -> ClipScore:
 
 
 def averages(clips: Sequence[ClipScore]) -> dict[str, float]:
-    """J, F, their recall and decay, and JF: averages over the objects of all clips, whatever their length."""
+    """Average J, F, their recall and decay, and JF over the objects of all clips, independent of clip length."""
     objects = [found for score in clips for found in score.objects]
     if not objects:
         raise NothingToScore("no clip was scored")
@@ -131,7 +136,7 @@ def averages(clips: Sequence[ClipScore]) -> dict[str, float]:
 
 
 def _score_single(pairs: Iterable[Pair], channels: int | None, *, clip: str, skip_ends: bool) -> ClipScore:
-    """One annotated foreground against the union (`channels` None) or the best of the channels."""
+    """Score one annotated foreground against the union (`channels` is None) or against the best channel."""
     frames: list[int] = []
     rows: list[np.ndarray] = []
     for index, truth, prediction in _scored(pairs, clip, skip_ends=skip_ends):
@@ -148,7 +153,7 @@ def _score_single(pairs: Iterable[Pair], channels: int | None, *, clip: str, ski
 
 
 def _score_labels(truth: np.ndarray, prediction: np.ndarray, objects: int, proposals: int) -> np.ndarray:
-    """J and F f64 (2, objects, proposals) of every annotated id with every predicted id in one frame."""
+    """Compute J and F, f64 (2, objects, proposals), of every annotated id with every predicted id in one frame."""
     if VOID in truth:
         prediction = np.where(truth == VOID, np.uint8(0), prediction)
     radius = tolerance(*truth.shape)
@@ -167,14 +172,14 @@ def _score_labels(truth: np.ndarray, prediction: np.ndarray, objects: int, propo
 
 
 def _histogram(labels: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Pixels of each label 0..255, all or those inside a mask, i64 (256,)."""
+    """Count the pixels of each label 0..255, in total or inside a mask, i64 (256,)."""
     return cv2.calcHist([labels], [0], mask, [256], [0, 256]).ravel().astype(np.int64)
 
 
 def _scored(
     pairs: Iterable[Pair], clip: str, *, skip_ends: bool
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """The frames that count, checked: (frame index, annotation u8 (H, W), prediction u8 (H, W))."""
+    """Check and yield the frames that count: (frame index, annotation u8 (H, W), prediction u8 (H, W))."""
     anything = False
     counting = enumerate(pairs)
     for index, (truth, prediction) in _interior(counting) if skip_ends else counting:
@@ -199,7 +204,7 @@ def _scored(
 
 
 def _interior(items: Iterable[tuple[int, Pair]]) -> Iterator[tuple[int, Pair]]:
-    """All items but the first and the last, one held back."""
+    """Yield all items except the first and the last, holding one back."""
     held = None
     for index, item in items:
         if held is not None and held[0] > 0:

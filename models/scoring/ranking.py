@@ -1,8 +1,7 @@
 """Selection AP: does predicted quality rank a clip's good masks before its bad ones (paper, C.1 and Table 3)?
 
-For each object the frames with the highest and those with the lowest IoU, 10 of each, are put in the order of
-predicted quality; the score is the average precision of finding the former. A random order reaches 0.568 on
-average, the paper's own figure for it.
+For each object, the 10 frames with the highest and the 10 with the lowest IoU are sorted by predicted quality. The
+score is the average precision of finding the former. A random order reaches 0.568 on average, as the paper states too.
 """
 
 import numpy as np
@@ -13,13 +12,18 @@ MOST = 10  # frames on either side
 
 
 def selection_ap(quality: NDArray[np.floating], ious: NDArray[np.floating], most: int = MOST) -> float:
-    """Average precision in (0, 1] of ranking the best masks of one object first.
+    """Compute the average precision of ranking the best masks of one object first.
 
-    quality: (T,), higher is better; equal values are one place in the ranking, so that their order in time
-    counts for nothing. ious: (T,) in [0, 1], NaN for frames that do not count. Of T frames that count, the
-    best and the worst n = min(most, T // 2) are ranked, the earlier first where IoUs are equal; n is smaller
-    where the worst of the best would be no better than the best of the worst. NaN where n is 0: one frame, or
-    masks that are all equally good.
+    If T frames count, the best and the worst n = min(most, T // 2) of them are ranked; among equal IoUs the earlier
+    frame is better. n is reduced if otherwise the worst of the best would be no better than the best of the worst.
+
+    Args:
+        quality: (T,), higher is better. Equal values share one rank, so that their order in time has no effect.
+        ious: (T,) in [0, 1], NaN for frames that do not count.
+        most: maximum number of best and of worst frames.
+
+    Returns:
+        A value in (0, 1], or NaN if n is 0: there is only one frame, or all masks are equally good.
     """
     if quality.ndim != 1 or quality.shape != ious.shape:
         raise ValueError(f"quality, ious: wanted two (T,), got {quality.shape} and {ious.shape}")
@@ -38,11 +42,13 @@ def selection_ap(quality: NDArray[np.floating], ious: NDArray[np.floating], most
 
 
 def average_precision(values: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Mean over the positive entries of the precision down to their place, highest value first.
+    """Average, over the positive entries, the precision down to their rank, highest value first.
 
-    values, positive: (n,), at least one positive. Equal values share a place, the last of theirs.
+    Args:
+        values: (n,). Equal values share the last of their ranks.
+        positive: (n,), at least one is True.
     """
-    at_least = values[:, None] <= values  # (n, n): entries that stand at or before each one's place
+    at_least = values[:, None] <= values  # (n, n): entries ranked at or before each entry
     found = (at_least & positive).sum(axis=1)
     return float((found / at_least.sum(axis=1))[positive].mean())
 
@@ -50,12 +56,17 @@ def average_precision(values: NDArray[np.floating], positive: NDArray[np.bool_])
 def object_aps(
     quality: NDArray[np.floating], ious: NDArray[np.floating], most: int = MOST
 ) -> NDArray[np.float64]:
-    """Selection AP of every object of a clip that has one, (up to N,).
+    """Compute the selection AP of every object of a clip that has one, (up to N,).
 
-    quality: (T, K). ious: (T, N, K) of every true object with every mask, NaN where both are empty: such a
-    frame can be no exemplar and does not count. Each object is judged by the one mask that the assignment of
-    greatest mean IoU gives it (two empty masks count 1 there, as in all metrics); with more objects than
-    masks some have none and are left out.
+    Each object is judged by the mask that the assignment with the highest mean IoU gives it. For this assignment, two
+    empty masks count as 1, as in all metrics. If there are more objects than masks, objects without a mask are left
+    out.
+
+    Args:
+        quality: (T, K).
+        ious: (T, N, K) of every true object with every mask. NaN if both are empty: such a frame cannot be an exemplar
+            and does not count.
+        most: see `selection_ap`.
     """
     pairs = linear_sum_assignment(np.nan_to_num(ious, nan=1.0).mean(axis=0), maximize=True)
     aps = [selection_ap(quality[:, k], ious[:, n, k], most) for n, k in zip(*pairs, strict=True)]
@@ -63,9 +74,14 @@ def object_aps(
 
 
 def mask_ious(masks: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """IoU of every true object with every mask of a frame or clip: (..., K, H, W), (..., N, H, W) -> (..., N, K).
+    """Compute the IoU of every true object with every mask of a frame or clip.
 
-    NaN where both are empty.
+    Args:
+        masks: bool (..., K, H, W).
+        truth: bool (..., N, H, W).
+
+    Returns:
+        (..., N, K), NaN if both are empty.
     """
     m = masks.reshape(*masks.shape[:-2], -1).astype(np.float32)  # (..., K, H * W)
     g = truth.reshape(*truth.shape[:-2], -1).astype(np.float32)  # (..., N, H * W)

@@ -1,9 +1,9 @@
-"""Mask errors for pre-training selector and corrector: the ways in which flow-only proposals go wrong.
+"""Mask errors for pre-training selector and corrector: typical errors of flow-only proposals.
 
-Proposals of a trained OCLR are the best examples; these add what it does rarely on synthetic clips: parts cut
-off, neighbours swallowed, wrong objects, nothing at all. Some errors come and go along a clip, so that other frames
-are good; some are the clip's habit, as of legs that rest or of a shadow that moves along: its best frames have
-them too, and what the exemplars say must not be believed blindly.
+Proposals of a trained OCLR are the best examples. These add errors that are rare on synthetic clips: missing parts,
+merged neighbours, wrong objects, empty masks. Some errors come and go along a clip, so that other frames are good.
+Others are in all frames (a habit), for example resting legs or a shadow that moves along. Even the best frames have
+them, so that the corrector must not trust the exemplars blindly.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ Corruption = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 
 
 def corrupt_clip(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
-    """Damage modal masks bool (T, K, H, W), each object for itself; returns the same shape.
+    """Damage modal masks bool (T, K, H, W), each object independently. Returns the same shape.
 
-    An object may have one error in all frames, and draws how often it is damaged besides; a damaged frame gets one to
-    three errors.
+    An object may have one error in all frames. In addition, it draws how often it is damaged. A damaged frame gets one
+    to three errors.
     """
     corrupted = masks.copy()
     everything = np.any(masks, axis=1)
     for k in range(masks.shape[1]):
         often = rng.uniform(0.0, 1.0)
         habit = HABITS[rng.integers(len(HABITS))] if rng.random() < HABIT_SHARE else None
-        character = int(rng.integers(2**32))  # the same draws, hence the same error, in every frame
+        character = int(rng.integers(2**32))  # a seed shared by all frames, so that they get the same error
         for t in range(masks.shape[0]):
             others = everything[t] & ~masks[t, k]
             if habit:
@@ -43,23 +43,23 @@ def corrupt_clip(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
 
 
 def grow(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Too generous an outline."""
+    """Enlarge the mask."""
     return cv2.dilate(mask.astype(np.uint8), disc(rng, mask)) > 0
 
 
 def shrink(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Too tight an outline; thin parts go."""
+    """Shrink the mask; thin parts disappear."""
     return cv2.erode(mask.astype(np.uint8), disc(rng, mask)) > 0
 
 
 def disc(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
-    """A round structuring element whose size suits the mask."""
+    """Return a round structuring element whose size fits the mask."""
     side = 2 * int(np.clip(rng.uniform(0.05, 0.3) * np.sqrt(mask.sum()), 1, 12)) + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
 
 
 def cut(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """A part beyond a straight line is missing."""
+    """Remove the part beyond a straight line."""
     rows, columns = np.nonzero(mask)
     if len(rows) == 0:
         return mask
@@ -72,13 +72,13 @@ def cut(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.nd
 
 
 def patchy(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Holes where the object moves with the background."""
+    """Add holes, as if parts of the object moved with the background."""
     noise = smooth_field(rng, mask.shape[0], mask.shape[1], rng.uniform(4, 20))[..., 0]
     return mask & (noise < rng.uniform(-0.3, 1.0))
 
 
 def ragged(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """An outline displaced this way here and that way there."""
+    """Displace the outline in directions that vary along it."""
     y, x = np.mgrid[0 : mask.shape[0], 0 : mask.shape[1]].astype(np.float32)
     shift = smooth_field(rng, mask.shape[0], mask.shape[1], rng.uniform(6, 20), 2) * np.float32(
         rng.uniform(1, 5)
@@ -88,7 +88,7 @@ def ragged(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np
 
 
 def displaced(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The whole mask is in the wrong place, as when flow lags behind."""
+    """Shift the whole mask, as if flow lagged behind."""
     reach = rng.normal(0, 0.3, 2) * np.sqrt(max(mask.sum(), 1))
     matrix = np.array([[1, 0, reach[0]], [0, 1, reach[1]]], np.float32)
     size = (mask.shape[1], mask.shape[0])
@@ -96,32 +96,32 @@ def displaced(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) ->
 
 
 def swallow(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The other objects are taken for a part."""
+    """Add the other objects to the mask."""
     return mask | others
 
 
 def mistake(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The other objects are taken for this one."""
+    """Replace the mask by the other objects."""
     return others.copy()
 
 
 def spill(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """A piece of background that moves alike is taken for a part."""
+    """Add a piece of background, as if it moved with the object."""
     return mask | somewhere(rng, mask.shape)
 
 
 def stray(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Nothing but a piece of background."""
+    """Replace the mask by a piece of background."""
     return somewhere(rng, mask.shape)
 
 
 def nothing(rng: np.random.Generator, mask: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The object stands still and is lost."""
+    """Empty the mask, as if the object rested and was lost."""
     return np.zeros_like(mask)
 
 
 def somewhere(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """A random silhouette at a random place, perhaps partly outside."""
+    """Draw a random silhouette at a random position, possibly partly outside."""
     height, width = shape
     size = int(log_uniform(rng, 0.12, 0.8) * height)
     piece = random_silhouette(rng, size) > 0.5
@@ -136,4 +136,4 @@ CORRUPTIONS: tuple[Corruption, ...] = (
 )  # fmt: skip
 SHARES = (0.13, 0.13, 0.16, 0.1, 0.14, 0.07, 0.07, 0.04, 0.1, 0.03, 0.03)
 HABITS: tuple[Corruption, ...] = (grow, shrink, cut, patchy, ragged, swallow, spill)
-HABIT_SHARE = 0.5  # of objects
+HABIT_SHARE = 0.5  # share of objects with a habit

@@ -1,7 +1,7 @@
-"""How optical flow estimators go wrong, imitated on exact flow, so that OCLR learns from flow as it will be.
+"""Add the typical errors of flow estimators to exact flow, so that OCLR learns from realistic flow.
 
 Estimators bleed across object boundaries, blur thin parts, drift smoothly, and fail in patches (no texture,
-occlusion, reflections). The strength of every effect is drawn once per clip, its pattern anew in each frame.
+occlusion, reflections). The strength of every effect is drawn once per clip, its pattern separately for each frame.
 """
 
 import cv2
@@ -13,7 +13,7 @@ from motion_adapt.models.synthetic.trajectories import log_uniform, smooth_noise
 
 
 def noisy_flow(flow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Exact flow f32 (T, 4, H, W) in pixels of 128 x 224 -> the same with estimator-like errors."""
+    """Add estimator-like errors to exact flow f32 (T, 4, H, W) in pixels of 128 x 224."""
     scale = flow.shape[2] / HEIGHT
     bleed = rng.uniform(0.0, 3.5) * scale
     blur = max(0.0, rng.normal(1.0, 1.0)) * scale
@@ -32,7 +32,7 @@ def noisy_flow(flow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def bleed_edges(rng: np.random.Generator, field: np.ndarray, reach: float) -> np.ndarray:
-    """Shift motion boundaries by up to about `reach` pixels, this way here and that way there."""
+    """Shift motion boundaries by up to about `reach` pixels, in directions that vary along them."""
     h, w = field.shape[:2]
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     shift = smooth_field(rng, h, w, 14, 2) * np.float32(reach / 2)
@@ -62,13 +62,13 @@ def fail_in_patches(rng: np.random.Generator, flow: np.ndarray) -> np.ndarray:
         for t in range(start, stop):
             distance = np.hypot(y - path[t, 0], x - path[t, 1]).astype(np.float32) / np.float32(size)
             weight = np.clip((1.0 + edge - distance) * 3.0, 0.0, 1.0)
-            wild = rng.normal(0, 4.0, 4).astype(np.float32)  # anew in each frame: no object moves like this
+            wild = rng.normal(0, 4.0, 4).astype(np.float32)  # drawn for each frame: no object moves like this
             flow[t] += weight * (replacement(kind, flow[t], wild, size) - flow[t])
     return flow
 
 
 def replacement(kind: str, flow: np.ndarray, wild: np.ndarray, size: float) -> np.ndarray:
-    """What a failed patch shows instead of the flow (4, H, W)."""
+    """Return the wrong flow (4, H, W) of a failed patch."""
     if kind == "still":
         return np.zeros_like(flow)
     if kind == "wild":

@@ -1,4 +1,4 @@
-"""Silhouettes of synthetic objects: smooth blobs, polygons, limbed bodies and rings, and those of a user's masks."""
+"""Silhouettes of synthetic objects: smooth blobs, polygons, bodies with limbs, rings, and the user's own masks."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -9,25 +9,24 @@ import numpy as np
 from motion_adapt.models.synthetic.textures import list_pictures
 
 SUPERSAMPLE = 4
-MASK_SUFFIXES = (".png", ".bmp")  # without loss: 0 is background, and all else is not
-MASKS_SHARE = (
-    0.5  # of the shapes where a user gives masks; the others are drawn, so that a few masks are no rut
-)
+MASK_SUFFIXES = (".png", ".bmp")  # lossless formats: 0 is the background, everything else the mask
+# share of shapes taken from the user's masks; drawing the others keeps a few masks from dominating
+MASKS_SHARE = 0.5
 KINDS = ("blob", "polygon", "limbs", "ring")
 SHARES = (0.35, 0.2, 0.37, 0.08)
 
 
 class Silhouettes:
-    """Random shapes, each a function of the generator that is passed in and of nothing else.
+    """Random shapes. Each depends only on the generator that is passed in.
 
-    masks: folder of mask pictures (searched in depth) for half of the shapes, None for drawn ones alone.
+    masks: folder of mask pictures (searched recursively) for half of the shapes; None for drawn ones only.
     """
 
     def __init__(self, masks: Path | None = None) -> None:
         self.paths = list_pictures(masks, "silhouettes", MASK_SUFFIXES) if masks is not None else []
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """One shape as `random_silhouette` draws it, f32 (size, size) in [0, 1]."""
+        """Draw a shape like `random_silhouette`, f32 (size, size) in [0, 1], in half of the cases from a mask."""
         if not self.paths or rng.random() >= MASKS_SHARE:
             return random_silhouette(rng, size)
         mask = read_mask(self.paths[rng.integers(len(self.paths))])
@@ -36,9 +35,10 @@ class Silhouettes:
 
 @lru_cache(maxsize=256)
 def read_mask(path: Path) -> np.ndarray:
-    """The smallest window of a mask picture that holds all of it, u8 (h, w) of 0 and 255; labels become one shape.
+    """Read a mask picture and crop it to the mask, u8 (h, w) of 0 and 255. All labels become one shape.
 
-    ValueError for a file that is no picture, and for a mask of nothing.
+    Raises:
+        ValueError: the file is not a picture, or the mask is empty.
     """
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
@@ -46,14 +46,14 @@ def read_mask(path: Path) -> np.ndarray:
     mask = np.asarray(picture.any(axis=2), np.uint8)
     if not mask.any():
         raise ValueError(
-            f"silhouettes: {path} is black all over: a mask is what is not; remove it from the folder"
+            f"silhouettes: {path} is entirely black, so it holds no mask; remove it from the folder"
         )
     x, y, w, h = cv2.boundingRect(mask)
     return mask[y : y + h, x : x + w] * np.uint8(255)
 
 
 def random_silhouette(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A random shape that fills most of a size x size canvas and touches no border, f32 in [0, 1]."""
+    """Draw a random shape that fills most of a size x size canvas but touches no border, f32 in [0, 1]."""
     side = size * SUPERSAMPLE
     canvas = np.zeros((side, side), np.uint8)
     draw = {"blob": draw_blob, "polygon": draw_polygon, "limbs": draw_limbs, "ring": draw_ring}
@@ -62,7 +62,7 @@ def random_silhouette(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def closed_curve(rng: np.random.Generator, points: int, roughness: float) -> np.ndarray:
-    """Points (N, 2) of a star-shaped closed curve around 0 with radius near 1, random low harmonics."""
+    """Draw points (N, 2) of a star-shaped closed curve around 0: radius near 1 with random low harmonics."""
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
     radius = np.ones(points)
     for harmonic in range(2, 9):
@@ -73,19 +73,19 @@ def closed_curve(rng: np.random.Generator, points: int, roughness: float) -> np.
 
 
 def fill(canvas: np.ndarray, points: np.ndarray, value: int = 255) -> None:
-    """Fill a closed curve given in units of a quarter canvas around its centre."""
+    """Fill a closed curve, given relative to the canvas's centre in units of a quarter of its side."""
     side = canvas.shape[0]
     pixels = np.round(points * side / 4 + side / 2).astype(np.int32)
     cv2.fillPoly(canvas, [pixels], value)
 
 
 def draw_blob(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """A smooth outline."""
+    """Draw a shape with a smooth outline."""
     fill(canvas, closed_curve(rng, 120, rng.uniform(0.2, 1.0)))
 
 
 def draw_polygon(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """Straight edges, convex or not."""
+    """Draw a polygon, convex or not."""
     corners = int(rng.integers(3, 9))
     angle = np.sort(rng.uniform(0, 2 * np.pi, corners) * 0.3 + np.arange(corners) * 2 * np.pi / corners)
     radius = rng.uniform(0.5, 1.3, corners)
@@ -93,7 +93,7 @@ def draw_polygon(rng: np.random.Generator, canvas: np.ndarray) -> None:
 
 
 def draw_limbs(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """A body with bent limbs, as animals and people have."""
+    """Draw a body with bent limbs, like animals and people."""
     side = canvas.shape[0]
     body = closed_curve(rng, 80, 0.3) * rng.uniform(0.35, 0.65, 2)
     fill(canvas, body)
@@ -113,14 +113,14 @@ def draw_limbs(rng: np.random.Generator, canvas: np.ndarray) -> None:
 
 
 def draw_ring(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """A blob with a hole."""
+    """Draw a blob with a hole."""
     outline = closed_curve(rng, 120, 0.4)
     fill(canvas, outline)
     fill(canvas, outline * rng.uniform(0.35, 0.65) + rng.uniform(-0.1, 0.1, 2), 0)
 
 
 def fitted(rng: np.random.Generator, drawing: np.ndarray, size: int) -> np.ndarray:
-    """A drawing u8 moved and scaled so that it fills a size x size canvas but for a margin, with a random aspect."""
+    """Move and scale a drawing u8, with a random aspect, so that it fills a size x size canvas except for a margin."""
     side = size * SUPERSAMPLE
     x, y, w, h = cv2.boundingRect(drawing)
     room = side - 4 * SUPERSAMPLE  # two pixels of margin all round

@@ -1,9 +1,9 @@
-"""Synthetic clips with exact labels, which the networks are pre-trained on (in the manner of OCLR's).
+"""Synthetic clips with exact labels for pre-training the networks, similar to OCLR's.
 
-One to three textured sprites travel over a scene that a camera pans across, each on its own smooth random
-homography path, deforming slightly, at times standing still, entering and leaving. Layers are drawn back to
-front; channel k of the masks is sprite k, the last sprite is in front. Flow follows from the geometry and is
-exact for every gap. A clip is a pure function of (seed, index): the same on every machine and in any order.
+One to three textured sprites move over a scene across which a camera pans. Each follows its own smooth random
+homography path, deforms slightly, sometimes rests, enters and leaves. Layers are drawn from back to front. Channel k of
+the masks is sprite k; the last sprite is in front. Flow follows from the geometry and is exact for every gap. A clip is
+a pure function of (seed, index): the same on every machine and in any order.
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,25 @@ from motion_adapt.models.synthetic.trajectories import (
 )
 
 NUM_OBJECTS = 3
-FOREGROUND_SHARE = (
-    0.45  # of clips have near things that stand still, and that the camera's travel shifts more
-)
-COMPRESSED_SHARE = 0.5  # of clips went through JPEG, as the frames of most videos and data sets have
-QUALITY = 30, 96  # of it, as OpenCV counts; at the lower end blocks are plain to see
-BENDING = 0.4  # of a sprite's canvas; below 0.5 the inverse that draws it is found
+FOREGROUND_SHARE = 0.45  # share of clips with a near part of the scene, which camera motion shifts more
+COMPRESSED_SHARE = 0.5  # share of clips compressed by JPEG, like the frames of most videos and data sets
+QUALITY = 30, 96  # JPEG quality range (OpenCV scale); blocking is visible at the low end
+# maximum shear or stretch of a sprite's canvas; below 0.5 the inverse needed for drawing converges
+BENDING = 0.4
 
 
 @dataclass(frozen=True)
 class SyntheticClip:
-    """A rendered clip: T frames of H x W pixels with K object channels, absent objects last and empty.
+    """A rendered clip of T frames of H x W pixels with K object channels. Absent objects come last and are empty.
 
-    rgb u8 (T, H, W, 3); amodal, modal bool (T, K, H, W); owner u8 (T, H, W), the layer seen at each pixel,
-    and points f32 (T, H, W, 6), its material point there; layers: the scene first, then the objects.
+    Attributes:
+        rgb: u8 (T, H, W, 3).
+        amodal: bool (T, K, H, W).
+        modal: bool (T, K, H, W).
+        owner: u8 (T, H, W), the layer that is visible at each pixel.
+        points: f32 (T, H, W, 6), that layer's material point at each pixel.
+        layers: first the scene, then the objects.
+        num_objects: number of objects.
     """
 
     rgb: np.ndarray
@@ -54,11 +59,11 @@ class SyntheticClip:
 
     @property
     def order(self) -> np.ndarray:
-        """Object channels from back to front, (K,)."""
+        """The object channels from back to front, (K,)."""
         return np.arange(self.amodal.shape[1])
 
     def displacement(self, t: int, s: int) -> np.ndarray:
-        """Exact motion of what frame t shows, from t to s, in pixels (x, y), f32 (H, W, 2)."""
+        """Return the exact motion of each pixel of frame t, from t to s, in pixels (x, y), f32 (H, W, 2)."""
         height, width = self.owner.shape[1:]
         moved = np.zeros((height, width, 2), np.float32)
         for number, layer in enumerate(self.layers):
@@ -69,7 +74,7 @@ class SyntheticClip:
         return moved
 
     def visible(self, t: int, s: int, displacement: np.ndarray) -> np.ndarray:
-        """Which pixels of frame t are in view in frame s too: not hidden, inside; bool (H, W)."""
+        """Return which pixels of frame t are also visible in frame s (inside and not hidden), bool (H, W)."""
         height, width = self.owner.shape[1:]
         y, x = np.mgrid[0:height, 0:width]
         to_x = np.rint(x + displacement[..., 0]).astype(int)
@@ -79,9 +84,12 @@ class SyntheticClip:
         return inside & (self.owner[s][there] == self.owner[t])
 
     def flow(self, gap: int = 1) -> np.ndarray:
-        """Exact flow to the frames at +gap and -gap, f32 (T, 4, H, W): u+, v+, u-, v- in pixels.
+        """Return the exact flow to the frames at +gap and -gap, f32 (T, 4, H, W): u+, v+, u-, v- in pixels.
 
-        Where the clip has no such frame, the negated opposite stands. ValueError for fewer than 2*gap frames.
+        If one of these frames is outside the clip, its flow is the negated flow of the other direction.
+
+        Raises:
+            ValueError: the clip has fewer than 2 * gap frames.
         """
         frames = len(self.rgb)
         if not 1 <= gap <= frames // 2:
@@ -92,7 +100,7 @@ class SyntheticClip:
 
 
 def stack_flow(forward: dict[int, np.ndarray], backward: dict[int, np.ndarray], frames: int) -> np.ndarray:
-    """Fields (H, W, 2) by frame -> f32 (T, 4, H, W), a missing one being the negated opposite."""
+    """Stack fields (H, W, 2), given by frame, to f32 (T, 4, H, W). A missing field is the other one, negated."""
     pairs = []
     for t in range(frames):
         ahead = forward[t] if t in forward else -backward[t]
@@ -104,9 +112,13 @@ def stack_flow(forward: dict[int, np.ndarray], backward: dict[int, np.ndarray], 
 class SyntheticClips:
     """An endless, indexable supply of synthetic clips.
 
-    photos: folder of pictures for textures and backgrounds, None for procedural ones. silhouettes: folder of mask
-    pictures for shapes beside the drawn ones. size: (H, W) of frames. max_objects: at most this many of the
-    `NUM_OBJECTS` channels are used.
+    Args:
+        seed: seed of all clips.
+        photos: folder of pictures for textures and backgrounds; None for procedural ones.
+        silhouettes: folder of mask pictures for half of the shapes; None for drawn shapes only.
+        size: (H, W) of frames.
+        frames: frames of a clip.
+        max_objects: maximum number of the `NUM_OBJECTS` channels that are used.
     """
 
     def __init__(
@@ -127,7 +139,7 @@ class SyntheticClips:
         self.textures, self.silhouettes = Textures(photos), Silhouettes(silhouettes)
 
     def at_size(self, size: tuple[int, int]) -> "SyntheticClips":
-        """The same supply at another size (H, W) of frames."""
+        """Return the same supply with another size (H, W) of frames."""
         other = copy(self)
         other.size = size
         return other
@@ -140,10 +152,13 @@ class SyntheticClips:
         paint: bool = True,
         only: Sequence[int] | None = None,
     ) -> SyntheticClip:
-        """Clip number `index`, of `frames` frames (default: those of the supply).
+        """Generate clip number `index`.
 
-        paint: False leaves `rgb` black, for those who want motion alone; only: the frames that are drawn, the others
-        stay empty. All else stays the same.
+        Args:
+            index: number of the clip.
+            frames: frames of the clip; None for the supply's.
+            paint: False leaves `rgb` black, if only the motion is needed. Everything else stays the same.
+            only: frames to draw; the others stay empty. None for all.
         """
         rng = np.random.default_rng([self.seed, index])
         count = int(rng.integers(1, self.max_objects + 1))
@@ -156,7 +171,7 @@ class SyntheticClips:
         return draw(rng, scene, sprites, self.size, paint, only)
 
     def camera_path(self, rng: np.random.Generator, frames: int) -> np.ndarray:
-        """Motion of the scene in the frame, around its centre, (T, 3, 3); still in one clip of six."""
+        """Draw the scene's motion in the frame, around its centre, (T, 3, 3). In one clip of six it is static."""
         if rng.random() < 1 / 6:
             return np.tile(np.eye(3), (frames, 1, 1))
         height, width = self.size
@@ -165,7 +180,7 @@ class SyntheticClips:
         return centred(random_path(rng, frames, motion, rests=False), width / 2, height / 2)
 
     def background(self, rng: np.random.Generator, camera: np.ndarray) -> Layer:
-        """A scene larger than the frame, with parallax: near parts (a depth map) shift more than far ones."""
+        """Draw a scene larger than the frame, with parallax: by a depth map, near parts shift more than far ones."""
         height, width = self.size
         h, w = int(height * 1.4), int(width * 1.4)
         texture = self.textures.sample(rng, h, w)
@@ -180,7 +195,7 @@ class SyntheticClips:
         return Layer(texture, None, camera @ place, fields, amplitudes)
 
     def foreground(self, rng: np.random.Generator, camera: np.ndarray) -> Layer:
-        """A near part of the scene, ground or rocks, which the camera's travel shifts more."""
+        """Draw a near part of the scene, ground or rocks, which camera motion shifts more."""
         height, width = self.size
         h, w = int(height * 1.8), int(width * 1.8)
         silhouette = ragged_ground(rng, h, w) if rng.random() < 0.5 else self.rocks(rng, h, w)
@@ -192,7 +207,7 @@ class SyntheticClips:
         return Layer(texture, silhouette, near @ place, np.zeros((h, w, 4), np.float32), still)
 
     def rocks(self, rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-        """One to four shapes such as objects have, anywhere on a canvas f32 (h, w) in [0, 1]."""
+        """Draw one to four object-like shapes at random positions on a canvas f32 (h, w) in [0, 1]."""
         silhouette = np.zeros((h, w), np.float32)
         for _ in range(int(rng.integers(1, 5))):
             size = int(log_uniform(rng, 0.2, 0.9) * self.size[0])
@@ -202,7 +217,7 @@ class SyntheticClips:
         return silhouette
 
     def sprite(self, rng: np.random.Generator, camera: np.ndarray, background: Layer) -> Layer:
-        """One object: most move within the scene, some with the camera (which then follows them)."""
+        """Draw one object. Most move relative to the scene, some relative to the frame (the camera follows them)."""
         height, width = self.size
         size = int(log_uniform(rng, 0.22, 1.15) * height)
         silhouette = self.silhouettes.sample(rng, size)
@@ -216,23 +231,23 @@ class SyntheticClips:
         path = random_path(rng, len(camera), motion, rests=bool(rng.random() < 0.4))
         x, y = rng.uniform(0.1, 0.9) * width, rng.uniform(0.15, 0.85) * height
         scene = camera if rng.random() < 0.7 else np.eye(3)
-        anchor = camera[rng.integers(len(camera))]  # where the object is at (x, y) on the screen
+        anchor = camera[rng.integers(len(camera))]  # the frame in which the object is at (x, y) on the screen
         offset = translation(x, y) if scene is not camera else np.linalg.inv(anchor) @ translation(x, y)
         paths = scene @ offset @ path @ translation(-size / 2, -size / 2)
         return Layer(texture, silhouette, paths, *articulation(rng, size, len(camera)))
 
 
 def ragged_ground(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    """All below, now and then all above, an uneven line through a canvas, f32 (h, w) in [0, 1]."""
+    """Draw the area below, or sometimes above, an uneven line through a canvas, f32 (h, w) in [0, 1]."""
     edge = h * rng.uniform(0.55, 0.75) + smooth_field(rng, 1, w, rng.uniform(3, 12))[0, :, 0] * h * 0.05
     silhouette = np.clip(np.arange(h)[:, None] - edge + 0.5, 0, 1).astype(np.float32)
     return np.ascontiguousarray(silhouette[::-1]) if rng.random() < 0.3 else silhouette
 
 
 def articulation(rng: np.random.Generator, size: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """How a sprite bends: two smooth fields on its canvas f32 (size, size, 4), their amplitudes (T, 2) over time.
+    """Draw how a sprite bends: two smooth fields on its canvas, f32 (size, size, 4), and their amplitudes (T, 2).
 
-    Nowhere is it sheared or stretched by more than `BENDING`: limbs swing, and nothing folds.
+    Shear and stretch are at most `BENDING` everywhere, so that limbs swing but nothing folds.
     """
     fields = smooth_field(rng, size, size, rng.uniform(1.0, 3.5), 4)
     swing = smooth_noise(rng, frames, rng.uniform(1.5, 5.0), 2)
@@ -243,7 +258,7 @@ def articulation(rng: np.random.Generator, size: int, frames: int) -> tuple[np.n
 
 
 def centred(path: np.ndarray, x: float, y: float) -> np.ndarray:
-    """The same homographies, acting around the point (x, y)."""
+    """Return the same homographies, acting around the point (x, y)."""
     return translation(x, y) @ path @ translation(-x, -y)
 
 
@@ -255,7 +270,7 @@ def draw(
     paint: bool = True,
     only: Sequence[int] | None = None,
 ) -> SyntheticClip:
-    """Paint scene and sprites back to front, and record who is seen where; see `SyntheticClips.make`."""
+    """Paint scene and sprites from back to front, and record the visible layers; see `SyntheticClips.make`."""
     height, width = size
     layers = (*scene, *sprites)
     frames = len(layers[0].paths)
@@ -294,7 +309,7 @@ def draw(
 
 
 def camera_noise(rng: np.random.Generator, picture: np.ndarray, blur: float, grain: float) -> np.ndarray:
-    """Defocus of `blur` pixels and sensor noise of `grain` grey levels, f32 (H, W, 3) -> u8."""
+    """Add defocus of `blur` pixels and sensor noise of `grain` grey levels to f32 (H, W, 3). Returns u8."""
     if blur > 0.1:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
     noise = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(grain)
@@ -302,7 +317,7 @@ def camera_noise(rng: np.random.Generator, picture: np.ndarray, blur: float, gra
 
 
 def compressed(frame: np.ndarray, quality: int) -> np.ndarray:
-    """What JPEG of a quality of 0 to 100 leaves of a frame, u8 (H, W, 3) RGB in and out."""
+    """Compress a frame by JPEG of a quality from 0 to 100 and decode it, u8 (H, W, 3) RGB in and out."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, stored = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
     left: Any = cv2.imdecode(stored, cv2.IMREAD_COLOR)

@@ -1,4 +1,4 @@
-"""The flow a network sees of a synthetic clip: exact, with imitated errors, or estimated from its RGB."""
+"""Flow of a synthetic clip as input of a network: exact, with artificial errors, or estimated from its frames."""
 
 from collections.abc import Callable
 
@@ -15,9 +15,13 @@ Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def clip_flow(clip: SyntheticClip, *, kind: str, gap: int, rng: np.random.Generator) -> np.ndarray:
-    """Flow of a clip f32 (T, 4, H, W), in pixels of 128 x 224 whatever its size.
+    """Compute the flow of a clip, f32 (T, 4, H, W), in pixels of 128 x 224 whatever its size.
 
-    kind: one of `FLOW_KINDS` ("mixed" draws one per clip).
+    Args:
+        clip: the clip.
+        kind: one of `FLOW_KINDS`; "mixed" draws one per clip.
+        gap: distance between the frames of a pair.
+        rng: source of all random choices.
     """
     larger = np.float32(HEIGHT / clip.owner.shape[1])
     if kind == "mixed":
@@ -34,7 +38,16 @@ def clip_flow(clip: SyntheticClip, *, kind: str, gap: int, rng: np.random.Genera
 
 
 def estimated_flow(rgb: np.ndarray, *, gap: int, estimator: Estimator) -> np.ndarray:
-    """Flow of frames u8 (T, H, W, 3) by an estimator (first, second) -> (N, H, W, 2), as f32 (T, 4, H, W)."""
+    """Estimate the flow of frames.
+
+    Args:
+        rgb: u8 (T, H, W, 3).
+        gap: distance between the frames of a pair.
+        estimator: estimator(first, second) returns (N, H, W, 2).
+
+    Returns:
+        f32 (T, 4, H, W).
+    """
     frames = len(rgb)
     if not 1 <= gap <= frames // 2:
         raise ValueError(f"gap: wanted 1 to {frames // 2} for a clip of {frames} frames, got {gap}")

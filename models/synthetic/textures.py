@@ -1,4 +1,4 @@
-"""Appearance of synthetic layers: crops of photos where a folder is given, procedural textures otherwise."""
+"""Appearance of synthetic layers: crops of photos if a folder is given, otherwise procedural textures."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,16 +11,16 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 class Textures:
-    """Random textures, each a function of the generator that is passed in and of nothing else.
+    """Random textures. Each depends only on the generator that is passed in.
 
-    photos: folder of pictures (searched in depth), or None for procedural textures alone.
+    photos: folder of pictures (searched recursively), or None for procedural textures only.
     """
 
     def __init__(self, photos: Path | None = None) -> None:
         self.paths = list_pictures(photos, "photos") if photos is not None else []
 
     def sample(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-        """One texture, u8 (height, width, 3) RGB."""
+        """Draw a texture, u8 (height, width, 3) RGB."""
         if self.paths:
             picture = read_photo(self.paths[rng.integers(len(self.paths))])
             texture = random_crop(rng, picture, height, width)
@@ -30,7 +30,7 @@ class Textures:
 
 
 def list_pictures(folder: Path, what: str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """Sorted picture files under `folder`; ValueError, which begins with `what`, where there are none."""
+    """List the picture files under `folder`, sorted. If there are none, raises a ValueError that begins with `what`."""
     paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in suffixes)
     if not paths:
         raise ValueError(f"{what}: no picture ({', '.join(suffixes)}) under {folder}")
@@ -39,7 +39,7 @@ def list_pictures(folder: Path, what: str, suffixes: Sequence[str] = SUFFIXES) -
 
 @lru_cache(maxsize=256)
 def read_photo(path: Path) -> np.ndarray:
-    """u8 (H, W, 3) RGB; ValueError for a file that is no picture."""
+    """Read a picture, u8 (H, W, 3) RGB. Raises ValueError if the file is not a picture."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise ValueError(f"photos: {path} cannot be decoded; remove it from the folder")
@@ -47,7 +47,7 @@ def read_photo(path: Path) -> np.ndarray:
 
 
 def random_crop(rng: np.random.Generator, picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A random window of the wanted aspect (40-100 % of what fits), perhaps mirrored, resized."""
+    """Crop a random window of the given aspect (40-100 % of the largest), mirror it at random, and resize it."""
     rows, columns = picture.shape[:2]
     fit = min(rows / height, columns / width) * rng.uniform(0.4, 1.0)
     h, w = max(2, int(height * fit)), max(2, int(width * fit))
@@ -62,7 +62,7 @@ def random_crop(rng: np.random.Generator, picture: np.ndarray, height: int, widt
 def smooth_field(
     rng: np.random.Generator, height: int, width: int, cells: float, channels: int = 1
 ) -> np.ndarray:
-    """Smooth noise near unit variance, about `cells` bumps along the longer side, f32 (height, width, C)."""
+    """Draw smooth noise of about unit variance, f32 (height, width, C), with `cells` bumps along the longer side."""
     step = max(height, width) / cells
     rows, columns = int(height / step) + 3, int(width / step) + 3
     grid = rng.standard_normal((rows, columns, channels)).astype(np.float32)
@@ -71,7 +71,7 @@ def smooth_field(
 
 
 def procedural(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A multi-scale texture: a palette looked up by warped noise, with stripes, spots and fine grain."""
+    """Draw a multi-scale texture: a palette indexed by warped noise, with stripes, spots and fine grain."""
     octaves = rng.uniform(1.0, 3.0) * 2.0 ** np.arange(5)
     fade = rng.uniform(0.45, 0.8)
     value = np.zeros((height, width), np.float32)
@@ -98,7 +98,7 @@ def procedural(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def recolour(rng: np.random.Generator, texture: np.ndarray) -> np.ndarray:
-    """A mild random change of contrast, brightness and colour balance, u8 in and out."""
+    """Change contrast, brightness and colour balance slightly and at random, u8 in and out."""
     gain = rng.uniform(0.7, 1.2) * rng.uniform(0.9, 1.1, 3)
     shift = rng.uniform(-25, 25)
     table = (np.arange(256)[:, None] - 128.0) * gain + 128.0 + shift

@@ -1,4 +1,4 @@
-"""How synthetic layers move: smooth random homographies over time, with spells of standing still."""
+"""Motion of synthetic layers: smooth random homographies over time, with intervals of rest."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Motion:
-    """Typical change per frame: pixels of translation, radians, log-scale, shear, perspective."""
+    """Typical change per frame: translation in pixels, rotation in radians, log-scale, shear, perspective."""
 
     translation: float
     rotation: float = 0.0
@@ -17,7 +17,7 @@ class Motion:
 
 
 def smooth_noise(rng: np.random.Generator, frames: int, reach: float, channels: int) -> np.ndarray:
-    """Gaussian noise of unit variance, correlated over about `reach` frames, (frames, channels)."""
+    """Draw Gaussian noise of unit variance, correlated over about `reach` frames, (frames, channels)."""
     half = int(np.ceil(3 * reach))
     taps = np.exp(-0.5 * (np.arange(-half, half + 1) / reach) ** 2)
     taps /= np.sqrt((taps**2).sum())
@@ -26,7 +26,7 @@ def smooth_noise(rng: np.random.Generator, frames: int, reach: float, channels: 
 
 
 def activity(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """1 while a layer moves, 0 during a spell of standing still, with soft ends, (frames,)."""
+    """Draw the activity of a layer, (frames,): 1 while it moves, 0 during an interval of rest, with soft ends."""
     times = np.arange(frames)
     start, length = rng.uniform(-0.2, 0.9) * frames, rng.uniform(0.2, 0.6) * frames
     inside = np.minimum(times - start, start + length - times)
@@ -34,9 +34,9 @@ def activity(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def random_path(rng: np.random.Generator, frames: int, motion: Motion, *, rests: bool) -> np.ndarray:
-    """Homographies (frames, 3, 3) around the origin, the identity at one random frame.
+    """Draw homographies (frames, 3, 3) around the origin, equal to the identity at one random frame.
 
-    The velocity of every parameter is a constant drift plus smooth noise; `rests` inserts a spell at rest.
+    The velocity of every parameter is a constant drift plus smooth noise. `rests` inserts an interval of rest.
     """
     steady, reach = rng.uniform(0.2, 0.9), rng.uniform(1.5, 10.0)
     drift = rng.standard_normal(8) * steady
@@ -50,7 +50,10 @@ def random_path(rng: np.random.Generator, frames: int, motion: Motion, *, rests:
 
 
 def homographies(parameters: np.ndarray, motion: Motion) -> np.ndarray:
-    """(T, 8) parameters in units of `motion` -> (T, 3, 3): shift, perspective, rotation, shear, scale."""
+    """Convert parameters (T, 8), in units of `motion`, to homographies (T, 3, 3).
+
+    The parameters are shift x and y, rotation, scale, stretch, shear, perspective x and y.
+    """
     tx, ty = (motion.translation * parameters[:, i] for i in (0, 1))
     angle = motion.rotation * parameters[:, 2]
     grow = np.exp(np.clip(motion.scale * parameters[:, 3], -0.8, 0.8))
@@ -66,21 +69,21 @@ def homographies(parameters: np.ndarray, motion: Motion) -> np.ndarray:
 
 
 def matrices(entries: list[np.ndarray]) -> np.ndarray:
-    """Nine series of T numbers, row by row -> (T, 3, 3)."""
+    """Combine nine series of T numbers, row by row, to matrices (T, 3, 3)."""
     return np.stack(entries, axis=1).reshape(-1, 3, 3)  # (T, 3, 3)
 
 
 def translations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Shifts by (x, y), each (T,) -> (T, 3, 3)."""
+    """Return shifts by (x, y), each (T,), as homographies (T, 3, 3)."""
     one, zero = np.ones_like(x), np.zeros_like(x)
     return matrices([one, zero, x, zero, one, y, zero, zero, one])
 
 
 def translation(x: float, y: float) -> np.ndarray:
-    """Shift by (x, y), (3, 3)."""
+    """Return a shift by (x, y) as a homography (3, 3)."""
     return translations(np.array([x]), np.array([y]))[0]
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number between low and high, uniform in its logarithm."""
+    """Draw a number between low and high, uniform in its logarithm."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))

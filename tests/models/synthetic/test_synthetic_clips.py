@@ -239,7 +239,7 @@ def test_silhouettes_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"silhouettes: no picture \(\.png"):
         SyntheticClips(silhouettes=tmp_path)
     write_mask(tmp_path / "nothing.png", value=0)
-    with pytest.raises(ValueError, match=r"nothing\.png is black all over"):
+    with pytest.raises(ValueError, match=r"nothing\.png is entirely black"):
         for seed in range(10):
             Silhouettes(tmp_path).sample(np.random.default_rng(seed), 40)
 
