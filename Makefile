@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # The package under its installed name: mypy cannot follow the package-dir of setuptools.
 LINKS := build/ns/motion_adapt
 
-.PHONY: demo test soak check lint clean
+.PHONY: demo test soak check lint types clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,14 +26,16 @@ test: $(STAMP) check
 soak: $(STAMP)
 	MOTION_ADAPT_SOAK=1 $(BIN)/python -m pytest -m "slow or hypothesis"
 
-check: $(STAMP) lint
-	@rm -rf $(LINKS) && mkdir -p $(LINKS)
-	@ln -s $(addprefix $(CURDIR)/,$(wildcard motion_adapt/*) flows models storage tasks) $(LINKS)/
-	MYPYPATH=build/ns $(BIN)/mypy
+check: lint types
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(STAMP)
+	@rm -rf $(LINKS) && mkdir -p $(LINKS)
+	@ln -s $(addprefix $(CURDIR)/,$(wildcard motion_adapt/*) flows models storage tasks) $(LINKS)/
+	MYPYPATH=build/ns $(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) demo motion-adapt build *.egg-info

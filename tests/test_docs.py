@@ -1,14 +1,17 @@
-"""The documentation says what the code does: settings, command lines, deployments, links."""
+"""The documentation says what the code does: settings, command lines, examples, deployments, files, links."""
 
+import ast
 import dataclasses
 import inspect
 import re
 import runpy
 import shlex
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import pairwise, takewhile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,7 +24,9 @@ from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.models.quality.gate import RULES
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+CONTRIBUTING, MAP = ROOT / "CONTRIBUTING.md", ROOT / "docs" / "explanation" / "architecture.md"
+WIDTH = 120
 SHELLS = ("sh", "console")
 
 
@@ -29,6 +34,11 @@ def fenced(text: str) -> Iterator[tuple[str, str]]:
     """(language, body) of every fenced block."""
     for block in re.finditer(r"^ *```(\w*)\n(.*?)^ *```", text, re.M | re.S):
         yield block[1], block[2]
+
+
+def without_blocks(text: str) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
 
 
 def command_lines(page: Path) -> list[str]:
@@ -40,8 +50,8 @@ def command_lines(page: Path) -> list[str]:
         if language in SHELLS
         for line in body.replace("\\\n", " ").splitlines()
     ]
-    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
-    return lines + [" ".join(span.split()) for span in re.findall(r"`(motion-adapt [^`]+)`", prose)]
+    spans = re.findall(r"`(motion-adapt [^`]+)`", without_blocks(text))
+    return lines + [" ".join(span.split()) for span in spans]
 
 
 def calls(program: str) -> list[Any]:
@@ -154,3 +164,73 @@ def test_deployments_that_are_run_exist(variables: list[str], arguments: list[st
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_entrypoints_on_the_pages_are_those_of_the_deployments() -> None:
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    shown = [
+        entrypoint
+        for page in PAGES
+        for language, body in fenced(page.read_text(encoding="utf-8"))
+        if language == "yaml"
+        for entrypoint in re.findall(r"entrypoint: (\S+)", body)
+    ]
+    assert shown
+    assert set(shown) <= {item["entrypoint"] for item in deployments}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_are_short_but_in_tables(page: Path) -> None:
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+    assert not [number for number, line in lines if len(line) > WIDTH and not line.startswith("|")]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    floors = "flows|tasks|models|storage|motion_adapt|tests|docs|benchmarks|examples"
+    named = re.findall(rf"`((?:{floors})/[\w./-]*)`", without_blocks(page.read_text(encoding="utf-8")))
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != CONTRIBUTING], ids=lambda page: page.name)
+def test_imports_of_python_examples_exist(page: Path) -> None:
+    for language, body in fenced(page.read_text(encoding="utf-8")):
+        for node in ast.walk(ast.parse(body)) if language == "python" else ():
+            if isinstance(node, ast.ImportFrom):
+                module = import_module(str(node.module))
+                assert not [item.name for item in node.names if not hasattr(module, item.name)]
+
+
+def test_the_map_names_every_room() -> None:
+    floors = ("flows", "tasks", "models", "storage", "motion_adapt")
+    rooms = [file.parent for floor in floors for file in (ROOT / floor).rglob("__init__.py")]
+    rows = MAP.read_text(encoding="utf-8")
+    assert not [room for room in rooms if f"| `{room.relative_to(ROOT)}/` |" not in rows]
+
+
+def test_the_map_knows_where_every_command_is() -> None:
+    _, _, section = MAP.read_text(encoding="utf-8").partition("## Which file is the command")
+    rows = dict(re.findall(r"^\| `([\w-]+)[^`]*` \| `([^`]+)` \|", section, re.M))
+    commands: Any = typer.main.get_command(app)
+    assert set(rows) == set(commands.commands)
+    for name, path in rows.items():
+        assert f"def {name.replace('-', '_')}" in (ROOT / path).read_text(encoding="utf-8"), name
+
+
+def test_the_stage_that_contributing_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are made in the order of the page, in memory alone; the last one is its test, which is run."""
+    blocks = [body for kind, body in fenced(CONTRIBUTING.read_text("utf-8")) if kind == "python"]
+    files = [body for body in blocks if body.startswith("# ")]
+    assert len(files) == len(blocks) - 1  # the other is a part of a function
+    for body in files:
+        path = body.splitlines()[0].removeprefix("# ")
+        name = ".".join(("motion_adapt", *Path(path).with_suffix("").parts))
+        known = import_module(name) if (ROOT / path).exists() else ModuleType(name)
+        code: dict[str, Any] = {**vars(known), "__name__": name}
+        exec(compile(body, path, "exec"), code)
+        module = ModuleType(name)
+        vars(module).update(code)
+        monkeypatch.setitem(sys.modules, name, module)
+    code["test_a_label_that_flickers_is_removed"](tmp_path)

@@ -1,12 +1,14 @@
 """The house stays in order: imports run one way and never in a circle, and every room is installed."""
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ("storage", "models", "tasks", "flows", "motion_adapt")
@@ -80,3 +82,12 @@ def test_nothing_is_imported_by_its_old_top_level_name() -> None:
         if line.strip().startswith(tuple(f"from {floor}{end}" for floor in BELOW for end in (".", " ")))
     ]
     assert not old
+
+
+def test_a_commit_is_checked_as_make_check_does() -> None:
+    """Without any network: every hook is local, and calls one of the targets that `make check` is made of."""
+    found = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert {item["repo"] for item in found} == {"local"}
+    hooks = [hook["entry"] for item in found for hook in item["hooks"]]
+    (targets,) = re.findall(r"^check: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert hooks == [f"make {target}" for target in targets.split()]
