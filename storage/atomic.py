@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside their place, then renamed."""
+"""Files and folders that appear whole or not at all: written under a temporary name, then renamed."""
 
 import shutil
 import uuid
@@ -9,9 +9,9 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to; it becomes `path`, replacing what was there, only if the block ends well."""
+    """Yield a path to write to. If the block succeeds, it is renamed to `path`, replacing any earlier file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path).with_suffix(path.suffix)  # encoders choose their format by the suffix
+    beside = _beside(path).with_suffix(path.suffix)  # encoders choose the format by the suffix
     try:
         yield beside
         beside.replace(path)
@@ -21,7 +21,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill; it becomes `path`, replacing what was there, only if the block ends well."""
+    """Yield an empty folder to fill. If the block succeeds, it is renamed to `path`, replacing any earlier one."""
     beside, earlier = _beside(path), _beside(path)
     beside.mkdir(parents=True)
     try:
@@ -40,5 +40,5 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _beside(path: Path) -> Path:
-    """A hidden name in the same folder, so that the rename stays on one file system."""
+    """Return a hidden name in the same folder, so that the rename stays on one file system."""
     return path.with_name(f".{path.name[:48]}.{uuid.uuid4().hex[:12]}.part")

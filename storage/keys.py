@@ -1,8 +1,8 @@
-"""Addresses of artifacts: computed from what an artifact is made of, never from when or where.
+"""Keys of artifacts: computed from an artifact's inputs, never from when or where it was computed.
 
     key = digest(stage, stage version, the settings that the stage reads, keys of its inputs)
 
-Everything here is pure. Python's `hash()` never takes part: it differs from process to process.
+Everything here is pure. Python's `hash()` is never used, because it differs from process to process.
 """
 
 import hashlib
@@ -21,8 +21,7 @@ KEY_LENGTH = 32  # hex digits, 128 bits
 class Artifact(BaseModel):
     """A reference to one published artifact: small, JSON-able, and all that tasks pass around.
 
-    `key` says what the artifact was made of, `attempt` which write of it is meant, and `digest` what
-    bytes came out.
+    `key` identifies the recipe, `attempt` the write that was published, and `digest` (SHA-256, hex) the result.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,7 +37,7 @@ class Artifact(BaseModel):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one artifact is made of: enough to compute its key before it exists."""
+    """The stage, settings and inputs of one artifact: enough to compute its key before it exists."""
 
     stage: str
     version: int
@@ -47,7 +46,7 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """The address, 32 hex digits."""
+        """The key, 32 hex digits."""
         return digest(
             {
                 "stage": self.stage,
@@ -59,15 +58,15 @@ class Recipe:
 
     @property
     def input_digests(self) -> dict[str, str]:
-        """Digests of the input bytes, by input name: what a hit must have been made from."""
+        """Digests of the inputs, by input name. A stored artifact counts as a hit only if it has the same ones."""
         return {name: ref.digest for name, ref in self.inputs.items()}
 
 
 def digest(value: Any) -> str:
-    """SHA-256 (hex) of a JSON-able value, the same in every process and on every machine.
+    """Return the SHA-256 (hex) of a JSON-able value, the same in every process and on every machine.
 
-    Pydantic models, paths and tuples are accepted; sets, arrays and objects are refused, because their
-    text depends on the process.
+    Pydantic models, paths and tuples are accepted. Sets, arrays and other objects are refused, because their text
+    depends on the process.
     """
     text = json.dumps(
         jsonable(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
@@ -76,11 +75,11 @@ def digest(value: Any) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """`value` in plain JSON types.
+    """Convert `value` to plain JSON types.
 
     Raises:
-        TypeError: for a type whose text is not stable over processes (sets, arrays, arbitrary objects).
-        ValueError: for NaN and infinities.
+        TypeError: if a type's text differs between processes (sets, arrays, arbitrary objects).
+        ValueError: if a number is NaN or infinite.
     """
     if isinstance(value, BaseModel):
         return jsonable(value.model_dump(mode="json"))
@@ -104,6 +103,6 @@ def jsonable(value: Any) -> Any:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
+    """Return the SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
-"""Locks between processes of one machine, held by the kernel: a killed holder's lock is gone with the holder.
+"""Locks between processes of one machine, held by the kernel (flock): released when the holding process dies.
 
-They save work and keep two writers of one file apart; nothing that the store guarantees rests on them.
+They avoid duplicate work and keep two processes from writing one file. The store's guarantees do not rely on them.
 """
 
 import fcntl
@@ -10,20 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LONGEST_PAUSE = 0.5  # seconds between two looks at a lock that another process holds
+_LONGEST_PAUSE = 0.5  # seconds between two attempts at a lock that another process holds
 
 
 @contextmanager
 def alone(path: Path, *, patience: float, between: Callable[[], None] = lambda: None) -> Iterator[bool]:
-    """Hold the lock at `path`; True, or False where another process still held it after `patience` seconds.
+    """Hold the lock at `path` for the block; yield False if another process still holds it after `patience` seconds.
 
-    `between` is called between two looks at a lock that is held, and may raise in order to wait no longer.
+    The lock file is deleted on release. Only killed processes leave one behind, and it no longer locks anything.
 
-    The file goes away with the lock, so that locks leave nothing behind but those of killed processes, which are
-    free again.
+    Args:
+        path: the lock file; its folder is created.
+        patience: seconds to wait.
+        between: called between two attempts; may raise to stop waiting.
 
     Raises:
-        OSError: where the file system can't be written or knows no locks.
+        OSError: if the file system cannot be written or does not support locks.
     """
     until, pause = time.monotonic() + patience, 0.005
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,12 +39,12 @@ def alone(path: Path, *, patience: float, between: Callable[[], None] = lambda: 
     try:
         yield True
     finally:
-        path.unlink(missing_ok=True)  # before it is let go: see _take
+        path.unlink(missing_ok=True)  # before the lock is released: see _take
         os.close(handle)
 
 
 def _take(path: Path) -> int | None:
-    """An open, locked handle; None where another holds the lock, or the file at `path` is no longer this one."""
+    """Return an open, locked handle; None if another process holds the lock or has replaced the file at `path`."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""Arrays of an artifact: written in whole shards along the first axis, read with their digests checked.
+"""Arrays of an artifact: written in whole shards along the first axis, verified against their digests when read.
 
-The first axis is almost always time. A long clip streams: a writer holds at most one shard, and a reader
-touches only the shards that it is asked for.
+The first axis is almost always time. Long clips are streamed: a writer holds at most one shard in memory, and a
+reader touches only the shards that contain the requested rows.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from zarr.codecs import BloscCodec, BloscShuffle, ZstdCodec
 
 from motion_adapt.storage.artifacts.manifest import ArrayEntry
 
-CHUNK_BYTES = 2 * 2**20  # a training step reads single frames: small enough for that
+CHUNK_BYTES = 2 * 2**20  # small, because a training step reads single frames
 SHARD_BYTES = 32 * 2**20  # bounds a writer's memory and the number of files
 SHARD_CHUNKS = 256  # a shard ends in an index of 16 bytes per chunk, whether the chunk holds rows or not
 
 
 def plan_rows(row_bytes: int) -> tuple[int, int]:
-    """Rows of a chunk and of a shard for rows of `row_bytes` bytes; a shard is a multiple of a chunk."""
+    """Return the rows per chunk and per shard for rows of `row_bytes` bytes; a shard is a whole number of chunks."""
     chunk = min(max(CHUNK_BYTES // max(row_bytes, 1), 1), 16)
     return chunk, chunk * min(max(SHARD_BYTES // max(row_bytes * chunk, 1), 1), SHARD_CHUNKS)
 
@@ -29,7 +29,7 @@ def plan_rows(row_bytes: int) -> tuple[int, int]:
 class ArrayWriter:
     """Appends blocks of rows to one Zarr array.
 
-    Invariant: what lies on disk ends at a shard border until `close`, so no shard is ever written twice.
+    Invariant: until `close`, only whole shards are on disk, so no shard is ever written twice.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class ArrayWriter:
         self._hash = hashlib.sha256()
 
     def append(self, block: np.ndarray) -> None:
-        """Add rows at the end.
+        """Append rows.
 
         Raises:
-            ValueError: where the block's row shape or dtype differs from the first one's.
+            ValueError: if the block's row shape or dtype differs from the first block's.
         """
         if block.shape[1:] != self.row or block.dtype != self.dtype:
             raise ValueError(
@@ -76,10 +76,10 @@ class ArrayWriter:
             self._pending, self._pending_rows = [rows[whole:].copy()], len(rows) - whole
 
     def close(self) -> ArrayEntry:
-        """Write what is left, read all back, and return the entry for the manifest.
+        """Write the remaining rows, read everything back, and return the entry for the manifest.
 
         Raises:
-            OSError: where the disk gives back other values than were appended.
+            OSError: if the values read back differ from those appended.
         """
         if self._pending_rows:
             self._write(np.concatenate(self._pending))
@@ -104,7 +104,7 @@ class ArrayWriter:
 class StoredArray:
     """A published array, indexed along its first axis like a NumPy array.
 
-    Every shard is checked against the manifest before the first value of it is handed out.
+    Every shard is checked against the manifest before any of its values is returned.
     """
 
     def __init__(self, store: Store, name: str, entry: ArrayEntry, check: Callable[[str], None]) -> None:
@@ -116,7 +116,7 @@ class StoredArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape, first axis first."""
+        """Shape of the whole array."""
         return self._entry.shape
 
     @property
@@ -128,7 +128,7 @@ class StoredArray:
         return self.shape[0]
 
     def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
-        """Rows by number, slice (step 1) or list of numbers (in the order asked for)."""
+        """Return rows by index, slice or list of indices (in the order given)."""
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step != 1:
@@ -154,7 +154,7 @@ class StoredArray:
         return values if dtype is None else values.astype(dtype)
 
     def blocks(self) -> Any:
-        """Iterate over (start, rows) shard by shard."""
+        """Yield (start, rows) shard by shard."""
         for start in range(0, len(self), self._entry.shard_rows):
             yield start, self[start : start + self._entry.shard_rows]
 
@@ -165,7 +165,7 @@ class StoredArray:
 
 
 def decoded_digest(array: zarr.Array) -> str:
-    """SHA-256 of the decoded values in row order, read shard by shard."""
+    """Return the SHA-256 (hex) of the decoded values in row order, reading shard by shard."""
     rows = (array.shards or array.chunks)[0]
     sha = hashlib.sha256()
     for start in range(0, array.shape[0], rows):

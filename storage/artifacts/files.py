@@ -1,4 +1,4 @@
-"""The files of a store, on a local disk or behind any fsspec URL: the few operations that the guarantees rest on."""
+"""The files of a store, on a local disk or at any fsspec URL: the few operations that its guarantees rely on."""
 
 import contextlib
 import errno
@@ -20,33 +20,35 @@ from zarr.storage import FsspecStore, LocalStore
 from motion_adapt.storage.artifacts.manifest import Manifest
 
 MANIFEST = "manifest.json"
-_FRESH = {"use_listings_cache": False}  # others write too: what a listing said a moment ago is no answer
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # of os.link, on file systems that know no links
+_FRESH = {"use_listings_cache": False}  # other processes write too, so a cached listing may be out of date
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # raised by os.link on file systems without hard links
 _CANT_WRITE = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR
 )  # fmt: skip
-_seen_right: set[tuple[str, int, int]] = set()  # (file, size, time) whose digest this process found right
+_seen_right: set[tuple[str, int, int]] = set()  # (file, size, time) whose digest this process has verified
 
 
 class DamagedArtifact(RuntimeError):
     """Stored bytes are not the ones that were published."""
 
     def __init__(self, artifact: str, what: str, stuck: str = "") -> None:
-        super().__init__(artifact, what, stuck)  # all, so that the error survives pickling between workers
+        super().__init__(
+            artifact, what, stuck
+        )  # all three, so that the error survives pickling between workers
         self.artifact, self.what, self.stuck = artifact, what, stuck  # stuck: why it could not be withdrawn
 
     def __str__(self) -> str:
         then = "It has been withdrawn; run the same command again and it is recomputed."
         if self.stuck:
             then = (
-                f"It could not be withdrawn ({self.stuck}): give leave to write to the store and run "
+                f"It could not be withdrawn ({self.stuck}): make the store writable and run "
                 "'motion-adapt store verify --withdraw', then the same command again."
             )
         return f"artifact {self.artifact} is damaged: {self.what}. {then}"
 
 
 class StoreUnwritable(OSError):
-    """The store takes no more: its disk is full, or it may only be read."""
+    """The store cannot be written: its disk is full, or it is read-only."""
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(url, why)  # both, so that the error survives pickling between workers
@@ -54,16 +56,16 @@ class StoreUnwritable(OSError):
 
     def __str__(self) -> str:
         return (
-            f"the store {self.url} can't be written: {self.why}. What it has is whole; make room or give leave to "
-            "write, and run the same command again: it goes on where it was."
+            f"the store {self.url} can't be written: {self.why}. What it holds is intact; free some space or make it "
+            "writable, and run the same command again: it resumes where it stopped."
         )
 
 
 class StoreFiles:
-    """Where things lie in a store, and how they are put, taken away and checked.
+    """Paths in a store, and how files are published, removed and checked.
 
-    Invariant: a manifest is put in place in one atomic step, never over another one, and taken away before anything
-    that it names.
+    Invariant: a manifest is put in place in one atomic step, never replaces another one, and is removed before
+    anything that it names.
     """
 
     def __init__(self, url: str | Path) -> None:
@@ -73,15 +75,15 @@ class StoreFiles:
         self.local = isinstance(self.fs, LocalFileSystem)
 
     def addresses(self, stage: str = "*") -> Iterator[tuple[str, str]]:
-        """(stage, key) of every folder that may hold an artifact, in order; `stage` may be a pattern."""
+        """Yield (stage, key) of every folder that may hold an artifact, sorted; `stage` may be a pattern."""
         for name in self.names():
             if fnmatchcase(name, stage):
                 yield from ((name, key) for key in self.names(name))
 
     def names(self, *below: str, files: bool = False) -> list[str]:
-        """Names of the folders (and files) right below a folder of the store, in order; none where it is missing.
+        """Return the sorted names of the folders (and files) directly inside a folder; empty if it does not exist.
 
-        Listed and never globbed: the store's own path may hold what reads as a pattern.
+        Lists and never globs, because the store's own path may contain characters that read as a pattern.
         """
         folder = "/".join((self.root, *below))
         try:
@@ -94,15 +96,15 @@ class StoreFiles:
         )
 
     def manifest_path(self, stage: str, key: str) -> str:
-        """Where the manifest of an artifact lies."""
+        """Return the path of an artifact's manifest."""
         return f"{self.root}/{stage}/{key}/{MANIFEST}"
 
     def prefix(self, manifest: Manifest) -> str:
-        """Where the attempt that a manifest names lies."""
+        """Return the path of the attempt that a manifest names."""
         return f"{self.root}/{manifest.stage}/{manifest.key}/{manifest.attempt}"
 
     def zarr_store(self, prefix: str, *, read_only: bool) -> Store:
-        """The Zarr store of one attempt."""
+        """Open the Zarr store of one attempt."""
         if self.local:
             return LocalStore(prefix, read_only=read_only)
         return FsspecStore.from_url(
@@ -110,10 +112,10 @@ class StoreFiles:
         )
 
     def put_manifest(self, manifest: Manifest) -> bool:
-        """Put a manifest in place; False where there is one already, whosever it is: of many writers one succeeds.
+        """Put a manifest in place; return False if there is one already. Of several writers, one succeeds.
 
-        On a disk it is written and synced within its attempt, then linked; on an object store it is one conditional
-        PUT. No lock has a part in it, so none is left by a kill.
+        On a disk it is written and synced inside its attempt, then linked; on an object store it is one conditional
+        PUT. Neither uses a lock, so a killed process leaves none behind.
         """
         path, data = self.manifest_path(manifest.stage, manifest.key), manifest.sealed()
         try:
@@ -126,10 +128,10 @@ class StoreFiles:
         return True
 
     def put_whole(self, path: str, data: bytes) -> None:
-        """Put a small file in place in one atomic step, over what was there; no other process writes to that name.
+        """Write a small file in one atomic step, replacing any earlier one. No other process may write to that name.
 
         Raises:
-            StoreUnwritable: for a full disk, a quota, a store that may only be read.
+            StoreUnwritable: if the disk is full, a quota is reached, or the store is read-only.
         """
         with self.writing():
             self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -144,16 +146,16 @@ class StoreFiles:
                 beside.unlink(missing_ok=True)
 
     def manifest_bytes(self, stage: str, key: str) -> bytes:
-        """A manifest as it is stored.
+        """Return the bytes of a stored manifest.
 
         Raises:
-            FileNotFoundError: where there is none.
+            FileNotFoundError: if there is none.
         """
         data: bytes = self.fs.cat_file(self.manifest_path(stage, key))
         return data
 
     def withdraw(self, stage: str, key: str, seen: bytes) -> None:
-        """Unpublish what a writer is to replace, unless another has done so since it was `seen`."""
+        """Remove a manifest so that a writer can replace it, unless it has changed since it was read as `seen`."""
         path = self.manifest_path(stage, key)
         with contextlib.suppress(FileNotFoundError):
             if not self.local:
@@ -168,12 +170,12 @@ class StoreFiles:
             taken.unlink()
 
     def unpublish(self, stage: str, key: str) -> None:
-        """Take an artifact's manifest away: it is recomputed when next asked for. Its files become litter."""
+        """Remove an artifact's manifest, so that it is recomputed when next needed. Its files become litter."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.manifest_path(stage, key))
 
     def damaged(self, stage: str, key: str, what: str) -> DamagedArtifact:
-        """Withdraw a damaged artifact, if the store can be written; the error to raise, which tells of both."""
+        """Withdraw a damaged artifact if the store is writable; return the error to raise, which reports both."""
         try:
             self.unpublish(stage, key)
         except OSError as error:
@@ -181,11 +183,11 @@ class StoreFiles:
         return DamagedArtifact(f"{stage}/{key}", what)
 
     def remove_attempt(self, prefix: str) -> None:
-        """Delete an attempt's files, and the folder of its key where nothing else is in it."""
+        """Delete an attempt's files, and its key's folder if that is then empty."""
         with contextlib.suppress(FileNotFoundError):
             if self.local or not has_magic(prefix):
                 self.fs.rm(prefix, recursive=True)
-            else:  # which `rm` takes for a pattern
+            else:  # `rm` would read the path as a pattern
                 for path in self.fs.find(prefix):
                     self.fs.rm_file(path)
         folder = Path(prefix).parent
@@ -194,16 +196,16 @@ class StoreFiles:
                 folder.rmdir()
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        """Bytes of every file below a prefix, by its path from there."""
+        """Return the size in bytes of every file below a prefix, by relative path."""
         found = self.fs.find(prefix, detail=True)
         return {path.removeprefix(prefix + "/"): info["size"] for path, info in found.items()}
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Errors of a store that can't be written, told as such.
+        """Turn the OSErrors of a store that cannot be written into StoreUnwritable.
 
         Raises:
-            StoreUnwritable: for a full disk, a quota, a store that may only be read.
+            StoreUnwritable: if the disk is full, a quota is reached, or the store is read-only.
         """
         try:
             yield
@@ -213,7 +215,7 @@ class StoreFiles:
             raise StoreUnwritable(self.url, error.strerror or str(error)) from error
 
     def file_digest(self, path: str) -> str:
-        """SHA-256 of one stored file, read in pieces."""
+        """Return the SHA-256 (hex) of one stored file, reading it in pieces."""
         sha = hashlib.sha256()
         with self.fs.open(path, "rb") as file:
             while piece := file.read(2**20):
@@ -221,7 +223,7 @@ class StoreFiles:
         return sha.hexdigest()
 
     def fault(self, manifest: Manifest, name: str) -> str | None:
-        """What is wrong with a file that a manifest names, or None."""
+        """Return what is wrong with a file that a manifest names, or None."""
         try:
             found = self.file_digest(f"{self.prefix(manifest)}/{name}")
         except FileNotFoundError:
@@ -229,12 +231,12 @@ class StoreFiles:
         return None if found == manifest.files[name].digest else f"{name} has other bytes than were published"
 
     def check(self, manifest: Manifest, name: str) -> None:
-        """See that a file has the bytes that were published: once per process, and again once it has changed.
+        """Check that a file has the bytes that were published: once per process, and again after it has changed.
 
-        A shard that no manifest names was all zeros: Zarr stores none, and none is read.
+        A shard that the manifest does not name was all zeros: Zarr stores no such shard and reads none.
 
         Raises:
-            DamagedArtifact: where it has others; the artifact is withdrawn, if the store can be written.
+            DamagedArtifact: if the bytes differ; the artifact is then withdrawn if the store is writable.
         """
         mark = self._state(f"{self.prefix(manifest)}/{name}")
         if mark in _seen_right or name not in manifest.files:
@@ -245,16 +247,16 @@ class StoreFiles:
         _seen_right.add(mark)
 
     def _state(self, path: str) -> tuple[str, int, int]:
-        """A file as it is now, as far as a glance tells; on an object store, where none is cheap, its name alone."""
+        """Return (path, size, modification time); on an object store, where these are not cheap, (path, 0, 0)."""
         with contextlib.suppress(OSError):
             if self.local:
-                found = os.stat(path)  # noqa: PTH116 - for every shard that is read: a Path is dearer than the call
+                found = os.stat(path)  # noqa: PTH116 - runs for every shard read: a Path costs more than the call
                 return path, found.st_size, found.st_mtime_ns
         return path, 0, 0
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file and wait for the disk to have it."""
+    """Write a file and wait until it is on disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -262,7 +264,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _link(beside: Path, path: Path, data: bytes) -> None:
-    """Create a file whole, or raise FileExistsError."""
+    """Create `path` in one atomic step, or raise FileExistsError."""
     _write(beside, data)
     try:
         os.link(beside, path)
@@ -271,11 +273,11 @@ def _link(beside: Path, path: Path, data: bytes) -> None:
             raise
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
-        beside.rename(path)  # still whole or not at all; of two at one moment, the later counts
+        beside.rename(path)  # still atomic; if two do this at the same moment, the later one wins
     beside.unlink(missing_ok=True)
 
 
 def modified(info: dict[str, Any]) -> float:
-    """Time of the last change in seconds, from an fsspec listing of any file system."""
+    """Return the modification time in seconds, from an fsspec listing of any file system."""
     value = info.get("mtime") or info.get("LastModified") or info.get("created") or 0.0
     return value.timestamp() if isinstance(value, datetime) else float(value)

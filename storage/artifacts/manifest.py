@@ -1,4 +1,4 @@
-"""The manifest: the one file that makes an artifact exist, and says everything about it."""
+"""The manifest: the one file whose presence means that an artifact exists, and which describes all of it."""
 
 import importlib.metadata
 import json
@@ -22,7 +22,7 @@ RECORDED_PACKAGES = (
 
 
 class ArrayEntry(BaseModel):
-    """One Zarr array of an artifact; `digest` is of its decoded values, row by row."""
+    """One Zarr array of an artifact; `digest` is the SHA-256 of its decoded values in row order."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +35,7 @@ class ArrayEntry(BaseModel):
 
 
 class FileEntry(BaseModel):
-    """One file of an artifact as it lies in the store."""
+    """One file of an artifact as it is stored; `size` in bytes, `digest` the SHA-256 of its bytes."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,13 +44,15 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What an artifact is, what it was made of and by what.
+    """Description of an artifact: its contents, its inputs and settings, and how it was computed.
 
-    `summary` is part of the result (and of the digest); `made` tells of the circumstances (time, seconds,
-    versions, threads) and is not.
+    `summary` is part of the result and of its digest. `made` records the circumstances (time, seconds, versions,
+    threads) and is not part of the digest.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")  # or a damaged name could pass for a default
+    model_config = ConfigDict(
+        frozen=True, extra="forbid"
+    )  # else a damaged field name would read as the default
 
     format: int = FORMAT
     stage: str
@@ -67,7 +69,7 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the result alone: decoded arrays, plain files and the summary."""
+        """SHA-256 (hex) of the result alone: decoded arrays, plain files and the summary."""
         return digest(
             {
                 "arrays": {
@@ -85,35 +87,35 @@ class Manifest(BaseModel):
         return Artifact(stage=self.stage, key=self.key, attempt=self.attempt, digest=self.digest)
 
     def sealed(self) -> bytes:
-        """The manifest as stored: JSON with a seal over all of it, so that no flipped byte goes unseen."""
+        """Return the manifest as stored: JSON with a seal over all of it, so that any flipped byte is noticed."""
         body = self.model_dump(mode="json")
         return Sealed(seal=digest(body), manifest=self).model_dump_json(indent=1).encode()
 
 
 class Sealed(BaseModel):
-    """A manifest and the SHA-256 over its JSON."""
+    """A manifest and the SHA-256 (hex) of its JSON."""
 
     seal: str
     manifest: Manifest
 
 
 def unseal(data: bytes) -> Manifest:
-    """The manifest in `data`.
+    """Return the manifest in `data`.
 
     Raises:
-        ValueError: where the JSON is damaged, the seal does not fit, or the format is a later one.
+        ValueError: if the JSON is damaged, the seal does not match, or the format is not the one read here.
     """
     found = json.loads(data)
     sealed = Sealed.model_validate(found)
-    if sealed.seal != digest(found["manifest"]):  # not of the model, which would have to be dumped again
-        raise ValueError("the manifest does not fit its seal")
+    if sealed.seal != digest(found["manifest"]):  # of the JSON: the model would have to be dumped again
+        raise ValueError("the manifest does not match its seal")
     if sealed.manifest.format != FORMAT:
         raise ValueError(f"the manifest has format {sealed.manifest.format}; this version reads {FORMAT}")
     return sealed.manifest
 
 
 def versions() -> dict[str, str]:
-    """Versions of what made an artifact, for the record."""
+    """Return the versions of Python and of the recorded packages."""
     found = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
         try:

@@ -12,7 +12,7 @@ from motion_adapt.storage.artifacts.manifest import Manifest
 
 
 class ArtifactReader:
-    """A published artifact: arrays by name, plain files, and the summary; all checked as they are read."""
+    """A published artifact: arrays by name, plain files, and the summary; each is verified when it is read."""
 
     def __init__(self, files: StoreFiles, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -20,14 +20,14 @@ class ArtifactReader:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Small results that need no array."""
+        """Small JSON results."""
         return self.manifest.summary
 
     def array(self, name: str) -> StoredArray:
-        """One array, indexed along its first axis.
+        """Open one array, indexed along its first axis.
 
         Raises:
-            KeyError: where the artifact has no array of that name.
+            KeyError: if the artifact has no array of that name.
         """
         if name not in self.manifest.arrays:
             raise KeyError(
@@ -37,14 +37,14 @@ class ArtifactReader:
         return StoredArray(store, name, self.manifest.arrays[name], self._check)
 
     def read(self, name: str) -> bytes:
-        """The bytes of a plain file."""
+        """Return the bytes of a plain file."""
         self._check(name)
         data: bytes = self._files.fs.cat_file(f"{self._prefix}/{name}")
         return data
 
     @contextlib.contextmanager
     def path(self, name: str) -> Iterator[Path]:
-        """A plain file as a path on this machine, for libraries that want one."""
+        """Give a plain file as a path on this machine, for libraries that need one; valid inside the `with` block."""
         self._check(name)
         if self._files.local:
             yield Path(self._prefix) / name

@@ -1,6 +1,6 @@
-"""Which artifacts each run needed, and so what pruning may take.
+"""Records of the artifacts that each run needed, which decide what pruning may delete.
 
-One small JSON file per run beside the artifacts, `<store>/_runs/<time>-<id>.json`, written as the run goes.
+Each run has one small JSON file in the store, `<store>/_runs/<time>-<id>.json`, which is updated as the run proceeds.
 """
 
 import json
@@ -19,7 +19,7 @@ FOLDER = "_runs"
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A run that has ended, or one that is under way or was cut off."""
+    """A recorded run; `ended` is False while it is under way and if it was interrupted."""
 
     name: str
     command: str
@@ -29,18 +29,20 @@ class RecordedRun:
 
 
 class RunRecord:
-    """What a run has needed so far: one file, which each `write` replaces whole."""
+    """Record of the artifacts a run has needed so far: one file, which each `write` replaces as a whole."""
 
     def __init__(self, store: ArtifactStore, command: str, source: str) -> None:
         self._store, self._says = store, {"command": command, "source": source}
         began = datetime.now(UTC)
-        self._name = f"{began:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.json"  # two may begin within one second
+        self._name = (
+            f"{began:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.json"  # two may start at the same moment
+        )
 
     def write(self, artifacts: Iterable[Artifact], *, ended: bool) -> None:
-        """Remember these artifacts in place of those of the last time.
+        """Record these artifacts, replacing those written before.
 
         Raises:
-            StoreUnwritable: where the store takes no more.
+            StoreUnwritable: if the store cannot be written.
         """
         unique = {str(artifact): artifact for artifact in artifacts}
         needed = [artifact.model_dump() for _, artifact in sorted(unique.items())]
@@ -49,10 +51,10 @@ class RunRecord:
 
 
 def recorded_runs(store: ArtifactStore) -> list[RecordedRun]:
-    """All recorded runs, the latest first.
+    """Return all recorded runs, latest first.
 
     Raises:
-        ValueError: for a damaged record, since pruning without it could delete what is needed.
+        ValueError: if a record is damaged, because pruning without it could delete artifacts that are needed.
     """
     runs = []
     for name in reversed(_records(store)):
@@ -64,7 +66,10 @@ def recorded_runs(store: ArtifactStore) -> list[RecordedRun]:
 
 
 def latest(runs: Iterable[RecordedRun], keep: int) -> list[RecordedRun]:
-    """The last `keep` runs that have ended, and the last `keep` that have not: the latter may go on."""
+    """Return the first `keep` runs that have ended and the first `keep` that have not, which may still be resumed.
+
+    `runs` come latest first, as from `recorded_runs`.
+    """
     kept: dict[bool, list[RecordedRun]] = {True: [], False: []}
     for run in runs:
         if len(kept[run.ended]) < keep:
@@ -73,7 +78,7 @@ def latest(runs: Iterable[RecordedRun], keep: int) -> list[RecordedRun]:
 
 
 def damaged_runs(store: ArtifactStore) -> Iterator[tuple[str, str]]:
-    """The damaged records: (file, what is wrong and what to do)."""
+    """Yield (file, what is wrong and what to do) for each damaged record."""
     for name in _records(store):
         try:
             _read(store, name)
@@ -93,22 +98,23 @@ def _read(store: ArtifactStore, name: str) -> RecordedRun:
     try:
         record = json.loads(store.fs.cat_file(_path(store, name)))
         artifacts = tuple(Artifact.model_validate(item) for item in record["artifacts"])
-        ended = record.get("ended", True)  # records were once written at the end alone
+        ended = record.get("ended", True)  # older records lack it: they were written only at the end of a run
         return RecordedRun(name, record["command"], record["source"], artifacts, ended)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            "it does not say which artifacts that run needed. Run the same command again, which computes nothing "
-            "that is stored and writes a new record, and delete this one"
+            "it does not say which artifacts that run needed. Run the same command again, which recomputes nothing "
+            "that is stored and writes a new record; then delete this one"
         ) from error
 
 
 def unneeded(
     store: ArtifactStore, *, runs: Iterable[RecordedRun], files: Collection[str] = (), older_than: float = 0.0
 ) -> Iterator[Manifest]:
-    """Artifacts that are older than `older_than` seconds and no part of what is kept.
+    """Yield the manifests of artifacts that nothing needs and that are older than `older_than` seconds.
 
-    Kept, with all that they were made of: the artifacts of `runs`; those that hold one of `files` (SHA-256: a
-    champion's checkpoints); and the younger ones, which a run may need that has not recorded them yet.
+    These are kept, with everything they were computed from: the artifacts of `runs`; artifacts that contain one of
+    `files` (SHA-256 digests of a champion's checkpoints); and younger artifacts, which a run may need without having
+    recorded them yet.
     """
     manifests, now = list(store.manifests()), time.time()
     kept = [artifact for run in runs for artifact in run.artifacts]

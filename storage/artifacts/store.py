@@ -1,12 +1,12 @@
-"""The artifact store: everything that a stage makes, at an address computed from what it was made of.
+"""The artifact store: every stage result, under a key computed from its inputs.
 
-    <store>/<stage>/<key>/manifest.json        what exists, and which attempt it is
+    <store>/<stage>/<key>/manifest.json        describes the artifact and names its attempt
     <store>/<stage>/<key>/<attempt>/...        a Zarr v3 group and plain files
 
-Published whole or not at all: an attempt writes under a prefix of its own, is read back, and only then is the
-manifest put in place, in one atomic step that names the attempt. Readers look at nothing that no manifest
-names, so a killed attempt is litter and never a result. The layout and the order are the same on a local disk
-and on an object store, so that the guarantees are too.
+An artifact is published whole or not at all. An attempt writes under a prefix of its own and is read back; only then
+is the manifest that names it put in place, in one atomic step. Readers open only what a manifest names, so a killed
+attempt leaves litter and never a result. Layout and order are the same on a local disk and on an object store, and so
+are the guarantees.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact, Recipe
 
 NOT_MADE = "not made yet"
-LITTER_AGE = 24 * 3600.0  # seconds after which an attempt without a manifest is taken for dead
+LITTER_AGE = 24 * 3600.0  # seconds after which an attempt without a manifest is considered abandoned
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the store says of a recipe: the artifact, or why there is none."""
+    """Answer to `ArtifactStore.lookup`: the artifact, or None and the reason."""
 
     artifact: Artifact | None
     why: str
@@ -40,18 +40,18 @@ class Lookup:
 class ArtifactStore(StoreFiles):
     """A store at a local path or any fsspec URL (`s3://bucket/prefix`, `memory://...`).
 
-    Invariant: an artifact exists if and only if its manifest does, and a manifest names only bytes that
-    were written and read back before it.
+    Invariant: an artifact exists if and only if its manifest does, and a manifest names only bytes that were
+    written and read back before the manifest was.
     """
 
     # -------------------------------------------------------------------- asking
 
     def find(self, recipe: Recipe) -> Artifact | None:
-        """The published artifact of a recipe, if it is whole and was made of these very inputs."""
+        """Return the published artifact of a recipe, or None if it is missing, damaged or made from other inputs."""
         return self.lookup(recipe).artifact
 
     def lookup(self, recipe: Recipe) -> Lookup:
-        """Like `find`, with the reason where there is none: manifest, input digests and file sizes are looked at."""
+        """Like `find`, with the reason if there is no artifact. Checks manifest, input digests and file sizes."""
         try:
             manifest = self._read_manifest(recipe.stage, recipe.key)
         except FileNotFoundError:
@@ -68,10 +68,10 @@ class ArtifactStore(StoreFiles):
         return Lookup(manifest.artifact, "published")
 
     def manifest(self, artifact: Artifact) -> Manifest:
-        """The manifest of a published artifact.
+        """Return the manifest of a published artifact.
 
         Raises:
-            DamagedArtifact: where it is gone or damaged.
+            DamagedArtifact: if it is missing or damaged.
         """
         try:
             return self._read_manifest(artifact.stage, artifact.key)
@@ -81,29 +81,30 @@ class ArtifactStore(StoreFiles):
             raise self.damaged(artifact.stage, artifact.key, str(error)) from None
 
     def manifests(self, stage: str = "*") -> Iterator[Manifest]:
-        """All published artifacts, by stage and key; damaged manifests are left to `verify`."""
+        """Yield the manifests of all published artifacts, by stage and key. Skips damaged ones; see `verify`."""
         for address in self.addresses(stage):
             with contextlib.suppress(ValueError, FileNotFoundError):
                 yield self._read_manifest(*address)
 
     def resolve(self, text: str) -> Artifact:
-        """The artifact named `stage/key`, `key` or an unambiguous beginning of a key.
+        """Return the artifact named by `stage/key`, `key` or an unambiguous prefix of a key.
 
         Raises:
-            KeyError: where none or several fit.
+            KeyError: if no artifact or more than one matches.
         """
         stage, _, key = text.rpartition("/")
         found = [m.artifact for m in self.manifests(stage or "*") if m.key.startswith(key)]
         if len(found) != 1:
             raise KeyError(
-                f"{len(found)} artifacts in {self.url} fit '{text}'; 'motion-adapt store list' shows them"
+                f"{len(found)} artifacts in {self.url} match '{text}'; 'motion-adapt store list' lists all"
             )
         return found[0]
 
     def explain(self, artifact: Artifact) -> Iterator[tuple[int, str, Manifest | None]]:
-        """The chain from an artifact back to its frames and weights: (depth, input name, manifest or None if gone).
+        """Yield the chain from an artifact back to its frames and weights: (depth, input name, manifest or None).
 
-        What comes again, comes without its inputs: a training reads all clips, and their chains share most of it.
+        The manifest is None if it is missing or damaged. An artifact that occurs again is listed without its inputs:
+        a training reads all clips, and their chains have most artifacts in common.
         """
         pending: list[tuple[int, str, Artifact]] = [(0, "", artifact)]
         seen: set[str] = set()
@@ -120,7 +121,7 @@ class ArtifactStore(StoreFiles):
             seen.add(str(ref))
 
     def needed_by(self, artifacts: Iterable[Artifact]) -> set[tuple[str, str]]:
-        """(stage, key) of everything that `artifacts` were made of, themselves included."""
+        """Return (stage, key) of `artifacts` and of everything they were computed from."""
         needed: set[tuple[str, str]] = set()
         pending = [(artifact.stage, artifact.key) for artifact in artifacts]
         while pending:
@@ -141,7 +142,7 @@ class ArtifactStore(StoreFiles):
     def write(
         self, recipe: Recipe, attempt: str | None = None, made: dict[str, Any] | None = None
     ) -> ArtifactWriter:
-        """Begin an attempt at a recipe; `made` goes into the manifest's record of the circumstances."""
+        """Begin an attempt at a recipe; `made` is added to the circumstances that the manifest records."""
 
         def publish(manifest: Manifest) -> Artifact:
             while not self.put_manifest(manifest):
@@ -149,7 +150,7 @@ class ArtifactStore(StoreFiles):
                     seen = self.manifest_bytes(recipe.stage, recipe.key)
                     if earlier := self.find(recipe):
                         return earlier
-                    self.withdraw(recipe.stage, recipe.key, seen)  # damaged, or made of other inputs
+                    self.withdraw(recipe.stage, recipe.key, seen)  # damaged, or computed from other inputs
             return manifest.artifact
 
         return ArtifactWriter(
@@ -167,7 +168,7 @@ class ArtifactStore(StoreFiles):
             try:
                 manifest = self._read_manifest(*address)
             except FileNotFoundError:
-                continue  # not published, or deleted meanwhile
+                continue  # not published, or deleted in the meantime
             except ValueError as error:
                 yield name, f"manifest: {error}"
                 continue
@@ -176,7 +177,7 @@ class ArtifactStore(StoreFiles):
                 progress(manifest)
 
     def litter(self, older_than: float = LITTER_AGE) -> Iterator[tuple[str, int]]:
-        """Attempts that no manifest names and that are older than `older_than` seconds: (prefix, bytes)."""
+        """Yield (prefix, bytes) of attempts that no manifest names and that are older than `older_than` seconds."""
         now = time.time()
         for stage, key in self.addresses():
             try:
@@ -193,7 +194,7 @@ class ArtifactStore(StoreFiles):
                     yield path, sum(info["size"] for info in files)
 
     def delete(self, manifest: Manifest) -> None:
-        """Delete an artifact: the manifest first, so that no reader ever sees a part of it."""
+        """Delete an artifact, its manifest first, so that no reader ever sees only part of it."""
         self.unpublish(manifest.stage, manifest.key)
         self.remove_attempt(self.prefix(manifest))
 

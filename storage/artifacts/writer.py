@@ -1,4 +1,4 @@
-"""Writing one artifact: an attempt that becomes visible whole, or never."""
+"""Writing one artifact: an attempt that becomes visible as a whole or never."""
 
 import contextlib
 import hashlib
@@ -20,8 +20,8 @@ from motion_adapt.storage.keys import Artifact, Recipe, jsonable
 class ArtifactWriter:
     """One attempt at an artifact: `with store.write(recipe) as out: out.append(...)`.
 
-    Invariant: nothing is visible before the block ends without an exception; with one, nothing ever is.
-    After the block, `published` is the artifact: this one, or the one that another process published first.
+    Invariant: nothing is visible until the block ends; if it raises, nothing ever is.
+    After the block, `published` is the artifact: this attempt, or the one that another process published first.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class ArtifactWriter:
 
     @property
     def published(self) -> Artifact:
-        """The artifact; only after the block."""
+        """The artifact. Available only after the block."""
         if self._published is None:
             raise RuntimeError(f"{self.recipe.stage}/{self.recipe.key} is not published yet")
         return self._published
 
     def append(self, name: str, rows: np.ndarray, dims: Sequence[str]) -> None:
-        """Add rows to an array; the first call makes the array, with the row shape and dtype of `rows`."""
+        """Append rows to an array; the first call creates it, with the row shape and dtype of `rows`."""
         with self._files.writing():
             if name not in self._arrays:
                 self._arrays[name] = ArrayWriter(
@@ -62,7 +62,7 @@ class ArtifactWriter:
         with self._files.writing():
             self._files.fs.makedirs(
                 self._prefix, exist_ok=True
-            )  # a long training's may have been swept as litter
+            )  # a long training's folder may have been deleted as litter
             self._files.fs.pipe_file(f"{self._prefix}/{name}", data)
         self._payload[name] = hashlib.sha256(data).hexdigest()
 

@@ -172,7 +172,7 @@ class TestStore:
         path = f"{store.root}/{made.stage}/{made.key}/manifest.json"
         store.fs.pipe_file(path, store.fs.cat_file(path).replace(b'"frames": 20', b'"frames": 21'))
         assert "seal" in store.lookup(recipe).why
-        assert [fault for _, fault in store.verify()] == ["manifest: the manifest does not fit its seal"]
+        assert [fault for _, fault in store.verify()] == ["manifest: the manifest does not match its seal"]
         with pytest.raises(DamagedArtifact):
             store.open(made)
 
