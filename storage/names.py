@@ -1,8 +1,8 @@
-"""Names of files and clips: put in order, made safe to write, safe to print.
+"""Names of files and clips: sorted naturally, and made safe to write and to print.
 
-A file name on disk may hold anything but "/" and NUL: bytes that are not UTF-8 (surrogates in Python), line
-breaks, right-to-left overrides. A clip or frame is called by what `safe_name` makes of it, so that it can be
-one path component, a key in JSON, a line in a terminal and a cell of a table, unchanged everywhere.
+A file name may contain anything but "/" and NUL: bytes that are not UTF-8 (surrogates in Python), line breaks,
+right-to-left overrides. Clips and frames are named by the result of `safe_name`, which can be used unchanged as a path
+component, as a key in JSON, in a terminal and in a table.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, invisible formatting, 
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sort key that counts: frame_9 before frame_10. Different names never compare equal."""
+    """Return a sort key that orders numbers by value: frame_9 before frame_10. Different names never compare equal."""
     parts: list[str | int] = list(re.split(r"([0-9]+)", name.casefold()))
     parts[1::2] = [int(digits) for digits in parts[1::2]]
     return parts, name
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """The name with every sign that could break a line, a terminal or UTF-8 written as %XX."""
+    """Return the name with every character that could break a line, a terminal or UTF-8 written as %XX."""
     text = os.fspath(name)
     return "".join(_escaped(sign) if unicodedata.category(sign) in _UNPRINTABLE else sign for sign in text)
 
 
 def safe_name(name: str) -> str:
-    """One path component for outputs made from `name`: sane names are unchanged, others are escaped or cut.
+    """Return `name` as one path component for outputs: safe names unchanged, others escaped or shortened.
 
-    The result holds no separator, is neither hidden nor "..", prints as UTF-8 and has 1 to 200 bytes; a name
-    that is cut ends in a digest of the whole, so that long names stay different. Safe names are left alone.
+    The result contains no separator, is neither hidden nor "..", prints as UTF-8 and has 1 to 200 bytes. A shortened
+    name ends in a digest of the whole name, so that different long names stay different.
     """
     name = re.sub(r'[/\\:*?"<>|]', lambda sign: _escaped(sign[0]), printable(name))
     name = re.sub(r"^[. ]|[. ]$", lambda sign: _escaped(sign[0]), name) or "unnamed"
@@ -44,7 +44,7 @@ def safe_name(name: str) -> str:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """The names made safe; where two would be one file on some common file system, numbered (-2, -3...)."""
+    """Return the names made safe; numbered (-2, -3...) if two would be the same file on a common file system."""
     taken: set[str] = set()
     unique = []
     for wanted in map(safe_name, names):
@@ -58,7 +58,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
 
 
 def _escaped(sign: str) -> str:
-    raw_byte = "\udc80" <= sign <= "\udcff"  # how Python writes a byte of a file name that is not UTF-8
+    raw_byte = "\udc80" <= sign <= "\udcff"  # how Python represents a byte of a file name that is not UTF-8
     encoded = sign.encode(errors="surrogateescape" if raw_byte else "surrogatepass")
     return "".join(f"%{byte:02X}" for byte in encoded)
 
@@ -68,6 +68,6 @@ def _folded(name: str) -> str:
 
 
 def frame_number(name: str) -> int | None:
-    """The last number in a frame's name."""
+    """Return the last number in a frame's name, or None."""
     digits = re.findall("[0-9]+", name)
     return int(digits[-1]) if digits else None

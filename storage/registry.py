@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 CHAMPION = "champion"
-_PAGE = 1000  # registered models in one answer, MLflow's own limit
+_PAGE = 1000  # registered models per response, MLflow's own limit
 
 
 class Registry:
@@ -79,14 +79,14 @@ class Registry:
 
 
 def champions(uri: str) -> dict[str, dict[str, str]]:
-    """The champions of all experiments: SHA-256 of each checkpoint file by its name, by `model version N`.
+    """Return the champions of all experiments: by `MODEL version N`, the SHA-256 of each checkpoint file by its name.
 
     Raises:
-        OSError: where a champion's files can't be read: what they need is then unknown.
+        OSError: if a champion's files cannot be read, so that it is unknown which artifacts it needs.
     """
     database = local_database(uri)
     if database and not database.is_file():
-        return {}  # nothing was tracked here, and asking would make a database
+        return {}  # nothing has been tracked here, and a query would create the database
     import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -110,7 +110,7 @@ def champions(uri: str) -> dict[str, dict[str, str]]:
 
 
 def _registered_models(client: "MlflowClient") -> Iterator["RegisteredModel"]:
-    """All of them, page by page."""
+    """Yield all registered models, page by page."""
     page = client.search_registered_models(max_results=_PAGE)
     yield from page
     while page.token:

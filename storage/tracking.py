@@ -1,9 +1,9 @@
 """Runs in MLflow: a parent run per adaptation, a child run per round, the same metric names in each.
 
-Every call names its run. MLflow's "active run" is a thread's own, so a metric logged from a task thread would open
-a new run; the client API has no such trap. Logging is idempotent: a metric's point is written once, whatever is
-killed and started again, and once more where its value has changed; what is looked up before it is made is made once,
-by however many runs at a time.
+Every call names its run. MLflow's "active run" belongs to a thread, so a metric logged from a task thread would open
+a new run; the client API does not have this problem. Logging is idempotent: after a restart, a metric's point is
+written again only if its value has changed. Experiments, runs and models that are looked up before they are created
+are created once, even if several processes do so at a time.
 """
 
 import hashlib
@@ -28,21 +28,23 @@ if TYPE_CHECKING:
 KEY_TAG = "motion_adapt.key"
 KIND_TAG = "motion_adapt.kind"
 PARENT_TAG = "mlflow.parentRunId"
-REQUEST_TAG = "motion_adapt.request"  # what was asked for, whatever it started from
-START_TAG = "start."  # and a network's name: the artifact that the adaptation started from
-_BATCH = 1000  # MLflow's own limit of metrics in one call
-_PATIENCE = 600.0  # seconds to wait for another run that makes something in MLflow
+REQUEST_TAG = (
+    "motion_adapt.request"  # digest of the request; `champion` is the same request after a promotion
+)
+START_TAG = "start."  # followed by a network's name: the artifact that the adaptation started from
+_BATCH = 1000  # metrics per call, MLflow's own limit
+_PATIENCE = 600.0  # seconds to wait for another process that creates something in MLflow
 
 
 class NoExperiment(LookupError):
-    """An experiment that is not there to be read, or was deleted."""
+    """An experiment does not exist, or was deleted."""
 
 
 class Tracker:
-    """One MLflow experiment at one tracking URI, made where it is missing unless told otherwise.
+    """One MLflow experiment at one tracking URI; created if it is missing and `create` is true.
 
     Raises:
-        NoExperiment: where it was deleted, or is missing and is not to be made.
+        NoExperiment: if it was deleted, or is missing and `create` is false.
     """
 
     def __init__(self, uri: str, experiment: str, *, create: bool = True) -> None:
@@ -68,7 +70,9 @@ class Tracker:
                 raise NoExperiment(f"no experiment '{experiment}' in {uri}; there are {there}")
             if found is None:
                 location = None
-                if database:  # a relative default would depend on the current directory of whoever logs
+                if (
+                    database
+                ):  # MLflow's default is relative: it depends on the current directory of each process
                     folder = database.parent / "mlflow-artifacts" / safe_model_name(experiment)
                     location = folder.resolve().as_uri()
                 self.experiment_id = self.client.create_experiment(experiment, artifact_location=location)
@@ -78,7 +82,7 @@ class Tracker:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only one on this machine to look for something in this MLflow and to make it where it is missing."""
+        """Lock this MLflow against other processes of this machine while something is looked up or created."""
         database = local_database(self.uri)
         if database and database.parent.is_dir():
             lock = database.with_name(f".{database.name}.lock")
@@ -99,9 +103,9 @@ class Tracker:
         tags: Mapping[str, str] | None = None,
         parent: str | None = None,
     ) -> str:
-        """The id of the run of this kind and key, running again; a new one where there is none.
+        """Resume the run of this kind and key, or create it. Returns its id.
 
-        The same adaptation started again, cut off or finished, is the same run: it goes on in its place.
+        An adaptation that is started again, whether it was interrupted or finished, continues its earlier run.
         """
         quoted = [f"tags.`{KEY_TAG}` = '{key}'", f"tags.`{KIND_TAG}` = '{kind}'"]
         if parent:
@@ -114,7 +118,9 @@ class Tracker:
             else:
                 run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
             missing = {name: value for name, value in flatten(params).items() if name not in run.data.params}
-            self._log_params(run.info.run_id, missing)  # all, or those that a kill has left out
+            self._log_params(
+                run.info.run_id, missing
+            )  # all of a new run; of a killed one, those not yet logged
         return str(run.info.run_id)
 
     def finish(self, run_id: str, *, failed: bool = False) -> None:
@@ -123,7 +129,7 @@ class Tracker:
 
     @contextmanager
     def kept(self, run_id: str) -> Iterator[str]:
-        """End a run with the block: as finished, or as failed where the block raises."""
+        """End a run with the block: as finished, or as failed if the block raises."""
         try:
             yield run_id
         except BaseException:
@@ -132,37 +138,37 @@ class Tracker:
         self.finish(run_id)
 
     def rounds(self) -> list["Run"]:
-        """All rounds of the experiment, oldest adaptation first, rounds in order."""
+        """Return all rounds of the experiment, oldest first."""
         runs = self.client.search_runs([self.experiment_id], f"tags.`{KIND_TAG}` = 'round'", max_results=5000)
         return sorted(runs, key=lambda run: run.info.start_time)
 
     def adaptations(self) -> list["Run"]:
-        """All adaptations of the experiment, newest first."""
+        """Return all adaptations of the experiment, newest first."""
         where = f"tags.`{KIND_TAG}` = 'adaptation'"
         runs = self.client.search_runs([self.experiment_id], where, max_results=5000)
         return sorted(runs, key=lambda run: -run.info.start_time)
 
     def unfinished(self, request: str) -> Iterator["Run"]:
-        """Adaptations that were asked for in these very words and were cut off, newest first."""
+        """Yield adaptations with this request that have not finished, newest first."""
         for run in self.adaptations():
             if run.data.tags.get(REQUEST_TAG) == request and run.info.status != "FINISHED":
                 yield run
 
     def get(self, run_id: str) -> "Run":
-        """One run with its params, tags and last metric values."""
+        """Return one run with its params, tags and latest metric values."""
         return self.client.get_run(run_id)
 
-    # ---------------------------------------------------------------- what a run carries
+    # ---------------------------------------------------------------- contents of a run
 
     def log(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        """Single values, at step 0. Values that are not finite are left out."""
+        """Log single values, at step 0. Values that are not finite are left out."""
         self.curve(run_id, [(0, metrics)])
 
     def curve(self, run_id: str, points: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Points (step, metrics) of a curve; those that the run has with the same value are not written again.
+        """Log points (step, metrics) of a curve; points that the run already has with the same value are skipped.
 
-        A point with another value is written beside the old one and takes its place: MLflow forgets nothing, and of
-        several at a step the one with the latest timestamp counts.
+        A point with a new value replaces the old one: MLflow keeps both, and of several points at a step the one with
+        the latest timestamp counts.
         """
         from mlflow.entities import Metric
 
@@ -187,16 +193,16 @@ class Tracker:
             self.client.set_tag(run_id, name, value)
 
     def table(self, run_id: str, table: "pd.DataFrame", name: str) -> None:
-        """A table that MLflow's page shows, and the same as CSV."""
+        """Log a table as JSON, which MLflow's page displays, and as CSV."""
         self.client.log_text(run_id, table.to_csv(index=False), f"{name}.csv")
         self.client.log_text(run_id, table.to_json(orient="split", index=False), f"{name}.json")
 
     def json(self, run_id: str, value: Any, name: str) -> None:
-        """A JSON file."""
+        """Log a value as a JSON file."""
         self.client.log_dict(run_id, jsonable(value), f"{name}.json")
 
     def files(self, run_id: str, paths: Sequence[Path], folder: str) -> None:
-        """Files as artifacts of the run, under the names that `artifact_name` gives them."""
+        """Log files as artifacts of the run, under the names that `artifact_name` gives them."""
         for path in paths:
             name = artifact_name(path.name)
             if name == path.name:
@@ -206,7 +212,7 @@ class Tracker:
                 self.client.log_artifact(run_id, str(shutil.copy(path, Path(beside) / name)), folder)
 
     def read(self, run_id: str, name: str) -> bytes | None:
-        """The bytes of one of a run's files, or None where it has none of that name."""
+        """Return the bytes of one of a run's files, or None if it has no file of that name."""
         folder, slash, last = name.rpartition("/")
         name = f"{folder}{slash}{artifact_name(last)}"
         if name not in {entry.path for entry in self.client.list_artifacts(run_id, folder or None)}:
@@ -218,18 +224,18 @@ class Tracker:
             return Path(path).read_bytes()
 
     def read_table(self, run_id: str, name: str) -> "pd.DataFrame | None":
-        """A table as `table` has written it."""
+        """Return a table that `table` has logged, or None if the run has no table of that name."""
         import pandas as pd
 
         found = self.read(run_id, f"{name}.json")
         return None if found is None else pd.DataFrame(**json.loads(found))
 
     def history(self, run_id: str, name: str) -> list[tuple[int, float]]:
-        """(step, value) of a curve, in order; of each step the newest value."""
+        """Return (step, value) of a curve, ordered by step, with the newest value of each step."""
         return sorted((step, point.value) for step, point in self._newest(run_id, name).items())
 
     def _newest(self, run_id: str, name: str) -> dict[int, "Metric"]:
-        """The points of a metric that count, by step."""
+        """Return the newest point of a metric at each step."""
         points = self.client.get_metric_history(run_id, name)
         return {point.step: point for point in sorted(points, key=lambda point: point.timestamp)}
 
@@ -242,20 +248,20 @@ class Tracker:
 
 
 def local_database(uri: str) -> Path | None:
-    """The file of an SQLite tracking URI, or None for any other URI."""
+    """Return the file of an SQLite tracking URI, or None for any other URI."""
     prefix = "sqlite:///"
     return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
 
 
 def safe_model_name(text: str) -> str:
-    """A name that MLflow's registry and file systems take."""
+    """Return a name that MLflow's registry and file systems accept."""
     return (
         "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in text).strip("-") or "clips"
     )
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted names."""
+    """Flatten nested settings to dotted names."""
     flat: dict[str, Any] = {}
     for name, value in params.items():
         if isinstance(value, Mapping):
@@ -266,7 +272,7 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def artifact_name(name: str) -> str:
-    """A file's name as MLflow can give it back: it takes names for parts of URLs, and those with %, # or ? get lost."""
+    """Return a file name that MLflow can find again: it puts names into URLs, where those with %, # or ? get lost."""
     safe = re.sub(r"[%#?]", "_", name)
     if safe == name:
         return name

@@ -1,1 +1,1 @@
-"""Checks of videos and annotations before a run."""
+"""Checks of videos and annotations, made before a run."""

@@ -1,4 +1,4 @@
-"""What is wrong with a clip's annotations: those that are missing, damaged, of another size, or without meaning."""
+"""Find faults in a clip's annotations: missing, damaged, of another size than the frame, or with unknown labels."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,15 @@ Size = tuple[int, int]  # (H, W)
 def annotation_findings(
     clip: Clip, frames: Sequence[str], size: Size, root: Path, known: DataSet | None
 ) -> Iterator[Finding]:
-    """Findings of the annotations that `root` (as `find_clips` located it) has of a clip with these frames."""
+    """Yield findings about a clip's annotations.
+
+    Args:
+        clip: the annotated clip.
+        frames: names of its frames, in order.
+        size: (H, W) of its frames.
+        root: folder or table of annotations, as `find_clips` located it.
+        known: the benchmark that the clip belongs to, or None.
+    """
     name = clip.path.stem if clip.kind == "video" else clip.path.name
     folder = root if is_table(root) else truth_folder(root, name)
     try:
@@ -47,7 +55,7 @@ def annotation_findings(
 
 
 def _layers(clip: Clip, matched: dict[str, Truth]) -> Iterator[Finding]:
-    """Frames in which one of a clip's objects has no picture of its own."""
+    """Yield frames in which one of the clip's objects has no picture."""
     counts = {frame: len(truth.paths) for frame, truth in matched.items() if isinstance(truth, LayerFiles)}
     for frame, count in counts.items():
         if count < max(counts.values()):
@@ -62,7 +70,7 @@ def _labels(
     known: DataSet | None,
     folder: Path,
 ) -> Iterator[Finding]:
-    """Decode every annotation: its size, its labels, and how many objects come to light when."""
+    """Decode every annotation and check its size, its labels, and when each object first appears."""
     first: set[int] | None = None
     seen: set[int] = set()
     for frame, truth in matched.items():
@@ -81,7 +89,7 @@ def _labels(
             continue
         ids = set(np.flatnonzero(np.bincount(decoded.labels.ravel(), minlength=256)).tolist()) - {0, VOID}
         if isinstance(truth, Box) and not ids:
-            text = f"the box of {frame} is empty or outside of the frame"
+            text = f"the box of {frame} is empty or outside the frame"
             yield finding("box", clip.name, truth.path, text)
         if decoded.grey_levels and known is not None:
             yield finding("label", clip.name, truth.path, "has grey levels; all but 0 would be foreground")
@@ -106,7 +114,7 @@ def _labels(
 
 
 def _unknown_labels(ids: set[int], truth: Truth, known: DataSet | None) -> str:
-    """What is wrong with the ids of one picture; empty where nothing is."""
+    """Return what is wrong with the ids of one picture; empty if nothing is."""
     if known is None or isinstance(truth, LayerFiles):
         return ""
     allowed = set(range(1, len(known.colours)))

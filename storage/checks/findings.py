@@ -1,4 +1,4 @@
-"""What can be wrong with a download: the kinds of findings, and whether one is a fault."""
+"""Kinds of findings about a download or about one's own clips, and which of them are faults."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,31 +6,31 @@ from pathlib import Path
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.names import printable
 
-# Every kind of finding, and what it means.
+# Every kind of finding with its meaning.
 KINDS = {
-    "missing clip": "the benchmark's list names it and its folder is not there",
-    "unusable clip": "no frames in it, two files for one frame, a link to nothing",
-    "undecodable frame": "empty, cut short, no picture",
+    "missing clip": "the benchmark's list names it, but its folder is missing",
+    "unusable clip": "it has no frames or two files for one frame, or is a broken link",
+    "undecodable frame": "empty, cut short, or not a picture",
     "frame size": "differs from that of the clip's first frame, or is too small",
     "too few frames": "optical flow needs two",
-    "missing frames": "the numbers of the frames have a gap",
-    "missing annotations": "no annotation of the clip at all",
-    "frame without annotation": "where the benchmark has one",
-    "annotation without frame": "its frame is not there",
-    "undecodable annotation": "empty, cut short, no picture, no table",
+    "missing frames": "the frame numbers have a gap",
+    "missing annotations": "the clip has no annotation at all",
+    "frame without annotation": "the benchmark has an annotation for this frame",
+    "annotation without frame": "its frame is missing",
+    "undecodable annotation": "empty, cut short, or not a picture or table",
     "annotation size": "differs from that of its frame",
-    "box": "empty, or outside of its frame",
+    "box": "empty, or outside its frame",
     "label": "a colour, a grey or an id that the benchmark does not have",
-    "no object": "nothing is annotated, in the first annotated frame of a multi-object benchmark or in any",
+    "no object": "no object in any annotated frame or, in multi-object benchmarks, in the first one",
     "object count": "differs from the benchmark's own",
     "later object": "first seen after the first annotated frame: the protocol counts it as background",
     "every fifth frame": "YouTubeVOS without the frames in between: motion is five times as fast",
-    "hardly any motion": "of one's own clips: too few frames in which anything moves beside the camera",
-    "slow motion": "of one's own clips: too little from frame to frame at the gap of inference",
-    "layout": "what was chosen where a folder holds several of something",
+    "hardly any motion": "own clips only: anything but the camera moves in too few frames",
+    "slow motion": "own clips only: too little motion from frame to frame at the gap of inference",
+    "layout": "which folder was used where several were possible",
 }
 ALWAYS_WARNINGS = {"later object", "every fifth frame", "layout", "hardly any motion", "slow motion"}
-# What is a fault in a benchmark and may be meant in clips of one's own.
+# Faults in a benchmark that may be intended in one's own clips.
 OWN_WARNINGS = {
     "missing annotations",
     "frame without annotation",
@@ -42,26 +42,26 @@ OWN_WARNINGS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, with the path of what it is wrong with."""
+    """One problem, with the path of the file or folder that has it."""
 
     kind: str  # one of KINDS
-    clip: str  # empty: the whole folder
+    clip: str  # empty if the finding concerns the whole folder
     path: str
     text: str
     fault: bool
 
 
 def judged(item: Finding, known: DataSet | None) -> Finding:
-    """The finding as a fault, or, where it may be meant, as a warning."""
+    """Return the finding as a fault or, if it may be intended, as a warning."""
     harmless = item.kind in ALWAYS_WARNINGS or (known is None and item.kind in OWN_WARNINGS)
     return Finding(item.kind, item.clip, item.path, item.text, not harmless)
 
 
 def finding(kind: str, clip: str, path: Path, text: str) -> Finding:
-    """A finding of a kind in `KINDS`, not yet judged."""
+    """Create a finding of a kind in `KINDS`, not yet judged."""
     return Finding(kind, clip, printable(path), text, True)
 
 
 def size_text(size: tuple[int, int]) -> str:
-    """(H, W) as people write sizes, width first."""
+    """Format (H, W) as "WxH"."""
     return f"{size[1]}x{size[0]}"

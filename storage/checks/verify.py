@@ -1,7 +1,7 @@
-"""What is wrong with a download or with somebody's own clips, before hours are spent on it.
+"""Check a download or one's own clips before hours are spent on them.
 
-Every file is decoded, frames and annotations alike. A finding is a fault where a figure would be wrong or missing,
-else a warning. Nothing is mended and nothing stops at the first fault.
+Every file is decoded, frames and annotations alike. A finding is a fault if a metric would be wrong or missing, else
+a warning. Nothing is repaired, and checking continues after a fault.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,13 +18,16 @@ from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.formats.images import PictureError, open_picture
 from motion_adapt.storage.names import frame_number, printable
 
-Look = Callable[[np.ndarray], None]  # what else is done with an own clip's frames, u8 (H, W, 3) RGB each
+Look = Callable[[np.ndarray], None]  # called with each frame, u8 (H, W, 3) RGB, of a clip of no benchmark
 
 
 def clips_to_verify(source: Path, *, dataset: str | None = None, split: str | None = None) -> ClipList:
-    """The clips of a folder; of a benchmark, named or recognised, those that its figures are averages over.
+    """Return the clips of a folder; of a benchmark, named or recognised, those that its figures are averaged over.
 
-    `dataset` and `split` as in `find_clips`. Raises ValueError where the folder holds nothing that could be checked.
+    `dataset` and `split` are as in `find_clips`.
+
+    Raises:
+        ValueError: if the folder has no clips, or as in `find_clips`.
     """
     clips = find_clips(source, dataset=dataset, split=split)
     if clips.data_set is not None and dataset is None and split is None:
@@ -33,14 +36,21 @@ def clips_to_verify(source: Path, *, dataset: str | None = None, split: str | No
 
 
 def verify_list(clips: ClipList, source: Path, split: str | None = None) -> list[Finding]:
-    """What is wrong with the folder itself: clips that its list names and that are not there or of no use."""
+    """Return findings about the folder itself: clips that its list names but that are missing or unusable."""
     return [judged(item, clips.data_set) for item in _listed(clips, source, split)]
 
 
 def verify_clip(
     clip: Clip, annotations: Path | None, known: DataSet | None, look: Look | None = None
 ) -> list[Finding]:
-    """What is wrong with a clip and its annotations; `look` sees its frames where it belongs to no benchmark."""
+    """Return findings about a clip and its annotations.
+
+    Args:
+        clip: the clip to check.
+        annotations: folder or table of annotations, as `find_clips` located it, or None.
+        known: the benchmark that the clip belongs to, or None.
+        look: called with each frame, u8 (H, W, 3) RGB, if `known` is None.
+    """
     return [judged(item, known) for item in _clip_findings(clip, annotations, known, look)]
 
 
@@ -95,7 +105,7 @@ def _video(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, 
 
 
 def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, list[Finding]]:
-    """Size (H, W) of the first frame that decodes, number of frames, and what is wrong with any of them."""
+    """Return the size (H, W) of the first frame that can be decoded, the number of frames, and findings."""
     findings: list[Finding] = []
     size: tuple[int, int] | None = None
     first = clip.files[0]
@@ -124,14 +134,14 @@ def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int,
 
 
 def _numbers(clip: Clip, known: DataSet | None) -> list[Finding]:
-    """Gaps in the frames' numbers, and YouTubeVOS in the edition that has every fifth frame alone."""
+    """Find gaps in the frame numbers, and clips of the YouTubeVOS download that has only every fifth frame."""
     numbers = [frame_number(path.stem) for path in clip.files]
     counted = [number for number in numbers if number is not None]
     if len(counted) < max(len(numbers), 2):
         return []
     steps = [after - before for before, after in pairwise(counted)]
     if known is not None and known.annotated == "fifth" and min(steps) >= 5:
-        text = "has every fifth frame alone; the download 'train_all_frames' has the others"
+        text = "has only every fifth frame; the download 'train_all_frames' has the others"
         return [finding("every fifth frame", clip.name, clip.path, text)]
     usual = min(steps)
     return [

@@ -1,4 +1,4 @@
-"""What a source holds: clips found, clips set aside with the reason, annotations located but never opened.
+"""Find the clips of a source; set unusable ones aside with the reason; locate annotations without opening them.
 
 A source is one video file, a folder of frames, a folder of such folders and videos, a data set in DAVIS
 layout (JPEGImages/480p/<clip>, Annotations/480p/<clip>, ImageSets/<split>.txt), or one of the benchmarks of
@@ -21,12 +21,12 @@ from motion_adapt.storage.datasets.catalogue import DataSet, data_set
 from motion_adapt.storage.datasets.layouts import detect
 from motion_adapt.storage.names import printable, safe_name, unique_names
 
-OWN = "none"  # the name under which a source is nobody's benchmark
+OWN = "none"  # the name that says that a source is no benchmark
 _ANNOTATIONS = ("Annotations", "Annotations_unsupervised")
 
 
 class ClipError(ValueError):
-    """One clip cannot be used; the others can. `reason` names the offending file and says what is wrong."""
+    """One clip cannot be used. `reason` names the file at fault and says what is wrong with it."""
 
     def __init__(self, clip: str, reason: str) -> None:
         super().__init__(clip, reason)  # both, so that the error survives pickling between workers
@@ -38,7 +38,7 @@ class ClipError(ValueError):
 
 @dataclass(frozen=True)
 class Clip:
-    """One video, unopened. `name` is unique in its source and safe in paths, in JSON and in print."""
+    """One video, not yet opened. `name` is unique in its source and safe in paths, in JSON and in print."""
 
     name: str
     path: Path
@@ -46,7 +46,7 @@ class Clip:
     files: tuple[Path, ...]  # the video itself, or the frames in natural order
 
     def frame_names(self, count: int) -> tuple[str, ...]:
-        """Names of the first `count` frames: file names without suffix; 00000, 00001... in a video."""
+        """Return the names of the first `count` frames: file names without suffix, or 00000, 00001... for a video."""
         if self.kind == "video":
             return tuple(f"{index:05d}" for index in range(count))
         return tuple(safe_name(file.stem) for file in self.files[:count])
@@ -54,7 +54,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A clip that was named or found but cannot be used, and why."""
+    """A clip that was named or found but cannot be used, and the reason."""
 
     name: str
     reason: str
@@ -62,7 +62,7 @@ class SetAside:
 
 @dataclass(frozen=True)
 class ClipList:
-    """What `find_clips` found. `annotations`: where the data set keeps them, or None; never opened here."""
+    """Result of `find_clips`. `annotations`: where the data set keeps them, or None; never opened here."""
 
     clips: tuple[Clip, ...]
     set_aside: tuple[SetAside, ...] = ()
@@ -72,9 +72,12 @@ class ClipList:
 
 
 def benchmark(source: Path, name: str | None = None) -> DataSet | None:
-    """The benchmark that a source is said to be, or, unsaid, looks like; None: somebody's own clips (`OWN`).
+    """Return the benchmark called `name`; without a name, the one that `source` looks like.
 
-    Raises ValueError for a name that no benchmark has.
+    Returns None for clips that belong to no benchmark, and if `name` is `OWN`.
+
+    Raises:
+        ValueError: if no benchmark has that name.
     """
     if name == OWN:
         return None
@@ -84,12 +87,18 @@ def benchmark(source: Path, name: str | None = None) -> DataSet | None:
 def find_clips(
     source: Path, *, only: Sequence[str] = (), split: str | None = None, dataset: str | None = None
 ) -> ClipList:
-    """The clips of a source in natural order, restricted to its `split` ("2016/val") and to names in `only`.
+    """Return the clips of a source in natural order.
 
-    `dataset`: as in `benchmark`. Of a benchmark that is named, the clips that its figures are averages over are
-    taken unless `split` or `only` asks for others; split "all" is all there are.
-    Raises ValueError with the next step where the source itself is of no use: it does not exist, holds
-    nothing, the split is unknown, or a name in `only` is.
+    Args:
+        source: file or folder; see the module docstring.
+        only: names of the clips to keep; empty keeps all.
+        split: the split whose clips to keep, such as "2016/val"; "all" keeps every clip of a benchmark.
+        dataset: the benchmark's name, as in `benchmark`. If given, and neither `split` nor `only` is, the clips that
+            the benchmark's figures are averaged over are kept.
+
+    Raises:
+        ValueError: if the source does not exist, cannot be read or has no clips, or if the split or a name in `only`
+            is unknown. The message says what to do next.
     """
     source = Path(source)
     try:
@@ -123,7 +132,7 @@ def find_clips(
 
 
 def _clip_names(paths: Sequence[Path]) -> list[str]:
-    """The name of each: a video loses its suffix unless that would give two clips one name."""
+    """Return the name of each clip: a video's loses its suffix unless two clips would then share a name."""
     short = [path.stem if is_video(path) else path.name for path in paths]
     shared = {name for name, count in Counter(name.casefold() for name in short).items() if count > 1}
     return unique_names(
@@ -133,7 +142,7 @@ def _clip_names(paths: Sequence[Path]) -> list[str]:
 
 def _clip(path: Path, name: str) -> Clip:
     if not path.exists():
-        raise ClipError(name, f"{printable(path.name)} is a link to nothing")
+        raise ClipError(name, f"{printable(path.name)} is a broken link")
     if is_video(path):
         return Clip(name, path, "video", (path,))
     try:
@@ -153,7 +162,7 @@ def _clip(path: Path, name: str) -> Clip:
 
 
 def _numbering_gap(clip: Clip) -> str | None:
-    """A warning where frame numbers jump by more than their usual step; every fifth frame is no gap."""
+    """Return a warning if frame numbers jump by more than their smallest step; numbering by fives is no gap."""
     numbers = [re.findall("[0-9]+", file.stem)[-1:] for file in clip.files]
     if clip.kind == "video" or not all(numbers):
         return None
@@ -176,16 +185,17 @@ def _keep_split(found: ClipList, split: str, names: Sequence[str]) -> ClipList:
         set_aside |= {entry.name: entry for entry in already}
         if not matches and not already:
             leaves = Path(name).is_absolute() or ".." in re.split(r"[/\\]", name)
-            reason = "leaves the data folder; refused" if leaves else "no such folder beside the other clips"
+            reason = "leaves the data folder; refused" if leaves else "no such folder next to the other clips"
             set_aside[name] = SetAside(printable(name), f"listed in split {split}: {reason}")
     in_order = tuple(clip for clip in found.clips if clip.name in clips)
     return replace(found, clips=in_order, set_aside=tuple(set_aside.values()))
 
 
 def _keep_evaluated(found: ClipList, known: DataSet, source: Path) -> tuple[ClipList, list[str]]:
-    """The clips that the benchmark's figures are averages over; a warning that counts those that are not there.
+    """Return the clips that the benchmark's figures are averaged over, and a warning that counts missing ones.
 
-    Raises ValueError where none is.
+    Raises:
+        ValueError: if all of them are missing.
     """
     wanted = set(known.evaluated)
     clips = tuple(clip for clip in found.clips if clip.path.name in wanted)
@@ -222,7 +232,10 @@ def _keep_only(found: ClipList, only: Sequence[str], source: Path) -> ClipList:
 
 
 def _matching(found: ClipList, name: str) -> tuple[list[Clip], list[SetAside]]:
-    """Clips of that name: as the file is called, as the clip is called, or a video's name without suffix."""
+    """Return the clips with that file name; else with that clip name; else the videos with that name plus a suffix.
+
+    If there are none, the second value lists the clips of that name that were set aside.
+    """
     for attribute in ("path.name", "name", "path.stem"):
         if matches := [clip for clip in found.clips if attrgetter(attribute)(clip) == name]:
             return matches, []

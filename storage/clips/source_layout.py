@@ -1,6 +1,6 @@
-"""Where the clips of a source lie: which of its folders and files may be clips, and where annotations are.
+"""Layout of a source: which of its folders and files may be clips, and where its annotations are.
 
-Only names are looked at; whether a clip is any good is found out later.
+Only names are examined; whether a clip can be used is found out later.
 """
 
 from contextlib import suppress
@@ -19,7 +19,11 @@ ACCEPTED = (
 
 
 def lay_out_source(source: Path, known: DataSet | None) -> tuple[list[Path], Path | None, list[str]]:
-    """The paths that are to be clips, the folder of annotations, and warnings."""
+    """Return the paths that may be clips, the folder of annotations or None, and warnings.
+
+    Raises:
+        ValueError: if `source` is a file that is no video, or if `known` keeps its frames elsewhere.
+    """
     if not source.is_dir():
         if source.suffix.lower() not in VIDEO_SUFFIXES:
             raise ValueError(f"{printable(source)} is not a video that can be read; give {ACCEPTED}")
@@ -41,7 +45,7 @@ def lay_out_source(source: Path, known: DataSet | None) -> tuple[list[Path], Pat
 
 
 def candidates(folder: Path) -> list[Path]:
-    """What may be a clip: folders, videos, and links to nothing that would have been either."""
+    """Return the entries that may be clips: folders, videos, and broken links named like either."""
 
     def may_be_clip(path: Path) -> bool:
         lost = path.is_symlink() and not path.exists()
@@ -51,17 +55,17 @@ def candidates(folder: Path) -> list[Path]:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Entries named like pictures, in natural order; whether they are any good is found out by decoding."""
+    """Return the entries named like pictures, in natural order; only decoding shows whether they are usable."""
     return [path for path in _visible(folder) if path.suffix.lower() in FORMATS]
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name is a video's, and no folder has it."""
+    """Return whether the path has a video's suffix and is not a folder."""
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
 
 def hint(source: Path) -> str:
-    """Where the clips probably are, if they lie deeper than looked."""
+    """Suggest a sub-folder in which the clips probably are; an empty string if there is none."""
     for child in filter(Path.is_dir, _visible(source)):
         with suppress(OSError):
             if (child / "JPEGImages").is_dir() or any(map(_holds_pictures, _visible(child))):
@@ -73,7 +77,7 @@ def _holds_pictures(path: Path) -> bool:
     try:
         return path.is_dir() and bool(pictures(path))
     except OSError:
-        return True  # unreadable: kept, so that it is set aside with the reason
+        return True  # unreadable: kept here, so that it is set aside with the reason later
 
 
 def _visible(folder: Path) -> list[Path]:

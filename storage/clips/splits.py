@@ -1,4 +1,4 @@
-"""The split files of a DAVIS data set: ImageSets/<split>.txt, one clip's name a line."""
+"""The split files of a DAVIS data set: ImageSets/<split>.txt, one clip name per line."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,11 +7,17 @@ from motion_adapt.storage.names import natural_key, printable
 
 
 def read_split(source: Path, split: str, official: Mapping[str, Sequence[str]] | None = None) -> list[str]:
-    """The names that `split` ("2016/val") lists, stripped, each once, in order; no comments, no blank lines.
+    """Return the clip names that a split lists, in order and without duplicates, comments and blank lines.
 
-    A line of image pairs ("/JPEGImages/480p/dog/00000.jpg /Annotations/...") names the clip of its first.
-    `official`: lists that hold where the source has no file of that name. Raises ValueError listing the splits
-    there are where this one is not.
+    A line of image pairs ("/JPEGImages/480p/dog/00000.jpg /Annotations/...") names the clip of its first image.
+
+    Args:
+        source: the data set's folder.
+        split: path below ImageSets, with or without ".txt", such as "2016/val".
+        official: clip names by split, used if the source has no file for it.
+
+    Raises:
+        ValueError: if there is no such split (the message lists those there are) or its file cannot be read.
     """
     folder = source / "ImageSets"
     known = {
@@ -26,7 +32,7 @@ def read_split(source: Path, split: str, official: Mapping[str, Sequence[str]] |
         there = ", ".join(map(printable, sorted({*known, *(official or {})}, key=natural_key))) or "none"
         raise ValueError(f"no split {printable(split)!r} in {printable(folder)}; there are: {there}")
     try:
-        # File names need not be UTF-8: names of such clips still match theirs.
+        # File names need not be UTF-8; read this way, names that are not still match their folders.
         text = known[name].read_text("utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise ValueError(f"{printable(known[name])} cannot be read ({error.strerror})") from error

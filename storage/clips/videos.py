@@ -1,7 +1,7 @@
-"""Frames of a clip, one at a time and fully checked, and the digest that stands for the clip's content.
+"""Frames of a clip, one at a time and fully checked, and the digest that identifies a clip's content.
 
-Whatever a damaged, hostile or merely odd file does ends in a ClipError that names the clip and the file.
-Memory does not grow with the clip's length. Videos are decoded by PyAV, pictures by `storage.formats.images`.
+Any damaged, hostile or merely odd file ends in a ClipError that names the clip and the file. Memory does not grow
+with the clip's length. Videos are decoded by PyAV, pictures by `storage.formats.images`.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ from motion_adapt.storage.clips.find_clips import Clip, ClipError
 from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, read_rgb
 from motion_adapt.storage.names import printable
 
-MIN_SIDE = 16  # pixels; below, no feature grid and no flow estimate means anything
-# Containers that hold their own data. Playlists are out: the decoder would open other files and addresses.
+MIN_SIDE = 16  # pixels; feature grids and flow of smaller frames mean nothing
+# Containers that hold their own data. Playlists are excluded: the decoder would open other files and URLs.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts"
 
-_BOUNDED = {"max_pixels": str(MAX_PIXELS)}  # a decoder's own limit, before it allocates anything
+_BOUNDED = {"max_pixels": str(MAX_PIXELS)}  # the decoder's own limit, applied before it allocates memory
 
 
 class FrameStream(Iterator[np.ndarray]):
-    """The frames of one clip in order; `warnings` is complete once the last frame has been taken."""
+    """Iterator over the frames of one clip in order; `warnings` is complete after the last frame."""
 
     def __init__(self, frames: Callable[[list[str]], Iterator[np.ndarray]]) -> None:
         self.warnings: list[str] = []
@@ -35,10 +35,18 @@ class FrameStream(Iterator[np.ndarray]):
 
 
 def open_frames(clip: Clip, *, limit: int | None = None, max_pixels: int = MAX_PIXELS) -> FrameStream:
-    """Frames as u8 (H, W, 3) RGB, all of one size, the first `limit` of them (at least 2).
+    """Open a clip's frames as a stream of u8 (H, W, 3) RGB, all of one size.
 
-    A ClipError may come with any frame, also after the last one: what was made of earlier frames counts only
-    once the stream has ended by itself.
+    A ClipError may be raised at any frame, and after the last one. Results computed from earlier frames are valid
+    only if the stream ends without an error.
+
+    Args:
+        clip: the clip to decode.
+        limit: number of frames to decode at most, at least 2; None decodes all.
+        max_pixels: the largest allowed H * W.
+
+    Raises:
+        ValueError: if `limit` is less than 2.
     """
     if limit is not None and limit < 2:
         raise ValueError(f"limit must be at least 2 frames (optical flow needs two), got {limit}")
@@ -47,9 +55,12 @@ def open_frames(clip: Clip, *, limit: int | None = None, max_pixels: int = MAX_P
 
 
 def content_digest(clip: Clip, *, limit: int | None = None) -> str:
-    """sha256 (hex) over what the clip is made of: the files' bytes in order. Names and places do not enter.
+    """Return the SHA-256 (hex) of the bytes of a clip's files, in order. File names and paths do not affect it.
 
-    With `limit`, a folder's digest is that of its first frames; a video's, of the whole file and the limit.
+    With `limit`, a folder's digest covers its first `limit` frames; a video's covers the whole file and the limit.
+
+    Raises:
+        ClipError: if a file cannot be read.
     """
     total = hashlib.sha256(clip.kind.encode())
     for path in clip.files if clip.kind == "video" else clip.files[:limit]:
@@ -66,7 +77,7 @@ def content_digest(clip: Clip, *, limit: int | None = None) -> str:
 
 
 def frame_rate(clip: Clip) -> float | None:
-    """Frames per second that a video claims; None for a folder of frames or where the video does not say."""
+    """Return the frames per second that a video states; None for a folder of frames or if the video states none."""
     if clip.kind == "frames":
         return None
     with _opened(clip) as container:
@@ -75,7 +86,7 @@ def frame_rate(clip: Clip) -> float | None:
 
 
 def _checked(clip: Clip, frames: Iterator[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:
-    """The frames alone, while all have one size that is large enough; at the end there were two or more."""
+    """Yield the frames without their names; check that they share one sufficient size and number at least two."""
     count, first = 0, ""
     size = (0, 0)
     for name, frame in frames:
@@ -130,7 +141,7 @@ def _decode_video(
                 pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
             except (av.FFmpegError, OSError, MemoryError) as error:
                 reason = f"{file} is damaged: {decoded} frames were decoded{claimed}"
-                if not stream.width:  # nor could opening it find a size within bounds
+                if not stream.width:  # opening the file found no size within bounds either
                     reason = f"{file} is damaged, or has more than the {MAX_PIXELS} pixels allowed"
                 raise ClipError(clip.name, reason) from error
             yield f"frame {decoded} of {file}", np.ascontiguousarray(pixels)
@@ -138,7 +149,7 @@ def _decode_video(
 
 
 def _unmet_claim(container: InputContainer, stream: av.VideoStream, decoded: int, last: float) -> str | None:
-    """What the file says and decoding did not find: its number of frames or, where it gives none, its duration."""
+    """Return how decoding differs from the frame count the file states or, if it states none, from its duration."""
     if stream.frames:
         return f"claims {stream.frames} frames, {decoded} were decoded" if stream.frames != decoded else None
     end = ((container.start_time or 0) + (container.duration or 0)) / av.time_base  # seconds
@@ -147,7 +158,7 @@ def _unmet_claim(container: InputContainer, stream: av.VideoStream, decoded: int
 
 @contextmanager
 def _opened(clip: Clip) -> Iterator[InputContainer]:
-    # An open file, not a name: FFmpeg reads some names as addresses and cannot take others.
+    # Pass an open file rather than a name: FFmpeg reads some names as URLs and cannot open others.
     name = printable(clip.path.name)
     try:
         file = open_bytes(clip.path)
@@ -160,7 +171,7 @@ def _opened(clip: Clip) -> Iterator[InputContainer]:
                 "r",
                 metadata_errors="ignore",
                 container_options={"format_whitelist": _CONTAINERS},
-                options=_BOUNDED,  # opening decodes the first frames already
+                options=_BOUNDED,  # needed here too, because opening already decodes the first frames
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise ClipError(
@@ -174,7 +185,7 @@ def _video_stream(clip: Clip, container: InputContainer) -> av.VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, av.VideoStream):
         raise ClipError(clip.name, f"{printable(clip.path.name)} has no pictures in it, only sound or data")
-    if stream.codec_context is None:  # whatever the type says, where no decoder knows the stream
+    if stream.codec_context is None:  # if no decoder knows the stream, although the type excludes it
         raise ClipError(clip.name, f"{printable(clip.path.name)} is damaged or of a codec that is not known")
     return stream
 

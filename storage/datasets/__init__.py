@@ -1,1 +1,1 @@
-"""Benchmarks in the folders that their makers' downloads unpack to: found, read, checked, and answered in kind."""
+"""Benchmarks: their rules, clip lists and folder layouts as downloaded, and the paper's published figures."""

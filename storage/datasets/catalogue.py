@@ -1,7 +1,7 @@
-"""The paper's benchmarks: their clips, colours, rules and gaps. Facts alone; no data set's file is opened here.
+"""The paper's benchmarks: their clips, colours, rules and gaps. Facts only; no file of a data set is opened here.
 
-The clip lists are those of the two official repositories; `clips.json` names its source. A data set's rules are
-defaults of a run's settings, never more than that.
+The clip lists are those of the two official repositories; `clips.json` names its source. A data set's rules only set
+defaults for a run's settings.
 """
 
 import difflib
@@ -28,19 +28,21 @@ YTVOS_COLOURS: tuple[Colour, ...] = (
 class DataSet:
     """One benchmark.
 
-    Invariant: `splits` has the evaluated list first, and no name stands in two of its lists.
+    Invariant: the evaluated list comes first in `splits`, and no name is in two of its lists.
     """
 
     name: str
     short: str  # the paper's name
     protocol: Literal["single", "objects", "boxes"]
-    annotated: Literal["every", "fifth", "some"]  # which frames carry an annotation
+    annotated: Literal["every", "fifth", "some"]  # which frames have an annotation
     colours: tuple[Colour, ...]  # of labels 0, 1, 2... in its annotation files
-    skip_ends: bool = False  # whether the first and last frame of a clip count for nothing
+    skip_ends: bool = False  # whether the first and last frame of a clip are left out of its scores
     gaps: tuple[int, int] = (1, 2)  # of inference and of adaptation
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    objects: Mapping[str, int] = field(default_factory=dict)  # how many each evaluated clip has, where known
-    others: frozenset[str] = frozenset()  # clips that its download has and no list names
+    objects: Mapping[str, int] = field(
+        default_factory=dict
+    )  # number of objects in each evaluated clip, if known
+    others: frozenset[str] = frozenset()  # clips in the download that no list names
 
     @property
     def split(self) -> str:
@@ -49,17 +51,17 @@ class DataSet:
 
     @property
     def evaluated(self) -> tuple[str, ...]:
-        """The clips that figures are averages over."""
+        """The clips that figures are averaged over."""
         return self.splits[self.split]
 
     @property
     def clips(self) -> frozenset[str]:
-        """Every clip that the download is known to hold."""
+        """Every clip that the download is known to contain."""
         return frozenset().union(*self.splits.values()) | self.others
 
     @property
     def multi_object(self) -> bool:
-        """Whether labels tell objects apart, by palette; else there is one foreground."""
+        """Whether labels distinguish objects; if not, there is one foreground."""
         return len(self.colours) > 2
 
 
@@ -75,7 +77,7 @@ _RULES = (
 
 @cache
 def data_sets() -> Mapping[str, DataSet]:
-    """All benchmarks by name."""
+    """Return all benchmarks by name."""
     told = json.loads(
         files("motion_adapt.storage.datasets").joinpath("clips.json").read_text(encoding="utf-8")
     )
@@ -94,10 +96,10 @@ def data_sets() -> Mapping[str, DataSet]:
 
 
 def data_set(name: str) -> DataSet:
-    """The benchmark of that name, in full or as the paper has it; case and signs do not matter.
+    """Return the benchmark of that full or short name; case and punctuation do not matter.
 
     Raises:
-        ValueError: names the nearest one there is.
+        ValueError: if there is none; suggests the closest name.
     """
     spelt = {_plain(known): entry for entry in data_sets().values() for known in (entry.name, entry.short)}
     spelt |= {

@@ -1,4 +1,4 @@
-"""Where a benchmark's download keeps its frames and annotations, and which benchmark a folder is.
+"""Locate the frames and annotations of a benchmark's download, and recognise which benchmark a folder is.
 
     DAVIS2016               JPEGImages/480p/<clip>, Annotations/480p/<clip>
     DAVIS2017-motion        the same; the curated masks in Annotations_unsupervised/480p or Annotations/480p
@@ -7,8 +7,8 @@
     FBMS-59                 Testset/<clip>, Testset/<clip>/GroundTruth (Trainingset alike); or JPEGImages, Annotations
     MoCA                    JPEGImages/<clip>, annotations.csv or Annotations/annotations.csv; or Annotations/<clip>
 
-Only names of folders and files are looked at, and which benchmark it is follows from those of the frames: an
-annotation that is there or not changes no run.
+Only names of folders and files are examined. A benchmark is recognised by the names of its clips alone, so the
+presence of annotations never changes a run.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from motion_adapt.storage.names import printable
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 TRUTH_BESIDE = "GroundTruth"
-FBMS_PARTS = ("Testset", "Trainingset")  # the evaluated one first
+FBMS_PARTS = ("Testset", "Trainingset")  # the evaluated part first
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`images`: the folders whose sub-folders are clips. `annotations`: the folder or table of them, or None."""
+    """`images`: the folders whose sub-folders are clips. `annotations`: their folder or table, or None."""
 
     images: tuple[Path, ...]
     annotations: Path | None
@@ -33,7 +33,7 @@ class Layout:
 
 
 def detect(source: Path) -> DataSet | None:
-    """The benchmark whose download `source` looks like, going by its clips' names; None: somebody's own clips."""
+    """Return the benchmark whose download `source` looks like, by its clips' names; None if it is no benchmark."""
     if not source.is_dir():
         return None
     known = data_sets()
@@ -58,10 +58,10 @@ def detect(source: Path) -> DataSet | None:
 
 
 def lay_out(source: Path, data_set: DataSet) -> Layout:
-    """Where `source`, a download of `data_set`, keeps what.
+    """Locate the frames and annotations in `source`, a download of `data_set`.
 
     Raises:
-        ValueError: where no clip of it is in any place that the benchmark is known to use.
+        ValueError: if `source` has none of the folders in which the benchmark keeps its frames.
     """
     if data_set.name.startswith("DAVIS"):
         layout = davis_layout(source, unsupervised=data_set.multi_object)
@@ -72,7 +72,7 @@ def lay_out(source: Path, data_set: DataSet) -> Layout:
     elif data_set.name == "FBMS-59" and source.name in FBMS_PARTS:
         layout = Layout((source,), source.parent)
     elif data_set.name == "FBMS-59" and any((source / part).is_dir() for part in FBMS_PARTS):
-        # Every clip's annotations lie in its own folder: the source stands for all of them.
+        # Every clip has its annotations in its own folder, so the source itself is the folder of annotations.
         layout = Layout(tuple(source / part for part in FBMS_PARTS if (source / part).is_dir()), source)
     else:
         layout = Layout(_there([source / "JPEGImages"]), _first(_truths(source, data_set)))
@@ -84,7 +84,7 @@ def lay_out(source: Path, data_set: DataSet) -> Layout:
 
 
 def davis_layout(source: Path, *, unsupervised: bool = False) -> Layout:
-    """JPEGImages[/480p] and Annotations[/480p]; `unsupervised`: Annotations_unsupervised before Annotations."""
+    """Locate JPEGImages[/480p] and Annotations[/480p]; `unsupervised` prefers Annotations_unsupervised."""
     found = [name for name in RESOLUTIONS if (source / "JPEGImages" / name).is_dir()]
     sub = found[0] if found else ""
     kinds = ["Annotations", "Annotations_unsupervised"]
@@ -94,12 +94,12 @@ def davis_layout(source: Path, *, unsupervised: bool = False) -> Layout:
 
 
 def is_table(annotations: Path) -> bool:
-    """Whether annotations are boxes in a table, not pictures."""
+    """Return whether annotations are boxes in a table rather than pictures."""
     return annotations.suffix.lower() == ".csv"
 
 
 def truth_folder(annotations: Path, clip: str) -> Path:
-    """The folder with a clip's annotations: under `annotations`, or where FBMS-59 keeps it, beside the frames."""
+    """Return the folder with a clip's annotations: below `annotations` or, in FBMS-59, next to the frames."""
     for part in FBMS_PARTS:
         if (annotations / part / clip).is_dir():
             return annotations / part / clip / TRUTH_BESIDE
@@ -107,7 +107,7 @@ def truth_folder(annotations: Path, clip: str) -> Path:
 
 
 def _ytvos_images(source: Path) -> tuple[Path, ...]:
-    """All frames before every fifth: the motion between annotated frames is what the method lives on."""
+    """Return the folders of frames. Prefer all frames over every fifth: the method needs motion between frames."""
     return _there(
         [source / "train_all_frames" / "JPEGImages", source / "JPEGImages", source / "train" / "JPEGImages"]
     )
@@ -147,7 +147,7 @@ def _names(folders: Sequence[Path]) -> set[str]:
             if path.is_dir() and not path.name.startswith(".")
         }
     except OSError:
-        return set()  # who wants its clips is told why it cannot be read
+        return set()  # unreadable; the code that reads the clips reports why
 
 
 def _is_hex(name: str) -> bool:

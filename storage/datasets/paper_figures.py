@@ -1,13 +1,13 @@
-"""The paper's published figures, Tables 1 to 20, to hold one's own against.
+"""The paper's published results (Tables 1-20), for comparison.
 
 Source: Xie, Xie, Zisserman, Appearance-Based Refinement for Object-Centric Motion Segmentation, ECCV 2024. The
-figures are in paper_figures.csv, one to a row, as the paper prints them:
+figures are in paper_figures.csv, one per row, as the paper prints them:
 
     J, F, JF             percent
     AP                   in [0, 1], of ranking frames by their quality (its appendix C.1)
-    seconds_per_frame    from RGB and flow; estimating the flow is not counted
+    seconds_per_frame    from RGB and flow, without the time to estimate the flow
 
-`setting` says what a row of an ablation varies, as name=value pairs. Tables 1 and 2 are excerpts of 19 and 20 and
+`setting` states what a row of an ablation varies, as name=value pairs. Tables 1 and 2 are excerpts of 19 and 20 and
 are not repeated.
 """
 
@@ -41,7 +41,7 @@ TITLES = {
     19: "multi-object segmentation",
     20: "single-object segmentation",
 }
-# Clips that a figure on each data set averages over, and the short names of the field.
+# The number of clips that a figure on each data set is averaged over, and the usual short names.
 CLIPS = {
     "DAVIS2016": 20,
     "DAVIS2017-motion": 30,
@@ -63,13 +63,13 @@ class PublishedFigure:
     """One number of one table."""
 
     table: int
-    model: str  # "the paper" for its own
+    model: str  # "the paper" for the paper's own model
     setting: dict[str, str] = field(hash=False)  # what the row varies; mostly empty in comparisons of models
     protocol: str  # single, objects (unsupervised) or semi-supervised; empty for AP and seconds
-    human_annotations: bool  # used in training, or behind a model that was
-    inputs: str  # e.g. "RGB + flow"; empty: not told
+    human_annotations: bool  # used in training, or in training a model that it builds on
+    inputs: str  # such as "RGB + flow"; empty if not stated
     resolution: str
-    data_set: str  # empty: of none in particular
+    data_set: str  # empty if it concerns none in particular
     metric: str
     value: float
 
@@ -82,12 +82,17 @@ def published(
     metric: str | None = None,
     model: str | None = None,
 ) -> list[PublishedFigure]:
-    """The figures that agree with everything asked, in the paper's order.
+    """Return the figures that match all arguments given, in the paper's order.
 
-    table: 1 to 20; 1 and 2 give the whole of what they are excerpts of. data_set: by either of its names.
+    Args:
+        table: 1 to 20; 1 and 2 return the full tables that they are excerpts of.
+        data_set: full or short name.
+        protocol: single, objects or semi-supervised.
+        metric: J, F, JF, AP or seconds_per_frame.
+        model: name of a model; "the paper" for the paper's own.
 
     Raises:
-        ValueError: for a table or data set that the paper does not have.
+        ValueError: if the paper has no such table or data set.
     """
     if table is not None and table not in TITLES:
         raise ValueError(f"table: wanted 1 to {max(TITLES)}, got {table}")
@@ -103,10 +108,10 @@ def published(
 
 
 def full_name(data_set: str) -> str:
-    """The project's name for a data set; the field's short ones and any case will do.
+    """Return the project's name for a data set, given its full or short name in any case.
 
     Raises:
-        ValueError: for one without published figures.
+        ValueError: if the paper has no figures on it.
     """
     known = {name.lower(): name for name in CLIPS} | {short.lower(): name for short, name in ALIASES.items()}
     if data_set.lower() not in known:

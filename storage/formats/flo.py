@@ -1,7 +1,7 @@
-"""Optical flow in Middlebury's .flo files and the folders that the field keeps them in.
+"""Optical flow in Middlebury's .flo files and in the folder layout commonly used for them.
 
 A file is little-endian: float32 202021.25, int32 width, int32 height, then height x width x (u, v)
-float32. Flow from frame i to i + g lies in Flows_gap<g>/<clip>/<frame i>.flo, for negative g too.
+float32. Flow from frame i to frame i + g is in Flows_gap<g>/<clip>/<frame i>.flo, also for negative g.
 """
 
 import re
@@ -21,7 +21,11 @@ _MAGIC = 202021.25  # reads "PIEH" as text
 
 
 def write_flo(path: Path, flow: np.ndarray) -> None:
-    """Write f32 (H, W, 2), u and v in pixels; the file appears whole or not at all."""
+    """Write flow, f32 (H, W, 2), u and v in pixels; the file appears whole or not at all.
+
+    Raises:
+        ValueError: if the flow has another shape or dtype.
+    """
     if flow.dtype != np.float32 or flow.ndim != 3 or flow.shape[2] != 2:
         raise ValueError(f"flow must be f32 (H, W, 2), got {flow.dtype} {flow.shape}")
     height, width, _ = flow.shape
@@ -31,7 +35,11 @@ def write_flo(path: Path, flow: np.ndarray) -> None:
 
 
 def read_flo(path: Path) -> np.ndarray:
-    """f32 (H, W, 2), u and v in pixels. Raises ValueError naming the file unless it is whole and finite."""
+    """Read flow, f32 (H, W, 2), u and v in pixels.
+
+    Raises:
+        ValueError: if the file cannot be read, is incomplete or holds values that are not finite; names the file.
+    """
     try:
         with open_bytes(path) as file:
             header, body = file.read(_HEADER.size), path.stat().st_size - _HEADER.size
@@ -53,12 +61,12 @@ def read_flo(path: Path) -> np.ndarray:
 
 
 def flo_path(root: Path, gap: int, clip_name: str, frame_name: str) -> Path:
-    """Where the flow from a frame to the one `gap` frames later lies; a negative gap looks back."""
+    """Return the path of the flow from a frame to the one `gap` frames later; a negative gap looks back."""
     return root / f"Flows_gap{gap}" / clip_name / f"{frame_name}.flo"
 
 
 def flow_gaps(root: Path) -> tuple[int, ...]:
-    """The gaps that `root` has a folder for, in order."""
+    """Return the gaps that `root` has a folder for, ascending."""
     matches = (re.fullmatch(r"Flows_gap(-?[0-9]+)", path.name) for path in root.iterdir() if path.is_dir())
     return tuple(sorted(int(match[1]) for match in matches if match))
 
@@ -66,10 +74,12 @@ def flow_gaps(root: Path) -> tuple[int, ...]:
 def read_flow_pairs(
     root: Path, gap: int, clip_name: str, frame_names: Sequence[str]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Forward and backward flow, each f32 (H, W, 2), of every frame in turn.
+    """Yield forward and backward flow, each f32 (H, W, 2), of every frame in turn.
 
-    One that is missing (forward at the clip's end, backward at its start) is the other, negated. Raises
-    ValueError where both are missing or where sizes differ.
+    If one of them is missing (forward at the clip's end, backward at its start), the other is negated in its place.
+
+    Raises:
+        ValueError: if both are missing, if a file cannot be used, or if sizes differ.
     """
     size: tuple[int, ...] | None = None
     for frame in frame_names:
@@ -89,6 +99,6 @@ def read_flow_pairs(
 
 
 def flow_content(root: Path, gap: int, clip_name: str, frame_names: Sequence[str]) -> str:
-    """Digest of the bytes that `read_flow_pairs` would read, frame by frame. Names do not enter."""
+    """Return a digest of the bytes that `read_flow_pairs` would read. Names do not affect it."""
     paths = [[flo_path(root, signed, clip_name, frame) for signed in (gap, -gap)] for frame in frame_names]
     return digest([[file_digest(path) if path.is_file() else None for path in pair] for pair in paths])

@@ -1,7 +1,7 @@
 """One picture file, decoded strictly or refused with a short reason.
 
-Pillow decodes here rather than OpenCV, which returns a half-grey picture for a JPEG that is cut short and
-turns pictures by their EXIF orientation. Orientation is ignored throughout: pixels come as they are stored.
+Pillow decodes here rather than OpenCV, which returns a half-grey picture for a JPEG that is cut short and rotates
+pictures by their EXIF orientation. Orientation is ignored throughout: pixels are returned as they are stored.
 """
 
 import warnings
@@ -12,28 +12,32 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
-# Only formats that Pillow decodes by itself: no PostScript, no plugin that starts another program.
+# Only formats that Pillow decodes itself: no PostScript, no plugin that starts another program.
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
     ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM",
 }  # fmt: skip
 MAX_PIXELS = 2**26  # 8192 x 8192, twice an 8K frame
 
-# Pillow's own alarm goes to stderr and names no clip; the size is checked below, before anything is decoded.
+# Pillow's own warning goes to stderr and names no clip. Sizes are checked below, before anything is decoded.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class PictureError(ValueError):
-    """A picture file that cannot be used; the message is a reason in few words, without the file's name."""
+    """A picture file cannot be used. The message is a short reason without the file's name."""
 
 
 def open_bytes(path: Path) -> BufferedReader:
-    """The file opened for reading, if it is a readable, regular, non-empty file. Raises PictureError."""
+    """Open a file for reading.
+
+    Raises:
+        PictureError: if it is not a readable, regular, non-empty file.
+    """
     try:
         if path.is_dir():
             raise PictureError("is a folder, not a file")
         if not path.exists():
-            raise PictureError("is a link to nothing" if path.is_symlink() else "does not exist")
+            raise PictureError("is a broken link" if path.is_symlink() else "does not exist")
         if not path.is_file():
             raise PictureError("is not a regular file")
         if path.stat().st_size == 0:
@@ -44,7 +48,11 @@ def open_bytes(path: Path) -> BufferedReader:
 
 
 def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The picture fully decoded, in whatever mode it is stored. Raises PictureError."""
+    """Decode a picture completely, in the mode in which it is stored.
+
+    Raises:
+        PictureError: if the file cannot be read or decoded, or has more than `max_pixels` pixels.
+    """
     with open_bytes(path) as file:
         try:
             image = Image.open(file, formats=sorted(set(FORMATS.values())))
@@ -69,17 +77,21 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def _tile_size(image: Image.Image) -> tuple[int, int]:
-    """(width, height) of the tiles that a TIFF comes in, each decoded whole however small the picture; else zeros."""
+    """Return (width, height) of a TIFF's tiles, else zeros. Tiles are decoded whole, even of a smaller picture."""
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     return int(tags.get(TILEWIDTH, 0)), int(tags.get(TILELENGTH, 0))
 
 
 def read_rgb(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The picture as u8 (H, W, 3) RGB: grey repeated, alpha dropped, 16 bits scaled to 8 (PictureError)."""
+    """Read a picture as u8 (H, W, 3) RGB: grey is repeated, alpha dropped, and 16 bits are scaled to 8.
+
+    Raises:
+        PictureError: as in `open_picture`, and if the picture has 32 bits per channel.
+    """
     image = open_picture(path, max_pixels=max_pixels)
     if image.mode.startswith("I;16"):
         grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise PictureError("has 32 bits a channel; 8 or 16 are read")
+        raise PictureError("has 32 bits per channel; only 8 and 16 are supported")
     return np.array(image.convert("RGB"))

@@ -1,7 +1,7 @@
 """Label maps as indexed PNG in DAVIS layout: <folder>/<clip>/<frame>.png, 0 background, 1, 2... the objects.
 
-The palette is the one that DAVIS annotations carry, so that viewers and evaluation packages read our masks as
-their own. Indexed PNG is lossless: labels come back as they went in.
+The palette is that of the DAVIS annotations, so that viewers and evaluation packages read our masks like those.
+Indexed PNG is lossless: labels are read back exactly as written.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,12 +18,16 @@ from motion_adapt.storage.keys import digest, file_digest
 from motion_adapt.storage.names import printable, safe_name
 
 VOID = 255
-MAX_OBJECTS = 20  # the most that the DAVIS unsupervised protocol takes
+MAX_OBJECTS = 20  # the most that the DAVIS unsupervised protocol allows
 
 
 @cache
 def davis_palette() -> np.ndarray:
-    """u8 (256, 3) RGB: a label's bits, from the lowest, go to red, green and blue in turn, highest first."""
+    """Return the DAVIS palette, u8 (256, 3) RGB.
+
+    A label's bits, lowest first, are assigned to red, green and blue in turn, and fill each channel from its highest
+    bit down.
+    """
     labels = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
     for bit in range(8):
@@ -35,15 +39,17 @@ def davis_palette() -> np.ndarray:
 def write_masks(
     folder: Path, clip_name: str, frame_names: Sequence[str], label_maps: Iterable[np.ndarray]
 ) -> Path:
-    """Write one clip's u8 (H, W) label maps, one a frame name; returns the clip's folder.
+    """Write one clip's label maps, u8 (H, W), one per frame name. Returns the clip's folder.
 
-    The folder appears whole or not at all and replaces an earlier export. Raises ValueError for names
-    that are not safe in a path, for maps that are not u8 (H, W) of one size, and where names and maps
-    differ in number.
+    The folder appears whole or not at all and replaces an earlier export.
+
+    Raises:
+        ValueError: if a name is not safe in a path or occurs twice, if the maps are not u8 (H, W) of one size, or if
+            the numbers of names and maps differ.
     """
     for name in (clip_name, *frame_names):
         if name != safe_name(name):
-            raise ValueError(f"{printable(name)!r} is no safe file name; safe_name makes one")
+            raise ValueError(f"{printable(name)!r} is no safe file name; use safe_name to get one")
     if len(set(frame_names)) != len(frame_names):
         raise ValueError(f"{clip_name}: frame names occur twice")
     palette = davis_palette().tobytes()
@@ -63,9 +69,10 @@ def write_masks(
 
 
 def read_masks(folder: Path, clip_name: str, frame_names: Sequence[str]) -> Iterator[np.ndarray]:
-    """The u8 (H, W) label maps of the named frames, one at a time, as `decode_labels` reads them.
+    """Yield the label maps, u8 (H, W), of the named frames, one at a time, as `decode_labels` reads them.
 
-    Raises ValueError that names the file where one is missing, damaged, or of another size than the first.
+    Raises:
+        ValueError: if a file is missing, damaged, or of another size than the first; names the file.
     """
     size: tuple[int, ...] | None = None
     for name in frame_names:
@@ -81,31 +88,35 @@ def read_masks(folder: Path, clip_name: str, frame_names: Sequence[str]) -> Iter
 
 
 def masks_content(folder: Path, clip_name: str, frame_names: Sequence[str]) -> str:
-    """Digest of the bytes that `read_masks` would read, frame by frame. Names do not enter.
+    """Return a digest of the bytes that `read_masks` would read. Names do not affect it.
 
-    Raises ValueError naming the file where one is missing.
+    Raises:
+        ValueError: if a file is missing; names it.
     """
     paths = [folder / clip_name / f"{name}.png" for name in frame_names]
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise ValueError(f"{printable(missing[0])} is missing: every frame wants a mask, an empty one too")
+        raise ValueError(f"{printable(missing[0])} is missing: every frame needs a mask, even an empty one")
     return digest([file_digest(path) for path in paths])
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A label map as stored, and whether grey levels had to be taken as one foreground."""
+    """A decoded label map, and whether grey levels had to be read as one foreground."""
 
     labels: np.ndarray  # u8 (H, W): 0 background, 1, 2... objects, 255 void
     grey_levels: bool = False
 
 
 def decode_labels(path: Path) -> Decoded:
-    """Labels of one mask file, by what it holds. Raises PictureError.
+    """Decode the labels of one mask file, by its kind of picture.
 
     * palette: the indices are ids, 255 is void; a palette of greys counts as grey;
     * grey {0, 255}: one object; grey with ids 1 to 20 (and void 255): ids, as some data sets store them;
     * any other grey (smoothed edges), 16 bits, 1 bit, RGB: one object where any channel is above 0.
+
+    Raises:
+        PictureError: if the file cannot be read or is of another kind.
     """
     image = open_picture(path)
     if image.mode == "P" and not _is_grey_ramp(image):
@@ -125,6 +136,6 @@ def decode_labels(path: Path) -> Decoded:
 
 
 def _is_grey_ramp(image: Image.Image) -> bool:
-    """Whether index i of the palette is the grey (i, i, i), as some tools store pictures in 8-bit grey."""
+    """Return whether palette entry i is the grey (i, i, i): some tools store 8-bit grey pictures this way."""
     palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
     return len(palette) > 2 and bool((palette == np.arange(len(palette))[:, None]).all())

@@ -1,9 +1,9 @@
 """COCO's run-length code of binary masks, as its own tools read and write it.
 
-Pixels are taken column by column, and runs counted in turn, background first, which may be 0 long. In the compact
-text each count from the third on is told as its difference to the one two before; a number is cut into groups of
-five bits, lowest first, the last in two's complement, and each group is a character from 48 on, 32 higher where
-another follows.
+Pixels are read column by column, and the lengths of the runs are counted alternately, background first, which may be
+0 long. The compact text stores the first three counts as they are, and each later count as its difference from the
+count two before it. A number is split into groups of five bits, lowest first, the last in two's complement. Each
+group becomes the character 48 + group, plus 32 if another group follows.
 """
 
 from itertools import pairwise
@@ -14,7 +14,11 @@ _BITS, _MORE, _SIGN, _FIRST = 5, 0x20, 0x10, 48
 
 
 def encode(mask: np.ndarray) -> str:
-    """The compact text of a (H, W) mask; any nonzero is foreground. Raises ValueError for other shapes."""
+    """Return the compact text of a (H, W) mask; any nonzero value is foreground.
+
+    Raises:
+        ValueError: if the mask is not (H, W) or has no pixels.
+    """
     if mask.ndim != 2 or not mask.size:
         raise ValueError(f"mask: wanted (H, W) with pixels, got {mask.shape}")
     flat = np.asarray(mask != 0).ravel(order="F")
@@ -25,10 +29,10 @@ def encode(mask: np.ndarray) -> str:
 
 
 def decode(text: str, size: tuple[int, int]) -> np.ndarray:
-    """The bool (H, W) mask of a compact text.
+    """Return the bool (H, W) mask of a compact text.
 
     Raises:
-        ValueError: where the text is no code, or not one of `size` (H, W).
+        ValueError: if the text is not such a code, or not one of a mask of `size` (H, W).
     """
     counts = unpack(text)
     height, width = size
@@ -41,7 +45,7 @@ def decode(text: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def pack(counts: list[int]) -> str:
-    """Run lengths as text."""
+    """Return run lengths as compact text."""
     text = []
     for index, count in enumerate(counts):
         left = count - counts[index - 2] if index > 2 else count
@@ -54,7 +58,11 @@ def pack(counts: list[int]) -> str:
 
 
 def unpack(text: str) -> list[int]:
-    """Run lengths from text. Raises ValueError where it is no such text."""
+    """Return the run lengths of a compact text.
+
+    Raises:
+        ValueError: if the text is not such a code.
+    """
     counts: list[int] = []
     value = shift = 0
     for sign in text:

@@ -1,1 +1,1 @@
-"""Annotations. No other room opens an annotation file."""
+"""Annotations. No other package opens an annotation file."""

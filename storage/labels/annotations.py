@@ -1,8 +1,8 @@
-"""Annotations of a clip, for evaluation alone: nothing else in the package may open one.
+"""Annotations of a clip, for evaluation only: no other stage may open them.
 
-Files lie in <annotations>/<clip>/<frame>.png, or as the benchmark that they belong to has them
-(`storage.labels.truth`), and need not be there for every frame: frames without one are not scored. What counts
-as an object is decided by `storage.formats.masks.decode_labels`, or by the benchmark's own rule.
+Files are <annotations>/<clip>/<frame>.png, or laid out as their benchmark has them (`storage.labels.truth`). Frames
+without an annotation are not scored. `storage.formats.masks.decode_labels`, or the benchmark's own rule, decides what
+counts as an object.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from motion_adapt.storage.names import printable
 
 
 class AnnotationError(ValueError):
-    """A clip's annotations cannot be used, so the clip is unscored; `reason` names the offending file."""
+    """A clip's annotations cannot be used, so the clip is not scored; `reason` names the file at fault."""
 
     def __init__(self, clip: str, reason: str) -> None:
         super().__init__(clip, reason)
@@ -33,8 +33,8 @@ class AnnotationError(ValueError):
 class Annotations:
     """The annotated frames of one clip, read one at a time.
 
-    `frames` are the names that have a mask, in the clip's order; `warnings` names frames without a mask,
-    masks without a frame and, once they have been read, masks with grey levels.
+    `frames` are the names that have a mask, in the clip's order. `warnings` names frames without a mask, masks
+    without a frame and, after they have been read, masks with grey levels.
     """
 
     def __init__(
@@ -46,16 +46,20 @@ class Annotations:
         self._grey: str | None = None
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Each annotated frame's name and label map."""
+        """Yield each annotated frame's name and label map."""
         return ((frame, self.read(frame)) for frame in self.frames)
 
     def content(self, frame_names: Sequence[str]) -> str:
-        """Digest of which frames have which bytes as their mask; file and clip names do not enter."""
+        """Return a digest of the masks' bytes and frame numbers. Names of files and clips do not affect it."""
         places = {name: index for index, name in enumerate(frame_names)}
         return digest([[places[frame], truth.content()] for frame, truth in self._files.items()])
 
     def read(self, frame: str) -> np.ndarray:
-        """u8 (H, W): 0 background, 1, 2... objects, 255 void. Raises AnnotationError naming the file."""
+        """Return one frame's labels, u8 (H, W): 0 background, 1, 2... objects, 255 void.
+
+        Raises:
+            AnnotationError: if the file is damaged or of another size than its frame; names the file.
+        """
         path = self._files[frame].path
         try:
             decoded = self._files[frame].decode(self.size)
@@ -81,10 +85,17 @@ def open_annotations(
     size: tuple[int, int],
     data_set: DataSet | None = None,
 ) -> Annotations:
-    """The annotations under `root` (as `find_clips` located it) for a clip whose frames are `size` (H, W).
+    """Locate a clip's annotations without opening a picture.
 
-    `data_set`: the benchmark that they belong to, whose layout and colours are then read. Opens no picture yet.
-    Raises AnnotationError where the clip has none at all.
+    Args:
+        root: folder or table of annotations, as `find_clips` located it.
+        clip: the annotated clip.
+        frame_names: names of the clip's frames, in order.
+        size: (H, W) of its frames.
+        data_set: the benchmark that the annotations belong to; decides layout and colours.
+
+    Raises:
+        AnnotationError: if the clip has no annotations or they cannot be read.
     """
     name = clip.path.stem if clip.kind == "video" else clip.path.name
     folder = root if is_table(root) else truth_folder(root, name)

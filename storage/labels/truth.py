@@ -1,11 +1,11 @@
-"""One annotated frame as a label map, in each of the ways in which benchmarks store it.
+"""One annotated frame as a label map, for each way in which benchmarks store it.
 
     MaskFile     one picture of labels: indexed, in the data set's colours, or white on black
-    LayerFiles   one white-on-black picture an object (SegTrackv2)
-    RegionFile   regions in colours or greys of no fixed meaning (FBMS-59)
+    LayerFiles   one white-on-black picture per object (SegTrackv2)
+    RegionFile   regions in colours or greys without a fixed meaning (FBMS-59)
     Box          a rectangle from a table (MoCA)
 
-`found` gives them by frame name without opening a picture.
+`found` returns them by frame name without opening a picture.
 """
 
 import csv
@@ -26,37 +26,42 @@ from motion_adapt.storage.formats.masks import Decoded, decode_labels
 from motion_adapt.storage.keys import file_digest
 from motion_adapt.storage.names import frame_number, natural_key, safe_name
 
-# FBMS-59: what counts as an object, as a share of white; the rule of the preprocessing that the field shares.
+# FBMS-59: the brightness, as a share of white, above which a pixel counts as object. The rule is that of the
+# preprocessing commonly used in the literature.
 _REGION_THRESHOLD = {"marple7": 0.05, "marple2": 0.4}
 _REGION_DEFAULT = 0.1
-_REGION_WHITE = 0.99  # of colour pictures: their background
+_REGION_WHITE = 0.99  # in colour pictures, anything brighter is background
 
 
 class ForeignLabel(PictureError):
-    """A colour that no label of the data set has."""
+    """A picture has a colour that none of the data set's labels has."""
 
 
 class OtherSize(PictureError):
-    """A picture of another size than its frame."""
+    """A picture has another size than its frame."""
 
 
 class Truth(Protocol):
-    """An annotated frame, unopened."""
+    """An annotated frame, not yet opened."""
 
     @property
     def path(self) -> Path:
-        """The file to name in a message."""
+        """The file to name in messages."""
 
     def content(self) -> Any:
-        """What enters a digest: the bytes, and how they are read where that is not by the common rule."""
+        """Return what a digest must cover: the bytes, and how they are read if not by the common rule."""
 
     def decode(self, size: tuple[int, int]) -> Decoded:
-        """The labels; `size` (H, W) is the frame's. Raises PictureError."""
+        """Return the labels; `size` is the frame's (H, W).
+
+        Raises:
+            PictureError: if the annotation cannot be used.
+        """
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A picture of labels; `colours` of a data set that tells objects apart, else empty."""
+    """A picture of labels. `colours` are those of a data set that tells objects apart by colour, else empty."""
 
     path: Path
     colours: tuple[Colour, ...] = ()
@@ -66,7 +71,7 @@ class MaskFile:
         return [file_digest(self.path), "colours"] if self.colours else file_digest(self.path)
 
     def decode(self, size: tuple[int, int]) -> Decoded:
-        """As `decode_labels` does; a picture of colours is read by the data set's palette."""
+        """Decode as `decode_labels` does, except that RGB pictures are read by the data set's colours."""
         image = open_picture(self.path)
         if not self.colours or image.mode not in ("RGB", "RGBA"):
             return decode_labels(self.path)
@@ -78,14 +83,14 @@ class MaskFile:
         if len(unknown):
             y, x = unknown[0].tolist()
             raise ForeignLabel(
-                f"has the colour {tuple(rgb[y, x].tolist())}, which is no label of its data set"
+                f"has the colour {tuple(rgb[y, x].tolist())}, which none of its data set's labels has"
             )
         return Decoded(labels)
 
 
 @dataclass(frozen=True)
 class LayerFiles:
-    """An object a picture, the first of them label 1; where they overlap, the later one is in front."""
+    """One picture per object, in the order of labels 1, 2...; where objects overlap, the later one is in front."""
 
     paths: tuple[Path, ...]
 
@@ -99,7 +104,7 @@ class LayerFiles:
         return [*(file_digest(path) for path in self.paths), "layers"]
 
     def decode(self, size: tuple[int, int]) -> Decoded:
-        """What is brighter than half counts: edges are smoothed in some files."""
+        """Take pixels brighter than half as object, because edges are smoothed in some files."""
         labels = np.zeros(size, np.uint8)
         for label, path in enumerate(self.paths, start=1):
             which = f"(object {path.parent.name}) " if len(self.paths) > 1 else ""
@@ -115,7 +120,7 @@ class LayerFiles:
 
 @dataclass(frozen=True)
 class RegionFile:
-    """One foreground: what is brighter than `threshold` of white; in a colour picture, white is background too."""
+    """One foreground: pixels brighter than `threshold` times white; in a colour picture, white is background."""
 
     path: Path
     threshold: float = _REGION_DEFAULT
@@ -135,7 +140,7 @@ class RegionFile:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels, from `left`, `top`; drawn to the nearest pixel and cut at the frame's edges."""
+    """A rectangle in pixels with its corner at `left`, `top`; rounded to whole pixels and cut at the frame's edges."""
 
     path: Path  # the table
     left: float
@@ -148,7 +153,7 @@ class Box:
         return [self.left, self.top, self.width, self.height]
 
     def decode(self, size: tuple[int, int]) -> Decoded:
-        """The rectangle as label 1."""
+        """Draw the rectangle as label 1."""
         labels = np.zeros(size, np.uint8)
         left, top = max(self.left, 0.0), max(self.top, 0.0)
         rows = slice(round(top), round(top + self.height))
@@ -159,11 +164,19 @@ class Box:
 def found(
     annotations: Path, clip: str, frame_names: Sequence[str], data_set: DataSet | None = None
 ) -> dict[str, Truth]:
-    """Annotations of a clip, by the name of its folder, by frame name; those without a frame by their own name.
+    """Return a clip's annotations by frame name, without opening a picture.
+
+    An annotation without a frame is returned under its own name.
+
+    Args:
+        annotations: folder or table of annotations, as `find_clips` located it.
+        clip: name of the clip's folder.
+        frame_names: names of the clip's frames, in order.
+        data_set: the benchmark that the annotations belong to.
 
     Raises:
-        PictureError: where the table of a data set with boxes cannot be read.
-        OSError: where there is no such folder, or it cannot be read.
+        PictureError: if the table of a data set with boxes cannot be read.
+        OSError: if the clip's folder is missing or cannot be read.
     """
     if is_table(annotations):
         return dict(read_boxes(annotations).get(safe_name(clip), {}))
@@ -177,9 +190,10 @@ def found(
 
 
 def due(frames: Sequence[str], annotated: Sequence[str], data_set: DataSet | None) -> list[str]:
-    """The frames that ought to have an annotation, given which ones have.
+    """Return the frames that should have an annotation, given the names of those that have one.
 
-    YouTubeVOS annotates every fifth frame from an object's first to the last one's end; FBMS-59 and MoCA some.
+    In YouTubeVOS these are every fifth frame from the first annotated frame to the last. FBMS-59 and MoCA annotate
+    some frames, without a rule, so nothing is expected of them.
     """
     if data_set is None or data_set.annotated == "every":
         return list(frames)
@@ -193,9 +207,12 @@ def due(frames: Sequence[str], annotated: Sequence[str], data_set: DataSet | Non
 
 
 def read_boxes(table: Path) -> dict[str, dict[str, Box]]:
-    """Boxes by clip and frame, from the table of MoCA as its makers export it or as the field filters it.
+    """Return boxes by clip and frame from MoCA's table, in its original form or as commonly filtered.
 
-    Rows without a box are skipped. Raises PictureError that names the line.
+    Rows without a box are skipped.
+
+    Raises:
+        PictureError: if the table or one of its rows cannot be read; names the line.
     """
     try:
         lines = table.read_text(encoding="utf-8-sig").splitlines()
@@ -225,7 +242,7 @@ def read_boxes(table: Path) -> dict[str, dict[str, Box]]:
 
 
 def _layers(folder: Path) -> dict[str, Truth]:
-    """Pictures in the folder itself; where there are none, those in its numbered folders, by name."""
+    """Return the pictures in the folder itself or, if it has none, those in its numbered folders, by frame name."""
     direct = _pictures(folder, tuple(FORMATS))
     if direct:
         return {safe_name(path.stem): LayerFiles((path,)) for path in direct}
@@ -239,7 +256,7 @@ def _layers(folder: Path) -> dict[str, Truth]:
 
 
 def _regions(folder: Path, clip: str, frame_names: Sequence[str]) -> dict[str, Truth]:
-    """Frame and annotation go together by number: their names differ in padding. Colour pictures before greys."""
+    """Match frames and annotations by number, because their names differ in padding. Prefer colour over grey."""
     pictures = [path for path in _pictures(folder, (".ppm", ".pgm", ".png")) if "PROB" not in path.name]
     for suffix in (".ppm", ".pgm", ".png"):
         if chosen := [path for path in pictures if path.suffix.lower() == suffix]:

@@ -4,8 +4,8 @@
     <folder>/overlays/<clip>.mp4
     <folder>/strips/<clip>.png
 
-A stamp beside them says which artifacts they show, so that an export that is still right is not written again.
-What an earlier run left of a clip that the latest run could not process lies in <folder>/earlier/.
+A stamp per clip records which artifacts the files show, so that an up-to-date export is not written again. Earlier
+results of a clip that the latest run could not process are moved to <folder>/earlier/.
 """
 
 import json
@@ -34,10 +34,10 @@ def export_clip(
     name: str,
     frame_names: Sequence[str],
 ) -> Path:
-    """Write a clip's masks (`labels` of `final`) and pictures; returns the path of its strip.
+    """Write a clip's masks (`labels` of `final`) and pictures. Returns the path of its strip.
 
     Raises:
-        OSError: where the folder can't be written.
+        OSError: if the folder cannot be written, or another process holds the clip for longer than `PATIENCE`.
     """
     stamp, masks_folder, overlay, strip = _parts(folder, name)
     wanted = json.dumps([final.digest, pictures.digest, list(frame_names)])
@@ -48,7 +48,7 @@ def export_clip(
         same = stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted
         if same and all(path.is_file() for path in (overlay, strip, *masks)):
             return strip
-        stamp.unlink(missing_ok=True)  # first: a kill below must not leave new masks under an old stamp
+        stamp.unlink(missing_ok=True)  # first, so that a kill below never leaves new masks with an old stamp
         write_masks(folder / "masks", name, frame_names, _labels(store, final))
         shown = store.open(pictures)
         for path, entry in ((overlay, "overlay.mp4"), (strip, "strip.png")):
@@ -60,13 +60,13 @@ def export_clip(
 
 
 def retire_clip(folder: Path, name: str) -> Path | None:
-    """Move what an earlier run wrote of a clip to <folder>/earlier/; where to, or None where there was nothing.
+    """Move a clip's earlier results to <folder>/earlier/. Returns that folder, or None if there were no results.
 
-    Whatever lay there from a run before is replaced. A kill in the middle leaves the rest for the next call: the
-    stamp goes first, so nothing half moved is ever taken for an export that is still right.
+    Replaces what is already there for this clip. If the process is killed, the next call moves the rest. The stamp is
+    deleted first, so results that are only partly moved never count as an up-to-date export.
     """
     if safe_name(name) != name:
-        return None  # no result was ever written under such a name
+        return None  # results are only ever written under safe names
     moved = False
     stamp, *results = _parts(folder, name)
     with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE):
@@ -84,7 +84,7 @@ def retire_clip(folder: Path, name: str) -> Path | None:
 
 
 def _parts(folder: Path, name: str) -> tuple[Path, Path, Path, Path]:
-    """A clip's stamp, masks, overlay and strip."""
+    """Return the paths of a clip's stamp, masks, overlay and strip."""
     return (
         folder / STAMPS / f"{name}.json",
         folder / "masks" / name,

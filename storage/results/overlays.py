@@ -1,6 +1,6 @@
 """Pictures for people: masks drawn over frames, flow as colours, and a clip's overlay video.
 
-Masks have the colours of the DAVIS palette that exported masks carry, so that object 2 is green everywhere.
+Masks have the colours of the DAVIS palette, as exported masks do, so that object 2 is green everywhere.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from motion_adapt.storage.atomic import whole_file
 from motion_adapt.storage.formats.masks import VOID, davis_palette
 
-# Hues of the Middlebury flow wheel, from rightward motion on: colour, and how many steps lead to the next.
+# Hues of the Middlebury flow wheel, starting at rightward motion: the colour, and the number of steps to the next.
 _WHEEL = {
     "red": (255, 0, 0, 15), "yellow": (255, 255, 0, 6), "green": (0, 255, 0, 4),
     "cyan": (0, 255, 255, 11), "blue": (0, 0, 255, 13), "magenta": (255, 0, 255, 6),
@@ -24,9 +24,9 @@ _WHEEL = {
 
 
 def overlay(frame: np.ndarray, labels: np.ndarray, *, opacity: float = 0.5) -> np.ndarray:
-    """A u8 (H, W, 3) RGB frame with u8 (H, W) labels on it: tinted objects, each with a light contour.
+    """Draw u8 (H, W) labels over a u8 (H, W, 3) RGB frame: each object tinted, with a light contour.
 
-    Labels of another size are stretched to the frame; void (255) is not drawn.
+    Labels of another size are scaled to the frame; void (255) is not drawn. Returns u8 (H, W, 3) RGB.
     """
     height, width = frame.shape[:2]
     labels = np.where(labels == VOID, 0, labels).astype(np.uint8)
@@ -44,16 +44,17 @@ def overlay(frame: np.ndarray, labels: np.ndarray, *, opacity: float = 0.5) -> n
 
 
 def flow_colours(flow: np.ndarray, *, largest: float | None = None) -> np.ndarray:
-    """u8 (H, W, 3) RGB of f32 (H, W, 2) flow as Middlebury draws it: hue is direction, saturation is speed.
+    """Return flow, f32 (H, W, 2), as u8 (H, W, 3) RGB in Middlebury's colours: hue is direction, saturation speed.
 
-    No motion is white; speeds of `largest` pixels (default: the largest here, at least 1) and more are full.
+    No motion is white. Speeds of `largest` pixels or more (default: the largest speed in `flow`, at least 1) are fully
+    saturated.
     """
     u, v = flow[..., 0].astype(np.float64), flow[..., 1].astype(np.float64)
     speed = np.hypot(u, v)
     if largest is None:
         largest = max(1.0, float(speed.max(initial=0)))
     steps = [stop[3] for stop in _WHEEL.values()]
-    places = np.concatenate([[0], np.cumsum(steps)]) / sum(steps)  # of the hues on a turn from 0 to 1
+    places = np.concatenate([[0], np.cumsum(steps)]) / sum(steps)  # positions of the hues, from 0 to 1
     hues = np.array([stop[:3] for stop in (*_WHEEL.values(), _WHEEL["red"])], np.float64)
     turn = (np.arctan2(-v, -u) / np.pi + 1) / 2
     pure = np.stack([np.interp(turn, places, hues[:, channel]) for channel in range(3)], axis=-1)  # (H, W, 3)
@@ -69,10 +70,19 @@ def write_overlay_video(
     rate: float = 24.0,
     opacity: float = 0.5,
 ) -> None:
-    """H.264 video (.mp4, plays in browsers) of frames with their masks; streamed, whole or not at all.
+    """Write an H.264 video (.mp4, plays in browsers) of frames with their masks; it appears whole or not at all.
 
-    `rate` is in frames per second. Odd sizes are padded by repeating the last row or column. Raises
-    ValueError where frames and label maps differ in number or there are none.
+    Frames are streamed. Odd sizes are padded by repeating the last row or column.
+
+    Args:
+        path: the video file.
+        frames: u8 (H, W, 3) RGB each.
+        label_maps: u8 (H, W) each, as in `overlay`.
+        rate: frames per second.
+        opacity: of the tint, in [0, 1].
+
+    Raises:
+        ValueError: if there are no frames, or the numbers of frames and label maps differ.
     """
     with (
         whole_file(path) as beside,
@@ -92,10 +102,13 @@ def write_overlay_video(
 
 
 def _h264_stream(container: OutputContainer, height: int, width: int, rate: float) -> av.VideoStream:
-    """A stream that browsers play and show in the right colours: yuv420p, BT.709 and marked as such."""
+    """Add a stream that browsers play and show in the right colours: yuv420p, BT.709 and tagged as such."""
     stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
     stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-    stream.options = {"crf": "20", "x264-params": "mbtree=0"}  # with mbtree, equal frames give other bytes
+    stream.options = {
+        "crf": "20",
+        "x264-params": "mbtree=0",
+    }  # with mbtree, equal frames can give different bytes
     stream.codec_context.colorspace = Colorspace.ITU709
     stream.codec_context.color_primaries = ColorPrimaries.BT709
     stream.codec_context.color_trc = ColorTrc.BT709

@@ -1,7 +1,7 @@
-"""The stage strip: one picture that tells what each stage made of a clip, a few frames side by side.
+"""The stage strip: one picture that shows what each stage computed for a few frames of a clip.
 
-Columns are frames, rows are stages in the order they run. A row that no column has (no pseudo-labels in round
-0) is left out. Panels share one size, flow panels one scale of speed.
+Columns are frames; rows are stages in the order in which they run. A row without any panel (pseudo-labels in round 0)
+is left out. All panels have one size, and all flow panels one scale of speed.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,30 +23,34 @@ _MARGIN, _GAP, _LABELS, _HEADER = 16, 6, 124, 62  # pixels
 
 @dataclass(frozen=True)
 class StageColumn:
-    """One frame through the stages; what a run did not make is None. Sizes may differ from the frame's."""
+    """The stages' results for one frame, None if a run did not compute them. Sizes may differ from the frame's."""
 
     frame_name: str
     frame: np.ndarray  # u8 (H, W, 3) RGB
     flow: np.ndarray | None = None  # f32 (h, w, 2)
-    proposal: np.ndarray | None = None  # u8 (h, w), labels 1, 2... as in all masks below
+    proposal: np.ndarray | None = None  # u8 (h, w), labels 1, 2..., like all masks below
     errors: np.ndarray | None = None  # u8 (K, h, w): 0 false positive, 1 correct, 2 false negative
-    exemplar_of: tuple[int, ...] | None = None  # labels of the objects that this frame is an exemplar of
+    exemplar_of: tuple[int, ...] | None = None  # labels of the objects for which this frame is an exemplar
     corrected: np.ndarray | None = None
     regions: np.ndarray | None = (
-        None  # u8 (h, w): the query that explains a pixel; the objects', then background
+        None  # u8 (h, w): the query that explains each pixel; object queries first, then background
     )
-    objects: int = 3  # how many of the queries are objects'
+    objects: int = 3  # number of object queries
     pseudo_label: np.ndarray | None = None
     final: np.ndarray | None = None
 
 
 def spread(count: int, most: int = 5) -> list[int]:
-    """Up to `most` different frame indices, evenly spread from the first to the last of `count` frames."""
+    """Return up to `most` distinct frame indices, evenly spaced from the first to the last of `count` frames."""
     return sorted(set(np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()))
 
 
 def stage_strip(columns: Sequence[StageColumn], *, title: str = "", panel_width: int = 300) -> np.ndarray:
-    """u8 (H, W, 3) RGB, a column a frame and a row a stage. Raises ValueError without columns."""
+    """Draw the strip, u8 (H, W, 3) RGB, with one column per frame and one row per stage.
+
+    Raises:
+        ValueError: if there are no columns.
+    """
     if not columns:
         raise ValueError("a stage strip needs at least one column")
     height, width = columns[0].frame.shape[:2]
@@ -83,7 +87,7 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
 @dataclass(frozen=True)
 class _Row:
     name: str
-    panels: list[np.ndarray | None]  # u8 (h, w, 3), one a column
+    panels: list[np.ndarray | None]  # u8 (h, w, 3), one per column
     legend: Callable[[Image.Image, int, int], None]
 
 
@@ -125,7 +129,7 @@ def _flow_panel(column: StageColumn, size: tuple[int, int], largest: float) -> n
 
 
 def _error_panel(column: StageColumn, frame: np.ndarray) -> np.ndarray | None:
-    """Predicted false positives in red and false negatives in blue, of any object, on a pale grey frame."""
+    """Draw predicted false positives (red) and false negatives (blue) of all objects on a pale grey frame."""
     if column.errors is None:
         return None
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None]
@@ -139,7 +143,7 @@ def _error_panel(column: StageColumn, frame: np.ndarray) -> np.ndarray | None:
 
 
 def _exemplar_panel(column: StageColumn, frame: np.ndarray) -> np.ndarray | None:
-    """An exemplar has a gold frame, its trusted masks and their numbers; any other frame is faded."""
+    """Draw an exemplar with a gold border, its trusted masks and their numbers; fade any other frame."""
     if column.exemplar_of is None:
         return None
     if not column.exemplar_of:
@@ -157,7 +161,7 @@ def _exemplar_panel(column: StageColumn, frame: np.ndarray) -> np.ndarray | None
 
 
 def _region_panel(column: StageColumn, frame: np.ndarray) -> np.ndarray | None:
-    """Where each query explains the features (eq. 6): objects in their colours, background queries in greys."""
+    """Draw where each query explains the features (eq. 6): objects in their colours, background queries in greys."""
     if column.regions is None:
         return None
     greys = np.linspace(70, 220, max(int(column.regions.max(initial=0)) + 1 - column.objects, 4))
@@ -171,7 +175,7 @@ def _note(text: str) -> Callable[[Image.Image, int, int], None]:
 
 
 def _wheel(largest: float) -> Callable[[Image.Image, int, int], None]:
-    """The colour wheel, with the speed at its rim."""
+    """Draw the colour wheel, with the speed at its rim."""
 
     def legend(sheet: Image.Image, left: int, top: int) -> None:
         across = np.linspace(-1, 1, 56, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Masks in the folders and colours that each benchmark's evaluator wants, at the frames' own size; and as COCO JSON.
+"""Write masks in the folders and colours that each benchmark's evaluator expects, at frame size, or as COCO JSON.
 
     DAVIS2016               Results/Segmentations/480p/motion-adapt/<clip>/<frame>.png   white on black
     DAVIS2017-motion        <clip>/<frame>.png                                           DAVIS palette
@@ -6,7 +6,7 @@
     SegTrackv2, FBMS-59     <clip>/<frame>.png                                           white on black
     MoCA                    <clip>/gap1/<index>.png                                      white on black
 
-What is read is what a run writes: <folder>/<clip>/<frame>.png, indexed.
+Reads masks as a run writes them: <folder>/<clip>/<frame>.png, indexed.
 """
 
 import json
@@ -36,7 +36,7 @@ _FOLDERS = {
 
 @dataclass(frozen=True)
 class Submission:
-    """What was written, and what a full submission would want besides."""
+    """The clips that were written, and those that a complete submission also needs."""
 
     place: Path
     clips: tuple[str, ...]
@@ -46,10 +46,14 @@ class Submission:
 def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | None = None) -> Submission:
     """Write the masks of a benchmark's evaluated clips as its evaluator reads them; each clip whole or not at all.
 
-    source: the benchmark, whose frames then say which masks and sizes are wanted.
+    Args:
+        masks: folder of masks, as a run writes it.
+        out: folder to write to.
+        known: the benchmark.
+        source: the benchmark's folder; if given, every frame must have a mask of its size.
 
     Raises:
-        ValueError: where no clip of the benchmark is among the masks, or one is damaged, missing or of another
+        ValueError: if no clip of the benchmark is among the masks, or if a mask is damaged, missing or of another
             size than its frame; names the file.
     """
     clips = [clip for clip in find_clips(masks).clips if clip.name in set(known.evaluated)]
@@ -72,11 +76,19 @@ def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | N
 def write_coco(
     masks: Path, out: Path, *, source: Path | None = None, dataset: str | None = None
 ) -> Submission:
-    """Write all masks as one COCO JSON: images, and an annotation an object with its compact run-length code.
+    """Write all masks as one COCO JSON: images, and one annotation per object with its compact run-length code.
 
-    `video_id` and `frame_index` of an image and `track_id` of an annotation say what belongs together. `source`,
-    `dataset`: as in `find_clips`; the frames then give the file names, and masks must have their sizes. Raises
-    ValueError as `write_submission` does.
+    An image's `video_id` and `frame_index` and an annotation's `track_id` link the frames and masks of a video.
+
+    Args:
+        masks: folder of masks, as a run writes it.
+        out: JSON file to write.
+        source: the clips, as in `find_clips`; if given, images have the frames' file names, and every frame must have
+            a mask of its size.
+        dataset: the benchmark's name, as in `find_clips`.
+
+    Raises:
+        ValueError: if there are no masks, or if one is damaged, missing or of another size than its frame.
     """
     clips = find_clips(masks).clips
     frames = {} if source is None else {clip.name: clip for clip in find_clips(source, dataset=dataset).clips}
@@ -110,7 +122,7 @@ def write_coco(
 
 
 def _coco_object(mask: np.ndarray) -> dict[str, Any]:
-    """Category, code, area and box (left, top, width, height) of a bool (H, W) mask that is not empty."""
+    """Return category, code, area and box (left, top, width, height) of a non-empty bool (H, W) mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     left, top = int(columns[0]), int(rows[0])
     return {
@@ -129,10 +141,10 @@ def _frames_of(source: Path | None, known: DataSet) -> dict[str, Clip]:
 
 
 def _checked(clip: Clip, frames: dict[str, Clip]) -> tuple[str, ...]:
-    """Names of the clip's masks, in order; where its frames are known, one each, of their size.
+    """Return the names of a clip's masks, in order. If its frames are known, check that each has a mask of its size.
 
     Raises:
-        ValueError: names the mask that is missing or of another size.
+        ValueError: if a mask is missing, damaged or of another size; names it.
     """
     names = clip.frame_names(len(clip.files))
     own = frames.get(clip.name)
@@ -156,7 +168,7 @@ def _maps(clip: Clip, names: Sequence[str]) -> Iterator[tuple[int, str, np.ndarr
 
 
 def _picture(labels: np.ndarray, known: DataSet, clip: str, frame: str) -> Image.Image:
-    """Indexed in the benchmark's colours, or, of a benchmark with one foreground, grey {0, 255}."""
+    """Return labels as an indexed picture in the benchmark's colours; for one foreground, as grey {0, 255}."""
     if not known.multi_object:
         return Image.fromarray(((labels > 0) * 255).astype(np.uint8))
     if labels.max() > MAX_OBJECTS:

@@ -1,11 +1,11 @@
-"""Made-up clips as files: a data set in DAVIS layout, with the truth that nobody could annotate.
+"""Synthetic clips as files: a data set in DAVIS layout, with exact masks, amodal masks and flow.
 
     JPEGImages/480p/<clip>/<frame>.jpg               frames
-    Annotations/480p/<clip>/<frame>.png              what is seen of the objects: 0 background, k object k
+    Annotations/480p/<clip>/<frame>.png              the visible parts of the objects: 0 background, k object k
     Annotations_amodal/480p/<clip>/<k>_<frame>.png   the whole of object k, hidden parts included: 0 and 255
-    Flows_gap<g>/<clip>/<frame>.flo                  exact flow to the frame g later, where there is one
+    Flows_gap<g>/<clip>/<frame>.flo                  exact flow to the frame g later, if there is one
 
-A clip's annotations are written last: where they are, all of it is.
+A clip's annotations are written last, so if they exist, the clip is complete.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _FRAMES, _MASKS, _AMODAL = (
 
 
 def is_written(root: Path, name: str) -> bool:
-    """Whether a clip is there, whole."""
+    """Return whether a clip has been written completely."""
     return (root / _MASKS / name).is_dir()
 
 
@@ -40,8 +40,13 @@ def write_clip(
 ) -> None:
     """Write one clip.
 
-    rgb: u8 (T, H, W, 3). labels: u8 (T, H, W). amodal: bool (T, K, H, W), of the objects that there are. flow:
-    by gap (negative ones look back) and frame, f32 (H, W, 2) in pixels of H x W.
+    Args:
+        root: folder of the data set.
+        name: the clip's name.
+        rgb: u8 (T, H, W, 3).
+        labels: u8 (T, H, W), 0 background, k object k.
+        amodal: bool (T, K, H, W), whole objects, for the K objects of the clip.
+        flow: f32 (H, W, 2) in pixels, by gap (negative ones look back) and frame.
     """
     frames = [f"{index:05d}" for index in range(len(rgb))]
     with whole_folder(root / _FRAMES / name) as beside:
@@ -58,7 +63,7 @@ def write_clip(
 
 
 def write_list(root: Path, name: str, clips: list[str]) -> Path:
-    """Write the list of clips ImageSets/<name>.txt, which `--split` then takes."""
+    """Write ImageSets/<name>.txt, a list of clips that `--split` can name. Returns its path."""
     path = root / "ImageSets" / f"{name}.txt"
     with whole_file(path) as beside:
         beside.write_text("".join(f"{clip}\n" for clip in clips), encoding="utf-8")

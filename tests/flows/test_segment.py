@@ -92,7 +92,7 @@ def test_ready_made_proposals_stand_in_for_oclr(home: Home) -> None:
     settings = SETTINGS.model_copy(update={"proposal": ProposalSettings(folder=str(given))})
     report = home.adapt(settings=settings, weights=str(weights))
     assert list(report.clips) == ["heron"]
-    assert "00005.png is missing: every frame wants a mask" in report.set_aside["tram [raw]"]
+    assert "00005.png is missing: every frame needs a mask" in report.set_aside["tram [raw]"]
     assert {"proposal", "finetuned-oclr"}.isdisjoint(report.stages)
     assert report.stages["given-proposal"]["computed"] == 1  # the second round finds the first one's
     assert report.stages["adapted-corrector"]["computed"] == 1

@@ -66,7 +66,7 @@ def test_every_row_is_accounted_for(bad: ClipList) -> None:
     assert {clip.name for clip in bad.clips} == set(REFUSED) | set(READ) | annotated
     assert [(entry.name, entry.reason.split(": ")[-1]) for entry in bad.set_aside] == [
         ("empty", "no frames in empty"),
-        ("listed-but-absent", "no such folder beside the other clips"),
+        ("listed-but-absent", "no such folder next to the other clips"),
     ]
 
 

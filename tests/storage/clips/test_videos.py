@@ -191,7 +191,7 @@ def break_file(kind: str, path: Path) -> None:
     [
         ("empty", "is empty (zero bytes)"),
         ("text", "is not a picture"),
-        ("link", "is a link to nothing"),
+        ("link", "is a broken link"),
         ("folder", "is a folder, not a file"),
         ("pipe", "is not a regular file"),
         ("script", "is not a picture"),
@@ -395,5 +395,5 @@ def test_digest_of_a_video(tmp_path: Path) -> None:
 
 def test_digest_names_what_it_cannot_read(folder: Path) -> None:
     break_file("link", folder / "00001.png")
-    with pytest.raises(ClipError, match=r"walk: 00001.png is a link to nothing"):
+    with pytest.raises(ClipError, match=r"walk: 00001.png is a broken link"):
         content_digest(only_clip(folder))

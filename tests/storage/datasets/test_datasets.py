@@ -137,7 +137,10 @@ def test_masks_in_colours_are_read_by_the_data_sets_palette(tmp_path: Path) -> N
     assert (read[0, 0], read[5, 0], read[9, 0]) == (1, 2, 0)
     rgb[20] = (1, 2, 3)
     save(path, rgb)
-    with pytest.raises(AnnotationError, match=r"00005.png has the colour \(1, 2, 3\), which is no label"):
+    with pytest.raises(
+        AnnotationError,
+        match=r"00005.png has the colour \(1, 2, 3\), which none of its data set's labels has",
+    ):
         labels_in(root, "YouTubeVOS2018-motion", "0a275e7f12").read("00005")
 
 
