@@ -26,9 +26,9 @@ def adapt_corrector(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Go on training a corrector on the pseudo-labels of all clips; the lists go clip by clip.
+    """Adapt a corrector to the pseudo-labels of all clips; each list has one item per clip.
 
-    Arrays are read from the store as the steps ask for them, so memory does not grow with the data set.
+    Arrays are read from the store when a step needs them, so memory does not grow with the data set.
     """
     store, start = place.open(), get_checkpoint(place, weights)
     clips = [
@@ -61,7 +61,7 @@ def finetune_oclr(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Go on training OCLR on refined masks, with flow of another gap than inference sees."""
+    """Fine-tune OCLR on refined masks, with flow of another gap than inference uses."""
     store, start = place.open(), get_checkpoint(place, weights)
     clips = [
         oclr_finetuning.OclrClip(

@@ -1,4 +1,4 @@
-"""Weights: a checkpoint file becomes an artifact, so that a run can name, explain and repeat what it used."""
+"""Checkpoints as artifacts, so that the weights a run used can be named, explained and used again."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,11 @@ FILE = "checkpoint.safetensors"
 
 @stage("weights", version=1)
 def keep_weights(*, content: str, path: NotKeyed[str], place: Place, out: ArtifactWriter) -> None:
-    """Keep a weight file; `content` is `weights_content(path)`."""
+    """Store a weight file; `content` is `weights_content(path)`.
+
+    Raises:
+        ValueError: if the file no longer has that content.
+    """
     if weights_content(path) != content:
         raise ValueError(f"{path} changed while it was being imported")
     out.put(FILE, Path(path).read_bytes())
@@ -36,10 +40,10 @@ def keep_weights(*, content: str, path: NotKeyed[str], place: Place, out: Artifa
 
 
 def weights_content(path: str | Path) -> str:
-    """Digest of a weight file: of its tensors and settings for a checkpoint of ours, else of its bytes.
+    """Return the digest of a weight file: of tensors and settings if it is a checkpoint of this project, else of bytes.
 
     Raises:
-        OSError: where the file can't be read.
+        OSError: if the file cannot be read.
     """
     try:
         checkpoint = read_checkpoint(path)
@@ -58,13 +62,13 @@ def put_checkpoint(out: ArtifactWriter, checkpoint: Checkpoint, scratch: Path) -
 
 
 def get_checkpoint(place: Place, weights: Artifact) -> Checkpoint:
-    """A checkpoint from the store."""
+    """Read a checkpoint from the store."""
     with place.open().open(weights).path(FILE) as path:
         return read_checkpoint(path)
 
 
 def get_network(place: Place, weights: Artifact, expect: str) -> Any:
-    """The network of a checkpoint, in evaluation mode on the place's device; the last few stay in memory."""
+    """Return the network of a checkpoint, in evaluation mode on the place's device; the last few are cached."""
     return _network(place.store, weights, place.device, expect)
 
 

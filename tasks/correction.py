@@ -1,4 +1,4 @@
-"""Correction: masks repaired from the exemplars, window by window (paper eq. 5-8)."""
+"""Correction: repair masks from the exemplars, window by window (paper eq. 5-8)."""
 
 from motion_adapt.models.inference.pipeline import correct as correct_masks
 from motion_adapt.models.networks.precision import autocast_dtype
@@ -27,7 +27,7 @@ def correct(
 ) -> None:
     """Correct a clip's masks.
 
-    Makes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape; and `segments` u8
+    Writes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape; and `segments` u8
     (T, 128, 224), the query whose alpha is largest.
     """
     store = place.open()

@@ -1,4 +1,7 @@
-"""Evaluation: J and F where labels exist (paper 4.1). The only stage that opens an annotation."""
+"""Evaluation: J and F, if labels exist (paper 4.1).
+
+In a round, annotations are opened only here and in tasks/selection_scores.py.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ Protocol = Literal["single", "objects", "boxes"]
 
 @dataclass(frozen=True)
 class Labels:
-    """A clip's annotations, as the key of its scores sees them."""
+    """A clip's annotations; `content` is their digest, which is part of the key of the scores."""
 
     root: Path
     clip: Clip
@@ -35,10 +38,10 @@ class Labels:
     data_set: DataSet | None = None  # the benchmark that they belong to
 
     def open(self) -> Annotations:
-        """Open them.
+        """Open the annotations.
 
         Raises:
-            AnnotationError: where they can't be used.
+            AnnotationError: if they cannot be used.
         """
         return open_annotations(
             self.root, self.clip, self.frame_names, size=self.size, data_set=self.data_set
@@ -62,7 +65,7 @@ def find_labels(
         data_set: the benchmark that the clip belongs to.
 
     Raises:
-        AnnotationError: where there are none.
+        AnnotationError: if there are none.
     """
     found = open_annotations(root, clip, names, size=size, data_set=data_set)
     return Labels(root, clip, names, size, found.content(names), tuple(found.warnings), data_set)
@@ -82,7 +85,7 @@ def score(
 ) -> None:
     """Score proposals, corrections or final masks at native size; `content` is `labels.content`.
 
-    The summary has `scores` (see `score_pairs`) and the number of frames that counted.
+    The summary has `scores` (see `score_pairs`) and the number of scored frames.
     """
     reader = place.open().open(masks)
     annotations = labels.open()
@@ -107,15 +110,19 @@ def score_pairs(
     clip: str,
     skip_ends: bool = True,
 ) -> tuple[dict[str, float], int]:
-    """J, F and JF of a clip by name, and how many frames counted.
+    """Return J, F and JF of a clip by name, and the number of scored frames.
 
-    single: `J` is that of the union of all objects, which needs no label to choose; `J_matched` that of the one
-    object that fits the annotation best; `skip_ends` leaves out the first and the last frame, as DAVIS 2016
-    does. objects: each annotated object with its own mask, by assignment, in all annotated frames. boxes: J and SR
-    of `score_boxes` in their place.
+    Args:
+        pairs: returns an iterator over (annotation or None, predicted labels) of all frames; called more than once.
+        protocol: single: `J` is that of the union of all objects, which needs no label to choose, and `J_matched` that
+            of the one object that fits the annotation best. objects: each annotated object with its own mask, by
+            assignment, in all annotated frames. boxes: J and SR of `score_boxes` instead.
+        objects: number of predicted objects.
+        clip: the clip's name, for messages.
+        skip_ends: for single, whether to leave out the first and the last frame, as DAVIS 2016 does.
 
     Raises:
-        NothingToScore: where no frame counts.
+        NothingToScore: if no frame can be scored.
     """
     if protocol == "objects":
         found = score_objects(pairs(), clip=clip)
@@ -128,7 +135,7 @@ def score_pairs(
 
 
 def label_maps(reader: ArtifactReader, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Label maps u8 (H', W') of native size, frame by frame, of an artifact with `labels` or with `masks`."""
+    """Yield label maps u8 (H', W') at native size, frame by frame, from an artifact with `labels` or `masks`."""
     if "labels" in reader.manifest.arrays:
         for _, block in reader.array("labels").blocks():
             yield from block

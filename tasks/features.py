@@ -1,4 +1,4 @@
-"""Features: what a frozen network sees, on the selector's 8x14 and the corrector's 16x28 grid (paper 3.2, A.3)."""
+"""Features of a frozen network, on the selector's 8x14 and the corrector's 16x28 grid (paper 3.2, A.3)."""
 
 from contextlib import ExitStack
 from functools import lru_cache
@@ -28,9 +28,9 @@ def extract_features(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Extract features; `weights` holds the network's weights, or None for timm's own pretrained ones.
+    """Extract features; `weights` are the network's, or None for timm's own pretrained ones.
 
-    Makes `tokens` f16 (T, h, w, C).
+    Writes `tokens` f16 (T, h, w, C).
     """
     store = place.open()
     reader = store.open(frames)
@@ -47,7 +47,7 @@ def extract_features(
 def load_backbone(
     store: str, weights: Artifact | None, backbone: str, reference: bool, device: str
 ) -> FeatureNetwork:
-    """A feature network; the last two stay in memory, since every clip needs them."""
+    """Return a feature network; the last two are cached, because every clip needs them."""
     with ExitStack() as stack:
         checkpoint = stack.enter_context(ArtifactStore(store).open(weights).path(FILE)) if weights else None
         return load_features(backbone, checkpoint=checkpoint, device=device, reference=reference)

@@ -17,9 +17,9 @@ from motion_adapt.tasks.settings import CrfSettings
 def finish(
     frames: Artifact, correction: Artifact, *, settings: CrfSettings, place: Place, out: ArtifactWriter
 ) -> None:
-    """Bring corrected masks to native size, each channel bilinearly and above 0.5, or by a dense CRF.
+    """Bring corrected masks to native size: resize each channel bilinearly and threshold at 0.5, or apply a dense CRF.
 
-    Makes `labels` u8 (T, H', W'): 0 background, k + 1 for object k. The summary says whether a CRF had a part.
+    Writes `labels` u8 (T, H', W'): 0 background, k + 1 for object k. The summary records whether the CRF was used.
     """
     store = place.open()
     masks, clip = store.open(correction).array("masks"), store.open(frames).summary

@@ -32,9 +32,9 @@ def finetune(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Fine-tune the upsampler on annotated frames; the lists go clip by clip, `content` is the labels' content.
+    """Fine-tune the upsampler on annotated frames. Lists have one item per clip; `content` is the labels' content.
 
-    The summary counts the annotated frames by clip, in `annotated_frames`.
+    The summary's `annotated_frames` counts the annotated frames of each clip.
     """
     store, start = place.open(), get_checkpoint(place, weights)
     clips, counts = [], []
@@ -73,9 +73,10 @@ def finetune(
 
 
 def read_truth(labels: Labels, protocol: Protocol, size: tuple[int, int]) -> dict[int, np.ndarray]:
-    """True masks bool (N, H, W) at the networks' size, by frame index, of the annotated frames.
+    """Return the true masks bool (N, H, W) of the annotated frames at size (H, W), by frame index.
 
-    objects: one for each id of the first annotated frame, void pixels belonging to none; else all as one foreground.
+    Protocol `objects`: one mask per id in the first annotated frame; void pixels belong to no mask. Else there is one
+    foreground mask.
     """
     annotations = labels.open()
     index = {name: place for place, name in enumerate(labels.frame_names)}

@@ -25,7 +25,7 @@ DIMS = ("time", "component", "row", "column")
 
 
 def uses_network(arguments: Mapping[str, Any]) -> bool:
-    """Whether flow is estimated by a network, which may run on a GPU."""
+    """Return whether flow is estimated by a network, which may run on a GPU."""
     return bool(arguments["settings"].estimator.startswith("raft"))
 
 
@@ -43,12 +43,12 @@ def estimate_flow(
 ) -> None:
     """Estimate flow, or read it from `.flo` files (`flo` is the digest of their bytes, `folder` holds them).
 
-    Makes `flow` f16 (T, 4, 128, 224): u+, v+, u-, v- in pixels at the working resolution; where a frame has no
-    partner on one side, the negated flow of the other side stands. A clip too short for the gap uses a smaller one,
-    which the summary records.
+    Writes `flow` f16 (T, 4, 128, 224): u+, v+, u-, v- in pixels at the working resolution. If a frame has no partner
+    on one side, the flow of the other side is used, negated. A clip too short for the gap uses a smaller one, which
+    the summary records.
 
     Raises:
-        ClipError: where the `.flo` files are no longer those that `flo` was taken of.
+        ClipError: if the `.flo` files no longer have the digest `flo`.
     """
     reader = place.open().open(frames)
     total = reader.summary["frames"]
@@ -74,7 +74,7 @@ def estimate_flow(
 
 @lru_cache(maxsize=4)
 def load_estimator(settings: FlowSettings, device: str, thread: int) -> FlowEstimator:
-    """A flow estimator; the last few stay in memory, each for one thread, since two can't share RAFT."""
+    """Return a flow estimator; the last few are cached, each for one thread, because two threads cannot share RAFT."""
     return flow_estimator(
         settings.estimator,
         weights=settings.weights,
@@ -85,7 +85,7 @@ def load_estimator(settings: FlowSettings, device: str, thread: int) -> FlowEsti
 
 
 def from_files(folder: Path, clip: str, names: Sequence[str], gap: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Ready-made flow, frame by frame, at the working resolution: (start, f32 (1, 4, 128, 224))."""
+    """Yield ready-made flow, frame by frame, at the working resolution: (index, f32 (1, 4, 128, 224))."""
     for index, pair in enumerate(read_flow_pairs(folder, gap, clip, names)):
         both = resize_flow(np.stack(pair), HEIGHT, WIDTH)  # (2, H, W, 2)
         yield index, both.transpose(0, 3, 1, 2).reshape(1, 4, HEIGHT, WIDTH)  # (1, 4, H, W)

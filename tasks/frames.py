@@ -18,12 +18,11 @@ def decode(
 ) -> None:
     """Decode a clip.
 
-    `content` is the digest of the clip's file bytes, `limit` the number of frames to take (None: all).
-    Makes `native` u8 (T, H', W', 3), the frames' own size, and `rgb` u8 (T, 128, 224, 3), what the networks see.
+    `content` is the digest of the clip's file bytes, `limit` the number of frames to decode (None: all).
+    Writes `native` u8 (T, H', W', 3), the frames' own size, and `rgb` u8 (T, 128, 224, 3), the networks' input.
 
     Raises:
-        ClipError: names the clip, the file, and what is wrong with it; also where it is no longer the one that
-            `content` was taken of.
+        ClipError: if a file cannot be used, or no longer has the digest `content`; names the clip and the file.
     """
     frames = 0
     shape: tuple[int, ...] = ()
@@ -37,6 +36,8 @@ def decode(
     out.summary = {"frames": frames, "height": shape[0], "width": shape[1], "rate": frame_rate(clip)}
     if (
         content_digest(clip, limit=limit) != content
-    ):  # still being copied, or replaced: these frames are not its key's
+    ):  # the file was still being copied, or was replaced: these frames do not belong to the key
         raise ClipError(clip.name, f"{printable(clip.path.name)} changed while it was read; run again")
-    out.made["warnings"] = stream.warnings  # they name the clip, which is no part of the result
+    out.made["warnings"] = (
+        stream.warnings
+    )  # not in the summary: they name the clip, which is not part of the result

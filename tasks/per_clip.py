@@ -1,4 +1,4 @@
-"""Adaptation to single clips: a corrector for each, from its own pseudo-labels (paper A.3)."""
+"""Adaptation to single clips: a corrector for each clip, trained on its own pseudo-labels (paper A.3)."""
 
 from motion_adapt.models.adaptation.per_clip import adapt_to_clip as adapt
 from motion_adapt.models.training.course import Course
@@ -26,9 +26,9 @@ def adapt_to_clip(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Go on training a corrector on one clip's pseudo-labels; the key is the clip's own.
+    """Adapt a corrector to one clip's pseudo-labels; the key does not depend on other clips.
 
-    The summary's training says which step was kept, and the held-out losses that decided it.
+    The checkpoint's training record states which step was kept, and the held-out losses that decided it.
     """
     store, start = place.open(), get_checkpoint(place, weights)
     clip = corrector_clip(store, frames, tokens, proposal, selection, labels)

@@ -1,4 +1,4 @@
-"""Pictures: an overlay video and a stage strip per clip, for people who would rather look than read."""
+"""Pictures: an overlay video and a stage strip per clip."""
 
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def draw(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Draw `overlay.mp4`, the frames with their final masks, and `strip.png`, a few frames through all stages."""
+    """Write `overlay.mp4`, the frames with their final masks, and `strip.png`, all stages of a few frames."""
     store = place.open()
     clip, done = store.open(frames), store.open(final)
     made = [store.open(item) for item in (flow, proposal, selection, correction)]
@@ -50,7 +50,7 @@ def draw(
 
 
 def column(index: int, clip: ArtifactReader, made: list[ArtifactReader], done: ArtifactReader) -> StageColumn:
-    """One frame through the stages."""
+    """Collect all stages' results for one frame."""
     flow, proposal, selection, correction = made
     exemplar_of = np.flatnonzero(selection.array("exemplars")[index]) + 1
     return StageColumn(
@@ -70,6 +70,6 @@ def column(index: int, clip: ArtifactReader, made: list[ArtifactReader], done: A
 
 
 def rows(reader: ArtifactReader, name: str) -> Iterator[np.ndarray]:
-    """The rows of an array, one at a time."""
+    """Yield the rows of an array, one at a time."""
     for _, block in reader.array(name).blocks():
         yield from block

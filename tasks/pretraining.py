@@ -1,4 +1,4 @@
-"""Pre-training: the networks from scratch on synthetic clips, one stage each (paper A.3; OCLR's paper)."""
+"""Pre-training of each network from scratch on synthetic clips, one stage per network (paper A.3; OCLR's paper)."""
 
 from pathlib import Path
 from typing import Any
@@ -24,23 +24,23 @@ from motion_adapt.tasks.training import training
 
 
 class CourseSettings(StageSettings):
-    """The course of a pre-training; a rate of none is the training's own."""
+    """Hyperparameters of a pre-training; `rate` None is the training's own default."""
 
     steps: int
     seed: int
     rate: float | None
     precision: TrainingPrecision
-    # excluded from keys: how often the state is saved, and who draws the clips, changes no result
+    # excluded from keys: how often the state is saved, and how many processes draw clips, changes no result
     checkpoint_every: int = Field(exclude=True)
     workers: int = Field(exclude=True)
 
     def planned(self) -> Course:
-        """The same for the training loops."""
+        """Return the same hyperparameters for the training loops."""
         return Course(**dict(self))
 
 
 def paths(folders: dict[str, str]) -> dict[str, Any]:
-    """Folders of pictures as the training loops take them."""
+    """Return folders of pictures as paths, by the training loops' argument names."""
     return {name: Path(folder) for name, folder in folders.items()}
 
 
@@ -58,9 +58,15 @@ def train_features(
 ) -> None:
     """Train the compact feature network.
 
-    Here and below: `start` is the weights to go on from, none for a training from scratch; `sees` says what a step of
-    the training sees (models/networks/sizes.py); `folders` names the folders of photos and silhouettes that there
-    are, and `pictures` is the identity of what they hold.
+    These arguments are the same in all stages of this file.
+
+    Args:
+        start: the weights to continue from; None trains from scratch.
+        network: the network's constructor arguments.
+        sees: the data of one training step: batch, frames and so on (models/networks/sizes.py).
+        course: hyperparameters of the training.
+        pictures: identity of the contents of `folders`.
+        folders: the folders of photos and silhouettes, if any.
     """
     with training(place, out, course.planned()) as (placed, publish):
         publish(
@@ -124,7 +130,7 @@ def train_head(
 ) -> None:
     """Train the `model` "selector" or "corrector" on proposals of `oclr` and tokens of a feature network.
 
-    `judge` is the selector that chooses a corrector's exemplars, where one does; it reads tokens of its own.
+    `judge` is the selector that chooses a corrector's exemplars, or None; it reads tokens of its own features.
     """
     train = {"selector": pretrain_selector, "corrector": pretrain_corrector}[model]
     extractor = load_backbone(place.store, features, backbone.backbone, backbone.reference, place.device)
@@ -168,10 +174,10 @@ def validate(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """How good the trained networks are together on synthetic clips that no training sees.
+    """Validate the trained networks together on synthetic clips that no training uses.
 
-    `exemplars_by` says what chose the exemplars that the corrector was trained with, and chooses them here; in place of
-    the "truth" it is propagation. The summary holds the figures, by the names of `Validation`.
+    Exemplars are chosen in the way that `exemplars_by` names, as in the corrector's training; instead of "truth",
+    propagation is used. The summary holds the metrics, by the names of `Validation`.
     """
     tokens = [
         load_backbone(place.store, weights, backbone.backbone, backbone.reference, place.device)

@@ -28,9 +28,9 @@ def propose(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Propose masks: makes `masks` bool (T, K, 128, 224), disjoint.
+    """Propose masks. Writes `masks` bool (T, K, 128, 224), disjoint.
 
-    The summary lists the objects that continue none of the chunk before them.
+    The summary's `new_objects` lists the objects that match no object of the chunk before.
     """
     reader = place.open().open(flow)
     net = get_network(place, weights, "oclr")
@@ -62,14 +62,14 @@ def take_proposals(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Take masks that another model has made: `<folder>/<clip>/<frame>.png`, 0 background, k object k.
+    """Read the masks of another model: `<folder>/<clip>/<frame>.png`, 0 background, k object k.
 
-    `content` is the digest of their bytes. Masks are resized as the reference does (bilinear map of each label,
-    above 0.5); labels above `objects` are dropped, as it drops them. Makes what `propose` makes.
+    `content` is the digest of their bytes. Masks are resized as in the reference code (bilinear map of each label,
+    thresholded at 0.5), and labels above `objects` are dropped, as there. Writes what `propose` writes.
 
     Raises:
-        ValueError: for a mask that is missing, damaged or of another size than its frame.
-        ClipError: where the masks are no longer those that `content` was taken of.
+        ValueError: if a mask is missing, damaged or of another size than its frame.
+        ClipError: if the masks no longer have the digest `content`.
     """
     clip = place.open().open(frames).summary
     with track(clip["frames"], f"take proposals of {place.label}") as advance:

@@ -12,9 +12,9 @@ from motion_adapt.tasks.runtime.stage import stage
 
 @stage("pseudo-labels", version=1)
 def label(correction: Artifact, selection: Artifact, *, place: Place, out: ArtifactWriter) -> None:
-    """Make targets: `masks` bool (T, K, 128, 224), the corrected masks, and `exemplars` bool (T, K).
+    """Write the targets: `masks` bool (T, K, 128, 224), the corrected masks, and `exemplars` bool (T, K).
 
-    The summary counts the frames in which any object has a mask: a clip without one teaches nothing.
+    The summary counts the frames in which any object has a mask: a clip without one is not trained on.
     """
     store = place.open()
     refined, chosen = store.open(correction), store.open(selection)

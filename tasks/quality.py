@@ -1,4 +1,4 @@
-"""Quality: what can be said of a round's masks without labels (design of the measures: models/quality/measures.py)."""
+"""Quality: label-free measures of a round's masks (defined in models/quality/measures.py)."""
 
 import numpy as np
 
@@ -28,10 +28,10 @@ def measure(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Measure one clip; `before` is the correction of the round before, if there was one.
+    """Measure one clip; `before` is the previous round's correction, or None.
 
-    The summary's `measures` has the names that `gate` judges by; a measure with nothing to look at is null.
-    `alarms` says in words what is plainly wrong, and `switches` where objects change channels: [frame, channels].
+    The summary's `measures` are named as `gate` expects; a measure without data is null. `alarms` describes obvious
+    faults in words, and `switches` lists where objects change channels: [frame, channels].
     """
     store = place.open()
     motion, chosen = store.open(flow), store.open(selection)

@@ -30,11 +30,11 @@ def select(
 ) -> None:
     """Judge the proposals and choose exemplars.
 
-    Methods with a network take its `weights` and the selector's tokens; propagation takes the corrector's, which
-    are finer; random takes a `seed`.
+    Methods with a network need its `weights` and the selector's tokens. Propagation needs the corrector's tokens,
+    which are finer. Random needs a `seed`.
 
-    Makes `errors` f32 (T, K), wrong pixels per mask pixel, or 1 - quality by other methods than error_map; `scores`
-    f32 (T, K), the softmax over time of the negative errors; `exemplars` bool (T, K); and, by error_map alone,
+    Writes `errors` f32 (T, K), wrong pixels per mask pixel for error_map and 1 - quality for other methods; `scores`
+    f32 (T, K), the softmax over time of the negative errors; `exemplars` bool (T, K); and, for error_map only,
     `error_labels` u8 (T, K, 128, 224): 0 false positive, 1 correct, 2 false negative.
     """
     store = place.open()
@@ -64,13 +64,17 @@ def select(
 def judge_of(
     method: str, weights: Artifact | None, seed: int | None, proposal: Artifact, place: Place
 ) -> Any:
-    """What judges the proposals; a lot is drawn for each proposal anew."""
+    """Return the judge of the proposals. The random judge depends on the seed and on the proposal's key.
+
+    Raises:
+        ValueError: if the method needs a seed or weights and has none.
+    """
     if method == "propagation":
         return propagation_judge(device=place.device)
     if method == "random":
         if seed is None:
-            raise ValueError("selection by lot: wanted a seed, got none")
+            raise ValueError("selection.method=random: wanted a seed, got None")
         return random_judge(seed, int(proposal.key, 16))
     if weights is None:
-        raise ValueError(f"selection.method={method}: wanted a selector's weights, got none")
+        raise ValueError(f"selection.method={method}: wanted a selector's weights, got None")
     return get_network(place, weights, "selector")

@@ -25,9 +25,9 @@ def score_selection(
 ) -> None:
     """Score a selection by the IoU of the proposals at native size; `content` is `labels.content`.
 
-    All annotated frames count, also the first and the last. Protocol `objects`: each annotated object with its own
-    mask, by assignment; else the one foreground with the mask that fits it best. The summary has `scores`, which are
-    {"AP": mean over the objects} or nothing where no object's masks can be ranked, and the number of `objects`.
+    All annotated frames count, including the first and the last. Protocol `objects`: each annotated object with its
+    own mask, by assignment; else the one foreground with the mask that fits it best. The summary has the number of
+    `objects` and `scores`: {"AP": mean over the objects}, or {} if no object's masks can be ranked.
     """
     store = place.open()
     reader = store.open(proposal)
@@ -43,7 +43,7 @@ def score_selection(
         truth = annotations.read(name)
         if protocol != "objects":
             truth = (truth != 0).astype(np.uint8)
-        elif not rows:  # as in the protocol, the first annotated frame says how many there are
+        elif not rows:  # as in the protocol, the first annotated frame decides how many there are
             objects = int(truth.max(initial=0, where=truth != VOID))
         if protocol == "objects":
             predicted = np.where(truth == VOID, np.uint8(0), predicted)

@@ -1,6 +1,6 @@
-"""Every choice of a run, by stage. A stage's settings are part of its artifacts' keys, and nothing else is.
+"""All settings of a run, by stage. A stage's settings are part of its artifacts' keys; other stages' are not.
 
-The defaults are the `compact` preset; `flows/run/presets.py` has the others and the ways to override a field.
+The defaults are the `compact` preset; `flows/run/presets.py` has the other presets and the ways to override a field.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,20 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from motion_adapt.models.networks.sizes import PRETRAINING
 
-RAFT_WEIGHTS = "C_T_V1"  # trained on synthetic clips alone, and the paper's
+RAFT_WEIGHTS = "C_T_V1"  # the paper's, trained on synthetic data only
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 Precision = Literal["float32", "bfloat16", "float16"]
 TrainingPrecision = Annotated[
     Literal["float32", "bfloat16"],
     Field(
-        description="of the networks' passes in training; bfloat16 is faster on GPUs and on CPUs with units for it "
-        "(AVX512-BF16, AMX), and several times slower on others"
+        description="number format of the networks in training; bfloat16 is faster on GPUs and on CPUs that support it "
+        "in hardware (AVX512-BF16, AMX), and several times slower on other CPUs"
     ),
 ]
 
 
 class StageSettings(BaseModel):
-    """Frozen; an unknown field is an error."""
+    """Base of all settings: frozen; an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,26 +31,28 @@ class FlowSettings(StageSettings):
     """Optical flow between frames i and i ± gap."""
 
     estimator: Literal["dis", "raft_large", "raft_small", "flo"] = Field(
-        "dis", description="dis: OpenCV, needs no weights; raft_*: torchvision; flo: ready-made .flo files"
+        "dis", description="dis: OpenCV, without weights; raft_*: torchvision; flo: ready-made .flo files"
     )
     weights: str | None = Field(
         None,
-        description="torchvision's weight name for raft_*; none: C_T_V1, trained on synthetic clips alone",
+        description="torchvision's weight name for raft_*; if none, C_T_V1, which was trained on synthetic data only",
     )
     updates: int = Field(20, ge=1, description="RAFT's recurrent updates")
     resolution: Size | None = Field(
-        None, description="(height, width) that the estimator sees; none: the frames' own"
+        None, description="(height, width) of the estimator's input; if none, the frames' own size"
     )
     keep_padding: bool = Field(
         False,
-        description="keep the border that RAFT's frames are padded with in the flow, as the paper's script does",
+        description="keep the border with which RAFT's frames are padded in the flow, as the paper's script does",
     )
-    folder: str | None = Field(None, description="for flo: the folder with Flows_gap1/<clip>/<frame>.flo")
+    folder: str | None = Field(
+        None, description="for flo: the folder that holds Flows_gap1/<clip>/<frame>.flo"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _name_weights(cls, given: Any) -> Any:
-        """Settings name RAFT's weights, so that a key is the same whether a user named them or not."""
+        """Fill in the name of RAFT's weights, so that keys are the same whether a user gives it or not."""
         raft = isinstance(given, dict) and str(given.get("estimator")).startswith("raft")
         return {**given, "weights": RAFT_WEIGHTS} if raft and not given.get("weights") else given
 
@@ -60,14 +62,14 @@ class FlowSettings(StageSettings):
             raise ValueError("flow.folder: name the folder that holds Flows_gap1, Flows_gap-1, ...")
         if self.folder and self.estimator != "flo":
             raise ValueError(
-                f"flow.folder={self.folder} is read by flow.estimator=flo alone, and that is {self.estimator}: "
-                "set it to flo, or name no folder"
+                f"flow.folder={self.folder} is used only with flow.estimator=flo, but flow.estimator is "
+                f"{self.estimator}: set it to flo, or name no folder"
             )
         return self
 
 
 class GapSettings(StageSettings):
-    """Frame distances of the flow pairs (paper A.3): fine-tuning sees other gaps than inference does."""
+    """Frame distances of the flow pairs (paper A.3). Fine-tuning uses another gap than inference."""
 
     inference: int = Field(1, ge=1, description="±gap of proposals; 3 for slow data sets")
     adaptation: int = Field(2, ge=1, description="±gap of OCLR fine-tuning")
@@ -84,11 +86,13 @@ class GapSettings(StageSettings):
 class BackboneSettings(StageSettings):
     """A frozen feature network."""
 
-    backbone: str = Field("compact", description="'compact' (the project's own) or any timm ViT by name")
+    backbone: str = Field("compact", description="'compact' (the project's own) or the name of any timm ViT")
     checkpoint: str | None = Field(
-        None, description="a local weight file; none: the project's own or timm's pretrained"
+        None, description="a local weight file; if none, the project's own or timm's pretrained weights"
     )
-    reference: bool = Field(False, description="the official code's RGB std and position-table resampling")
+    reference: bool = Field(
+        False, description="use the official code's RGB standard deviation and position-table resampling"
+    )
 
 
 class FeatureSettings(StageSettings):
@@ -101,18 +105,20 @@ class FeatureSettings(StageSettings):
 class ProposalSettings(StageSettings):
     """OCLR on flow (eq. 1), or ready-made masks of any other model."""
 
-    chunk: int = Field(30, ge=1, description="frames that OCLR sees at once")
+    chunk: int = Field(30, ge=1, description="frames that OCLR processes at once")
     overlap: int = Field(
-        10, ge=0, description="frames that neighbouring chunks share; 0 is the reference's grouping"
+        10,
+        ge=0,
+        description="frames that consecutive chunks share; 0 groups frames as the reference code does",
     )
     link_iou: float = Field(
-        0.1, ge=0, le=1, description="below this IoU on the overlap an object counts as a new one"
+        0.1, ge=0, le=1, description="an object counts as new if its IoU on the overlap is below this"
     )
     contrast: float = Field(
         0.5,
         ge=0,
-        description="objects of a chunk between which the flow changes by less than this share of its change at their "
-        "outlines are joined into one; 0: none are",
+        description="two objects of a chunk are joined if the flow changes less between them than this share of its "
+        "change at their outlines; 0 joins none",
     )
 
     folder: str | None = Field(
@@ -132,14 +138,15 @@ class SelectionSettings(StageSettings):
 
     method: Literal["error_map", "score", "propagation", "random"] = Field(
         "propagation",
-        description="what frames are ranked by: the selector's error map; its scalar head, trained on IoU (a "
-        "checkpoint of its own); how well features carry a mask to its neighbours' (no checkpoint); a lot",
+        description="how frames are ranked. error_map: by the selector's error map; score: by the selector's scalar "
+        "head, trained on IoU (a separate checkpoint); propagation: by how well features carry a mask to its "
+        "neighbours (no checkpoint); random: at random",
     )
     exemplars: int = Field(10, ge=1, description="exemplars per object (t)")
     limit: int = Field(
         20,
         ge=2,
-        description="frames that share exemplars and that the selector sees at once; longer clips are split into parts",
+        description="frames that the selector processes at once and that share exemplars; longer clips are split",
     )
 
 
@@ -156,7 +163,7 @@ class TrainingSettings(StageSettings):
     learning_rate: float = Field(2e-5, gt=0)
     batch: int = Field(1, ge=1)
     precision: TrainingPrecision = "float32"
-    # excluded from keys: how often the state is saved changes no result
+    # excluded from keys: how often the state is saved does not affect the result
     checkpoint_every: int = Field(50, ge=1, exclude=True, description="steps between resumable checkpoints")
 
 
@@ -164,12 +171,12 @@ class CorrectorTrainingSettings(TrainingSettings):
     """Adaptation of the corrector on pseudo-labels."""
 
     reconstruction: bool = Field(
-        True, description="whether the reconstruction of the features is part of the loss (Table 15)"
+        True, description="include the reconstruction of the features in the loss (Table 15)"
     )
 
 
 class UpsamplerTrainingSettings(TrainingSettings):
-    """Fine-tuning of the corrector's upsampler with annotations (Table 16); `finetune-upsampler` alone reads it."""
+    """Fine-tuning of the corrector's upsampler with annotations (Table 16); used only by `finetune-upsampler`."""
 
 
 class OclrTrainingSettings(TrainingSettings):
@@ -179,20 +186,18 @@ class OclrTrainingSettings(TrainingSettings):
 
 
 class PerClipSettings(StageSettings):
-    """Adaptation of the corrector to each clip alone, before its final masks (paper A.3)."""
+    """Adaptation of the corrector to each single clip, before its final masks (paper A.3)."""
 
     enabled: bool = Field(
-        False, description="a training per clip: about 20 times the time of all other stages"
+        False, description="train a corrector per clip; takes about 20 times as long as all other stages"
     )
-    steps: int = Field(200, ge=1, description="at most")
+    steps: int = Field(200, ge=1, description="maximum number of steps")
     learning_rate: float = Field(2e-5, gt=0)
     batch: int = Field(1, ge=1)
     precision: TrainingPrecision = "float32"
-    reconstruction: bool = Field(
-        True, description="whether the reconstruction of the features is part of the loss"
-    )
-    check_every: int = Field(20, ge=1, description="steps between looks at the held-out exemplar frames")
-    patience: int = Field(3, ge=1, description="looks without improvement after which it stops")
+    reconstruction: bool = Field(True, description="include the reconstruction of the features in the loss")
+    check_every: int = Field(20, ge=1, description="steps between checks on the held-out exemplar frames")
+    patience: int = Field(3, ge=1, description="checks without improvement after which the training stops")
 
 
 class CrfSettings(StageSettings):
@@ -203,12 +208,12 @@ class CrfSettings(StageSettings):
 
 
 class EvaluationSettings(StageSettings):
-    """How masks are scored where labels exist."""
+    """How masks are scored if labels exist."""
 
     protocol: Literal["single", "objects", "boxes"] = Field(
         "single",
-        description="single: one foreground, DAVIS 2016; objects: by assignment, DAVIS 2017 unsupervised; "
-        "boxes: IoU of boxes, MoCA",
+        description="single: one foreground, as DAVIS 2016; objects: by assignment, as DAVIS 2017 unsupervised; "
+        "boxes: IoU of boxes, as MoCA",
     )
     skip_ends: bool = Field(
         True, description="for single: leave out a clip's first and last frame, as DAVIS 2016 does"
@@ -218,77 +223,80 @@ class EvaluationSettings(StageSettings):
 class PretrainSettings(StageSettings):
     """Training from scratch on synthetic clips."""
 
-    steps: int = Field(2000, ge=1, description="steps of each network")
+    steps: int = Field(2000, ge=1, description="training steps of each network")
     size: Literal["compact", "paper"] = Field(
         PRETRAINING["size"],
-        description="widths of the networks, and what a step sees (models/networks/sizes.py)",
+        description="widths of the networks, and the data of a step (models/networks/sizes.py)",
     )
     flow: Literal["exact", "noisy", "dis", "mixed"] = Field(
         PRETRAINING["flow"],
-        description="what OCLR sees of a synthetic clip's motion; mixed: noisy or dis, by the clip",
+        description="the flow of a synthetic clip that OCLR sees; mixed: noisy or dis, drawn per clip",
     )
     pool: int = Field(
         PRETRAINING["pool"],
         ge=0,
-        description="distinct clips that the heads see, whose features are kept; 0: endless",
+        description="number of different clips for selector and corrector, whose features are kept; 0: unlimited",
     )
     batch: int | None = Field(
         PRETRAINING["batch"],
         ge=1,
-        description="clips of a step of OCLR, selector and corrector; none: those of the size, which suit a CPU",
+        description="clips per step of OCLR, selector and corrector; if none, that of `size`, which suits a CPU",
     )
     frames: int | None = Field(
-        PRETRAINING["frames"], ge=4, description="of OCLR's clips at most; none: those of the size"
+        PRETRAINING["frames"], ge=4, description="maximum length of OCLR's clips; if none, that of `size`"
     )
     photos: str | None = Field(
-        None, description="a folder of photos for textures and backgrounds; none: procedural ones"
+        None, description="a folder of photos for textures and backgrounds; if none, procedural textures"
     )
     silhouettes: str | None = Field(
-        None, description="a folder of mask pictures for half of the shapes; none: all of them are drawn"
+        None, description="a folder of mask pictures for half of the shapes; if none, all shapes are drawn"
     )
     corrector: Literal["attention", "alpha", "dense"] = Field(
         PRETRAINING["corrector"],
-        description="what the corrector decodes into masks (Table 5): attention maps of its object queries; their "
-        "alpha maps; masks carried over position by position, without queries",
+        description="what the corrector decodes into masks (Table 5). attention: attention maps of its object queries; "
+        "alpha: their alpha maps; dense: masks carried over position by position, without queries",
     )
     background: int = Field(
-        PRETRAINING["background"], ge=1, description="background queries of the corrector (Table 8)"
+        PRETRAINING["background"], ge=1, description="number of background queries of the corrector (Table 8)"
     )
     window: int | None = Field(
         PRETRAINING["window"],
         ge=1,
-        description="target frames of a corrector's step (Table 6); none: those of the size",
+        description="target frames per step of the corrector (Table 6); if none, that of `size`",
     )
     exemplars: int = Field(
-        PRETRAINING["exemplars"], ge=1, description="at most so many exemplars per object in a step (Table 7)"
+        PRETRAINING["exemplars"],
+        ge=1,
+        description="maximum number of exemplars per object in a step (Table 7)",
     )
     exemplars_by: Literal["propagation", "selector", "truth"] = Field(
         PRETRAINING["exemplars_by"],
-        description="what the exemplars of a step are chosen by: propagation of the corrector's features; the "
-        "selector, which is trained before; their true errors, blurred",
+        description="how the exemplars of a step are chosen. propagation: by how well the corrector's features carry "
+        "masks over; selector: by the selector, which is trained before; truth: by their true errors, with noise",
     )
     rate: float | None = Field(
         PRETRAINING["rate"],
         gt=0,
-        description="learning rate at its highest; none: by the length of the training",
+        description="peak learning rate; if none, chosen by the length of the training",
     )
     precision: TrainingPrecision = PRETRAINING["precision"]
     checkpoint_every: int = Field(100, ge=1)
     workers: int = Field(
         0,
         ge=0,
-        description="processes that draw clips ahead; a GPU waits for clips without about ten of them",
+        description="processes that generate clips in advance; a GPU needs about ten to be kept busy",
     )
 
 
 class Settings(StageSettings):
-    """All of a run's settings."""
+    """All settings of a run."""
 
     seed: int = Field(0, ge=0)
     objects: int = Field(3, ge=1, description="masks per clip (K); the checkpoints must agree")
     precision: Precision = Field(
         "float32",
-        description="of the networks on a GPU that propose, select and correct; a CPU takes float32 alone",
+        description="number format of the proposing, selecting and correcting networks on a GPU; a CPU only supports "
+        "float32",
     )
     flow: FlowSettings = FlowSettings()
     gaps: GapSettings = GapSettings()
@@ -305,4 +313,4 @@ class Settings(StageSettings):
     pretrain: PretrainSettings = PretrainSettings()
 
 
-NETWORK_METHODS = ("error_map", "score")  # of selection.method: those that need a selector
+NETWORK_METHODS = ("error_map", "score")  # values of selection.method that need a selector

@@ -1,4 +1,4 @@
-"""Synthetic clips as files, for trainings elsewhere and for looking at (OCLR's data; paper, A.3)."""
+"""Synthetic clips as files, for training other models and for inspection (OCLR's data; paper, A.3)."""
 
 from pathlib import Path
 
@@ -14,23 +14,25 @@ from motion_adapt.tasks.settings import Size
 
 
 class SyntheticSet(BaseModel):
-    """What the clips of a set have in common; clip number i is a function of this and of i."""
+    """Settings shared by the clips of a set; these and a clip's number determine the clip."""
 
     model_config = ConfigDict(frozen=True)
 
     seed: int = Field(0, ge=0)
-    frames: int = Field(30, ge=2, description="of a clip")
+    frames: int = Field(30, ge=2, description="frames per clip")
     size: Size = Field((256, 448), description="(height, width) in pixels")
     gaps: tuple[int, ...] = Field(
-        (1,), description="frame distances that exact flow is written for, both ways"
+        (1,), description="frame distances for which exact flow is written, forward and backward"
     )
-    photos: str | None = Field(None, description="folder of pictures for textures; none: procedural ones")
+    photos: str | None = Field(
+        None, description="folder of photos for textures; if none, procedural textures"
+    )
     silhouettes: str | None = Field(
-        None, description="folder of mask pictures for half of the shapes; none: all are drawn"
+        None, description="folder of mask pictures for half of the shapes; if none, all shapes are drawn"
     )
 
     def supply(self) -> SyntheticClips:
-        """The clips."""
+        """Return the clips."""
         photos, silhouettes = (Path(name) if name else None for name in (self.photos, self.silhouettes))
         return SyntheticClips(
             seed=self.seed, photos=photos, silhouettes=silhouettes, size=self.size, frames=self.frames
@@ -38,19 +40,19 @@ class SyntheticSet(BaseModel):
 
 
 def clip_name(clip: SyntheticClip, index: int) -> str:
-    """<number of objects>_<index>, as the loaders of OCLR's synthetic data read it."""
+    """Return <number of objects>_<index>, the form that loaders of OCLR's synthetic data read."""
     return f"{clip.num_objects}_{index:05d}"
 
 
 def exact_flow(clip: SyntheticClip, gap: int) -> dict[int, np.ndarray]:
-    """Flow f32 (H, W, 2) from each frame that has one `gap` frames later; a negative gap looks back."""
+    """Return flow f32 (H, W, 2) by frame, to the frame `gap` later if it exists; a negative gap looks back."""
     frames = range(len(clip.rgb))
     return {t: clip.displacement(t, t + gap) for t in frames if t + gap in frames}
 
 
 @task(name="synthesise", persist_result=False)
 def synthesise_clip(folder: str, index: int, what: SyntheticSet, threads: int = 1) -> str:
-    """Make clip number `index` and write it to `folder`, unless it is there; returns its name."""
+    """Generate clip number `index` and write it to `folder`, unless it is there already. Returns its name."""
     use_threads(threads)
     supply = what.supply()
     root, name = Path(folder), clip_name(supply.make(index, paint=False, frames=2), index)

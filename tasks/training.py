@@ -1,4 +1,4 @@
-"""Curves of a training: about two hundred points, kept through a kill and published with the checkpoint."""
+"""Parts shared by all training stages: resumable state, progress, curves, and publication of the checkpoint."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +22,10 @@ from motion_adapt.tasks.settings import TrainingSettings
 def training(
     place: Place, out: ArtifactWriter, course: Course
 ) -> Iterator[tuple[Course, Callable[[Checkpoint], None]]]:
-    """A course at this place, with its state file and callback; and what publishes the checkpoint with its curves.
+    """Yield the course with device, state file and callback, and a function that publishes the checkpoint and curves.
 
-    The stage (tasks/runtime/stage.py) deletes the state once the checkpoint is published. Until then a training that
-    was killed, or could not be published, resumes from it.
+    The stage (tasks/runtime/stage.py) deletes the state after the checkpoint was published. Until then, a training
+    that was killed or could not be published resumes from it.
     """
     state = place.training_state(out.recipe)
     for path, what in StateFile(state).faults().items():
@@ -50,7 +50,7 @@ def training(
 
 
 def course_of(settings: TrainingSettings, seed: int) -> Course:
-    """How a training on pseudo-labels, or annotations, runs."""
+    """Return the course of a training on pseudo-labels or annotations."""
     return Course(
         steps=settings.steps,
         seed=seed,
@@ -68,7 +68,7 @@ def corrector_clip(
     selection: Artifact,
     labels: Artifact,
 ) -> CorrectorClip:
-    """What the corrector learns from in one clip; its arrays are read as the steps of the training ask for them."""
+    """Return one clip's training data for the corrector; its arrays are read when a step needs them."""
     label = store.open(labels)
     return CorrectorClip(
         rgb=store.open(frames).array("rgb"),
@@ -81,6 +81,6 @@ def corrector_clip(
 
 
 def parts_of(store: ArtifactStore, selection: Artifact) -> dict[str, int]:
-    """The `limit` and `target` of the parts that a selection was made in."""
+    """Return the `limit` and `target` of the parts into which a selection split its clip."""
     limit = store.open(selection).summary["limit"]
     return {"limit": limit, "target": min(limit, 100)}

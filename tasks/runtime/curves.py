@@ -1,4 +1,4 @@
-"""Training curves: about two hundred points, kept through a kill and published with the checkpoint."""
+"""Training curves: about two hundred points, which survive a kill and are published with the checkpoint."""
 
 import json
 import math
@@ -8,19 +8,19 @@ POINTS = 200
 
 
 class Curve:
-    """Points of each term of a loss, written down line by line as they come.
+    """Appends the terms of the loss to a file, one line per recorded step.
 
-    A step that a continued run repeats gives the same numbers, so the later line of a step counts.
+    A resumed training repeats some steps and gets the same numbers, so the later line of a step counts.
     """
 
     def __init__(self, path: Path, steps: int) -> None:
         self.path, self.every = path, max(1, steps // POINTS)
         self.steps = steps
         if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
-            self._write("\n")  # ends a line that was not written to its end, lest the next be lost with it
+            self._write("\n")  # ends an incomplete line, so that the next one is not lost with it
 
     def add(self, step: int, terms: dict[str, float]) -> None:
-        """Note a step, counted from 0, if it is a point of the curve, or one at which the run was validated."""
+        """Record a step, counted from 0, if it is a point of the curve or has validation terms."""
         if (step + 1) % self.every and step + 1 != self.steps and "validation" not in terms:
             return
         self._write(json.dumps([step + 1, terms]) + "\n")
@@ -31,14 +31,14 @@ class Curve:
 
 
 def curve_file(state: Path) -> Path:
-    """Where the training that keeps its state in a file writes its curve."""
+    """Return the path of a training's curve, given that of its state."""
     return state.with_suffix(".curve")
 
 
 def read_curve(path: Path) -> dict[str, list[list[float]]]:
-    """[step, value] pairs by term, as written so far.
+    """Return [step, value] pairs by term, as written so far.
 
-    A line that is not whole is passed over, and so is a value that is not finite, which no summary can hold.
+    Incomplete lines are skipped, and so are values that are not finite, because a summary cannot contain them.
     """
     by_step: dict[int, dict[str, float]] = {}
     lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []

@@ -1,4 +1,4 @@
-"""Dimension names that several stages write."""
+"""Dimension names that several stages use."""
 
 ROW_DIMS = ("time", "object")
 

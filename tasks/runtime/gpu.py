@@ -1,7 +1,7 @@
-"""A GPU is for one stage at a time: a stage that computes on it holds the GPU's lock, and only while it computes.
+"""GPU access: only one stage uses a GPU at a time, and it holds the GPU's lock only while it computes.
 
-Every GPU of a machine has a lock of its own, which all of one user's processes there share, whatever Prefect server
-they use. The kernel holds it, so that it is free again at once when its holder is killed.
+Every GPU of a machine has its own lock, shared by all of one user's processes, whichever Prefect server they use. The
+kernel holds the lock, so it is released at once if its process is killed.
 """
 
 import os
@@ -17,15 +17,16 @@ from motion_adapt.tasks.runtime.progress import raise_if_stopping
 
 
 class GpuBusy(RuntimeError):
-    """Other stages kept a GPU for longer than one waits for it."""
+    """Timed out waiting for a GPU held by another stage."""
 
 
 @contextmanager
 def gpu_to_itself(device: str, *, patience: float) -> Iterator[None]:
-    """Be the only stage on a GPU for the time of a block; on a CPU there is nothing to wait for.
+    """Hold a GPU exclusively for the block; does nothing if `device` is not a GPU.
 
     Raises:
-        GpuBusy: where others still had it after `patience` seconds.
+        GpuBusy: if other stages still hold it after `patience` seconds.
+        Stopped: if the run is being ended meanwhile.
     """
     if not device.startswith("cuda"):
         yield
@@ -41,6 +42,6 @@ def gpu_to_itself(device: str, *, patience: float) -> Iterator[None]:
 
 
 def gpu_lock(device: str) -> Path:
-    """Where the lock of a GPU lies: named after the very card, which `cuda:0` is not the same for every process."""
+    """Return the path of a GPU's lock, named by the card's UUID: `cuda:0` is not the same card in every process."""
     card = str(torch.cuda.get_device_properties(device).uuid) if torch.cuda.is_available() else device
     return Path(tempfile.gettempdir()) / f"motion-adapt-{os.getuid()}" / card

@@ -14,16 +14,18 @@ from motion_adapt.storage.keys import Recipe
 from motion_adapt.storage.locks import alone
 from motion_adapt.tasks.runtime.progress import raise_if_stopping
 
-WORKERS = "MOTION_ADAPT_WORKERS"  # how many tasks a flow that no command line starts runs at once
+WORKERS = (
+    "MOTION_ADAPT_WORKERS"  # how many tasks a flow runs at once if it is not started from the command line
+)
 
 
 def share_of_cores(workers: int | None = None) -> int:
-    """The cores of this machine for each of `workers` at once; without a number: as many as the environment says."""
+    """Return the cores per task if `workers` tasks run at once; the default is taken from the environment."""
     return max(1, (os.cpu_count() or 1) // (workers or int(os.environ.get(WORKERS, "1"))))
 
 
 class Place(BaseModel):
-    """Where a task runs and stores: never part of a key."""
+    """Where a task runs and stores its results. Never part of a key."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,17 +38,19 @@ class Place(BaseModel):
     patience: float = Field(
         6 * 3600,
         ge=0,
-        description="seconds to wait for another process that makes the same artifact, or has the GPU",
+        description="seconds to wait for another process that computes the same artifact or holds the GPU",
     )
-    label: str = Field("", description="what progress lines call this piece of work")
+    label: str = Field("", description="name of this piece of work in progress lines")
 
     def resolved(self, gpus_elsewhere: bool | None = None) -> "Place":
-        """The same place with its device known and its paths absolute, so that tasks elsewhere agree on them.
+        """Return the place with a definite device and absolute paths, so that tasks in other processes agree on them.
 
-        gpus_elsewhere: where tasks run on other machines, whether those have GPUs; a device that is named is believed.
+        Args:
+            gpus_elsewhere: if tasks run on other machines, whether those have GPUs; else None. An explicit device is
+                then not checked.
 
         Raises:
-            ValueError: for a device that torch does not know or does not have.
+            ValueError: if torch does not know or does not have the device.
         """
         device, here = self.device, gpus_elsewhere is None
         if device == "auto":
@@ -62,37 +66,37 @@ class Place(BaseModel):
         )
 
     def labelled(self, label: str) -> "Place":
-        """The same place under another label."""
+        """Return the place with another label."""
         return self.model_copy(update={"label": label})
 
     def open(self) -> ArtifactStore:
-        """The store of this place."""
+        """Open the store of this place."""
         return ArtifactStore(self.store)
 
     @contextmanager
     def alone(self, recipe: Recipe, attempt: str) -> Iterator["Place"]:
-        """Be the only one on this machine to make an artifact; yields the place to make it at.
+        """Lock an artifact against other processes of this machine; yield the place at which to compute it.
 
-        Where another process holds on for longer than `patience`, that place has a scratch folder of its own: both
-        go on, and no two ever write one training state.
+        If another process holds the lock for longer than `patience`, the place yielded has its own scratch folder:
+        both processes continue, and never write the same training state.
         """
         lock = Path(self.scratch) / ".locks" / f"{recipe.stage}-{recipe.key}"
         with alone(lock, patience=self.patience, between=raise_if_stopping) as held:
             yield self if held else self.model_copy(update={"scratch": str(Path(self.scratch) / attempt)})
 
     def training_state(self, recipe: Recipe) -> Path:
-        """Where the training of a recipe keeps its resumable state."""
+        """Return the path of the resumable state of a recipe's training."""
         folder = Path(self.scratch)
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{recipe.stage}-{recipe.key}.pt"
 
     def forget_training(self, recipe: Recipe) -> None:
-        """Delete what the training of a recipe left in the scratch folder, now that its artifact is published."""
+        """Delete the files of a recipe's training from the scratch folder, after its artifact was published."""
         for path in self._left_by_training(recipe):
             path.unlink(missing_ok=True)
 
     def tidy(self, recipe: Recipe, attempt: str) -> None:
-        """Forget a training that was killed right after its publication; one that still runs is left alone."""
+        """Delete the files of a training that was killed just after publication, unless another process runs it."""
         if self._left_by_training(recipe):
             with self.model_copy(update={"patience": 0.0}).alone(recipe, attempt) as own:
                 own.forget_training(recipe)
@@ -102,11 +106,11 @@ class Place(BaseModel):
 
 
 def scratch_beside(store: str) -> Path:
-    """The local folder for the states of unfinished trainings that goes with a store: beside a local one."""
+    """Return the default folder for the states of unfinished trainings: next to the store if that is local."""
     return Path("motion-adapt/scratch") if "://" in store else Path(store).parent / "scratch"
 
 
 def use_threads(threads: int) -> None:
-    """Give torch and OpenCV the one thread count of the run, in this thread: sums depend on it bit by bit."""
+    """Set the thread count of torch and OpenCV in this thread. It affects the last bits of sums."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)

@@ -1,8 +1,8 @@
-"""Prefect's records of finished tasks, compared with what the store vouches for before Prefect reads them.
+"""Prefect's records of finished tasks, checked against the store before Prefect reads them.
 
-A record is a small JSON file, `<results>/<stage>/<key>/<attempt>`, that names an artifact. It is never trusted:
-one that is not word for word what Prefect writes for that artifact is dropped, and its task runs (and finds the
-artifact in the store). So no flipped byte passes, and no file among the results makes Prefect unpickle anything.
+A record is a small JSON file, `<results>/<stage>/<key>/<attempt>`, that names an artifact. It is never trusted: a
+record that differs from what Prefect writes for that artifact is deleted, and its task runs and finds the artifact in
+the store. So every flipped byte is noticed, and no file among the results makes Prefect unpickle anything.
 """
 
 import json
@@ -23,20 +23,20 @@ _VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
 
 
 def record_path(key: str) -> Path:
-    """Where Prefect keeps the record of a cache key on this machine."""
+    """Return the path of Prefect's record of a cache key on this machine."""
     return Path(PREFECT_LOCAL_STORAGE_PATH.value()).expanduser().resolve() / key
 
 
 def record_key(artifact: Artifact) -> str:
-    """The cache key of an artifact: it names the very attempt that made it."""
+    """Return the cache key of an artifact, which names its attempt."""
     return f"{artifact.stage}/{artifact.key}/{artifact.attempt}"
 
 
 def record_fault(path: Path, artifact: Artifact) -> str | None:
-    """What is wrong with the record at `path`, that should name `artifact`; None where all is right, or there is none.
+    """Return what is wrong with the record at `path`, which should name `artifact`; None if it is right or missing.
 
     Raises:
-        OSError: where it can't be read.
+        OSError: if it cannot be read.
     """
     try:
         data = path.read_bytes()
@@ -57,7 +57,7 @@ def record_fault(path: Path, artifact: Artifact) -> str | None:
 
 
 def drop_if_damaged(artifact: Artifact) -> str | None:
-    """Delete the record of an artifact if it is damaged, and say so."""
+    """Delete the record of an artifact if it is damaged. Returns a message, or None if it was not."""
     path = record_path(record_key(artifact))
     fault = record_fault(path, artifact)
     if fault is None:
@@ -77,7 +77,7 @@ def _drop_if_outdated(path: Path) -> None:
 
 
 def damaged_records(store: ArtifactStore, stage: str = "*") -> Iterator[tuple[Path, str]]:
-    """Damaged records of what the store has: (file, what is wrong)."""
+    """Yield (file, what is wrong) for each damaged record of an artifact in the store."""
     for manifest in store.manifests(stage):
         path = record_path(record_key(manifest.artifact))
         fault = record_fault(path, manifest.artifact)
@@ -86,7 +86,7 @@ def damaged_records(store: ArtifactStore, stage: str = "*") -> Iterator[tuple[Pa
 
 
 def _expected(path: Path) -> dict[str, Any]:
-    """What Prefect writes about every record of ours, but its own version."""
+    """Return the metadata that Prefect writes for a record, except for Prefect's version."""
     return {
         "storage_key": str(path),
         "expiration": None,

@@ -1,10 +1,10 @@
-"""Progress of long work inside a task, shown where somebody watches and silent where nobody does.
+"""Progress of long work inside a task.
 
 A task says `with track(len(frames)) as advance: ... advance(8)`. The command line installs a rich display in its own
-process; in other processes (a Dask worker, a scheduled run) the calls cost nothing.
+process; in other processes (a Dask worker, a scheduled run) nothing is shown and the calls cost nothing.
 
-Where a run is ended before its time, `advance` is also where its tasks notice: threads can't be killed, and a training
-may have hours to go.
+`advance` is also where tasks notice that the run is being ended: threads cannot be killed, and a training may have
+hours left.
 """
 
 import threading
@@ -18,21 +18,21 @@ _stopping = threading.Event()
 
 
 class Stopped(RuntimeError):
-    """The run is being ended: a task gives up at its next step, and goes on from its last state another time."""
+    """The run is being ended: a task stops at its next step, and a later run resumes from its last state."""
 
 
 def stop_tasks() -> None:
-    """Have the tasks of this process give up, until `let_tasks_run`."""
+    """Make the tasks of this process stop at their next step, until `let_tasks_run` is called."""
     _stopping.set()
 
 
 def let_tasks_run() -> None:
-    """Have no task give up."""
+    """Let tasks run again."""
     _stopping.clear()
 
 
 def raise_if_stopping() -> None:
-    """Raise Stopped where the tasks of this process are to give up."""
+    """Raise Stopped if the tasks of this process are to stop."""
     if _stopping.is_set():
         raise Stopped("the run is being ended")
 
@@ -50,9 +50,9 @@ def shown_on(display: Progress) -> Iterator[None]:
 
 @contextmanager
 def track(total: int, label: str) -> Iterator[Callable[[int], None]]:
-    """A bar of `total` units; yields the function that advances it. The bar goes away at the end of the block.
+    """Show a bar of `total` units during the block; yield the function that advances it.
 
-    The function raises Stopped where the run is being ended.
+    That function raises Stopped if the run is being ended.
     """
     display = _display
     bar = display.add_task(label, total=total) if display else None

@@ -1,6 +1,6 @@
-"""A clip's frames side by side, for arithmetic that keeps one core busy and Python's lock with it.
+"""Process a clip's frames in parallel processes, for CPU-bound work that holds the GIL.
 
-The work itself is handed over, not arrays: whoever takes a span of frames reads it from the store.
+Processes receive the function and frame numbers, not arrays: each reads its span of frames from the store.
 """
 
 from collections import deque
@@ -12,18 +12,23 @@ import numpy as np
 import psutil
 from loky import ProcessPoolExecutor
 
-SPAN = 4  # frames that are handed over at once
+SPAN = 4  # frames per call
 
 
 def in_spans(
     work: Callable[[int, int], np.ndarray], frames: int, *, threads: int, memory: int
 ) -> Iterator[np.ndarray]:
-    """`work(start, stop)` of consecutive spans of a clip's frames, in their order.
+    """Yield `work(start, stop)` for consecutive spans of a clip's frames, in order.
 
-    In a task on a Dask cluster all its workers take spans; elsewhere `threads` processes of this machine do, or this
-    one where that is one; fewer where `memory` bytes for each of them are more than half of what is free. `work` can be
-    pickled and gives the same wherever it runs. Two results for each of those at work are waited for at a time, so
-    memory does not grow with the clip.
+    In a task on a Dask cluster, all its workers share the spans; elsewhere, processes of this machine do. At most two
+    results per process are pending at a time, so memory does not grow with the clip.
+
+    Args:
+        work: the function to call; can be pickled, and its result does not depend on where it runs.
+        frames: number of frames in the clip.
+        threads: number of processes; with one, `work` runs in this process.
+        memory: bytes that one process needs; fewer processes are started if they would use more than half of the free
+            memory.
     """
     spans = [(start, min(start + SPAN, frames)) for start in range(0, frames, SPAN)]
     room = psutil.virtual_memory().available // 2 // memory
@@ -42,16 +47,16 @@ def in_spans(
 
 @contextmanager
 def crew(size: int) -> Iterator[tuple[Executor | None, int]]:
-    """Who takes the spans, and how many they are: a cluster's workers, `size` processes, or none but the caller."""
+    """Yield (executor, workers): a cluster's workers, `size` processes, or (None, 1) to run in this process."""
     if on_a_cluster():
         from distributed import worker_client
 
-        with worker_client() as client:  # this thread makes room for the spans while it waits for them
+        with worker_client() as client:  # this thread leaves its slot to the spans while it waits for them
             yield client.get_executor(pure=False), sum(client.nthreads().values())
     elif size < 2:
         yield None, 1
     else:
-        # Unlike multiprocessing's, these processes don't import the program that they are started from.
+        # Unlike multiprocessing's processes, these do not import the program that starts them.
         pool = ProcessPoolExecutor(size, timeout=60)
         try:
             yield pool, size
@@ -60,8 +65,8 @@ def crew(size: int) -> Iterator[tuple[Executor | None, int]]:
 
 
 def on_a_cluster() -> bool:
-    """Whether this is a worker of a Dask cluster."""
-    from distributed import get_worker  # takes a second, which runs without such work need not wait
+    """Return whether this process is a worker of a Dask cluster."""
+    from distributed import get_worker  # imported here because it takes a second
 
     try:
         get_worker()

@@ -1,11 +1,11 @@
-"""What makes a plain function a stage: a Prefect task whose artifact the store keeps.
+"""The `stage` decorator: turns a plain function into a Prefect task that publishes one artifact in the store.
 
     @stage("proposal", version=1)
     def propose(flow: Artifact, *, settings: ProposalSettings, place: Place, out: ArtifactWriter): ...
 
-The task is called with everything but `out` and returns the Artifact. Arguments that are artifacts are its inputs; all
-others, but `place` and those marked `NotKeyed`, are the settings that the key is made of. The body runs only where
-the store has no such artifact.
+The task takes all arguments except `out` and returns the Artifact. Arguments that are artifacts are its inputs. All
+others, except `place` and those marked `NotKeyed`, are settings and part of the key. The body runs only if the store
+has no such artifact.
 """
 
 import functools
@@ -28,19 +28,19 @@ from motion_adapt.tasks.runtime.prefect_records import drop_if_damaged, record_k
 _NOT_KEYED = "not part of the key"
 T = TypeVar("T")
 NotKeyed = Annotated[T, _NOT_KEYED]
-_dropped: dict[str, str] = {}  # by task run: what was wrong with the record that was dropped before it
+_dropped: dict[str, str] = {}  # by task run: what was wrong with the record that was deleted before it
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Pure part of a stage: from arguments to the recipe."""
+    """The pure part of a stage: turns arguments into a recipe."""
 
     name: str
     version: int
     inputs: frozenset[str]  # parameters that the key depends on
 
     def recipe(self, arguments: Mapping[str, Any]) -> Recipe:
-        """The recipe of a call."""
+        """Return the recipe of a call with these arguments."""
         settings: dict[str, Any] = {}
         inputs: dict[str, Artifact] = {}
         for name in sorted(self.inputs):
@@ -60,11 +60,11 @@ class Plan:
 
 @dataclass
 class AskTheStore(CachePolicy):
-    """Prefect's cache policy: its record counts only for the very attempt that the store vouches for.
+    """Prefect cache policy: a record counts only for the attempt that the store has published.
 
-    A published artifact's record is filed under the attempt that made it. Where the store has none (never made,
-    deleted, damaged, inputs changed) the key names this task run, which has no record yet, so Prefect runs
-    the task, and the task publishes under just that name.
+    The record of a published artifact is filed under its attempt. If the store has no such artifact (never computed,
+    deleted, damaged, or inputs changed), the key names this task run, which has no record yet. So Prefect runs the
+    task, and the task publishes its attempt under that name.
     """
 
     plan: Plan | None = None
@@ -72,7 +72,7 @@ class AskTheStore(CachePolicy):
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
-        """`stage/key/attempt`."""
+        """Return `stage/key/attempt`."""
         if self.plan is None:
             return None
         recipe, attempt = self.plan.recipe(inputs), str(task_ctx.task_run.id)
@@ -86,10 +86,10 @@ class AskTheStore(CachePolicy):
 
 
 def plan_of(task: Task[..., Artifact]) -> Plan:
-    """How a stage names what it makes.
+    """Return the plan of a stage.
 
     Raises:
-        TypeError: for a task that is no stage.
+        TypeError: if the task is not a stage.
     """
     policy = task.cache_policy
     if not isinstance(policy, AskTheStore) or policy.plan is None:
@@ -98,12 +98,16 @@ def plan_of(task: Task[..., Artifact]) -> Plan:
 
 
 def recipe_of(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> Recipe:
-    """The recipe of a stage's artifact for these arguments; TypeError for a task that is no stage."""
+    """Return the recipe of a stage's artifact for these arguments.
+
+    Raises:
+        TypeError: if the task is not a stage.
+    """
     return plan_of(task).recipe(arguments)
 
 
 def uses_gpu(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> bool:
-    """Whether a stage computes on the place's device when it is given these arguments."""
+    """Return whether a stage with these arguments computes on the place's device."""
     asked: Callable[[Mapping[str, Any]], bool] = task.fn.uses_gpu  # type: ignore[attr-defined]
     return asked(arguments)
 
@@ -111,11 +115,13 @@ def uses_gpu(task: Task[..., Artifact], arguments: Mapping[str, Any]) -> bool:
 def stage(
     name: str, *, version: int, gpu: bool | Callable[[Mapping[str, Any]], bool] = False
 ) -> Callable[[Callable[..., None]], Task[..., Artifact]]:
-    """Make a Prefect task of a function that writes one artifact to its argument `out`.
+    """Turn a function that writes one artifact to its argument `out` into a Prefect task.
 
-    `version` is part of every key: raise it whenever the function gives other results for the same arguments.
-    `gpu`: whether (with these arguments) the function computes on the place's device; if that is a GPU, it then has it
-    to itself (tasks/runtime/gpu.py).
+    Args:
+        name: the stage's name; part of every key.
+        version: part of every key; raise it whenever the function gives other results for the same arguments.
+        gpu: whether the function computes on the place's device, or a function that tells so from the arguments. If
+            the device is a GPU, the stage then holds it exclusively (tasks/runtime/gpu.py).
     """
 
     def decorate(function: Callable[..., None]) -> Task[..., Artifact]:
@@ -145,7 +151,7 @@ def stage(
                 return Completed(data=lookup.artifact, message=fault) if fault else lookup.artifact  # type: ignore
             with place.alone(recipe, attempt) as own:
                 lookup = store.lookup(recipe)
-                if lookup.artifact:  # made while this process waited
+                if lookup.artifact:  # published while this process waited
                     return lookup.artifact
                 use_threads(place.threads)
                 made = {"why": lookup.why, "device": place.device, "threads": place.threads}

@@ -93,7 +93,10 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
         ("crf=3", "crf:"),
         ("gaps.adaptation=1", "gaps.adaptation must differ"),
         ("flow.estimator=flo", "flow.folder"),
-        ("flow.folder=flows", "flow.folder=flows is read by flow.estimator=flo alone, and that is dis"),
+        (
+            "flow.folder=flows",
+            "flow.folder=flows is used only with flow.estimator=flo, but flow.estimator is dis",
+        ),
         ("precision=half", "precision"),
         ("=3", "--set wants field=value"),
     ],
