@@ -1,7 +1,7 @@
-"""The three networks as the method is written down, with no thought for cost: what `benchmarks/networks.py` beats.
+"""The three networks transcribed literally from the method, without optimisation: baseline of `benchmarks/networks.py`.
 
-Everything is worked out for every object, every window and every frame pair, from weights under the names of
-`models/`. Functions only: w is a state dictionary, and `under(w, "encoder.")` its part below a prefix.
+Everything is computed for every object, every window and every pair of frames. Weights have the names of `models/`.
+There are only functions: w is a state dictionary, and `under(w, "encoder.")` is its part below a prefix.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ HEADS = 8
 
 
 def oclr(w: Weights, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """flow (T, 4, H, W). Returns logits (T, K, H, W) and order (T, K)."""
+    """Propose masks from flow (T, 4, H, W). Returns logits (T, K, H, W) and order (T, K)."""
     T, K = len(flow), len(w["queries.weight"])
     *skips, x = encode(under(w, "encoder."), flow)
     h, w_ = x.shape[-2:]
@@ -41,7 +41,7 @@ def oclr(w: Weights, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def selector(w: Weights, masks: Tensor, rgb: Tensor, tokens: Tensor) -> Tensor:
-    """masks (T, K, H, W), rgb (T, 3, H, W), tokens (T, h, w, C). Returns error maps (T, K, 3, H, W)."""
+    """Predict error maps (T, K, 3, H, W) of masks (T, K, H, W), from rgb (T, 3, H, W) and tokens (T, h, w, C)."""
     T, K, H, W = masks.shape
     h, w_ = tokens.shape[1:3]
     masks = masks.transpose(0, 1).reshape(K * T, 1, H, W)  # objects join the batch
@@ -67,16 +67,24 @@ def corrector(
     frames: Tensor,
     exemplars: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One window: rgb (T, 3, H, W), tokens (T, h, w, C), masks (T, K, H, W), frames (T).
+    """Correct one window.
 
-    exemplars: tokens (E, K, h, w, C), masks (E, K, H, W), scores (E, K), frames (K, E).
-    Returns features (Q, T, h, w, C), alpha (Q, T, h, w) and logits (T, K, H, W).
+    Args:
+        w: state dictionary.
+        rgb: (T, 3, H, W).
+        tokens: (T, h, w, C).
+        masks: (T, K, H, W).
+        frames: (T).
+        exemplars: tokens (E, K, h, w, C), masks (E, K, H, W), scores (E, K), frames (K, E).
+
+    Returns:
+        features (Q, T, h, w, C), alpha (Q, T, h, w) and logits (T, K, H, W).
     """
     e_tokens, e_masks, e_scores, e_frames = exemplars
     (T, K), (h, w_) = masks.shape[:2], tokens.shape[1:3]
     Q, n = K + len(w["background.weight"]), h * w_
     stems = [double_conv(under(w, "rgb_stem."), rgb), double_conv(under(w, "mask_stem."), masks)]
-    *skips, _ = encode(under(w, "encoder."), torch.cat(stems, dim=1))  # the deepest map is used nowhere
+    *skips, _ = encode(under(w, "encoder."), torch.cat(stems, dim=1))  # the deepest map is not used
 
     inside = F.interpolate(e_masks, (h, w_), mode="nearest")[..., None]
     pooled = (inside * e_tokens).sum((2, 3)) / (inside.sum((2, 3)) + 1e-12)
@@ -85,9 +93,9 @@ def corrector(
     queries = queries.reshape(1, Q * T, -1)
 
     targets = (tokens + linear(w, "target_position", grid(T, h, w_))).reshape(1, T * n, -1)
-    lies = F.interpolate(e_masks, (h, w_), mode="bilinear", align_corners=False) > 0.5
+    covered = F.interpolate(e_masks, (h, w_), mode="bilinear", align_corners=False) > 0.5
     codes = linear(w, "object_code", grid(Q)[:K])[:, None, None]
-    keys = e_tokens + linear(w, "exemplar_position", grid(h, w_)) + lies[..., None] * codes
+    keys = e_tokens + linear(w, "exemplar_position", grid(h, w_)) + covered[..., None] * codes
     keys = keys.transpose(0, 1).reshape(1, e_frames.numel() * n, -1)
 
     own = torch.arange(T).repeat(Q)[:, None] == torch.arange(T).repeat_interleave(n)
@@ -113,7 +121,7 @@ def corrector(
 
 
 def tokens(w: Weights, images: Tensor, size: tuple[int, int]) -> Tensor:
-    """images (n, 3, H, W). Returns ViT tokens (n, h, w, C); the position table is resampled as the reference does."""
+    """Compute ViT tokens (n, h, w, C) of images (n, 3, H, W), resampling the position table as the reference does."""
     embed, heads = w["patch_embed.proj.weight"], 6
     x = F.conv2d(images, embed, w["patch_embed.proj.bias"], stride=embed.shape[-1]).flatten(2).transpose(1, 2)
     x = torch.cat([w["cls_token"].expand(len(x), -1, -1), x], dim=1) + reference_position_table(
@@ -206,7 +214,7 @@ def slots(w: Weights, x: Tensor, memory: Tensor, hidden: Tensor) -> Tensor:
 
 
 def project(w: Weights, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores (B, heads, N, M) and values (B, heads, M, c)."""
+    """Return scores (B, heads, N, M) and values (B, heads, M, c)."""
     weights, biases = w["in_proj_weight"].chunk(3), w["in_proj_bias"].chunk(3)
     query, key, value = (
         F.linear(source, weight, bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)

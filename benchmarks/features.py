@@ -1,11 +1,11 @@
-"""How well feature networks tell an object from what surrounds it: label propagation on clips with labels.
+"""Measure how well features separate an object from its surroundings: label propagation on clips with labels.
 
     python benchmarks/features.py DAVIS [--weights features.safetensors] [--vit NAME FILE] [--clips dog car-shadow]
 
-The first frame's mask is carried through a clip: every token takes the mask of the tokens nearest to it, of the
-first frame and of the seven frames before, weighted by a softmax of cosine similarity. The score is J without the
-first and the last frame. Two rows need no network: the first mask copied to every frame, and tokens of raw colour
-and gradients. Nothing is trained here, and no figure of it chooses anything in a training.
+The first frame's mask is carried through a clip. Every token takes the mask of the most similar tokens in the first
+frame and in the seven frames before, weighted by a softmax of cosine similarity. The score is J without the first and
+the last frame. Two rows need no network: the first mask copied to every frame, and tokens of raw colour and gradients.
+Nothing is trained here, and no training uses these scores.
 """
 
 import argparse
@@ -30,14 +30,14 @@ Describe = Callable[[np.ndarray], np.ndarray]
 
 
 def read_clip(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Frames u8 (T, H, W, 3) and masks bool (T, H, W) of a clip in DAVIS layout."""
+    """Read frames u8 (T, H, W, 3) and masks bool (T, H, W) of a clip in DAVIS layout."""
     masks = sorted((data / "Annotations/480p" / name).glob("*.png"))
     frames = [cv2.imread(str(data / "JPEGImages/480p" / name / f"{m.stem}.jpg"))[..., ::-1] for m in masks]
     return np.stack(frames), np.stack([cv2.imread(str(m), cv2.IMREAD_GRAYSCALE) > 127 for m in masks])
 
 
 def colour_and_gradients(frames: np.ndarray) -> np.ndarray:
-    """Tokens f32 (T, h, w, C): mean Lab colour of each patch, and its gradients by eight directions."""
+    """Compute tokens f32 (T, h, w, C): the mean Lab colour of each patch, and its gradients in eight directions."""
     h, w = CORRECTOR_GRID
     tokens = []
     for frame in resize_frames(frames, h * PATCH, w * PATCH):
@@ -67,7 +67,7 @@ def propagate(tokens: np.ndarray, first: np.ndarray) -> np.ndarray:
 
 
 def j(truth: np.ndarray, masks: np.ndarray) -> float:
-    """J of a clip by DAVIS 2016's rule."""
+    """Compute J of a clip by DAVIS 2016's rule."""
     pairs = zip(truth.astype(np.uint8), masks.astype(np.uint8), strict=True)
     return averages([score_union(pairs)])["J"]
 

@@ -1,10 +1,10 @@
-"""Peak memory of `motion-adapt segment` on a short and on a long video: it should not grow with the length.
+"""Measure the peak memory of `motion-adapt segment` on short and long videos: it should not grow with the length.
 
     python benchmarks/memory.py [--weights DIR] [--frames 50 500]
 
-Each length runs in a process of its own, from frames on disk to masks, overlay and strip. The short video is a part
-of the long one. Without --weights the compact networks are made on the spot by two training steps, which changes
-neither their sizes nor what they cost.
+Each length runs in a separate process, from frames on disk to masks, overlay and strip. The short video is a part of
+the long one. Without --weights, the compact networks are created by two training steps; this changes neither their size
+nor their cost.
 """
 
 import argparse
@@ -46,13 +46,13 @@ def main() -> None:
 
 
 def make_weights(home: Path) -> Path:
-    """The compact networks, hardly trained."""
+    """Create the compact networks by two training steps."""
     run(home, "pretrain", "--out", "weights", "--steps", "2")
     return home / "weights"
 
 
 def write_clips(home: Path, lengths: list[int]) -> list[Path]:
-    """Folders of JPEG frames, the first frames of one long synthetic clip."""
+    """Write folders of JPEG frames: the first frames of one long synthetic clip."""
     clip = SyntheticClips(seed=1, frames=max(lengths)).make(0)
     folders = [home / f"frames-{length}" for length in lengths]
     for length, folder in zip(lengths, folders, strict=True):
@@ -64,7 +64,7 @@ def write_clips(home: Path, lengths: list[int]) -> list[Path]:
 
 
 def measure(home: Path, clip: Path, weights: Path) -> dict:
-    """The report of one run, in a store of its own."""
+    """Segment a clip with its own store, and return the run's report."""
     run(
         home,
         "segment",
@@ -81,7 +81,7 @@ def measure(home: Path, clip: Path, weights: Path) -> dict:
 
 
 def run(home: Path, *arguments: str) -> None:
-    """`motion-adapt` in `home`."""
+    """Run `motion-adapt` in the folder `home`."""
     command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
     subprocess.run(command, cwd=home, check=True, stdout=subprocess.DEVNULL)
 

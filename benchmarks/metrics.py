@@ -1,10 +1,10 @@
-"""Scoring speed: `models.scoring.protocols` against the rules written down as they are said.
+"""Measure scoring speed: `models.scoring.protocols` against a literal implementation of the rules.
 
     python benchmarks/metrics.py [--frames 20] [--height 480] [--width 854]
 
-The plain version builds both boundaries and both dilations over the whole frame for every object, proposal
-and frame. Both get the same clip of wandering blobs and must give the same numbers; one row of the table is
-one protocol. Times are those of the processor, on one thread, so that other work on the machine counts little.
+The plain version computes both boundaries and both dilations over the whole frame for every object, proposal and frame.
+Both versions get the same clip of moving blobs and must give the same numbers. Each row of the table is one protocol.
+CPU time is measured, on one thread, so that other work on the machine has little effect.
 """
 
 import argparse

@@ -1,16 +1,18 @@
-"""Networks: `models/` against the method written down without any saving (`benchmarks/baseline.py`).
+"""Compare the networks in `models/` with an unoptimised transcription of the method (`benchmarks/baseline.py`).
 
     python benchmarks/networks.py [--quick] [--threads 2] [--repeats 3]
 
-Both get the same weights and the same input in one process, one after the other, and must give the same results.
-Time is the process's CPU time, so that other work on the machine counts little; peak memory is what a fresh
-process of its own needs beyond what was resident before the pass (Linux only). The baseline's attention over 100
-frames does not fit into an ordinary machine and is left out there.
+Both versions get the same weights and the same input in one process, one after the other, and must give the same
+results. CPU time is measured, so that other work on the machine has little effect. Peak memory is the additional memory
+that one pass needs in a fresh process (Linux only). The baseline's attention over 100 frames does not fit into an
+ordinary machine and is left out.
 """
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded: a waiting thread is no CPU time
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # before torch is loaded: waiting threads must use no CPU time
 
 import argparse
 import datetime
@@ -44,7 +46,7 @@ Run = Callable[[], tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what is run on how many frames, and how far the two results may lie apart."""
+    """One row of the table: what is run, on how many frames, and how much the two results may differ."""
 
     name: str
     build: Callable[[int], dict[str, Run]]
@@ -74,7 +76,7 @@ def selector(T: int) -> dict[str, Run]:
 
 
 def corrector(T: int) -> dict[str, Run]:
-    """A clip in windows; the baseline goes through the exemplars again in every one of them."""
+    """Correct a clip in windows. The baseline processes the exemplars again in every window."""
     net = MaskCorrector().eval()
     masks, rgb, tokens = blobs(T), torch.randn(T, 3, HEIGHT, WIDTH), torch.randn(T, 16, 28, CHANNELS)
     scores, places = torch.randn(T, K).softmax(0), [torch.from_numpy(p) for p in windows(T, WINDOW)]
@@ -104,7 +106,7 @@ def corrector(T: int) -> dict[str, Run]:
 
 
 def tokens(T: int) -> dict[str, Run]:
-    """Patch-8 tokens of a clip: one pass per frame serves targets and exemplars, instead of one for each use."""
+    """Compute patch-8 tokens of a clip: here one pass per frame serves targets and exemplars; plain, one per use."""
     vit = timm.create_model("vit_small_patch8_224", num_classes=0, dynamic_img_size=True).eval()
     features = ReferenceFeatures("random", vit, channels=CHANNELS, patch_size=8)
     frames = np.random.default_rng(0).integers(0, 256, (T, HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -139,7 +141,7 @@ QUICK = [
 
 
 def blobs(T: int) -> Tensor:
-    """Masks of K wandering discs: f32 (T, K, H, W), 0 or 1."""
+    """Return masks of K moving discs: f32 (T, K, H, W), 0 or 1."""
     y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     centres = torch.rand(1, K, 2) * 0.5 + 0.25 + 0.02 * torch.randn(T, K, 2).cumsum(0).clamp(-10, 10)
     cy, cx = (centres[..., i, None, None] * size for i, size in enumerate((HEIGHT, WIDTH)))
@@ -159,7 +161,7 @@ def check(row: Row, runs: dict[str, Run]) -> None:
 
 
 def seconds(runs: dict[str, Run], repeats: int) -> dict[str, float]:
-    """Median CPU seconds, the versions taking turns."""
+    """Return the median CPU seconds of each version; the versions run alternately."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
@@ -170,7 +172,7 @@ def seconds(runs: dict[str, Run], repeats: int) -> dict[str, float]:
 
 
 def peak_memory(row: Row, name: str, threads: int) -> float:
-    """GiB that one pass in a fresh process adds to what is resident before it."""
+    """Return the GiB that one pass adds to the resident memory of a fresh process."""
     context: Any = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     child = context.Process(target=_measure, args=(row, name, threads, send))
@@ -189,11 +191,9 @@ def peak_memory(row: Row, name: str, threads: int) -> float:
 @torch.inference_mode()
 def _measure(row: Row, name: str, threads: int, send: Any) -> None:
     torch.set_num_threads(threads)
-    row.build(2)[name]()  # load the libraries' own memory
+    row.build(2)[name]()  # so that the libraries' own memory is already allocated
     run = built(row)[name]
-    Path("/proc/self/clear_refs").write_text(
-        "5"
-    )  # the peak starts anew (ru_maxrss would remember the parent's)
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak (ru_maxrss would include the parent's)
     before = _resident("VmRSS")
     run()
     send.send(_resident("VmHWM") - before)
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="short clips, one repeat")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--only", default="", help="only rows whose name contains this")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(machine(options.threads), end="\n\n")

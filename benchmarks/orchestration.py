@@ -1,12 +1,12 @@
-"""What orchestration costs: per task and runner, and for a run that finds everything in the store.
+"""Measure the cost of orchestration: per task and runner, and for a run that finds everything in the store.
 
     python benchmarks/orchestration.py tasks [--tasks 100]
     python benchmarks/orchestration.py rerun [--clips 200]
 
-`tasks`: stages that publish a few bytes, called plainly and through each runner, the second time found in the store.
-`rerun`: an adaptation of generated clips with tiny, untrained networks, and the same command again; what counts is the
-second. Everything happens in a temporary folder with a Prefect server of its own. CPU is that of the process that runs
-the flow, without Prefect's server and without Dask's workers: on a busy machine it says more than the clock.
+`tasks` runs stages that publish a few bytes, called directly and through each runner. In the second pass, all are found
+in the store. `rerun` adapts to generated clips with tiny, untrained networks, then runs the same command again; the
+second run is the one measured. Everything uses a temporary folder and its own Prefect server. CPU time is that of the
+flow's process, without Prefect's server and Dask's workers. On a busy machine it is more meaningful than wall time.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import Settings
 
 SIZE, FRAMES = (48, 80), 3
-Seconds = tuple[float, float]  # by the clock, of CPU
+Seconds = tuple[float, float]  # wall time, CPU time
 
 
 @stage("nothing", version=1)
@@ -58,8 +58,8 @@ def place_in(home: Path) -> Place:
 
 
 def measure_tasks(home: Path, count: int) -> None:
-    """A table of milliseconds per stage."""
-    rows = {"called plainly": (plainly(home / "plain", count), plainly(home / "plain", count))}
+    """Print a table of milliseconds per stage."""
+    rows = {"called directly": (plainly(home / "plain", count), plainly(home / "plain", count))}
     for name, runner in {
         "threads, 1 worker": task_runner("threads", 1),
         "threads, 2 workers": task_runner("threads", 2),
@@ -79,13 +79,13 @@ def measure_tasks(home: Path, count: int) -> None:
 
 
 def plainly(home: Path, count: int) -> Seconds:
-    """The stage's body alone, store included."""
+    """Time the stage's body alone, including the store."""
     place = place_in(home)
     return timed(lambda: [nothing.fn(number=number, place=place) for number in range(count)])
 
 
 def submit_all(place: Place, count: int) -> Seconds:
-    """From the first task's submission to the last one's end; workers are up and have imported everything."""
+    """Time from the submission of the first task to the end of the last. Workers are warmed up before."""
     making = Making(place)
     making.once(nothing, "warm up", number=-1)
     calls = [Call(nothing, f"task {number}", {"number": number, "place": place}) for number in range(count)]
@@ -101,7 +101,7 @@ def submit_all(place: Place, count: int) -> Seconds:
 
 
 def measure_rerun(home: Path, count: int) -> None:
-    """A table with the seconds of a first run and of the second, which computes nothing."""
+    """Print a table with the seconds of a first run, and of a second one that computes nothing."""
     write_clips(home / "clips", count)
     place, tracking = place_in(home), Tracking(uri=f"sqlite:///{home}/mlflow.db", experiment="clips")
     settings = Settings.model_validate(
@@ -134,7 +134,7 @@ def measure_rerun(home: Path, count: int) -> None:
 
 
 def write_clips(folder: Path, count: int) -> None:
-    """Clips of a few small frames, a square that moves over noise; no two are alike."""
+    """Write clips of a few small frames: a square moving over noise, different in each clip."""
     for clip in range(count):
         dice = np.random.default_rng(clip)
         ground = dice.integers(0, 256, (*SIZE, 3), np.uint8)
@@ -146,7 +146,7 @@ def write_clips(folder: Path, count: int) -> None:
 
 
 def write_weights(folder: Path) -> None:
-    """Untrained networks as small as they come."""
+    """Write untrained networks that are as small as possible."""
     folder.mkdir()
     head = {"features": 4, "width": 32, "num_heads": 4, "num_layers": 1, "dropout": 0.0}
     networks: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
@@ -177,7 +177,7 @@ def main() -> None:
     machine = platform.processor() or platform.machine()
     load = os.getloadavg()[0]
     print(f"{machine}, {os.cpu_count()} cores, load {load:.1f}; {time.strftime('%Y-%m-%d')}\n")
-    quiet()  # the server, which is a process of its own
+    quiet()  # silence the server, which is a separate process
     logging.disable(logging.ERROR)
     with (
         tempfile.TemporaryDirectory() as home,

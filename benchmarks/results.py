@@ -1,11 +1,11 @@
-"""The staircase of an adaptation on clips with labels: J and F after every step, by both single-object protocols.
+"""Score an adaptation on clips with labels: J and F after every step, by both single-object protocols.
 
     python benchmarks/results.py DAVIS --out DIR [--flow raft_large C_T_SKHT_V1] [--seeds 0 1 2] [--per-clip] [--crf]
 
-Runs `motion-adapt adapt` once for each seed, with one store for all of them, keeps the numbers of each run in OUT and
-prints a table in Markdown. What OUT has already is not run again. `matched` chooses the object that fits the annotation
-best, once for each clip, as the papers' figures on DAVIS 2016 do; `union` takes all objects together and is
-what a run without labels can claim.
+This runs `motion-adapt adapt` once for each seed, with a shared store, saves the numbers of each run in OUT and prints
+a table in Markdown. A run whose numbers are in OUT is not repeated. `matched` chooses, once per clip, the object that
+fits the annotation best, like the papers' figures on DAVIS 2016. `union` combines all objects; it is the only figure
+available without labels.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-# what a row shows: its name, the round (-1: the last), and the stage of it that is scored
+# rows: name, round (-1 for the last), and the stage of the round that is scored
 STEPS = (
     ("proposals", 0, "proposal"),
     ("corrected", 0, "corrected"),
@@ -33,7 +33,7 @@ RAFT_SIZE, RAFT_UPDATES = (128, 224), 12
 
 
 def overrides(given: argparse.Namespace) -> list[str]:
-    """`--set` options of the runs."""
+    """Return the `--set` options of the runs."""
     fields = list(given.set or ())
     if given.flow:
         name, weights = given.flow
@@ -45,7 +45,7 @@ def overrides(given: argparse.Namespace) -> list[str]:
 
 
 def adapt(given: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """The numbers of one run."""
+    """Return the numbers of one run, running it if necessary."""
     file = given.out / f"seed-{seed}.json"
     if not file.exists():
         given.out.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def adapt(given: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 def cell(values: Sequence[float | None]) -> str:
-    """Mean of a figure over the runs, in percent, with its standard deviation where there are several."""
+    """Format the mean of a figure over the runs, in percent, with its standard deviation if there are several."""
     known = [100 * value for value in values if value is not None]
     if not known:
         return ""
@@ -76,7 +76,7 @@ def cell(values: Sequence[float | None]) -> str:
 
 
 def table(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Rows in Markdown."""
+    """Return the rows in Markdown."""
     heads = ["J matched", "F matched", "J union", "F union"]
     lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
     for name, index, stage in STEPS:
@@ -88,7 +88,7 @@ def table(runs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def clip_table(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """J of every clip's final masks, mean over the runs."""
+    """Return a table of J of every clip's final masks, averaged over the runs."""
     lines = ["| clip | J matched | J union |", "|---|---|---|"]
     for clip in sorted(runs[0]["clips"]):
         values = [run["clips"][clip] for run in runs if clip in run["clips"]]
@@ -99,7 +99,7 @@ def clip_table(runs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def notes(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """What goes with the table."""
+    """Return the notes below the table."""
     lines = []
     for index in range(len(runs[0]["rounds"])):
         metrics = [run["rounds"][index]["metrics"] for run in runs]
@@ -113,13 +113,13 @@ def notes(runs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def main() -> None:
-    """Run what is missing and print the tables."""
+    """Run the missing adaptations and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("data", type=Path, help="a data set in DAVIS layout")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for the numbers and masks of the runs"
     )
-    parser.add_argument("--weights", type=Path, help="start weights; default: those that ship")
+    parser.add_argument("--weights", type=Path, help="start weights; default: the bundled ones")
     parser.add_argument("--store", type=Path, default=Path("motion-adapt/store"))
     parser.add_argument("--flow", nargs=2, metavar=("ESTIMATOR", "WEIGHTS"), help="default: DIS")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])

@@ -1,9 +1,10 @@
-"""What a training step of OCLR costs on a device, by the number of clips it sees.
+"""Measure the time of a training step of OCLR on a device, by the number of clips in it.
 
     python benchmarks/steps.py --device cuda [--batch 2 8 16] [--frames 9] [--size compact] [--steps 15]
 
-Forward and backward pass and the update of the weights, on one batch that stays on the device: drawing the clips is
-not in it (`benchmarks/engine.py`). The median over the steps, after five that do not count.
+A step is the forward pass, the backward pass and the update of the weights, on one batch that stays on the device.
+Generating the clips is not included (see `benchmarks/engine.py`). The result is the median over the steps, after five
+warm-up steps.
 """
 
 import argparse
@@ -25,7 +26,7 @@ RATE = 1e-5
 
 
 def seconds(size: str, precision: str, device: torch.device, batch: int, frames: int, steps: int) -> float:
-    """Median seconds of a step."""
+    """Return the median seconds of a step."""
     torch.manual_seed(0)
     module = OCLR(**SIZES[size]["oclr"]).to(device).train()
     height, width = HEIGHT // module.reduction, WIDTH // module.reduction
@@ -46,7 +47,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8, 16], help="clips of a step")
+    parser.add_argument("--batch", type=int, nargs="+", default=[2, 8, 16], help="clips in a step")
     parser.add_argument("--frames", type=int, default=9)
     parser.add_argument("--size", choices=sorted(SIZES), default="compact")
     parser.add_argument("--steps", type=int, default=15)

@@ -1,11 +1,11 @@
-"""Storing speed: arrays of the pipeline through the store against a plain copy of the same bytes.
+"""Measure the speed of the store: writing and reading the pipeline's arrays, against a plain copy of the same bytes.
 
     python benchmarks/storing.py [--frames 300] [--repeats 3] [--folder DIR]
 
-Each array goes in by shards and comes out by shards, as stages write and read it: chunked, compressed, hashed, read
-back before it is published, and checked when it is read. The plain copy is one file of the same bytes, written and read
-in pieces of a shard. Both run in turns in one process; times are those of the processor, the system's part with it, so
-that other work on the machine counts little. A ratio is the store's time by the plain one's.
+Each array is written and read shard by shard, as stages do: chunked, compressed, hashed, read back before it is
+published, and checked when it is read. The plain copy is one file of the same bytes, written and read in pieces of the
+size of a shard. Both run alternately in one process. CPU time, including system time, is measured, so that other work
+on the machine has little effect. A ratio is the store's time divided by the plain copy's.
 """
 
 import argparse
@@ -26,7 +26,7 @@ HEIGHT, WIDTH = 128, 224
 
 
 def wandering(frames: int, channels: int, height: int, width: int) -> np.ndarray:
-    """f32 (T, H, W, C): smooth noise that drifts, with a little grain, about as compressible as the real thing."""
+    """Return f32 (T, H, W, C): drifting smooth noise with a little grain, about as compressible as real data."""
     rng = np.random.default_rng(0)
     field = rng.normal(size=(height + 2 * frames, width, 4)).astype(np.float32)
     field = 6 * cv2.GaussianBlur(field, (0, 0), 6) @ rng.normal(size=(4, channels)).astype(np.float32)
@@ -35,7 +35,7 @@ def wandering(frames: int, channels: int, height: int, width: int) -> np.ndarray
 
 
 def kinds(frames: int) -> Iterator[tuple[str, np.ndarray, tuple[str, ...]]]:
-    """(name, values, names of the dimensions) of what the stages of a clip store."""
+    """Yield (name, values, names of the dimensions) of arrays like those that the stages of a clip store."""
     image = ("time", "row", "column", "channel")
     yield "frames u8", np.uint8(np.clip(wandering(frames, 3, HEIGHT, WIDTH) * 60 + 128, 0, 255)), image
     flow = 4 * wandering(frames, 4, HEIGHT, WIDTH).astype(np.float16).transpose(0, 3, 1, 2)
@@ -52,11 +52,11 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def compare(folder: Path, name: str, rows: np.ndarray, dims: tuple[str, ...], repeats: int) -> list[float]:
-    """MB of values, MB in the store, and the best times: plain write, store write, plain read, store read."""
+    """Return MB of values, MB in the store, and the best times: plain write, store write, plain read, store read."""
     step = plan_rows(rows[0].nbytes)[1]
     copy, whole = folder / "copy", []
     for _ in range(repeats):
-        store = ArtifactStore(folder / uuid.uuid4().hex)  # files that this process has not found right yet
+        store = ArtifactStore(folder / uuid.uuid4().hex)  # files that this process has not verified yet
         made: list[Artifact] = []
 
         def plain_write() -> None:
@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where to write; default: a temporary folder")
+    parser.add_argument("--folder", type=Path, help="folder to write to; default: a temporary folder")
     options = parser.parse_args()
     print("| array | MB | stored MB | write MB/s | plain MB/s | ratio | read MB/s | plain MB/s | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
