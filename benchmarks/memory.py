@@ -82,7 +82,7 @@ def measure(home: Path, clip: Path, weights: Path) -> dict:
 
 def run(home: Path, *arguments: str) -> None:
     """Run `motion-adapt` in the folder `home`."""
-    command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from motion_adapt.flows.cli.app import main; main()", *arguments]
     subprocess.run(command, cwd=home, check=True, stdout=subprocess.DEVNULL)
 
 
