@@ -1,16 +1,16 @@
-"""Locks between processes of one machine, held by the kernel (flock): released when the holding process dies.
+"""Locks between processes of one machine, held by the kernel: released when the holding process dies.
 
 They avoid duplicate work and keep two processes from writing one file. The store's guarantees do not rely on them.
 """
 
-import fcntl
+import getpass
 import os
-import time
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_LONGEST_PAUSE = 0.5  # seconds between two attempts at a lock that another process holds
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -21,39 +21,33 @@ def alone(path: Path, *, patience: float, between: Callable[[], None] = lambda: 
 
     Args:
         path: the lock file; its folder is created.
-        patience: seconds to wait.
+        patience: seconds to wait; 0 makes one attempt.
         between: called between two attempts; may raise to stop waiting.
 
     Raises:
         OSError: if the file system cannot be written or does not support locks.
     """
-    until, pause = time.monotonic() + patience, 0.005
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while (handle := _take(path)) is None:
-        if time.monotonic() >= until:
-            yield False
-            return
+
+    def give_up() -> bool:
         between()
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        return False
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The library's fallback is a marker file, which would outlive a killed process.
+    lock = FileLock(path, fallback_to_soft=False)
+    with suppress(Timeout):
+        lock.acquire(timeout=patience, blocking=patience > 0, cancel_check=give_up)
     try:
-        yield True
+        yield lock.is_locked
     finally:
-        path.unlink(missing_ok=True)  # before the lock is released: see _take
-        os.close(handle)
+        if lock.is_locked:
+            # The library leaves the file. Processes that wait for a deleted one open a new one.
+            if os.name == "posix":  # elsewhere an open file cannot be deleted
+                path.unlink(missing_ok=True)
+            lock.release()
 
 
-def _take(path: Path) -> int | None:
-    """Return an open, locked handle; None if another process holds the lock or has replaced the file at `path`."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(handle).st_ino == path.stat().st_ino:
-            return handle
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except BaseException:
-        os.close(handle)
-        raise
-    os.close(handle)
-    return None
+def shared_folder() -> Path:
+    """Return the folder for locks that all of a user's processes on this machine share."""
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    return Path(tempfile.gettempdir()) / f"motion-adapt-{user}"

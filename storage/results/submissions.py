@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pycocotools.mask import area, encode, toBbox
 
 from motion_adapt.storage.atomic import whole_file, whole_folder
 from motion_adapt.storage.clips.find_clips import Clip, find_clips
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.formats.images import PictureError, open_picture
 from motion_adapt.storage.formats.masks import MAX_OBJECTS, VOID, davis_palette, read_masks
-from motion_adapt.storage.formats.rle import encode
 from motion_adapt.storage.names import frame_number, printable
 
 METHOD = "motion-adapt"
@@ -123,14 +123,13 @@ def write_coco(
 
 def _coco_object(mask: np.ndarray) -> dict[str, Any]:
     """Return category, code, area and box (left, top, width, height) of a non-empty bool (H, W) mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    left, top = int(columns[0]), int(rows[0])
+    code = encode(np.asfortranarray(mask, dtype=np.uint8))
     return {
         "category_id": 1,
         "iscrowd": 0,
-        "area": int(mask.sum()),
-        "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
-        "segmentation": {"size": list(mask.shape), "counts": encode(mask)},
+        "area": int(area(code)),
+        "bbox": [int(side) for side in toBbox(code)],
+        "segmentation": {"size": list(mask.shape), "counts": code["counts"].decode("ascii")},
     }
 
 

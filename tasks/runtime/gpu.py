@@ -4,15 +4,13 @@ Every GPU of a machine has its own lock, shared by all of one user's processes, 
 kernel holds the lock, so it is released at once if its process is killed.
 """
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from motion_adapt.storage.locks import alone
+from motion_adapt.storage.locks import alone, shared_folder
 from motion_adapt.tasks.runtime.progress import raise_if_stopping
 
 
@@ -44,4 +42,4 @@ def gpu_to_itself(device: str, *, patience: float) -> Iterator[None]:
 def gpu_lock(device: str) -> Path:
     """Return the path of a GPU's lock, named by the card's UUID: `cuda:0` is not the same card in every process."""
     card = str(torch.cuda.get_device_properties(device).uuid) if torch.cuda.is_available() else device
-    return Path(tempfile.gettempdir()) / f"motion-adapt-{os.getuid()}" / card
+    return shared_folder() / card

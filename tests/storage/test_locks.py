@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+
+import pytest
 
 from motion_adapt.storage.locks import alone
 
@@ -42,6 +45,27 @@ def test_many_threads_take_turns(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (most, turns) == (1, 80)
+
+
+def test_waiting_ends_after_its_patience_or_when_it_is_told_to_stop(tmp_path: Path) -> None:
+    looks = 0
+
+    def stop_at_the_third() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise InterruptedError("stop")
+
+    with alone(tmp_path / "a", patience=0):
+        began = time.monotonic()
+        with alone(tmp_path / "a", patience=0.2) as held:
+            assert not held and time.monotonic() - began >= 0.2
+        with (
+            pytest.raises(InterruptedError),
+            alone(tmp_path / "a", patience=600, between=stop_at_the_third),
+        ):
+            raise AssertionError("it was held twice")
+    assert looks == 3
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.mask import decode
 
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.datasets.catalogue import data_set, data_sets
 from motion_adapt.storage.formats.masks import davis_palette, write_masks
-from motion_adapt.storage.formats.rle import decode
 from motion_adapt.storage.results.submissions import write_coco, write_submission
 from tests.storage.copies import EVALUATED, SIZE, labels_of, make
 
@@ -113,12 +113,25 @@ def test_coco_says_which_object_is_where_in_which_frame(tmp_path: Path) -> None:
     for entry in told["annotations"]:
         image = images[entry["image_id"]]
         assert entry["segmentation"]["size"] == [image["height"], image["width"]] == list(SIZE)
-        mask = decode(entry["segmentation"]["counts"], SIZE)
+        mask = decode(entry["segmentation"])
         np.testing.assert_array_equal(mask, labels_of(image["frame_index"], 2) == entry["track_id"])
         assert entry["area"] == mask.sum()
         left, top, width, height = entry["bbox"]
         assert mask[top : top + height, left : left + width].sum() == mask.sum()
         assert (width, height) == (6, 6) and entry["category_id"] == told["categories"][0]["id"]
+
+
+def test_coco_codes_go_down_the_columns_background_first(tmp_path: Path) -> None:
+    masks = [np.array([[0, 1, 1], [1, 1, 0]]), np.ones((3, 3)), np.ones((5, 5))]
+    masks[2][1:, 1] = masks[2][0, 2] = 0  # columns: 11111 10000 01111 11111 11111
+    for number, mask in enumerate(masks):
+        write_masks(tmp_path / "masks", f"{number}", ["00000"], [mask.astype(np.uint8)])
+    write_coco(tmp_path / "masks", tmp_path / "all.json")
+    told = json.loads((tmp_path / "all.json").read_text())
+    codes = [entry["segmentation"]["counts"] for entry in told["annotations"]]
+    # Runs 1 4 1; 0 9; 0 6 5 14, of which 14 is told as 14 - 6 = 8. A character is 48 + the number.
+    assert codes == ["141", "09", "0658"]
+    assert [entry["bbox"] for entry in told["annotations"]] == [[0, 0, 3, 2], [0, 0, 3, 3], [0, 0, 5, 5]]
 
 
 def test_void_is_no_object_of_coco(tmp_path: Path) -> None:
