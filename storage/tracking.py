@@ -9,7 +9,6 @@ are created once, even if several processes do so at a time.
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motion_adapt.storage.keys import digest, jsonable
-from motion_adapt.storage.locks import alone
+from motion_adapt.storage.locks import alone, shared_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +32,7 @@ REQUEST_TAG = (
 )
 START_TAG = "start."  # followed by a network's name: the artifact that the adaptation started from
 _BATCH = 1000  # metrics per call, MLflow's own limit
+_PAGE = 1000  # runs per answer
 _PATIENCE = 600.0  # seconds to wait for another process that creates something in MLflow
 
 
@@ -87,7 +87,7 @@ class Tracker:
         if database and database.parent.is_dir():
             lock = database.with_name(f".{database.name}.lock")
         else:
-            lock = Path(tempfile.gettempdir()) / f"motion-adapt-{os.getuid()}-{digest(self.uri)[:16]}.lock"
+            lock = shared_folder() / f"{digest(self.uri)[:16]}.lock"
         with alone(lock, patience=_PATIENCE):
             yield
 
@@ -139,14 +139,23 @@ class Tracker:
 
     def rounds(self) -> list["Run"]:
         """Return all rounds of the experiment, oldest first."""
-        runs = self.client.search_runs([self.experiment_id], f"tags.`{KIND_TAG}` = 'round'", max_results=5000)
-        return sorted(runs, key=lambda run: run.info.start_time)
+        return sorted(self._runs("round"), key=lambda run: run.info.start_time)
 
     def adaptations(self) -> list["Run"]:
         """Return all adaptations of the experiment, newest first."""
-        where = f"tags.`{KIND_TAG}` = 'adaptation'"
-        runs = self.client.search_runs([self.experiment_id], where, max_results=5000)
-        return sorted(runs, key=lambda run: -run.info.start_time)
+        return sorted(self._runs("adaptation"), key=lambda run: -run.info.start_time)
+
+    def _runs(self, kind: str) -> Iterator["Run"]:
+        """Yield all runs of a kind, page by page."""
+        page = None
+        while True:
+            found = self.client.search_runs(
+                [self.experiment_id], f"tags.`{KIND_TAG}` = '{kind}'", max_results=_PAGE, page_token=page
+            )
+            yield from found
+            page = found.token
+            if not page:
+                return
 
     def unfinished(self, request: str) -> Iterator["Run"]:
         """Yield adaptations with this request that have not finished, newest first."""

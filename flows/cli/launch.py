@@ -85,6 +85,7 @@ def errors(*, verbose: bool, going_on: str = "") -> Iterator[None]:
     """
     quiet(verbose=verbose)
     from motion_adapt.flows.run.presets import SettingsError
+    from motion_adapt.tasks.runtime.variables import BadVariable
 
     try:
         yield
@@ -93,6 +94,9 @@ def errors(*, verbose: bool, going_on: str = "") -> Iterator[None]:
         raise typer.Exit(130) from None
     except SettingsError as error:
         say(err, "wrong setting", str(error), "red")
+        raise typer.Exit(2) from None
+    except BadVariable as error:
+        say(err, "wrong environment", str(error), "red")
         raise typer.Exit(2) from None
     except Exception as error:
         told = None if verbose else in_words(error)

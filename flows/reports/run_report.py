@@ -1,12 +1,14 @@
 """All that a run says at the end, as plain numbers and texts; flows/reports/tables.py shows it to people."""
 
-import resource
+import math
+import sys
 from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import psutil
 
 from motion_adapt.flows.run.run import Run
 from motion_adapt.models.quality.gate import Decision
@@ -58,7 +60,7 @@ class Report:
         self.set_aside = dict(run.set_aside)
         self.warnings = list(run.warnings)
         self.stages = {name: asdict(count) for name, count in run.stages.items()}
-        self.peak_memory_mb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+        self.peak_memory_mb = peak_memory()
 
     def json(self) -> dict[str, Any]:
         """Plain JSON types; numbers that are not finite are null, what was not measured is left out."""
@@ -74,6 +76,16 @@ class Report:
         return int(sum(count["computed"] for count in self.stages.values()))
 
 
+def peak_memory() -> float:
+    """Return the most memory that this process has held at once, in MB."""
+    if sys.platform == "win32":
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 2**10  # macOS counts bytes, others KB
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+
+
 def mean_scores(clips: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Mean over the scored clips of every score."""
     table = pd.DataFrame(list(clips.values())).drop(columns=["frames", "alarms"], errors="ignore")
@@ -85,6 +97,6 @@ def _finite(value: Any) -> Any:
         return {str(name): _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return float(value) if math.isfinite(value) else None
     return str(value) if isinstance(value, Path) else value

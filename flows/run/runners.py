@@ -10,12 +10,12 @@ from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from motion_adapt.tasks.runtime.place import WORKERS, Place
+from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import let_tasks_run, stop_tasks
 from motion_adapt.tasks.runtime.stage import uses_gpu
+from motion_adapt.tasks.runtime.variables import ADDRESS, RUNNER, BadVariable, workers_from_environment
 
 GPU_RESOURCE = "GPU"  # what Dask workers with a GPU are started with: dask worker --resources GPU=1
-RUNNER, ADDRESS = "MOTION_ADAPT_RUNNER", "MOTION_ADAPT_DASK_ADDRESS"
 
 
 class StoppableThreads(ThreadPoolTaskRunner[Any]):
@@ -68,14 +68,15 @@ def runner_from_environment() -> TaskRunner[Any]:
     A clip's arrays are large, and so is what many clips at once would take.
 
     Raises:
-        ValueError: for a kind or a number that can't be.
+        BadVariable: for a kind, an address or a number that can't be.
     """
     address = os.environ.get(ADDRESS)
     kind = os.environ.get(RUNNER, "dask" if address else "threads")
-    workers = int(os.environ.get(WORKERS, "1"))
-    if workers < 1:
-        raise ValueError(f"{WORKERS}: wanted 1 or more, got {workers}")
-    return task_runner(kind, workers, address)
+    workers = workers_from_environment()
+    try:
+        return task_runner(kind, workers, address)
+    except ValueError as error:
+        raise BadVariable(f"{RUNNER}={kind}: {error}") from error
 
 
 def resolved(place: Place) -> Place:

@@ -24,18 +24,21 @@ def resize_frames(frames: NDArray[np.uint8], height: int, width: int) -> NDArray
 
 
 def normalise_rgb(
-    frames: NDArray[np.uint8],
+    frames: NDArray[np.uint8] | Tensor,
     *,
     mean: tuple[float, float, float] = RGB_MEAN,
     std: tuple[float, float, float] = RGB_STD,
 ) -> Tensor:
     """Scale frames to [0, 1], subtract `mean` and divide by `std`, channel by channel.
 
-    frames: u8 (T, H, W, 3). Returns f32 (T, 3, H, W), contiguous.
+    frames: u8 (T, H, W, 3). Returns f32 (T, 3, H, W): of an array contiguous, on the CPU; of a tensor on its device,
+    with the channels last in memory. (Convolutions round differently on each, and trainings must stay reproducible.)
     """
     _check_frames(frames)
-    rgb = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-    return ((rgb - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)).contiguous()
+    given = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
+    mean_, std_ = (torch.tensor(values, device=given.device).view(3, 1, 1) for values in (mean, std))
+    rgb = (given.movedim(-1, 1).float() / 255 - mean_) / std_
+    return rgb if isinstance(frames, Tensor) else rgb.contiguous()
 
 
 def resize_flow(flow: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -123,17 +126,11 @@ def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _check_frames(frames: np.ndarray) -> None:
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+def _check_frames(frames: np.ndarray | Tensor) -> None:
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype not in (np.uint8, torch.uint8):
         raise ValueError(f"frames: wanted u8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
 
 
 def _check_rank(name: str, array: np.ndarray, rank: int) -> None:
     if array.ndim != rank:
         raise ValueError(f"{name}: wanted {rank} axes, got shape {array.shape}")
-
-
-def normalised(frames: Tensor) -> Tensor:
-    """Normalise frames u8 (B, H, W, 3) to network input f32 (B, 3, H, W), on the frames' device."""
-    mean, std = (torch.tensor(v, device=frames.device).view(3, 1, 1) for v in (RGB_MEAN, RGB_STD))
-    return (frames.movedim(-1, 1).float() / 255 - mean) / std

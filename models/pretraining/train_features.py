@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motion_adapt.models.inputs.imaging import normalised, resize_frames
+from motion_adapt.models.inputs.imaging import normalise_rgb, resize_frames
 from motion_adapt.models.networks.checkpoints import Checkpoint
 from motion_adapt.models.networks.sizes import COMPACT
 from motion_adapt.models.pretraining.recipe import first_network, seen_and_unseen, synthetic_recipe, trained
@@ -119,7 +119,7 @@ def feature_losses(
     The terms also contain `found`, the share of points whose nearest token is the corresponding one. `precision`:
     see `models.training.loop.autocast`.
     """
-    frames = [normalised(batch[name]) for name in ("first", "second")]
+    frames = [normalise_rgb(batch[name]) for name in ("first", "second")]
     with autocast(frames[0].device, precision):
         first, second = (module(x).float() for x in frames)  # (B, C, h, w)
     B, N = batch["start"].shape[:2]

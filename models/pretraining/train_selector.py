@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from motion_adapt.models.inputs.features import TokenExtractor
-from motion_adapt.models.inputs.imaging import normalised
+from motion_adapt.models.inputs.imaging import normalise_rgb
 from motion_adapt.models.networks.checkpoints import Checkpoint, frozen, tensors_digest
 from motion_adapt.models.networks.sizes import COMPACT
 from motion_adapt.models.pretraining.clip_batches import ClipBatches, ClipProposals, ClipTokens
@@ -45,7 +45,7 @@ class SelectorLoss:
         """Compute the loss of a batch of `ClipBatches`."""
         chosen = choose_objects(batch["truth"], batch["draws"])
         masks, truth = (pick(m, chosen) for m in (self.proposals.of(batch), batch["truth"]))
-        rgb = torch.stack([normalised(frames) for frames in batch["rgb"]])  # (B, T, 3, H, W)
+        rgb = torch.stack([normalise_rgb(frames) for frames in batch["rgb"]])  # (B, T, 3, H, W)
         tokens = self.tokens.of(batch)  # from the frozen network in float32, as at inference
         with autocast(rgb.device, self.precision):
             answer = module(masks.float(), rgb, tokens)

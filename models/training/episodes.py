@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from motion_adapt.models.inputs.imaging import normalised
+from motion_adapt.models.inputs.imaging import normalise_rgb
 from motion_adapt.models.networks.corrector import Correction
 from motion_adapt.models.networks.sizes import PRETRAINING
 from motion_adapt.models.training.batches import Batch
@@ -26,7 +26,7 @@ def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correcti
     of = {name: value[None] for name, value in episode.items() if isinstance(value, Tensor)}
     tokens, masks, scores = (of[f"exemplar_{name}"].float() for name in ("tokens", "masks", "scores"))
     memory = module.remember(tokens, masks, scores, of["table"])
-    rgb = normalised(episode["rgb"])[None]  # (1, T, 3, H, W)
+    rgb = normalise_rgb(episode["rgb"])[None]  # (1, T, 3, H, W)
     window = rgb, of["tokens"].float(), of["masks"].float(), of["frames"]
     answer: Correction = module(*window, memory, use_masks=use_masks)
     return answer

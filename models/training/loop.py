@@ -43,6 +43,11 @@ class History:
     skipped: int = 0
     skipped_in_a_row: int = 0
 
+    def go_on_from(self, saved: dict[str, Any]) -> None:
+        """Take over what a cut-off run had done."""
+        self.entries, self.stretch = saved["entries"], saved["stretch"]
+        self.skipped, self.skipped_in_a_row = saved["skipped"], saved["skipped_in_a_row"]
+
     def add(self, step: int, terms: dict[str, float]) -> None:
         """Record a step that updated the weights."""
         self.skipped_in_a_row = 0
@@ -74,6 +79,10 @@ class Best:
 
     loss: float = math.inf
     module: dict[str, Tensor] = field(default_factory=dict)
+
+    def go_on_from(self, saved: dict[str, Any]) -> None:
+        """Take over what a cut-off run had found best."""
+        self.loss, self.module = saved["loss"], saved["module"]
 
     def offer(self, loss: float, module: nn.Module) -> None:
         """Keep a copy of the module's weights if their loss is smaller."""
@@ -256,6 +265,7 @@ def restore(
         )
     module.load_state_dict(saved["module"])
     optimiser.load_state_dict(saved["optimiser"])
-    vars(history).update(saved["history"])
-    vars(best).update(saved.get("best", {}))  # absent in the states of earlier versions
+    history.go_on_from(saved["history"])
+    if "best" in saved:  # absent in the states of earlier versions
+        best.go_on_from(saved["best"])
     return int(saved["step"])

@@ -13,15 +13,12 @@ from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.keys import Recipe
 from motion_adapt.storage.locks import alone
 from motion_adapt.tasks.runtime.progress import raise_if_stopping
-
-WORKERS = (
-    "MOTION_ADAPT_WORKERS"  # how many tasks a flow runs at once if it is not started from the command line
-)
+from motion_adapt.tasks.runtime.variables import workers_from_environment
 
 
 def share_of_cores(workers: int | None = None) -> int:
     """Return the cores per task if `workers` tasks run at once; the default is taken from the environment."""
-    return max(1, (os.cpu_count() or 1) // (workers or int(os.environ.get(WORKERS, "1"))))
+    return max(1, (os.cpu_count() or 1) // (workers or workers_from_environment()))
 
 
 class Place(BaseModel):

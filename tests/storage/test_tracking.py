@@ -65,6 +65,16 @@ def test_rounds_are_children_of_their_adaptation(tracker: Tracker) -> None:
     assert {run.info.run_id for run in tracker.rounds()} >= {first}
 
 
+def test_all_runs_are_listed_however_many_pages_they_fill(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("motion_adapt.storage.tracking._PAGE", 2)
+    parent = begin(tracker, "many")
+    rounds = [begin(tracker, f"many-{index}", parent) for index in range(5)]
+    assert {run.info.run_id for run in tracker.rounds()} >= set(rounds)
+    assert parent in {run.info.run_id for run in tracker.adaptations()}
+
+
 def test_files_and_tables_are_kept(tracker: Tracker, tmp_path: Path) -> None:
     run = begin(tracker, "files")
     (tmp_path / "strip.png").write_bytes(b"picture")

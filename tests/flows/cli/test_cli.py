@@ -302,6 +302,11 @@ def test_the_installed_command_runs(tmp_path: Path) -> None:
     assert wrong.returncode == 2
     assert wrong.stderr == "wrong setting there is no setting 'sed'; did you mean 'seed'?\n"
     assert not wrong.stdout
+    environment["MOTION_ADAPT_WORKERS"] = "two"
+    wrong = subprocess.run([*command, "adapt", "nothing"], env=environment, capture_output=True, text=True)
+    assert wrong.returncode == 2
+    told = "MOTION_ADAPT_WORKERS: wanted a whole number of 1 or more, got 'two'"
+    assert wrong.stderr == f"wrong environment {told}\n"
 
 
 def test_folders_with_dots_keep_results_and_experiments_apart(

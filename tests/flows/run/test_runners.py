@@ -16,6 +16,7 @@ from motion_adapt.flows.run.stage_execution import Making
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.tasks.runtime.place import Place, share_of_cores
 from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.runtime.variables import BadVariable
 
 
 @stage("where", version=1, gpu=True)
@@ -62,6 +63,17 @@ def test_a_flow_that_no_command_line_starts_reads_the_environment(monkeypatch: p
     monkeypatch.setenv("MOTION_ADAPT_DASK_ADDRESS", "tcp://127.0.0.1:8786")
     there: Any = runner_from_environment()
     assert there.address == "tcp://127.0.0.1:8786"
-    monkeypatch.setenv("MOTION_ADAPT_WORKERS", "0")
-    with pytest.raises(ValueError, match="wanted 1 or more"):
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("WORKERS", "0"), ("WORKERS", "two"), ("RUNNER", "slurm"), ("DASK_ADDRESS", "nowhere")],
+)
+def test_what_the_environment_cannot_say_is_refused_by_name(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable == "DASK_ADDRESS":
+        monkeypatch.setenv("MOTION_ADAPT_RUNNER", "threads")  # which has no use for an address
+    monkeypatch.setenv(f"MOTION_ADAPT_{variable}", value)
+    with pytest.raises(BadVariable, match=r"MOTION_ADAPT_(WORKERS|RUNNER)"):
         runner_from_environment()

@@ -30,6 +30,13 @@ def test_uniform_flow_keeps_its_direction_in_the_new_pixels(seed: int, H: int, W
     np.testing.assert_allclose(resized, np.broadcast_to([u * W / 20, v * H / 10], (1, H, W, 2)), rtol=1e-4)
 
 
+def test_a_tensor_is_normalised_like_an_array_where_it_is() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
+    normalised = imaging.normalise_rgb(torch.from_numpy(frames))
+    assert torch.equal(normalised, imaging.normalise_rgb(frames))
+    assert normalised.is_contiguous(memory_format=torch.channels_last)  # as all networks were trained
+
+
 def test_normalised_frames_have_the_references_statistics() -> None:
     frames = np.full((2, 4, 6, 3), 255, np.uint8)
     rgb = imaging.normalise_rgb(frames[:, ::-1])  # a view with negative strides
