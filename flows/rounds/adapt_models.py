@@ -11,7 +11,7 @@ from motion_adapt.tasks.pseudo_labels import label
 
 
 def find_doubtful(work: Work, this: Round, before: Round) -> list[str]:
-    """The clips that may not teach, since their masks of the round before are far worse than most clips'."""
+    """Return the clips to leave out of the trainings: their masks of the round before are far worse than most."""
     quality = {
         name: work.run.summary(made)["measures"]["quality"]
         for name, made in before.quality.items()
@@ -20,16 +20,16 @@ def find_doubtful(work: Work, this: Round, before: Round) -> list[str]:
     doubtful = far_behind(quality)
     for name in doubtful:
         found = f"its quality in {before.name}, {quality[name]:.2f}, is far below most others'"
-        work.run.warn(f"{this.name}: {name} teaches nothing: {found}")
+        work.run.warn(f"{this.name}: {name} is left out of the trainings: {found}")
     return doubtful
 
 
 def pseudo_label(
     work: Work, this: Round, correction: ByClip, selection: ByClip, *, without: Collection[str] = ()
 ) -> ByClip:
-    """Targets of the clips that have any, in an order that no clip's name takes part in.
+    """Return pseudo-labels by clip, ordered by artifact key so that renaming a clip changes nothing.
 
-    A clip without a single mask teaches nothing, and neither does one of `without`.
+    Clips without a mask, and those in `without`, are skipped.
     """
     labels = work.run.each(
         label,
@@ -42,7 +42,7 @@ def pseudo_label(
 
 
 def adapted_corrector(work: Work, this: Round, before: Round, labels: ByClip) -> Artifact:
-    """The corrector, gone on training on exemplar frames; as it was where no clip has a mask."""
+    """Adapt the corrector on exemplar frames. Returns it unchanged if no clip has a mask."""
     if not labels:
         work.run.warn(f"{this.name}: no clip has a mask to learn from; the corrector stays as it is")
         return before.weights.need("corrector")
@@ -62,7 +62,7 @@ def adapted_corrector(work: Work, this: Round, before: Round, labels: ByClip) ->
 
 
 def finetuned_oclr(work: Work, this: Round, labels: ByClip) -> Artifact:
-    """OCLR, gone on training on refined masks and flow of another gap; as it was where no clip has a mask."""
+    """Fine-tune OCLR on refined masks and flow of another gap. Returns it unchanged if no clip has a mask."""
     if not labels:
         work.run.warn(f"{this.name}: no clip has a mask to learn from; OCLR stays as it is")
         return this.weights.need("oclr")

@@ -11,7 +11,7 @@ def promote_champion(registry: Registry, version: int, metrics: dict[str, float]
         registry: the registered model of the experiment.
         version: the version put forward, a round that the gate has kept.
         metrics: the label-free metrics of that round.
-        pruned: whether the run was a smoke run. It is then never promoted: a few frames of a few clips say nothing
+        pruned: whether the run was a smoke run, which is never promoted: a few frames of a few clips say nothing
             about the rest.
 
     Returns:

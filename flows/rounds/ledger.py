@@ -1,8 +1,8 @@
-"""The round ledger: what MLflow is told of an adaptation and its rounds.
+"""The round ledger: records an adaptation and its rounds in MLflow.
 
-Invariant: one parent run per adaptation and one child run per round; a run that was cut off is found again by
-its key and goes on, so no round stands twice, and a point only where its value has changed. As a context, it
-marks an adaptation that ends in an error as failed.
+Invariant: there is one parent run per adaptation and one child run per round. An interrupted adaptation is found again
+by its key and resumed, so no round is recorded twice, and a metric is written again only if its value has changed.
+Used as a context manager, the ledger marks an adaptation that ends in an error as failed.
 """
 
 import signal
@@ -31,8 +31,8 @@ from motion_adapt.tasks.settings import Settings
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Nothing in here is cut short by Ctrl-C, which impatient people press twice."""
-    if threading.current_thread() is not threading.main_thread():  # where Python never delivers it
+    """Ignore Ctrl-C during the block, because impatient people press it twice."""
+    if threading.current_thread() is not threading.main_thread():  # Python never delivers it to other threads
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -43,7 +43,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 class Ledger:
-    """See the module's invariant."""
+    """Records one adaptation and its rounds in MLflow; see the module docstring for the invariant."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Ledger:
                 self.tracker.finish(self.parent, failed=True)
 
     def write(self, run: Run, this: Round, metrics: dict[str, float], decision: Decision) -> int:
-        """Enter a round: metrics, per-clip table, training curves, checkpoints; the version it is registered as."""
+        """Record a round: metrics, per-clip table, training curves, checkpoints. Returns its registered version."""
         tags = {"decision": decision.verdict.value, "reasons": "; ".join(decision.reasons), **self._figures}
         child = self.tracker.begin(
             kind="round",
@@ -111,7 +111,7 @@ class Ledger:
         return promote_champion(self.registry, version, metrics, pruned=self._pruned)
 
     def close(self, kept: Round, strips: list[Path], report: Report) -> None:
-        """Enter the pictures of the round that was kept and the final figures, and end the adaptation's run."""
+        """Record the pictures of the round that was kept and the final metrics, and end the adaptation's run."""
         child = self.tracker.begin(
             kind="round", key=f"{self.key}-{kept.index}", name=kept.name, params={}, parent=self.parent
         )

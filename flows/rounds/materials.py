@@ -25,7 +25,7 @@ PRUNED_FRAMES = 8
 
 @dataclass
 class Materials:
-    """What is computed once per clip, by clip name."""
+    """Artifacts that are computed once per clip, by clip name."""
 
     content: dict[str, str] = field(default_factory=dict)
     frames: ByClip = field(default_factory=dict)
@@ -48,10 +48,19 @@ def open_run(
     dataset: str | None = None,
     results: Callable[[], Path] | None = None,
 ) -> Run:
-    """Find the clips of `source`; `results` gives the folder that masks and pictures are to go to.
+    """Find the clips of `source` and open a run over them.
+
+    Args:
+        source: file or folder of clips.
+        place: where tasks run and store their results.
+        clips: names of the clips to use; None uses all.
+        split: the data set's split to use.
+        prune: for a smoke run, the number of clips to use.
+        dataset: the benchmark's name, as in `find_clips`.
+        results: returns the folder for masks and pictures.
 
     Raises:
-        RunError: where there is nothing to work on, or a clip that was asked for does not exist.
+        RunError: if there is no usable clip, or a requested clip does not exist.
     """
     try:
         found = find_clips(Path(source), only=clips or (), split=split, dataset=dataset)
@@ -65,7 +74,7 @@ def open_run(
 
 
 def read_frames(run: Run, source: str, *, prune: int | None) -> Materials:
-    """Decode every clip; clips that can't be read are set aside."""
+    """Decode every clip. Clips that cannot be read are set aside."""
     limit = PRUNED_FRAMES if prune else None
     materials = Materials()
     for name, clip in run.clips.copy().items():
@@ -87,12 +96,12 @@ def read_frames(run: Run, source: str, *, prune: int | None) -> Materials:
 
 
 def add_flow(run: Run, materials: Materials, settings: Settings) -> None:
-    """Flow of every clip at the gap of inference."""
+    """Compute the flow of every clip at the gap of inference."""
     materials.flow = _flow(run, materials, settings, settings.gaps.inference)
 
 
 def add_adaptation_flow(run: Run, materials: Materials, settings: Settings) -> None:
-    """Flow of every clip at the gap of adaptation; none if proposals are ready-made: no OCLR is fine-tuned then."""
+    """Compute the flow of every clip at the gap of adaptation, unless proposals are ready-made and OCLR is unused."""
     if settings.proposal.folder is None:
         materials.adaptation_flow = _flow(run, materials, settings, settings.gaps.adaptation)
 
@@ -118,7 +127,7 @@ def _flow(run: Run, materials: Materials, settings: Settings, gap: int) -> ByCli
 
 
 def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:
-    """Features for the corrector, and for the selector where the settings have one."""
+    """Extract features for the corrector and, if the settings use it, for the selector."""
 
     def extract(
         head: str, grid: tuple[int, int], backbone: BackboneSettings, weights: Artifact | None

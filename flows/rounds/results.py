@@ -1,4 +1,4 @@
-"""The end of a round and of a run: final masks at the frames' own size, and what people look at."""
+"""Results of a run: masks at the frames' own size, overlay videos and stage strips."""
 
 import tempfile
 from functools import partial
@@ -15,9 +15,9 @@ from motion_adapt.tasks.runtime.progress import track
 
 
 def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> list[Path]:
-    """Indexed PNGs, an overlay video and a stage strip per clip in `folder`; the strips' paths.
+    """Write indexed PNGs, an overlay video and a stage strip per clip to `folder`. Returns the strips' paths.
 
-    A clip without a single mask is warned about: nothing in it seems to move.
+    Warns of clips without a single mask.
     """
     pictures = run.each(
         draw,
@@ -47,10 +47,10 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
 
 
 def output_folder(output: str | None, source: str, prune: int | None = None) -> Path:
-    """Where masks and pictures go: made and tried before any time is spent on what goes there.
+    """Create the folder for masks and pictures, and check before the run that it can be written.
 
     Raises:
-        RunError: where it can't be written.
+        RunError: if it cannot be written.
     """
     folder = Path(output) if output else Path("motion-adapt/results") / source_name(source, prune)
     try:

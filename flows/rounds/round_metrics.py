@@ -1,4 +1,4 @@
-"""The figures of a round, by clip and over all clips, under the names that every round shares."""
+"""Metrics of a round, per clip and over all clips, under the same names in every round."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ SCORE_NAMES = (
     "JF_matched",
     "SR",
     "SR_matched",
-)  # of the final masks, in a clip's figures
-# Label-free measures that are held against J where there is one.
+)  # scores of the final masks
+# Label-free measures whose ranking of the clips is compared with that by J, if there are labels.
 RANKING = (
     "quality",
     "flow_consistency",
@@ -32,7 +32,7 @@ RANKING = (
 
 
 def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
-    """A clip's final scores, label-free measures and alarms; what could not be measured is absent."""
+    """Return a clip's final scores, label-free measures and alarms; those that could not be measured are left out."""
     found: dict[str, Any] = {"frames": run.summary(this.proposal[name])["frames"]}
     if name in this.scores.get("final", {}):
         found |= run.summary(this.scores["final"][name])["scores"]
@@ -45,7 +45,7 @@ def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
 
 
 def clip_rows(run: Run, this: Round) -> pd.DataFrame:
-    """One row per clip: frames, scores by stage, label-free measures."""
+    """Return one row per clip: frames, scores by stage, label-free measures."""
     rows = []
     for name in run.clips:
         figures = clip_figures(run, this, name)
@@ -59,7 +59,7 @@ def clip_rows(run: Run, this: Round) -> pd.DataFrame:
 
 
 def round_metrics(work: Work, this: Round) -> dict[str, float]:
-    """Means over the clips; how well the label-free measures rank the clips that have labels; seconds per frame.
+    """Return means over the clips, rank correlations of the label-free measures with J, and seconds per frame.
 
     The seconds are those that a stage took when it was computed, in this run or an earlier one.
     """
@@ -90,7 +90,7 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
 
 
 def rank_correlations(clips: pd.DataFrame) -> dict[str, float]:
-    """Spearman's correlation of each label-free measure with `final/J`, over the clips that have both."""
+    """Return Spearman's correlation of each label-free measure with `final/J`, over the clips that have both."""
     if "final/J" not in clips:
         return {}
     found = {

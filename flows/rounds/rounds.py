@@ -1,4 +1,4 @@
-"""Rounds: propose, select and correct with given models, and adapt the models on what came out.
+"""Rounds: propose, select and correct with given models, and adapt the models to the results.
 
 Everything here is by clip name; the arrays stay in the store.
 """
@@ -31,20 +31,20 @@ def first_round(work: Work, weights: StartWeights) -> Round:
 
 
 def next_round(work: Work, index: int, before: Round) -> Round:
-    """Adapt the corrector on the round before and correct again; fine-tune OCLR on that; then all three stages."""
+    """Adapt the corrector on the round before, correct again, fine-tune OCLR on that, and run all three stages."""
     this = Round(index, before.weights)
     doubtful = find_doubtful(work, this, before)
     labels = pseudo_label(work, this, before.correction, before.selection, without=doubtful)
     this.weights = this.weights.with_(corrector=adapted_corrector(work, this, before, labels))
     this.adapted = correct_clips(work, this, before.proposal, before.selection)
-    if work.settings.proposal.folder is None:  # ready-made proposals have no OCLR behind them
+    if work.settings.proposal.folder is None:  # with ready-made proposals there is no OCLR
         labels = pseudo_label(work, this, this.adapted, before.selection, without=doubtful)
         this.weights = this.weights.with_(oclr=finetuned_oclr(work, this, labels))
     return refine(work, this)
 
 
 def refine(work: Work, this: Round) -> Round:
-    """Propose, select, correct, adapt to each clip where that is asked for, and bring the masks to native size."""
+    """Propose, select, correct, adapt to each clip if the settings say so, and bring the masks to native size."""
     this.proposal = propose_clips(work, this)
     this.selection = select_clips(work, this)
     this.correction = correct_clips(work, this, this.proposal, this.selection)
@@ -56,7 +56,7 @@ def refine(work: Work, this: Round) -> Round:
 
 
 def propose_clips(work: Work, this: Round) -> ByClip:
-    """Proposals of every clip: OCLR's, or the ready-made ones that the settings name."""
+    """Propose masks for every clip with OCLR, or read the ready-made ones that the settings name."""
     folder = work.settings.proposal.folder
     if folder is None:
         return work.run.each(
@@ -84,7 +84,7 @@ def propose_clips(work: Work, this: Round) -> ByClip:
 
 
 def select_clips(work: Work, this: Round) -> ByClip:
-    """Judge every clip's proposals by the method of the settings."""
+    """Select every clip's exemplars by the method in the settings."""
     materials, method = work.materials, work.settings.selection.method
     tokens = materials.selector_tokens if method in NETWORK_METHODS else materials.corrector_tokens
     return work.run.each(
@@ -105,7 +105,7 @@ def select_clips(work: Work, this: Round) -> ByClip:
 def correct_clips(
     work: Work, this: Round, proposal: ByClip, selection: ByClip, correctors: ByClip | None = None
 ) -> ByClip:
-    """Correct every clip with the round's corrector, or those that have one with their own."""
+    """Correct every clip with the round's corrector or, if `correctors` are given, those clips with their own."""
     return work.run.each(
         correct,
         f"{this.name}: correct" + (" clip by clip" if correctors is not None else ""),
@@ -119,14 +119,14 @@ def correct_clips(
             "precision": work.settings.precision,
         },
         only=None if correctors is None else list(correctors),
-        forgive=correctors is not None,  # the round's own correction is there
+        forgive=correctors is not None,  # the clip still has the correction by the round's corrector
     )
 
 
 def adapt_to_clips(work: Work, this: Round) -> ByClip:
-    """Corrections by a corrector of each clip's own; the round's where a clip has no mask to learn from.
+    """Adapt a corrector to each clip and correct with it. Clips without a mask keep the round's correction.
 
-    They go into the final masks and nowhere else: no pseudo-label is made of them.
+    These corrections are used only for the final masks, never for pseudo-labels.
     """
     labels = pseudo_label(work, this, this.correction, this.selection)
     this.clip_correctors = work.run.each(
@@ -144,14 +144,14 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
             "seed": work.settings.seed,
         },
         only=list(labels),
-        forgive=True,  # the round's own correction is there
+        forgive=True,  # the clip still has the correction by the round's corrector
     )
     own = correct_clips(work, this, this.proposal, this.selection, this.clip_correctors)
     return {**this.correction, **own}
 
 
 def finish_clips(run: Run, settings: Settings, materials: Materials, correction: ByClip, head: str) -> ByClip:
-    """Label maps at native size, with CRF where the settings ask for it."""
+    """Compute label maps at native size, with CRF if the settings say so."""
     return run.each(
         finish,
         f"{head}: final masks",

@@ -1,4 +1,4 @@
-"""Measure a round without labels, and score it where annotations exist."""
+"""Measure a round without labels, and score it if annotations exist."""
 
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.storage.labels.annotations import AnnotationError
@@ -8,7 +8,7 @@ from motion_adapt.tasks.selection_scores import score_selection
 
 
 def measure_round(work: Work, this: Round, before: Round | None) -> None:
-    """The label-free measures of every clip."""
+    """Compute the label-free measures of every clip."""
     this.quality = work.run.each(
         measure,
         f"{this.name}: measure",
@@ -24,7 +24,7 @@ def measure_round(work: Work, this: Round, before: Round | None) -> None:
 
 
 def annotated(work: Work) -> dict[str, Labels]:
-    """The clips that have usable annotations; one that the data set should annotate and doesn't is warned about."""
+    """Return the annotations of every clip that has usable ones. Warns of clips whose annotations are missing."""
     labels: dict[str, Labels] = {}
     if work.run.annotations is None:
         return labels
@@ -46,9 +46,9 @@ def annotated(work: Work) -> dict[str, Labels]:
 
 
 def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
-    """J and F of the round's stages, and the selection's AP.
+    """Compute J and F of the round's stages, and the selection's AP.
 
-    A clip whose annotations can't be used goes unscored, with a warning.
+    A clip whose annotations cannot be used is not scored, with a warning.
     """
     stages = {
         "proposal": this.proposal,
@@ -74,7 +74,7 @@ def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
             only=[name for name in work.run.clips if name in labels],
             forgive=True,
         )
-    if labels and work.settings.evaluation.protocol != "boxes":  # a box ranks no masks
+    if labels and work.settings.evaluation.protocol != "boxes":  # masks cannot be ranked by boxes
         this.scores["selection"] = work.run.each(
             score_selection,
             f"{this.name}: score selection",

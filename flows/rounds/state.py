@@ -1,4 +1,4 @@
-"""State of a run's rounds: what they share, and what each of them made."""
+"""State of a run's rounds: the parts they share, and the results of each."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from motion_adapt.tasks.settings import Settings
 
 @dataclass(frozen=True)
 class Work:
-    """What all rounds of a run share."""
+    """The run, settings and materials shared by all rounds."""
 
     run: Run
     settings: Settings
@@ -19,21 +19,23 @@ class Work:
 
 @dataclass
 class Round:
-    """What one round made."""
+    """The results of one round, as artifacts by clip name."""
 
     index: int
     weights: StartWeights
     proposal: ByClip = field(default_factory=dict)
     selection: ByClip = field(default_factory=dict)
     correction: ByClip = field(default_factory=dict)
-    adapted: ByClip = field(default_factory=dict)  # corrections by the adapted corrector, before OCLR's turn
-    clip_correctors: ByClip = field(default_factory=dict)  # where each clip is adapted to by itself
-    per_clip: ByClip = field(default_factory=dict)  # corrections by those
+    adapted: ByClip = field(
+        default_factory=dict
+    )  # corrections by the adapted corrector, before OCLR is fine-tuned
+    clip_correctors: ByClip = field(default_factory=dict)  # correctors adapted to single clips
+    per_clip: ByClip = field(default_factory=dict)  # corrections by those correctors
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)
     scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, where labels exist
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The round's name in output."""
         return f"round {self.index}"

@@ -1,4 +1,4 @@
-"""Lines for people: a coloured word, then a text as it is, whatever brackets its names hold, and never wrapped."""
+"""Console lines: a coloured word, then plain text, without interpreting brackets as markup and without wrapping."""
 
 from rich.console import Console
 from rich.text import Text

@@ -11,22 +11,24 @@ from motion_adapt.storage.keys import Artifact
 
 
 class RunError(RuntimeError):
-    """The whole run cannot go on; the message says why and what to do."""
+    """The whole run cannot continue; the message says why and what to do."""
 
 
 def outcome(future: PrefectFuture[Artifact]) -> Artifact | BaseException:
-    """What a task came to. A task on which Dask's workers die one after the other has failed, and no more than that."""
+    """Return a task's artifact or its error. A task whose Dask workers died one after the other counts as failed."""
     try:
         result: Artifact | BaseException = future.result(raise_on_failure=False)
     except Exception as error:
-        if type(error).__name__ != "KilledWorker":  # by name: where nothing runs on Dask, it is not imported
+        if (
+            type(error).__name__ != "KilledWorker"
+        ):  # compared by name, so that Dask is not imported without need
             raise
-        return RunError("every worker that tried it died; it may need more memory than a worker has")
+        return RunError("every worker that tried it died; it may need more memory than one worker has")
     return result
 
 
 def reason(error: BaseException) -> str:
-    """An error as one line for a person; a defect of ours keeps its type and place."""
+    """Describe an error in one line; unexpected errors (bugs) with their type and place."""
     if isinstance(error, ClipError):
         return error.reason
     if isinstance(error, DamagedArtifact | RunError | ValueError | OSError):

@@ -1,4 +1,4 @@
-"""Curves of trainings in MLflow: while they run, and whole once they have ended."""
+"""Training curves in MLflow: logged live, and completed after the training has ended."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from motion_adapt.flows.run.console import console, say
 from motion_adapt.storage.tracking import Tracker
 from motion_adapt.tasks.runtime.curves import read_curve
 
-EVERY = 10.0  # seconds between two looks at a training's curve
+EVERY = 10.0  # seconds between two reads of a training's curve
 
 
 def enter_curves(
     tracker: Tracker, run_id: str, model: str, curves: Mapping[str, Sequence[Sequence[float]]]
 ) -> None:
-    """Points [step, value] by term, as metrics `train/<model>/<term>`; those that the run has stay as they are."""
+    """Log points [step, value] by term as metrics `train/<model>/<term>`; points that the run already has are kept."""
     for name, curve in curves.items():
         points = [(int(step), {f"train/{model}/{name}": float(value)}) for step, value in curve]
         tracker.curve(run_id, points)
@@ -23,10 +23,10 @@ def enter_curves(
 
 @contextmanager
 def followed(tracker: Tracker, run_id: str, model: str, path: Path) -> Iterator[None]:
-    """For the time of a block, enter what a training on this machine writes down of its curve.
+    """During the block, log the curve that a training on this machine writes to `path`.
 
-    An MLflow that does not answer hinders no training: nothing more is entered, and whoever enters the whole curve at
-    the end meets the error.
+    If MLflow stops responding, the training continues and live logging stops; the error surfaces when the full curve
+    is logged at the end.
     """
     over = Event()
 
@@ -35,7 +35,7 @@ def followed(tracker: Tracker, run_id: str, model: str, path: Path) -> Iterator[
             try:
                 enter_curves(tracker, run_id, model, read_curve(path))
             except Exception as error:
-                say(console, "warning", f"the curves of {model} are not entered live: {error}", "yellow")
+                say(console, "warning", f"live logging of {model}'s curves stopped: {error}", "yellow")
                 return
 
     follower = Thread(target=follow, name=f"curves of {model}", daemon=True)

@@ -1,4 +1,4 @@
-"""Settings from a preset, the benchmark at hand, a TOML file, the environment and the command line: the later wins.
+"""Settings from a preset, the benchmark, a TOML file, the environment and the command line; later ones win.
 
 motion-adapt adapt clips --preset paper --config mine.toml --set flow.updates=12
 MOTION_ADAPT_FLOW__ESTIMATOR=dis motion-adapt adapt clips
@@ -44,12 +44,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 PREFIX = "MOTION_ADAPT_"
-# Variables of that prefix that are no settings: where tasks run (flows/run/runners.py), and what the tests read.
+# Variables with that prefix that are not settings: where tasks run (flows/run/runners.py), and those of the tests.
 OTHER_VARIABLES = {"RUNNER", "WORKERS", "DASK_ADDRESS", "DATA", "WEIGHTS", "PARITY", "METRICS", "SOAK"}
 
 
 class SettingsError(ValueError):
-    """A setting that does not exist or has a value that it cannot have."""
+    """A setting does not exist or has an invalid value."""
 
 
 class _Environment(BaseSettings, Settings):
@@ -65,16 +65,16 @@ def load_settings(
     overrides: Sequence[str] = (),
     data_set: DataSet | None = None,
 ) -> Settings:
-    """The settings of a run.
+    """Return the settings of a run.
 
     Args:
-        preset: a name of `PRESETS`.
-        config: a TOML file with any of the fields of `Settings`.
-        overrides: `a.b=value` each; the value is JSON where it parses as JSON, else text.
-        data_set: a benchmark, whose gaps and protocol are the default.
+        preset: a name in `PRESETS`.
+        config: a TOML file with any fields of `Settings`.
+        overrides: items `a.b=value`; the value is read as JSON if it is valid JSON, else as text.
+        data_set: a benchmark whose gaps and protocol are the defaults.
 
     Raises:
-        SettingsError: names the field, what is wrong, and the nearest field that exists.
+        SettingsError: if a setting does not exist or is invalid; names the field, the fault and the closest field.
     """
     if preset not in PRESETS:
         raise SettingsError(f"there is no preset '{preset}'; there are {', '.join(PRESETS)}")
@@ -96,10 +96,10 @@ def load_settings(
 
 
 def read_environment() -> dict[str, Any]:
-    """The settings that variables of the environment name, as nested mappings.
+    """Return the settings given by environment variables, as nested mappings.
 
     Raises:
-        SettingsError: for a variable with the prefix that names no setting, or a group that is no JSON.
+        SettingsError: if a variable with the prefix names no setting, or the value of a group is not JSON.
     """
     names = [name.upper().replace(".", "__") for name in field_names(groups=True)]
     for variable in sorted(os.environ):
@@ -108,18 +108,18 @@ def read_environment() -> dict[str, Any]:
         if given.startswith(PREFIX) and name not in (*names, *OTHER_VARIABLES):
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f"; did you mean '{PREFIX}{near[0]}'?" if near else ""
-            raise SettingsError(f"the environment has {variable}, and there is no such setting{hint}")
+            raise SettingsError(f"the environment has {variable}, but there is no such setting{hint}")
     try:
         return EnvSettingsSource(_Environment)()
     except UnreadableVariable as error:
-        raise SettingsError(f"{error}: {error.__cause__}; a group of settings wants JSON") from None
+        raise SettingsError(f"{error}: {error.__cause__}; a group of settings must be JSON") from None
 
 
 def known_benchmark(source: str | Path, dataset: str | None) -> DataSet | None:
-    """The benchmark that a source is said to be or looks like; None: somebody's own clips.
+    """Return the benchmark called `dataset` or, without a name, the one that `source` looks like; None if neither.
 
     Raises:
-        SettingsError: for a name that no benchmark has.
+        SettingsError: if no benchmark has that name.
     """
     try:
         return benchmark(Path(source), dataset)
@@ -128,7 +128,7 @@ def known_benchmark(source: str | Path, dataset: str | None) -> DataSet | None:
 
 
 def defaults_of(known: DataSet | None) -> dict[str, Any]:
-    """A benchmark's gaps and protocol as fields of `Settings`; anything said about them wins."""
+    """Return a benchmark's gaps and protocol as fields of `Settings`, to be used as defaults."""
     if known is None:
         return {}
     inference, adaptation = known.gaps
@@ -139,10 +139,10 @@ def defaults_of(known: DataSet | None) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """`a.b=value` as a nested mapping."""
+    """Parse `a.b=value` into a nested mapping."""
     name, equals, value = text.partition("=")
     if not equals or not all(name.split(".")):
-        raise SettingsError(f"--set wants field=value, for example flow.estimator=dis; got '{text}'")
+        raise SettingsError(f"--set needs field=value, for example flow.estimator=dis; got '{text}'")
     try:
         parsed = json.loads(value)
     except json.JSONDecodeError:
@@ -153,7 +153,7 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the fields of `over` in it; mappings merge, all else is replaced."""
+    """Return `base` updated with the fields of `over`; nested mappings are merged, other values replaced."""
     merged = dict(base)
     for name, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
@@ -162,7 +162,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def explain(error: Any) -> str:
-    """One pydantic error in words, with the nearest field name where a field does not exist."""
+    """Describe one pydantic error, with the closest field name if a field does not exist."""
     path = [str(part) for part in error["loc"]]
     if error["type"] != "extra_forbidden":
         message = str(error["msg"]).removeprefix("Value error, ")
@@ -172,7 +172,7 @@ def explain(error: Any) -> str:
 
 
 def field_names(model: type[BaseModel] = Settings, prefix: str = "", *, groups: bool = False) -> list[str]:
-    """Dotted names of all settings, and of their groups if wanted."""
+    """Return the dotted names of all settings and, if `groups` is true, of their groups."""
     names = []
     for name, info in model.model_fields.items():
         inner = info.annotation

@@ -1,4 +1,4 @@
-"""One invocation of a flow: its clips, the stages that ran on them, and what can be said at the end."""
+"""One invocation of a flow: its clips, the stages run on them, and the clips set aside."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ ByClip = dict[str, Artifact]
 
 
 class NothingLeft(RunError):
-    """Every clip was set aside; `run` knows why."""
+    """Every clip was set aside; `run.set_aside` has the reasons."""
 
     def __init__(self, message: str, run: "Run") -> None:
         super().__init__(message)
@@ -31,20 +31,20 @@ class NothingLeft(RunError):
 
 @dataclass
 class Run(Making):
-    """The clips of an invocation and the fate of each.
+    """The clips of an invocation and their state.
 
-    Invariant: every clip is either live or set aside with a reason; a stage runs on live clips only.
+    Invariant: every clip is either live or set aside with a reason; stages run on live clips only.
     """
 
     clips: dict[str, Clip] = field(default_factory=dict)
-    annotations: Path | None = None  # where the data set keeps them; opened by the evaluation stage alone
+    annotations: Path | None = None  # where the data set keeps them; opened by the evaluation stages only
     data_set: DataSet | None = None  # the benchmark that they belong to
     set_aside: dict[str, str] = field(default_factory=dict)
     output: Path | None = None  # where results go; set by `export_to`
 
     @classmethod
     def of(cls, place: Place, found: ClipList, *, prune: int | None = None) -> "Run":
-        """A run over the clips of a folder, or over the first `prune` of them."""
+        """Create a run over the clips found, or over the first `prune` of them."""
         clips = found.clips[:prune] if prune else found.clips
         return cls(
             place,
@@ -66,16 +66,19 @@ class Run(Making):
     ) -> ByClip:
         """Run a stage on every live clip, or on those named by `only`.
 
-        A clip on which it fails is set aside; with `forgive` it stays live and there is a warning.
+        A clip on which the stage fails is set aside; with `forgive`, it stays live and a warning is given.
 
         Raises:
-            RunError: for what no other clip would fare better with (see `collect`).
+            RunError: if the failure would affect all clips (see `collect`).
         """
         futures = {}
         for name in list(self.clips if only is None else only):
             try:
                 given = {"place": self.place.labelled(name), **arguments(name)}
-            except (ValueError, OSError) as error:  # what a stage reads from outside the store is not there
+            except (
+                ValueError,
+                OSError,
+            ) as error:  # a file that the stage reads from outside the store is missing
                 self.put_aside(name, task.name, error)
             else:
                 call = Call(task, f"{label} · {name}", given)
@@ -98,15 +101,19 @@ class Run(Making):
 
     @property
     def results(self) -> Path:
-        """The folder for results."""
+        """The folder for results.
+
+        Raises:
+            RunError: if the run has none.
+        """
         if self.output is None:
             raise RunError("this run has no folder for results")
         return self.output
 
     def export_to(self, folder: Path) -> None:
-        """Name the folder for results. What an earlier run left there of a clip that is set aside is moved away.
+        """Set the folder for results, and move away earlier results of clips that are set aside.
 
-        Old masks must not pass for this run's.
+        Otherwise old masks could be mistaken for this run's.
         """
         self.output = folder
         for name in self.set_aside:
@@ -114,29 +121,31 @@ class Run(Making):
 
     def _retire(self, name: str) -> None:
         if self.output and (moved := retire_clip(self.output, name)):
-            self.warn(f"{name}: the results of an earlier run were moved to {moved}; this run made none")
+            self.warn(
+                f"{name}: the results of an earlier run were moved to {moved}; this run has none for it"
+            )
 
     def put_aside(self, name: str, stage: str, error: BaseException) -> None:
-        """Take a clip out of the run and say why."""
+        """Set a clip aside, and report why."""
         del self.clips[name]
         self.set_aside[name] = reason(error) if isinstance(error, ClipError) else f"{stage}: {reason(error)}"
         say(console, "set aside", f"{name}: {self.set_aside[name]}", "yellow")
         self._retire(name)
 
     def require_clips(self, source: Path | str) -> None:
-        """See that something is left to do.
+        """Check that at least one clip is live.
 
         Raises:
-            NothingLeft: where every clip was set aside.
+            NothingLeft: if every clip was set aside.
         """
         if not self.clips:
             raise NothingLeft(f"no clip of {source} could be processed", self)
 
 
 def source_name(source: str, prune: int | None = None) -> str:
-    """What experiments and results of a source are called: a video loses its suffix, a folder keeps its dots.
+    """Return the name for a source's experiment and results: a video's without suffix, a folder's in full.
 
-    Those of a smoke run (`prune`) have a name of their own, so that they take the place of no others.
+    Smoke runs (`prune`) get a different name, so that they never replace other results.
     """
     path = Path(source).resolve()
     name = safe_name(path.name if path.is_dir() else path.stem)

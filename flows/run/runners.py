@@ -1,4 +1,4 @@
-"""Where a flow's tasks run: threads of this process, a Dask cluster on this machine, or one that is there already."""
+"""Task runners: where a flow's tasks run, in threads of this process, on a local Dask cluster, or on a running one."""
 
 import os
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from motion_adapt.tasks.runtime.progress import let_tasks_run, stop_tasks
 from motion_adapt.tasks.runtime.stage import uses_gpu
 from motion_adapt.tasks.runtime.variables import ADDRESS, RUNNER, BadVariable, workers_from_environment
 
-GPU_RESOURCE = "GPU"  # what Dask workers with a GPU are started with: dask worker --resources GPU=1
+GPU_RESOURCE = "GPU"  # Dask workers with a GPU are started with: dask worker --resources GPU=1
 
 
 class StoppableThreads(ThreadPoolTaskRunner[Any]):
-    """Tasks in threads of this process, which give up at their next step where the flow ends before them.
+    """Runs tasks in threads of this process, which stop at their next step if the flow ends before they do.
 
-    Prefect's own runner waits for them to finish.
+    Prefect's own runner would wait for them to finish.
     """
 
     def __enter__(self) -> Self:
@@ -36,39 +36,42 @@ class StoppableThreads(ThreadPoolTaskRunner[Any]):
     ) -> None:
         stop_tasks()
         super().__exit__(kind, error, traceback)
-        let_tasks_run()  # not where a second Ctrl-C cuts the wait short: some have to hear of it still
+        let_tasks_run()  # skipped if a second Ctrl-C ends the wait, because some tasks have yet to stop
 
 
 def task_runner(kind: str, workers: int, address: str | None = None) -> TaskRunner[Any]:
-    """`threads`: `workers` tasks at once in this process; `dask`: in as many processes of a local cluster.
+    """Return the task runner for a flow.
 
-    With the `address` of a Dask scheduler, tasks run on its workers, which see the same store and scratch folder.
+    Args:
+        kind: `threads` for threads of this process, `dask` for processes of a Dask cluster.
+        workers: number of tasks that run at once: threads, or processes of a local cluster.
+        address: a running Dask scheduler, whose workers must see the same store and scratch folder.
 
     Raises:
-        ValueError: for another kind, or an address that the kind has no use for.
+        ValueError: if the kind is neither, or an address is given for threads.
     """
     if kind not in ("threads", "dask"):
         raise ValueError(f"runner: wanted threads or dask, got {kind}")
     if kind == "threads":
         if address:
-            raise ValueError("the address of a Dask scheduler goes with the runner dask")
+            raise ValueError("the address of a Dask scheduler needs the runner dask")
         return StoppableThreads(max_workers=workers)
     from prefect_dask import DaskTaskRunner
 
     if address:
         return DaskTaskRunner(address=address)
-    # One task at a time in each process: a stage sets the threads of its arithmetic for the whole process.
+    # One task at a time in each process, because a stage sets the thread count of its process.
     options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
     return DaskTaskRunner(cluster_kwargs=options)
 
 
 def runner_from_environment() -> TaskRunner[Any]:
-    """The runner of a flow that no command line starts (a deployment): one task at a time, if nothing else is said.
+    """Return the runner of a flow that is not started from the command line (a deployment), from the environment.
 
-    A clip's arrays are large, and so is what many clips at once would take.
+    The default is one task at a time, because each clip in progress needs a lot of memory.
 
     Raises:
-        BadVariable: for a kind, an address or a number that can't be.
+        BadVariable: if the kind, the address or the number of workers is invalid.
     """
     address = os.environ.get(ADDRESS)
     kind = os.environ.get(RUNNER, "dask" if address else "threads")
@@ -80,12 +83,12 @@ def runner_from_environment() -> TaskRunner[Any]:
 
 
 def resolved(place: Place) -> Place:
-    """The place of a flow's tasks, its device known: one of this machine, or of the workers of a cluster elsewhere.
+    """Return the place of a flow's tasks with a definite device, of this machine or of the workers of another cluster.
 
-    There `auto` is a GPU where a worker names one (`--resources GPU=1`).
+    On another cluster, `auto` is a GPU if a worker declares one (`--resources GPU=1`).
 
     Raises:
-        ValueError: for a device that this machine does not have, where tasks run on it.
+        ValueError: if tasks run on this machine and it does not have the device.
     """
     context = FlowRunContext.get()
     elsewhere = bool(context and getattr(context.task_runner, "address", None))
@@ -93,7 +96,7 @@ def resolved(place: Place) -> Place:
 
 
 def gpus_named() -> bool:
-    """Whether the flow's tasks run on a Dask cluster of which a worker names a GPU among its resources."""
+    """Return whether the flow's tasks run on a Dask cluster with a worker that declares a GPU resource."""
     context = FlowRunContext.get()
     client = getattr(context.task_runner, "client", None) if context else None
     workers = client.scheduler_info(n_workers=-1)["workers"].values() if client else ()
@@ -101,7 +104,7 @@ def gpus_named() -> bool:
 
 
 def placed(task: Task[..., Any], arguments: Mapping[str, Any]) -> AbstractContextManager[Any]:
-    """Send what computes on a GPU to the Dask workers that have one, where the cluster names any."""
+    """Send a task that uses a GPU to the Dask workers that declare one, if there are any."""
     if not arguments["place"].device.startswith("cuda") or not uses_gpu(task, arguments) or not gpus_named():
         return nullcontext()
     import dask
@@ -110,4 +113,4 @@ def placed(task: Task[..., Any], arguments: Mapping[str, Any]) -> AbstractContex
     return resources
 
 
-DEFAULT_RUNNER = runner_from_environment()  # of every flow
+DEFAULT_RUNNER = runner_from_environment()  # the runner of every flow

@@ -1,4 +1,4 @@
-"""Making the artifacts of a run: stages are submitted, counted, and what is found damaged is made again."""
+"""Execute the stages of a run: submit and count them, and recompute artifacts that are found damaged."""
 
 import contextlib
 import copy
@@ -26,23 +26,25 @@ from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.stage import recipe_of
 
 T = TypeVar("T")
-MENDINGS = 3  # of one artifact in one run; a disk that damages more than that is not worked against
-RECORDED_EVERY = 60.0  # seconds within a stage of many clips; pruning spares what is younger than hours
-_NOT_THE_CLIPS_FAULT = (WeightsMissing, StoreUnwritable, GpuBusy)  # no other clip would fare better
+MENDINGS = 3  # recomputations of one damaged artifact per run; beyond that the disk is assumed faulty
+RECORDED_EVERY = (
+    60.0  # seconds between records within a stage; pruning spares artifacts younger than hours anyway
+)
+_NOT_THE_CLIPS_FAULT = (WeightsMissing, StoreUnwritable, GpuBusy)  # errors that would affect every clip
 
 
 @dataclass
 class StageCount:
-    """How often a stage was computed and how often the store had its artifact."""
+    """How often a stage was computed and how often the store already had its artifact."""
 
     computed: int = 0
     cached: int = 0
-    seconds: float = 0.0  # that computing took, in this run
+    seconds: float = 0.0  # computing time in this run
 
 
 @dataclass(frozen=True)
 class Call:
-    """How an artifact of the run is made: enough to make it again."""
+    """A call of a stage: all that is needed to compute its artifact again."""
 
     task: Task[..., Artifact]
     name: str
@@ -53,8 +55,8 @@ class Call:
 class Making:
     """The artifacts of a run.
 
-    Invariant: an artifact that is found damaged, in a stage or by `read`, is made again and what needed it goes on,
-    up to `MENDINGS` times each; and from `begin_record` on, the store knows which artifacts the run needs.
+    Invariants: an artifact that is found damaged, in a stage or by `read`, is recomputed up to `MENDINGS` times, and
+    the work that needed it continues. After `begin_record`, the store records which artifacts the run needs.
     """
 
     place: Place
@@ -65,14 +67,14 @@ class Making:
     _recorded_at: float = 0.0
     _manifests: dict[Artifact, Manifest] = field(default_factory=dict)
     _calls: dict[str, Call] = field(default_factory=dict)  # by artifact, "stage/key"
-    _latest: dict[str, Artifact] = field(default_factory=dict)  # the attempt that counts now
+    _latest: dict[str, Artifact] = field(default_factory=dict)  # the current attempt, by "stage/key"
     _mended: Counter[str] = field(default_factory=Counter)
 
     def once(self, task: Task[..., Artifact], label: str, **arguments: Any) -> Artifact:
-        """Run a stage that is not a clip's own (a training, an import of weights).
+        """Run a stage that is not run per clip (a training, an import of weights).
 
         Raises:
-            RunError: where it fails.
+            RunError: if it fails.
         """
         call = Call(task, label, {"place": self.place.labelled(label), **arguments})
         with track(1, label):
@@ -83,35 +85,35 @@ class Making:
         raise RunError(f"{label}: {reason(result)}") from result
 
     def begin_record(self, command: str, source: str) -> None:
-        """From now on, record what the run needs after every stage: pruning takes none of it, even after a kill."""
+        """From now on, record after every stage which artifacts the run needs, so that pruning keeps them."""
         self._record = RunRecord(self.place.open(), command, source)
 
     def record_so_far(self) -> None:
-        """Record what the run has needed until now."""
+        """Record which artifacts the run has needed so far."""
         if self._record:
-            with contextlib.suppress(StoreUnwritable):  # the next stage to be computed, or the end, says so
+            with contextlib.suppress(StoreUnwritable):  # reported by the next stage computed, or at the end
                 self._record.write(self.made, ended=False)
             self._recorded_at = time.monotonic()
 
     def record_now_and_then(self) -> None:
-        """The same within a stage of many clips, which may take days: not after every one of them."""
+        """Call `record_so_far` at most every `RECORDED_EVERY` seconds, within a stage of many clips."""
         if time.monotonic() - self._recorded_at > RECORDED_EVERY:
             self.record_so_far()
 
     def end_record(self) -> None:
-        """Record that the run has ended, and what it needed.
+        """Record that the run has ended, and which artifacts it needed.
 
         Raises:
-            StoreUnwritable: where the store takes no more.
+            StoreUnwritable: if the store cannot be written.
         """
         if self._record:
             self._record.write(self.made, ended=True)
 
     def read(self, what: Callable[[], T]) -> T:
-        """`what()`, which reads artifacts of this run outside any stage; damaged ones are made again first.
+        """Return `what()`, which reads artifacts of this run outside any stage; recompute damaged ones and try again.
 
         Raises:
-            DamagedArtifact: where that does not help.
+            DamagedArtifact: if recomputing does not help.
         """
         tries: Counter[str] = Counter()
         while True:
@@ -122,17 +124,17 @@ class Making:
                     raise
 
     def manifest(self, artifact: Artifact) -> Manifest:
-        """The manifest of an artifact of this run, read once."""
+        """Return the manifest of an artifact of this run; it is read once."""
         if artifact not in self._manifests:
             self._manifests[artifact] = self.place.open().manifest(artifact)
         return self._manifests[artifact]
 
     def summary(self, artifact: Artifact) -> dict[str, Any]:
-        """The summary of an artifact of this run."""
+        """Return the summary of an artifact of this run."""
         return self.manifest(artifact).summary
 
     def submit(self, call: Call) -> PrefectFuture[Artifact]:
-        """Start a call; `collect` waits for it."""
+        """Start a call. `collect` waits for its result."""
         arguments = self._now(call)
         recipe = recipe_of(call.task, arguments)
         self._calls[f"{recipe.stage}/{recipe.key}"] = call
@@ -141,14 +143,14 @@ class Making:
     def start(self, call: Call, arguments: Mapping[str, Any]) -> PrefectFuture[Artifact]:
         """Hand a task to Prefect."""
         with placed(call.task, arguments):
-            # with_options would do the same, after a look at the task's source that takes a millisecond
+            # with_options would do the same, but reads the task's source, which takes a millisecond
             named = copy.copy(call.task)
             named.task_run_name = call.name
             future: PrefectFuture[Artifact] = named.submit(**arguments)
         return future
 
     def _now(self, call: Call) -> dict[str, Any]:
-        """The arguments of a call, with the attempts of artifacts that count now."""
+        """Return the arguments of a call, with the current attempt of every artifact."""
 
         def latest(value: Any) -> Any:
             if isinstance(value, Artifact):
@@ -158,11 +160,11 @@ class Making:
         return {name: latest(value) for name, value in call.arguments.items()}
 
     def collect(self, call: Call, future: PrefectFuture[Artifact]) -> Artifact | BaseException:
-        """The artifact of a call, or why there is none.
+        """Return the artifact of a call, or the error if it failed.
 
         Raises:
-            RunError: for what no other call would fare better with: missing weights, a store that can't be written, a
-                GPU that others keep.
+            RunError: if the failure would affect every call: missing weights, a store that cannot be written, a GPU
+                that other processes hold.
         """
         tries: Counter[str] = Counter()
         result = self._result(call, future)
@@ -189,22 +191,20 @@ class Making:
             count.computed += 1
             count.seconds += made["seconds"]
             if made["why"] != NOT_MADE:
-                self.warn(f"{result} was computed again: {made['why']}")
+                self.warn(f"{result} was recomputed: {made['why']}")
         else:
             count.cached += 1
         before = self._latest.get(str(result), result)
         if before.digest != result.digest:
-            self.warn(
-                f"{result} has other bytes than before; what the next run makes of it is computed again"
-            )
+            self.warn(f"{result} has other bytes than before; the next run recomputes what depends on it")
         self._latest[str(result)] = result
         self.made.append(result)
         return result
 
     def _mend(self, damage: DamagedArtifact, tries: Counter[str]) -> bool:
-        """Make a damaged artifact again, if this run knows how; `tries` counts those of one reader.
+        """Recompute a damaged artifact, if this run knows how; `tries` counts the attempts of one reader.
 
-        Where many stages have met the same damage, the first of them has it mended and the others find it so.
+        If several stages meet the same damage, the first one recomputes the artifact and the others find it repaired.
         """
         call, name = self._calls.get(damage.artifact), damage.artifact
         tries[name] += 1
@@ -215,11 +215,11 @@ class Making:
         if self._mended[name] == MENDINGS:
             return False
         self._mended[name] += 1
-        self.warn(f"{name} was damaged ({damage.what}) and is computed again")
+        self.warn(f"{name} was damaged ({damage.what}) and is being recomputed")
         return isinstance(self.collect(call, self.submit(call)), Artifact)
 
     def warn(self, text: str) -> None:
-        """Say something that the report repeats."""
+        """Print a warning and keep it for the report."""
         if text not in self.warnings:
             self.warnings.append(text)
             say(console, "warning", text, "yellow")

@@ -1,4 +1,4 @@
-"""Start weights: resolved once per run, imported into the store, and checked against each other and the settings."""
+"""Start weights: found once per run, imported into the store, and checked against each other and the settings."""
 
 import tempfile
 from dataclasses import dataclass, fields, replace
@@ -20,7 +20,7 @@ SHIPPED = Path(models.__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class StartWeights:
-    """The networks that a run works with; a feature network without an artifact is timm's own pretrained."""
+    """The networks of a run. A feature network without an artifact has timm's own pretrained weights."""
 
     oclr: Artifact | None = None
     selector: Artifact | None = None
@@ -29,27 +29,31 @@ class StartWeights:
     corrector_features: Artifact | None = None
 
     def keys(self) -> dict[str, str | None]:
-        """Which artifact each network is."""
+        """Return the artifact of each network as text, or None, by field name."""
         return {item.name: str(ref) if (ref := getattr(self, item.name)) else None for item in fields(self)}
 
     @property
     def networks(self) -> dict[str, Artifact]:
-        """The trained networks of the run; there is no OCLR where proposals are ready-made."""
+        """The trained networks of the run; there is no OCLR if proposals are ready-made."""
         return {model: ref for model in NETWORKS if (ref := getattr(self, model))}
 
     def need(self, model: str) -> Artifact:
-        """The artifact of a network that the flow can't do without."""
+        """Return the artifact of a network that the flow needs.
+
+        Raises:
+            RunError: if the run does not have it.
+        """
         found: Artifact | None = getattr(self, model)
         if found is None:
             raise RunError(f"this run has no {model}")
         return found
 
     def with_(self, **networks: Artifact) -> "StartWeights":
-        """The same weights with some networks replaced."""
+        """Return the weights with some networks replaced."""
         return replace(self, **networks)
 
     def files(self, settings: Settings) -> dict[str, Artifact]:
-        """The networks as a folder for --weights holds them, by file name; feature files of the user's stay away."""
+        """Return the networks by file name, as in a folder for --weights, without feature files of the user's own."""
         files = self.networks
         for backbone, features in (
             (settings.features.selector, self.selector_features),
@@ -61,20 +65,20 @@ class StartWeights:
 
 
 def require_one_start(weights: str | None, from_champion: bool) -> None:
-    """See that a run was not given two starts.
+    """Check that a run was not given two sources of start weights.
 
     Raises:
-        RunError: where it was.
+        RunError: if it was.
     """
     if weights and from_champion:
         raise RunError(f"weights '{weights}' and from_champion exclude each other: name one start")
 
 
 def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None) -> StartWeights:
-    """The start weights of a run: those of `folder`, else the ones that ship with the preset.
+    """Return the start weights of a run: those in `folder`, else those that ship with the preset.
 
     Raises:
-        RunError: where a file is missing, is not what its name says, or disagrees with the settings.
+        RunError: if a file is missing, is not what its name says, or disagrees with the settings.
     """
     where = folder or SHIPPED / preset
     if not where.is_dir():
@@ -94,7 +98,7 @@ def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None)
 def find_backbones(
     run: Run, settings: Settings, folder: Path | None, compact: Artifact | None = None
 ) -> StartWeights:
-    """The feature networks alone; `compact` is the project's own where the run has just trained it."""
+    """Return the feature networks only; `compact` is the project's own if the run has just trained it."""
     return StartWeights(
         selector_features=_backbone(run, settings.features.selector, "features.selector", folder, compact),
         corrector_features=_backbone(run, settings.features.corrector, "features.corrector", folder, compact),
@@ -107,7 +111,7 @@ def _backbone(
     if backbone.checkpoint:
         return keep_file(run, Path(backbone.checkpoint), None, f"{field}.checkpoint")
     if backbone.backbone != "compact":
-        return None  # timm's own pretrained weights, by its own name for them
+        return None  # timm loads its own pretrained weights by name
     if compact:
         return compact
     where = folder or SHIPPED / "compact"
@@ -115,11 +119,15 @@ def _backbone(
 
 
 def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artifact:
-    """Import a weight file; RunError where it is missing, or no checkpoint of `model`."""
+    """Import a weight file.
+
+    Raises:
+        RunError: if it is missing, or is not a checkpoint of `model`.
+    """
     if not path.is_file():
         wanted = f"the {model} weights" if model else field
         raise RunError(
-            f"{wanted}: there is no file {path}. 'motion-adapt pretrain --out {path.parent}' makes the project's own"
+            f"{wanted}: there is no file {path}. 'motion-adapt pretrain --out {path.parent}' trains the project's own"
         )
     made = run.once(keep_weights, f"import {path.name}", content=weights_content(path), path=str(path))
     found = run.summary(made)["model"]
@@ -131,7 +139,7 @@ def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artif
 
 
 def wanted(settings: Settings) -> tuple[str, ...]:
-    """The networks that a run with these settings needs."""
+    """Return the names of the networks that a run with these settings needs."""
     unused = set()
     if settings.proposal.folder is not None:
         unused.add("oclr")
@@ -141,20 +149,20 @@ def wanted(settings: Settings) -> tuple[str, ...]:
 
 
 def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
-    """See that a run can work with these weights; say where labels had a part in them."""
+    """Check that a run can use these weights; warn about those trained with labels."""
     require_precision(settings, run.place.device)
     trained = {model: run.summary(ref)["settings"] for model, ref in weights.networks.items()}
     require_fit(settings, trained)
     for model, how in trained.items():
         if is_supervised(how):
-            run.warn(f"the {model} was trained with annotations: nothing that it makes is label-free")
+            run.warn(f"the {model} was trained with annotations: its results are not label-free")
 
 
 def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:
-    """The networks of the experiment's champion, and the settings' feature networks.
+    """Return the networks of the experiment's champion, and the settings' feature networks.
 
     Raises:
-        RunError: where there is no champion, or it disagrees with the settings.
+        RunError: if there is no champion, or it disagrees with the settings.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -165,8 +173,8 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
         for model, field in (("oclr", "proposal.folder"), ("selector", "selection.method")):
             if model in wanted(settings) and not (where / f"{model}.safetensors").is_file():
                 raise RunError(
-                    f"{who} has no {model}, since it was made with another {field}: set {field} as it was there, or "
-                    "name start weights with --weights DIR"
+                    f"{who} has no {model}, because it was trained with another {field}: set {field} to the same "
+                    "value, or name start weights with --weights DIR"
                 )
         found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
         _check(run, settings, StartWeights(**found))
@@ -177,10 +185,10 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
 
 
 def _require_its_features(who: str, settings: Settings, tracker: Tracker, *, shipped: bool) -> None:
-    """See that a champion gets the features that it was adapted on; `shipped`: it brings no compact ones of its own.
+    """Check that a champion gets the features that it was adapted on; `shipped`: it includes no compact ones itself.
 
     Raises:
-        RunError: where those came from a file that the settings do not name.
+        RunError: if those came from a file that the settings do not name.
     """
     reigning = Registry(tracker).champion()
     params = tracker.get(reigning[1]).data.params if reigning else {}
@@ -198,12 +206,13 @@ def _require_its_features(who: str, settings: Settings, tracker: Tracker, *, shi
 
 
 def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: str) -> StartWeights | None:
-    """What the same adaptation started from that was cut off: a promotion since then does not change it.
+    """Return the start weights of an unfinished adaptation with the same request, so that it can be resumed.
 
-    None where there is none, or the store no longer has those weights.
+    A promotion since then does not change them. Returns None if there is no such adaptation, or the store no longer
+    has its weights.
 
     Raises:
-        RunError: where they disagree with the settings, or with the device of this run.
+        RunError: if they disagree with the settings, or with the device of this run.
     """
     store = run.place.open()
     for cut_off in tracker.unfinished(request):
@@ -214,7 +223,7 @@ def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: s
             found = {name: store.resolve(ref) for name, ref in started.items() if ref != "None"}
         except KeyError:
             continue
-        run.made += found.values()  # no stage of this run has made them, and it needs them from here on
+        run.made += found.values()  # no stage of this run has computed them, but it needs them from here on
         weights = StartWeights(**found)
         _check(run, settings, weights)
         return weights
@@ -222,6 +231,6 @@ def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: s
 
 
 def smoke_note(run: Run, weights: StartWeights) -> str:
-    """'smoke' where a network was trained too little for its figures to mean anything, else nothing."""
+    """Return 'smoke' if a network was trained too little for its metrics to mean anything, else an empty string."""
     trained = [run.summary(ref)["settings"] for ref in weights.networks.values()]
     return "smoke" if any(is_smoke(settings) for settings in trained) else ""

@@ -8,22 +8,28 @@ from motion_adapt.storage.tracking import NoExperiment, Tracker, local_database
 
 
 class Tracking(BaseModel):
-    """Where runs are tracked."""
+    """Where a run is tracked."""
 
     model_config = ConfigDict(frozen=True)
 
     uri: str = Field("sqlite:///motion-adapt/mlflow.db", description="any MLflow tracking URI")
     experiment: str = Field(
-        "", description="MLflow experiment; empty: the name of the source, <source>-pruned in a smoke run"
+        "",
+        description="MLflow experiment; if empty, the name of the source, or <source>-pruned in a smoke run",
     )
 
     def open(self, source: str, prune: int | None = None, *, create: bool = True) -> Tracker:
-        """The tracker, of a database at an absolute path; `create`: with what is not there yet, which is else an error.
+        """Open the tracker; the path of a local database is made absolute.
+
+        Args:
+            source: the source, whose name is the default experiment.
+            prune: the number of clips of a smoke run, else None.
+            create: create the database and the experiment if they are missing; else this is an error.
 
         Raises:
-            RunError: where MLflow can't be opened, or has no such experiment.
+            RunError: if MLflow cannot be opened, or has no such experiment.
         """
-        from mlflow.exceptions import MlflowException  # here, since importing it takes seconds
+        from mlflow.exceptions import MlflowException  # imported here because it takes seconds
 
         uri, database = self.uri, local_database(self.uri)
         if database:

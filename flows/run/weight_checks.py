@@ -1,4 +1,4 @@
-"""Checks of start weights: they must fit the settings, the device and each other. Also their provenance."""
+"""Checks of start weights: they must match the settings, the device and each other. Also their provenance."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -15,22 +15,22 @@ SMOKE_STEPS = 1000  # a network trained for fewer steps only shows that the mach
 
 
 def require_precision(settings: Settings, device: str) -> None:
-    """See that the device computes in the settings' precision.
+    """Check that the device can compute in the settings' precision.
 
     Raises:
-        RunError: where it doesn't.
+        RunError: if it cannot.
     """
     if settings.precision != "float32" and device == "cpu":
         raise RunError(
-            f"precision={settings.precision} needs a GPU: a CPU would gain nothing by it; leave it at float32"
+            f"precision={settings.precision} needs a GPU: a CPU would not be faster with it; leave it at float32"
         )
 
 
 def require_fit(settings: Settings, trained: Mapping[str, Mapping[str, Any]]) -> None:
-    """See that K, the features and the selector's head are those of the settings; `trained`: checkpoints' settings.
+    """Check that K, the features and the selector's head are those of the settings; `trained`: checkpoints' settings.
 
     Raises:
-        RunError: where they are others.
+        RunError: if they differ.
     """
     for model, build, name in (("oclr", OCLR, "num_queries"), ("corrector", MaskCorrector, "num_objects")):
         if model not in trained:
@@ -63,7 +63,7 @@ def require_fit(settings: Settings, trained: Mapping[str, Mapping[str, Any]]) ->
 
 
 def provenance(settings: Settings) -> dict[str, str]:
-    """Where flow and features come from, whether labels had a part in them, and what made the final masks."""
+    """Return where flow and features come from, whether labels were used for them, and how final masks are computed."""
     told = {"flow": flow_provenance(settings.flow.estimator, settings.flow.weights)}
     for grid, backbone in (
         ("selector", settings.features.selector),
@@ -79,14 +79,15 @@ def provenance(settings: Settings) -> dict[str, str]:
 
 
 def is_supervised(settings: Mapping[str, Any]) -> bool:
-    """Whether annotations had a part in a checkpoint, in its own training or in one that it goes back to."""
+    """Return whether annotations were used for a checkpoint, in its own training or in one that it started from."""
     return any(training.get("on") == "annotations" for training in _trainings(settings))
 
 
 def is_smoke(settings: Mapping[str, Any]) -> bool:
-    """Whether none of the pre-trainings that a checkpoint goes back to was long enough to mean anything.
+    """Return whether all pre-trainings that a checkpoint is based on were too short for its results to mean anything.
 
-    Adaptations are short by nature, and an imported checkpoint does not say how long it was trained.
+    Adaptations are short by nature and do not count. An imported checkpoint does not state its number of steps and
+    counts as trained long enough.
     """
     pretrainings = [
         training
@@ -97,7 +98,7 @@ def is_smoke(settings: Mapping[str, Any]) -> bool:
 
 
 def _trainings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The recipes of a checkpoint's trainings as far as they are recorded, its own first, from scratch last."""
+    """Yield the recipes of a checkpoint's trainings as far as recorded, latest first and that from scratch last."""
     training = settings.get("training")
     while training:
         yield training

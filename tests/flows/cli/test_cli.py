@@ -49,7 +49,7 @@ MISTAKES: dict[str, tuple[Callable[[Home], list[object]], int, list[str]]] = {
     "an unknown field": (
         lambda home: [home.clips, "--set", "flow.updats=3"], 2, ["'flow.updats'", "did you mean 'flow.updates'?"],
     ),
-    "no value": (lambda home: [home.clips, "--set", "flow.updates"], 2, ["--set wants field=value"]),
+    "no value": (lambda home: [home.clips, "--set", "flow.updates"], 2, ["--set needs field=value"]),
     "a value of the wrong kind": (lambda home: [home.clips, "--set", "flow.updates=many"], 2, ["flow.updates:"]),
     "a value out of range": (
         lambda home: [home.clips, "--set", "proposal.overlap=30"], 2, ["proposal.overlap must be smaller"],

@@ -58,7 +58,7 @@ def test_a_curve_that_cannot_be_entered_hinders_nobody(
     Curve(path, steps=1).add(0, {"loss": 3.0})
     with followed(tracker, "no such run", "oclr", path):
         time.sleep(1)
-    assert "the curves of oclr are not entered live" in capsys.readouterr().err
+    assert "live logging of oclr's curves stopped" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_is_marked(tracker: Tracker) -> None:

@@ -98,7 +98,7 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
             "flow.folder=flows is used only with flow.estimator=flo, but flow.estimator is dis",
         ),
         ("precision=half", "precision"),
-        ("=3", "--set wants field=value"),
+        ("=3", "--set needs field=value"),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_nearest_right_one(text: str, said: str) -> None:
@@ -115,7 +115,7 @@ def test_a_wrong_setting_is_named_with_the_nearest_right_one(text: str, said: st
         ("MOTION_ADAPT_SEED__X", "did you mean 'MOTION_ADAPT_SEED'?"),
         ("motion_adapt_sed", "the environment has motion_adapt_sed"),
         ("MOTION_ADAPT_ZZZZZZZ", "there is no such setting"),
-        ("MOTION_ADAPT_CRF", "a group of settings wants JSON"),
+        ("MOTION_ADAPT_CRF", "a group of settings must be JSON"),
     ],
 )
 def test_a_variable_that_names_no_setting_is_an_error(
