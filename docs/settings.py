@@ -1,9 +1,11 @@
-"""Write docs/reference/settings.md from the settings' models; tests/test_docs.py sees that it is up to date.
+"""Write docs/reference/settings.md from the settings' models; tests/test_docs.py checks that it is up to date.
 
 python docs/settings.py
 """
 
+import inspect
 import sys
+import textwrap
 import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -13,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "settings.md"
+WIDTH = 120
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 HEAD = """\
@@ -20,22 +23,24 @@ HEAD = """\
 
 <!-- Written by `python docs/settings.py` from tasks/settings.py; do not edit by hand. -->
 
-Every choice of a run. A setting can come from four places; the later wins:
+Settings are all choices of a run. A setting can come from four places; a later one overrides an earlier one:
 
 1. the preset: `--preset compact` (default) or `--preset paper`
 2. a TOML file: `--config mine.toml`, one `[table]` per section below
-3. the environment: `MOTION_ADAPT_` and the name in capitals, `__` for each dot: `MOTION_ADAPT_FLOW__ESTIMATOR=dis`
-4. the command line: `--set flow.updates=12`, as often as needed; `--set 'flow.resolution=[240,416]'` takes
-   JSON, `--set flow.resolution=none` takes a setting back to none
+3. the environment: `MOTION_ADAPT_` and the name in capitals, with `__` for each dot: `MOTION_ADAPT_FLOW__ESTIMATOR=dis`
+4. the command line: `--set flow.updates=12`, which may be repeated. `--set 'flow.resolution=[240,416]'` takes JSON, and
+   `--set flow.resolution=none` unsets a setting
 
-A name that does not exist is an error that suggests the nearest one (exit status 2). The file and the command line are
-not a scheduled run's: it takes its deployment's parameter `settings` and, where there is none, the deployment's
-`preset` and the worker's environment ([deployments](../how-to/deployments.md#with-other-parameters)).
+An unknown name is an error that suggests the nearest one (exit status 2). A scheduled run has neither the file nor the
+command line. It takes the parameter `settings` of its deployment or, without that, the deployment's `preset` and the
+worker's environment ([deployments](../how-to/deployments.md#with-other-parameters)).
 
-A stage's settings are part of the keys of what it makes, so changing one recomputes that stage and what follows from
-it, and nothing else. Two kinds are not: those that name places, where the content that lies there is what counts
-(`flow.folder`, `proposal.folder`, `features.*.checkpoint`, `pretrain.photos`, `pretrain.silhouettes`); and
-`checkpoint_every`, which says how often a training saves its state.
+A stage's settings are part of the keys of its artifacts. Changing one recomputes that stage and all that follows from
+it, and nothing else. Two kinds are not part of keys:
+
+- settings that name places, since only the content found there counts: `flow.folder`, `proposal.folder`,
+  `features.*.checkpoint`, `pretrain.photos`, `pretrain.silhouettes`
+- `checkpoint_every`, which sets how often a training saves its state
 """
 
 
@@ -58,7 +63,13 @@ def sections(model: type[BaseModel], compact: BaseModel, paper: BaseModel, prefi
         if not is_group(inner):
             continue
         dotted, ours, theirs = f"{prefix}{name}", getattr(compact, name), getattr(paper, name)
-        lines += ["", f"## {dotted}", "", " ".join((inner.__doc__ or "").split()), ""]
+        lines += [
+            "",
+            f"## {dotted}",
+            "",
+            textwrap.fill(inspect.cleandoc(inner.__doc__ or ""), WIDTH, break_on_hyphens=False),
+            "",
+        ]
         lines += [*table(inner, ours, theirs, f"{dotted}."), *sections(inner, ours, theirs, f"{dotted}.")]
     return lines
 

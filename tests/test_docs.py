@@ -24,7 +24,11 @@ from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.models.quality.gate import RULES
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted(
+    page
+    for room in ("*", "docs/**/*", "benchmarks/*", "models/weights/*/*")
+    for page in ROOT.glob(f"{room}.md")
+)
 CONTRIBUTING, MAP = ROOT / "CONTRIBUTING.md", ROOT / "docs" / "explanation" / "architecture.md"
 WIDTH = 120
 SHELLS = ("sh", "console")
