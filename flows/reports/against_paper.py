@@ -1,4 +1,4 @@
-"""Scores beside the paper's published figures: one table per data set, best first, one's own rows in their places."""
+"""Compare scores with the paper's published figures: one table per data set, best first, including one's own rows."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from motion_adapt.storage.datasets.paper_figures import CLIPS, SOURCE, published
 
 TABLE_OF = {"single": 20, "objects": 19}
 METRICS = {"single": ("J",), "objects": ("JF", "J", "F")}
-# Both single-object figures always, by name: papers choose the channel with the labels on DAVIS 2016.
+# Both single-object figures are always shown and named: papers choose the channel with the labels on DAVIS 2016.
 OURS = {
     "single": (("yours, union", ""), ("yours, matched (chosen with labels)", "_matched")),
     "objects": (("yours", ""),),
@@ -25,24 +25,28 @@ class Row:
 
     model: str
     scores: dict[str, float]
-    human_annotations: bool | None = None  # None: one's own, not told
+    human_annotations: bool | None = None  # None for one's own rows
     inputs: str = ""
     resolution: str = ""
 
     @property
     def ours(self) -> bool:
-        """Whether it was scored here."""
+        """Whether the row is one's own."""
         return self.human_annotations is None
 
 
 def compare(scores: Mapping[str, float], protocol: str, data_set: str) -> list[Row]:
-    """One's own rows and the published ones of a protocol on a data set, best first.
+    """Return one's own rows and the published ones of a protocol on a data set, best first.
 
-    scores: J, F and JF in [0, 1], for `single` also J_matched. Published ones are those that see no mask of the
-    clip: the semi-supervised rows of Table 19 are given the first frame's and are left out.
+    Semi-supervised rows of Table 19 are left out, because those methods are given the first frame's mask.
+
+    Args:
+        scores: J, F and JF in [0, 1]; for `single` also J_matched.
+        protocol: single or objects.
+        data_set: full or short name.
 
     Raises:
-        ValueError: where the paper has no figures on the data set.
+        ValueError: if the paper has no figures on the data set.
     """
     rows = [
         Row(name, {metric: 100 * scores[metric + suffix] for metric in METRICS[protocol]})
@@ -59,16 +63,16 @@ def compare(scores: Mapping[str, float], protocol: str, data_set: str) -> list[R
 
 
 def data_sets(protocol: str) -> list[str]:
-    """The data sets that the paper has figures on under a protocol."""
+    """Return the data sets on which the paper has figures under a protocol."""
     return list(dict.fromkeys(f.data_set for f in published(table=TABLE_OF[protocol], protocol=protocol)))
 
 
 def print_against_paper(
     console: Console, scores: Mapping[str, float], protocol: str, data_set: str | None, clips: int
 ) -> None:
-    """Print the comparison with one data set or, where none is named, with all of the protocol.
+    """Print the comparison on one data set or, if none is named, on all data sets of the protocol.
 
-    Nothing is printed for a data set that the paper did not score by that protocol, and that is said.
+    If the paper did not score a data set under that protocol, a note is printed instead.
     """
     if protocol not in TABLE_OF:
         say(console, "paper:", f"no figures under --protocol {protocol}", "yellow")
@@ -89,12 +93,12 @@ def print_against_paper(
             text = f"{clips} clips were scored, the published figures are means over {CLIPS[name]}"
             say(console, "not comparable:", text, "yellow")
     if not data_set:
-        say(console, "note:", "which of these data sets yours is, --dataset says", "yellow")
+        say(console, "note:", "name your data set with --dataset to see only its table", "yellow")
     say(console, "source:", SOURCE)
 
 
 def table(name: str, protocol: str, rows: list[Row]) -> Table:
-    """The rows for a terminal, with the difference of each published figure to one's first row."""
+    """Return the rows as a table for the terminal, with the difference of each published figure to one's first row."""
     made = Table(title=f"{name} · Table {TABLE_OF[protocol]} of the paper, percent", title_justify="left")
     made.add_column("")
     for metric in METRICS[protocol]:

@@ -1,4 +1,4 @@
-"""Charts as plain geometry: a template draws them as SVG, so that no text of a clip's goes into markup unescaped.
+"""Charts as plain geometry, which a template draws as SVG, so that names of clips never enter markup unescaped.
 
 Everything is in the units of a view box; y grows downwards.
 """
@@ -12,7 +12,7 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 30
 
 @dataclass(frozen=True)
 class Mark:
-    """A point, with what it is called."""
+    """A point with its label and its value as text."""
 
     x: float
     y: float
@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Ticks are (position, text)."""
+    """A chart in view box units; ticks are (position, text)."""
 
     width: int
     height: int
@@ -54,7 +54,7 @@ def line_chart(
     height: int = 260,
     percent: bool = False,
 ) -> Chart:
-    """Lines over named steps; a None leaves a gap, bridged by the line. `faint`: lines behind them."""
+    """Draw lines over named steps; None is skipped and bridged by the line. `faint`: lines behind the others."""
     behind = faint or {}
     values = [v for line in (*series.values(), *behind.values()) for v in line if v is not None]
     low, high, ticks = _scale(values)
@@ -82,7 +82,7 @@ def line_chart(
 
 
 def curve_chart(points: Sequence[tuple[float, float]], *, width: int = 480, height: int = 200) -> Chart:
-    """One curve over training steps."""
+    """Draw one curve over training steps."""
     x_low, x_high = points[0][0], max(points[-1][0], points[0][0] + 1)
     low, high, ticks = _scale([value for _, value in points], about=3)
     marks = tuple(
@@ -102,7 +102,7 @@ def curve_chart(points: Sequence[tuple[float, float]], *, width: int = 480, heig
 def scatter(
     points: Sequence[tuple[str, float, float]], *, width: int = 480, height: int = 340, percent_y: bool = True
 ) -> Chart:
-    """(label, x, y) as marks without a line."""
+    """Draw points (label, x, y) as marks without a line."""
     x_low, x_high, x_ticks = _scale([x for _, x, _ in points])
     low, high, ticks = _scale([y for _, _, y in points])
     marks = tuple(
@@ -124,19 +124,19 @@ def scatter(
 
 
 def shown(value: float, percent: bool) -> str:
-    """A value for people."""
+    """Format a value."""
     return f"{100 * value:.1f}" if percent else f"{value:.3f}"
 
 
 def _scale(values: Sequence[float], about: int = 5) -> tuple[float, float, list[float]]:
-    """The ends of an axis round the values, and round ticks between them."""
+    """Return the ends of an axis around the values, and round ticks between them."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     least = low
     if high - low < 1e-9:
         low, high = low - 0.05 * max(abs(low), 1), high + 0.05 * max(abs(high), 1)
     margin = 0.08 * (high - low)
     low, high = low - margin, high + margin
-    if least >= 0:  # no axis goes below zero where no value does
+    if least >= 0:  # the axis goes below zero only if a value does
         low = max(low, 0.0)
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))

@@ -1,4 +1,4 @@
-"""Round against round: the rounds of an experiment side by side, as means and clip by clip, from MLflow."""
+"""Compare the rounds of an experiment, as means and clip by clip, from MLflow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,11 @@ SHOWN = (
     "alarmed_clips",
     "spearman/quality",
 )
-RANKED_BY = ("final/J", "quality", "flow_consistency")  # the first that the clips have tells the worst
+RANKED_BY = (
+    "final/J",
+    "quality",
+    "flow_consistency",
+)  # clips are ranked by the first of these that they have
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,21 @@ class ClipComparison:
     table: clip, `round 0`, `round 1`, ..., change (from the round before to the last one), alarms.
     """
 
-    measure: str  # what they are ranked by: one of RANKED_BY
+    measure: str  # the measure that ranks the clips, one of RANKED_BY
     table: pd.DataFrame
 
     def records(self) -> list[dict[str, Any]]:
-        """The rows and their mean as plain values, None where there is none."""
+        """Return the rows and their mean as plain values; missing ones are None."""
         numbers = self.table.select_dtypes("number").mean()
         rows = [*self.table.to_dict("records"), {"clip": "mean", **numbers.to_dict()}]
         return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
 
 
 def compare_rounds(tracking: Tracking) -> pd.DataFrame:
-    """One row per round: its adaptation, its metrics, and the difference of each to the round before (`d ...`).
+    """Return one row per round: its adaptation, its metrics, and their differences to the round before (`d ...`).
 
     Raises:
-        RunError: where the experiment has no rounds.
+        RunError: if the experiment has no rounds.
     """
     tracker = tracking.open(tracking.experiment, create=False)
     runs = tracker.rounds()
@@ -71,13 +75,13 @@ def compare_rounds(tracking: Tracking) -> pd.DataFrame:
 
 
 def round_table(tracker: Tracker, runs: list["Run"]) -> pd.DataFrame:
-    """`compare_rounds` of some rounds."""
+    """Return the table of `compare_rounds` for some rounds."""
     champion = Registry(tracker).champion()
     rows = []
     for run in runs:
         tags = run.data.tags
         row: dict[str, object] = {
-            "adaptation": tracker.get(tags[PARENT_TAG]).info.run_name,  # two of one minute share it
+            "adaptation": tracker.get(tags[PARENT_TAG]).info.run_name,  # not unique within a minute
             "adaptation_run": tags[PARENT_TAG],
             "round": int(tags["round"]),
             "gate": tags.get("decision", ""),
@@ -96,18 +100,18 @@ def round_table(tracker: Tracker, runs: list["Run"]) -> pd.DataFrame:
 
 
 def clip_tables(tracker: Tracker, runs: list["Run"]) -> dict[int, pd.DataFrame]:
-    """The per-clip table of each round of an adaptation, in order."""
+    """Return the per-clip table of each round of an adaptation, in order."""
     found = {int(run.data.tags["round"]): tracker.read_table(run.info.run_id, "clips") for run in runs}
     return {index: table for index, table in sorted(found.items()) if table is not None}
 
 
 def compare_clips(rounds: Mapping[int, pd.DataFrame]) -> ClipComparison:
-    """Hold the rounds' per-clip tables against each other.
+    """Compare the rounds' per-clip tables.
 
-    The clips are ranked by the last round; one that it could not measure comes last. Ties keep their order.
+    Clips are ranked by the last round; those that it could not measure come last. Ties keep their order.
 
     Raises:
-        RunError: where no table has anything to rank by.
+        RunError: if no table has a measure to rank by.
     """
     named = {index: table.set_index("clip") for index, table in rounds.items()}
     measure = next(
@@ -131,7 +135,7 @@ def compare_clips(rounds: Mapping[int, pd.DataFrame]) -> ClipComparison:
 
 
 def latest_clips(tracking: Tracking) -> ClipComparison | None:
-    """The clips of the experiment's latest adaptation; None where its rounds have no per-clip figures."""
+    """Compare the clips of the experiment's latest adaptation. Returns None if its rounds have no per-clip metrics."""
     tracker = tracking.open(tracking.experiment, create=False)
     runs = tracker.rounds()
     newest = max(runs, key=lambda run: run.info.start_time).data.tags[PARENT_TAG]
@@ -143,7 +147,7 @@ def latest_clips(tracking: Tracking) -> ClipComparison | None:
 
 
 def write_comparison(folder: Path, tracking: Tracking, rounds: pd.DataFrame) -> None:
-    """Write rounds.csv, a line per round, and clips.csv, a line per round and clip with all their figures."""
+    """Write rounds.csv, one line per round, and clips.csv, one line per round and clip, with all metrics."""
     tracker = tracking.open(tracking.experiment, create=False)
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
@@ -159,7 +163,7 @@ def write_comparison(folder: Path, tracking: Tracking, rounds: pd.DataFrame) -> 
 
 
 def print_comparison(console: Console, table: pd.DataFrame) -> None:
-    """One table per adaptation: rounds as columns, figures as lines, differences to the round before in brackets."""
+    """Print one table per adaptation: a column per round, a line per metric, changes in brackets."""
     for _, rows in table.groupby("adaptation_run", sort=False):
         printed = Table(title=str(rows["adaptation"].iloc[0]), title_justify="left")
         printed.add_column("")
@@ -177,7 +181,7 @@ def print_comparison(console: Console, table: pd.DataFrame) -> None:
 
 
 def print_clips(console: Console, comparison: ClipComparison, most: int = 20) -> None:
-    """The worst clips first, up to `most` of them, and the mean of all."""
+    """Print the worst clips, at most `most` of them, and the mean of all."""
     rows = comparison.records()
     clips, mean = rows[:-1], rows[-1]
     title = f"{comparison.measure} by clip, worst first"
@@ -198,7 +202,7 @@ def print_clips(console: Console, comparison: ClipComparison, most: int = 20) ->
 
 
 def figure(value: float, change: float) -> str:
-    """A figure with its difference to the round before."""
+    """Format a metric with its difference to the round before."""
     if pd.isna(value):
         return ""
     return f"{value:.3f}" if pd.isna(change) else f"{value:.3f} ({change:+.3f})"

@@ -1,7 +1,7 @@
-"""The page of an adaptation: one HTML file with everything in it, made from what MLflow was told.
+"""The page of an adaptation: one self-contained HTML file, built from the records in MLflow.
 
-Pictures are data URIs and the style is inline; the page's own policy forbids any request. Names of clips are other
-people's: the template escapes every text.
+Pictures are data URIs and the style is inline; the page's content security policy forbids any request. Names of clips
+are not trusted: the template escapes every text.
 """
 
 import base64
@@ -32,14 +32,14 @@ from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.storage.atomic import whole_file
 from motion_adapt.storage.tracking import PARENT_TAG, Tracker
 
-STRIP_WIDTH = 1500  # pixels of a strip on the page; the whole one is in MLflow and in the results
+STRIP_WIDTH = 1500  # pixels, maximum on the page; MLflow and the results have strips in full size
 
 
 def write_page(path: Path, tracking: Tracking, *, run: str | None = None, strips: int = 24) -> None:
-    """Write the page of an adaptation: the run of that id, else the experiment's latest that has ended.
+    """Write the page of the adaptation with the id `run`, else of the experiment's latest that has ended.
 
     Raises:
-        RunError: where there is none.
+        RunError: if there is no such adaptation.
     """
     tracker = tracking.open(tracking.experiment, create=False)
     where = f"experiment '{tracking.experiment}' at {tracking.uri}"
@@ -56,7 +56,7 @@ def write_page(path: Path, tracking: Tracking, *, run: str | None = None, strips
 
 
 def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
-    """The page of an adaptation that has ended, as HTML."""
+    """Return the page of an adaptation that has ended, as HTML."""
     run = tracker.get(parent)
     report = json.loads(tracker.read(parent, "report.json") or b"{}")
     rounds = [item for item in tracker.rounds() if item.data.tags[PARENT_TAG] == parent]
@@ -104,7 +104,7 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
 
 
 def data_uri(png: bytes, width: int = STRIP_WIDTH) -> str:
-    """A picture for the page: WebP, no wider than `width` pixels."""
+    """Return a picture as a data URI: WebP, at most `width` pixels wide."""
     with Image.open(io.BytesIO(png)) as image:
         image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
         data = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The parts of an adaptation's page, from the report and the tables to what the template shows."""
+"""The parts of an adaptation's page, computed from the report and the tables for the template."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from motion_adapt.flows.reports.metric_labels import FIRST_KEPT, MEASURES, SMALL
 from motion_adapt.storage.tracking import flatten
 from motion_adapt.tasks.settings import Settings
 
-FAINT_LINES = 40  # clips drawn behind the means; more would be fog
+FAINT_LINES = 40  # clips drawn behind the means; more would be unreadable
 
 
 def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The first things that one wants to know: (what, figure, note)."""
+    """Return the key figures at the top of the page: (title, figure, note)."""
     rounds, kept = report["rounds"], report["final"]["round"]
     first, last = rounds[0]["metrics"], rounds[kept]["metrics"]
     frames = sum(clip["frames"] for clip in report["clips"].values())
@@ -37,7 +37,7 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def staircase(rounds: Sequence[Mapping[str, Any]]) -> Chart | None:
-    """J and F step by step through the rounds; None without labels."""
+    """Draw J and F step by step through the rounds; None without labels."""
     steps: list[str] = []
     lines: dict[str, list[float | None]] = {"J": [], "F": []}
     for item in rounds:
@@ -50,7 +50,7 @@ def staircase(rounds: Sequence[Mapping[str, Any]]) -> Chart | None:
 
 
 def figure_rows(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The table of figures: a line per measure, with each round's value and whether its change is for the better."""
+    """Return the table of metrics: a line per metric, with each round's value and whether it got better."""
     rows = []
     for name, words in MEASURES.items():
         values = [item["metrics"].get(name) for item in rounds]
@@ -75,7 +75,7 @@ def figure_rows(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def decisions(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The gate's verdict on each round, in words."""
+    """Return the gate's verdict on each round, in words."""
     told = []
     for position, item in enumerate(rounds):
         verdict, words = VERDICTS[item["decision"]]
@@ -91,7 +91,7 @@ def decisions(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def small_multiples(tables: Mapping[int, pd.DataFrame]) -> list[dict[str, Any]]:
-    """A chart per label-free measure: the mean over the rounds, the single clips faint behind it."""
+    """Draw a chart per label-free measure: the mean over the rounds, with single clips faint behind it."""
     steps = [f"round {index}" for index in tables]
     found = []
     for name in SMALL:
@@ -108,7 +108,7 @@ def small_multiples(tables: Mapping[int, pd.DataFrame]) -> list[dict[str, Any]]:
 
 
 def clip_rows(clips: ClipComparison, kept: pd.DataFrame, pictures: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The clips, worst first, with their strips as data URIs."""
+    """Return the clips, worst first, with their strips as data URIs."""
     percent = MEASURES[clips.measure].percent
     values = [name for name in clips.table if name.startswith("round ")]
     details, rows = kept.set_index("clip"), []
@@ -138,7 +138,7 @@ def clip_rows(clips: ClipComparison, kept: pd.DataFrame, pictures: Mapping[str, 
 
 
 def mean_row(clips: ClipComparison) -> dict[str, Any]:
-    """The last line under the clips."""
+    """Return the line of means below the clips."""
     percent, means = MEASURES[clips.measure].percent, clips.records()[-1]
     change = means.get("change")
     numbers = [means.get(name) for name in clips.table if name.startswith("round ")]
@@ -150,7 +150,7 @@ def mean_row(clips: ClipComparison) -> dict[str, Any]:
 
 
 def quality_plot(clips: pd.DataFrame) -> Chart | None:
-    """Label-free quality against J of the clips that have both; None for fewer than two."""
+    """Draw label-free quality against J for the clips that have both; None for fewer than two."""
     if not {"quality", "final/J"} <= set(clips):
         return None
     both = clips[["clip", "quality", "final/J"]].dropna()
@@ -159,7 +159,7 @@ def quality_plot(clips: pd.DataFrame) -> Chart | None:
 
 
 def ranking(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Spearman's correlation of each label-free measure with J, the strongest first."""
+    """Return Spearman's correlation of each label-free measure with J, strongest first."""
     found = [
         (MEASURES[name.removeprefix("spearman/")].title, value)
         for name, value in metrics.items()
@@ -169,7 +169,7 @@ def ranking(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def settings_groups(params: Mapping[str, str]) -> dict[str, list[tuple[str, str, bool]]]:
-    """The run's settings by group: (name, value, whether it is not the default)."""
+    """Return the run's settings by group: (name, value, whether it differs from the default)."""
     defaults = {name: str(value) for name, value in flatten(Settings().model_dump(mode="json")).items()}
     groups: dict[str, list[tuple[str, str, bool]]] = {}
     for name, value in sorted(params.items()):

@@ -1,4 +1,4 @@
-"""What people are shown when an adaptation has ended: its rounds side by side, in Prefect, in MLflow and as a page."""
+"""Publish the comparison of an adaptation's rounds: in Prefect, in MLflow and as a page."""
 
 import re
 from pathlib import Path
@@ -14,13 +14,13 @@ PAGE = "report.html"
 
 
 def publish_comparison(tracker: Tracker, parent: str, folder: Path) -> None:
-    """Make the comparison of an adaptation that the tracker has whole.
+    """Publish the comparison of an adaptation that has ended and is recorded completely.
 
-    A Prefect table artifact `rounds-<experiment>`, the clips worst first; the tables `rounds` and `rounds_by_clip` of
-    the MLflow run; and the page report.html, in `folder` and in MLflow.
+    Creates a Prefect table artifact `rounds-<experiment>` with the clips, worst first; the tables `rounds` and
+    `rounds_by_clip` of the MLflow run; and the page report.html, in `folder` and in MLflow.
 
     Raises:
-        RunError: where no clip has a figure to compare.
+        RunError: if no clip has a metric to compare.
     """
     runs = [run for run in tracker.rounds() if run.data.tags[PARENT_TAG] == parent]
     clips = compare_clips(clip_tables(tracker, runs))
@@ -38,5 +38,5 @@ def publish_comparison(tracker: Tracker, parent: str, folder: Path) -> None:
 
 
 def artifact_key(experiment: str) -> str:
-    """A name that Prefect takes: lower-case letters, digits and dashes."""
+    """Return a key that Prefect accepts: lower-case letters, digits and dashes."""
     return "-".join(["rounds", *re.findall("[a-z0-9]+", experiment.lower())])

@@ -1,4 +1,4 @@
-"""All that a run says at the end, as plain numbers and texts; flows/reports/tables.py shows it to people."""
+"""The report of a run as plain numbers and texts; flows/reports/tables.py prints it."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ from motion_adapt.models.quality.gate import Decision
 
 @dataclass
 class Report:
-    """All numbers of a run. `rounds` and `final` hold metrics by name; a missing name was not measured."""
+    """All results of a run. `rounds` and `final` hold metrics by name; a missing name was not measured."""
 
     command: str
     source: str
@@ -24,7 +24,7 @@ class Report:
     set_aside: dict[str, str] = field(default_factory=dict)
     unscored: list[str] = field(default_factory=list)  # clips of an adaptation without usable annotations
     warnings: list[str] = field(default_factory=list)
-    figures: str = ""  # "smoke" where the weights are too little trained to mean anything
+    figures: str = ""  # "smoke" if the weights were trained too little for metrics to mean anything
     provenance: dict[str, str] = field(default_factory=dict)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     final: dict[str, Any] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Report:
         weights: dict[str, str | None],
         version: int,
     ) -> None:
-        """Enter a round."""
+        """Add a round."""
         self.rounds.append(
             {
                 "round": index,
@@ -56,14 +56,14 @@ class Report:
         )
 
     def take(self, run: Run) -> None:
-        """Fill in the fate of the clips and the counts of the stages."""
+        """Fill in the clips set aside, the warnings, the counts of the stages and the peak memory."""
         self.set_aside = dict(run.set_aside)
         self.warnings = list(run.warnings)
         self.stages = {name: asdict(count) for name, count in run.stages.items()}
         self.peak_memory_mb = peak_memory()
 
     def json(self) -> dict[str, Any]:
-        """Plain JSON types; numbers that are not finite are null, what was not measured is left out."""
+        """Return the report in plain JSON types: numbers that are not finite are null, unmeasured ones left out."""
         told = asdict(self)
         if self.peak_memory_mb is None:
             del told["peak_memory_mb"]
@@ -72,7 +72,7 @@ class Report:
 
     @property
     def recomputed(self) -> int:
-        """Artifacts computed in this run."""
+        """Number of artifacts computed in this run."""
         return int(sum(count["computed"] for count in self.stages.values()))
 
 
@@ -87,7 +87,7 @@ def peak_memory() -> float:
 
 
 def mean_scores(clips: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Mean over the scored clips of every score."""
+    """Return the mean of every score over the scored clips."""
     table = pd.DataFrame(list(clips.values())).drop(columns=["frames", "alarms"], errors="ignore")
     return {str(name): float(table[name].mean()) for name in table if table[name].notna().any()}
 

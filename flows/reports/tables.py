@@ -1,4 +1,4 @@
-"""A run's report as tables for people."""
+"""Print a run's report as tables."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.console import say
 
 STAGE_SCORES = tuple(f"{stage}/{name}" for stage, _ in STEPS for name in "JF")
-SCORES = (*STAGE_SCORES, "final/J_matched")  # the last is chosen with the annotation, and named so
+SCORES = (*STAGE_SCORES, "final/J_matched")  # the last is chosen with the annotation, as its name says
 CLIP_COLUMNS = ("frames", "J", "F", "J_matched", "coverage")
 
 
 def print_rounds(console: Console, report: Report) -> None:
-    """The rounds side by side, one line per figure: scores first, then what can be measured without labels."""
+    """Print the rounds side by side, one line per metric: scores first, then label-free measures."""
     names = {name for item in report.rounds for name in item["metrics"]}
     scores = [name for name in SCORES if name in names]
     others = sorted(name for name in names if "/" not in name)
@@ -39,7 +39,7 @@ def print_rounds(console: Console, report: Report) -> None:
 
 
 def print_stages(console: Console, report: Report) -> None:
-    """How often each stage was computed or found in the store."""
+    """Print how often each stage was computed or found in the store."""
     table = Table(title="stages", title_justify="left")
     for column, side in (("stage", "left"), ("computed", "right"), ("cached", "right"), ("seconds", "right")):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
@@ -49,7 +49,7 @@ def print_stages(console: Console, report: Report) -> None:
 
 
 def print_clips(console: Console, report: Report) -> None:
-    """One line per clip, their mean, and the clips that were set aside."""
+    """Print one line per clip, their mean, and the clips that were set aside."""
     columns = [name for name in CLIP_COLUMNS if any(name in values for values in report.clips.values())]
     if report.clips:
         table = Table(title="clips", title_justify="left")
@@ -72,11 +72,11 @@ def print_clips(console: Console, report: Report) -> None:
 
 
 def print_spread(console: Console, runs: dict[str, dict[str, float]]) -> None:
-    """The figures of runs that differ in their seed alone, with mean and standard deviation where there are several."""
+    """Print the metrics of runs that differ only in their seed; if there are several, also mean and deviation."""
     frame = pd.DataFrame(runs)
     if frame.empty:
         return
-    table = Table(title="on synthetic clips that no training sees", title_justify="left")
+    table = Table(title="on synthetic clips that no training uses", title_justify="left")
     table.add_column("")
     for name in frame:
         table.add_column(str(name), justify="right")
@@ -90,7 +90,7 @@ def print_spread(console: Console, runs: dict[str, dict[str, float]]) -> None:
 
 
 def print_report(console: Console, report: Report) -> None:
-    """Everything that a person wants to see at the end of a run."""
+    """Print the whole report at the end of a run."""
     print_clips(console, report)
     if report.rounds:
         print_rounds(console, report)
@@ -108,5 +108,5 @@ def print_report(console: Console, report: Report) -> None:
 
 
 def cell(value: Any) -> str:
-    """A figure in a table."""
+    """Format a value for a table."""
     return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

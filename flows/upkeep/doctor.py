@@ -1,4 +1,4 @@
-"""Doctor: what is installed, which weights are reachable, which device is used, and what to do about the rest."""
+"""Doctor: report what is installed, and which weights and device would be used; suggest fixes for the rest."""
 
 import importlib.metadata
 import os
@@ -24,18 +24,18 @@ PACKAGES = (
     "motion-adapt", "torch", "torchvision", "timm", "opencv-python-headless", "av", "zarr", "prefect",
     "prefect-dask", "dask", "mlflow", "pydensecrf2",
 )  # fmt: skip
-ROOM = 5.0  # GB that a run on a few clips may want
+ROOM = 5.0  # GB of disk that a run on a few clips may need
 
 
 def examine(console: Console, preset: str, settings: Settings, weights: Path | None, place: Place) -> bool:
-    """Print one line per finding, with the remedy under what is wrong; whether a run with these settings can start."""
+    """Print one line per check, with a remedy if it failed. Returns whether a run with these settings can start."""
     healthy = True
 
     def check(what: str, look: Callable[[], str]) -> None:
         nonlocal healthy
         try:
             say(console, "ok   ", f"{what}: {look()}", "green")
-        except Exception as error:  # whatever a library says is a finding here
+        except Exception as error:  # report any library error as a finding
             healthy = False
             say(console, "wrong", f"{what}: {error}", "red")
 
@@ -62,7 +62,7 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
 
 
 def device_line(place: Place, settings: Settings) -> str:
-    """The device that a run would use."""
+    """Return the device that a run would use."""
     device = place.resolved().device
     require_precision(settings, device)
     if device.startswith("cuda"):
@@ -71,7 +71,7 @@ def device_line(place: Place, settings: Settings) -> str:
 
 
 def writable(place: Place) -> str:
-    """That the store can be written, and how much room there is."""
+    """Check that the store can be written, and return how much disk space is free."""
     if "://" in place.store:
         store = place.open()
         store.fs.pipe_file(f"{store.root}/.doctor", b"")
@@ -88,13 +88,13 @@ def writable(place: Place) -> str:
 
 
 def flow_weights(settings: Settings) -> str:
-    """Load the flow estimator, and say with what."""
+    """Load the flow estimator, and return with which weights."""
     flow_estimator(settings.flow.estimator, weights=settings.flow.weights, updates=1, device="cpu")
     return f", weights {settings.flow.weights}" if settings.flow.weights else ", needs no weights"
 
 
 def folder_line(settings: Settings) -> str:
-    """That the folder with ready-made flow is there."""
+    """Check that the folder with ready-made flow exists, and return it."""
     folder = Path(str(settings.flow.folder))
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; flow.folder names it")
@@ -102,7 +102,7 @@ def folder_line(settings: Settings) -> str:
 
 
 def features_line(backbone: BackboneSettings, weights: Path | None) -> str:
-    """Load a feature network, and say what it gives."""
+    """Load a feature network, and return its channels and patch size."""
     checkpoint = backbone.checkpoint
     if backbone.backbone == "compact" and checkpoint is None:
         checkpoint = str((weights or SHIPPED / "compact") / "features.safetensors")
@@ -111,7 +111,7 @@ def features_line(backbone: BackboneSettings, weights: Path | None) -> str:
 
 
 def checkpoint_line(model: str, preset: str, weights: Path | None, settings: Settings) -> str:
-    """Read a checkpoint, see that a run with these settings would take it, and say how it was trained."""
+    """Read a checkpoint, check that it fits these settings, and return its path, size and training steps."""
     path = (weights or SHIPPED / preset) / f"{model}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(

@@ -1,7 +1,7 @@
-"""Serve: all deployments from one process, for people without a work pool.
+"""Serve: all deployments from one process, without a work pool.
 
-What `prefect deploy --all` makes of prefect.yaml, under the same names, for as long as the process lives. Each run is a
-process of its own, which works in the folder that this one was started in.
+These are the deployments of prefect.yaml, under the same names, for as long as the process lives. Each run is a
+separate process, which works in the folder in which this one was started.
 """
 
 from prefect import serve
@@ -20,10 +20,10 @@ ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrateg
 
 
 def deployments(cron: str | None = None) -> list[RunnerDeployment]:
-    """Those of prefect.yaml; `cron` (UTC) switches the nightly schedule on and says when.
+    """Return the deployments of prefect.yaml; `cron` (UTC) enables and sets the nightly schedule.
 
     Raises:
-        RunError: where `cron` says no time.
+        RunError: if `cron` is not a valid schedule.
     """
     try:
         when = Cron(cron or "0 3 * * *", timezone="UTC", active=cron is not None)
@@ -38,7 +38,7 @@ def deployments(cron: str | None = None) -> list[RunnerDeployment]:
         (pretrain, "pretrain", {"folder": "weights"}, None),
     )
     return [
-        flow.to_deployment(  # type: ignore[misc]  # a coroutine where there is an event loop, and here is none
+        flow.to_deployment(  # type: ignore[misc]  # a coroutine only inside an event loop, and here is none
             name,
             parameters=parameters,
             schedule=schedule,
@@ -53,7 +53,7 @@ def serve_all(cron: str | None, limit: int) -> None:
     """Serve the deployments until stopped, at most `limit` runs at once.
 
     Raises:
-        RunError: where no Prefect server is named, since nobody could reach a temporary one, or `cron` says no time.
+        RunError: if no Prefect server is set (a temporary one could not be reached), or `cron` is not valid.
     """
     if not PREFECT_API_URL.value():
         raise RunError(

@@ -1,4 +1,4 @@
-"""Looking after the store: list, verify, explain, prune."""
+"""Store maintenance: list, verify, explain, prune."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from motion_adapt.tasks.runtime.progress import track
 
 
 def open_store(url: str) -> ArtifactStore:
-    """An existing store.
+    """Open an existing store.
 
     Raises:
-        RunError: where there is none.
+        RunError: if there is none.
     """
     store = ArtifactStore(url)
     if not store.fs.exists(store.root):
@@ -32,7 +32,7 @@ def open_store(url: str) -> ArtifactStore:
 
 
 def list_artifacts(console: Console, url: str, stage: str) -> None:
-    """One line per artifact, with its size and age."""
+    """Print one line per artifact, with its arrays, size, computing time and date."""
     table = Table()
     for column, side in (
         ("artifact", "left"),
@@ -60,10 +60,10 @@ def list_artifacts(console: Console, url: str, stage: str) -> None:
 
 
 def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) -> int:
-    """Read everything; print and count the faults, and unpublish the damaged artifacts if asked.
+    """Read everything in the store. Prints the faults and returns their number; with `withdraw`, removes damaged items.
 
-    Everything: the artifacts, Prefect's records of them on this machine, the states of unfinished trainings beside a
-    local store, and the records of runs, which `withdraw` leaves: what they said can't be computed again.
+    Checks the artifacts, Prefect's records of them on this machine, the states of unfinished trainings next to a local
+    store, and the records of runs. `withdraw` does not remove records of runs, because they cannot be recomputed.
     """
     store, faults = open_store(url), 0
     total = sum(1 for _ in store.manifests(stage))
@@ -90,15 +90,15 @@ def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) 
         console.print(
             f"{faults} faults. "
             + ("Withdrawn: " if withdraw else "With --withdraw they are unpublished: ")
-            + "the next run that needs them computes them again."
+            + "the next run that needs them recomputes them."
         )
     elif not lost:
-        console.print(f"{total} artifacts, every byte as it was published")
+        console.print(f"{total} artifacts, every byte as published")
     return faults + len(lost)
 
 
 def damaged_states(url: str) -> list[tuple[Path, str]]:
-    """The damaged files among the states of unfinished trainings beside a local store."""
+    """Return the damaged files among the states of unfinished trainings next to a local store."""
     folder = scratch_beside(url)
     states = {StateFile(file) for file in folder.rglob("*.pt")}
     states |= {StateFile(file.with_suffix("")) for file in folder.rglob("*.pt.previous")}
@@ -106,10 +106,10 @@ def damaged_states(url: str) -> list[tuple[Path, str]]:
 
 
 def explain_artifact(console: Console, url: str, text: str) -> None:
-    """The chain from an artifact to its frames and weights, as a tree.
+    """Print the chain from an artifact to its frames and weights, as a tree.
 
     Raises:
-        RunError: where none or several artifacts fit `text`.
+        RunError: if no artifact or more than one matches `text`.
     """
     store = open_store(url)
     try:
@@ -142,13 +142,13 @@ def prune_artifacts(
     older_than: float,
     dry_run: bool,
 ) -> None:
-    """Delete the litter of killed attempts and, with `unused`, what no kept run and no champion needs.
+    """Delete the litter of killed attempts and, with `unused`, artifacts that no kept run and no champion needs.
 
-    Kept are the last `keep_runs` runs that have ended and as many that have not, the champions in MLflow, and what is
-    younger than `older_than` seconds.
+    Keeps what is needed by the last `keep_runs` runs that have ended, by as many that have not, and by the champions in
+    MLflow, and everything younger than `older_than` seconds.
 
     Raises:
-        RunError: where a run's record is damaged: what it needs is then unknown, and nothing is deleted.
+        RunError: if a run's record is damaged. It is then unknown what that run needs, so nothing is deleted.
     """
     store, freed, count = open_store(url), 0, 0
     if unused:
@@ -157,7 +157,9 @@ def prune_artifacts(
         except ValueError as error:
             raise RunError(f"nothing is deleted: {error}") from error
         reigning = champions(tracking_uri)
-        console.print(f"kept: what {len(runs)} runs and {len(reigning)} champions of {tracking_uri} need")
+        console.print(
+            f"kept: everything that {len(runs)} runs and {len(reigning)} champions of {tracking_uri} need"
+        )
         files = {file for checkpoints in reigning.values() for file in checkpoints.values()}
         for manifest in unneeded(store, runs=runs, files=files, older_than=older_than):
             freed, count = freed + size(manifest), count + 1
@@ -174,13 +176,13 @@ def prune_artifacts(
 
 
 def describe(manifest: Manifest) -> str:
-    """An artifact in one line: what it is and the settings that it was made with."""
+    """Describe an artifact in one line: stage, key, version and settings."""
     settings = ", ".join(f"{name}={_short(value)}" for name, value in manifest.settings.items())
     return f"[bold]{manifest.stage}[/] {manifest.key[:12]} v{manifest.version} ({escape(settings)})"
 
 
 def size(manifest: Manifest) -> int:
-    """Bytes of an artifact in the store."""
+    """Return the size of an artifact in the store, in bytes."""
     return sum(entry.size for entry in manifest.files.values())
 
 

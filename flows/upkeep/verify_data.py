@@ -1,7 +1,7 @@
-"""Verify: what is wrong with a download, or where the method will struggle with clips of one's own, before a run.
+"""Verify: find faults in a download, and clips of one's own on which the method will struggle, before a run.
 
 every frame and annotation    decoded and checked (storage/checks/verify.py)
-clips of one's own            motion on a few frame pairs of each (models/inputs/motion_check.py)
+clips of one's own            motion measured on a few frame pairs of each (models/inputs/motion_check.py)
 """
 
 from collections import Counter
@@ -26,17 +26,17 @@ from motion_adapt.storage.names import printable
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.settings import GapSettings
 
-LOOKED_AT = 300  # frames of a clip, from its first, whose motion is measured
-SHOWN = 5  # findings of a kind and clip that are printed; --json has all
+LOOKED_AT = 300  # the first frames of a clip, in which motion is measured
+SHOWN = 5  # findings printed per kind and clip; --json has all
 
 
 def verify_data(
     source: Path, *, dataset: str | None, split: str | None, gaps: GapSettings, workers: int
 ) -> list[Finding]:
-    """All findings of a folder, faults and warnings; `gaps` are those of the run that is planned.
+    """Return all findings about a folder, faults and warnings; `gaps` are those of the planned run.
 
     Raises:
-        RunError: where the folder holds nothing that could be checked.
+        RunError: if the folder has no clips.
     """
     try:
         clips = clips_to_verify(source, dataset=dataset, split=split)
@@ -62,23 +62,26 @@ def verify_data(
 
 
 def struggles(clip: Clip, frames: list[np.ndarray], gaps: GapSettings) -> Iterator[Finding]:
-    """Warnings about a clip, u8 (128, 224, 3) each, in which the method will find little to go by."""
+    """Warn if a clip (frames u8 (128, 224, 3)) has too little motion for the method."""
     if len(frames) < 2:
         return
     motion = measure_motion(frames, gap=gaps.inference)
     if motion.hardly_any:
-        text = f"something moves in {motion.moving:.0%} of its frames beside the camera; masks will be empty or wrong"
+        text = (
+            f"anything but the camera moves in only {motion.moving:.0%} of its frames; "
+            "masks will be empty or wrong"
+        )
         yield judged(finding("hardly any motion", clip.name, clip.path, text), None)
     elif motion.slow:
         text = (
-            f"what moves fastest moves {motion.speed:.1f} pixels of {WIDTH} between frames {motion.gap} apart; "
+            f"the fastest motion is {motion.speed:.1f} pixels of {WIDTH} between frames {motion.gap} apart; "
             f"try {advice(motion.better_gap, gaps)}"
         )
         yield judged(finding("slow motion", clip.name, clip.path, text), None)
 
 
 def advice(inference: int, gaps: GapSettings) -> str:
-    """The options that make `inference` the gap of inference; that of adaptation must differ from it."""
+    """Return the options that set the gap of inference, and the gap of adaptation if the two would be equal."""
     options = f"--set gaps.inference={inference}"
     if inference != gaps.adaptation:
         return options
@@ -86,7 +89,7 @@ def advice(inference: int, gaps: GapSettings) -> str:
 
 
 def print_findings(console: Console, findings: list[Finding], source: Path) -> None:
-    """A line per finding, the first few of a kind and clip, and a table that counts them."""
+    """Print the first few findings of each kind and clip, one per line, and a table that counts them all."""
     shown: Counter[tuple[str, str]] = Counter()
     for item in sorted(findings, key=lambda item: not item.fault):
         shown[item.kind, item.clip] += 1
@@ -105,12 +108,12 @@ def print_findings(console: Console, findings: list[Finding], source: Path) -> N
         console.print(table)
     faults = sum(item.fault for item in findings)
     if any(count > SHOWN for count in shown.values()):
-        say(console, "note:", f"{SHOWN} of a kind and clip are printed; --json has all")
+        say(console, "note:", f"only the first {SHOWN} per kind and clip are printed; --json has all")
     say(console, "faults:", str(faults), "red" if faults else "green")
 
 
 def findings_json(findings: list[Finding], source: Path, dataset: str) -> dict[str, Any]:
-    """The findings as plain JSON types; `dataset` is the benchmark's name, or empty."""
+    """Return the findings in plain JSON types; `dataset` is the benchmark's name, or empty."""
     return {
         "source": printable(source),
         "dataset": dataset,

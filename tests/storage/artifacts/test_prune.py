@@ -113,7 +113,7 @@ def test_prune_stops_where_a_runs_record_is_damaged_and_verify_names_it(nightly:
     assert nightly.kept() == everything
     result = CliRunner().invoke(app, ["store", "verify", *command, "--withdraw"])
     assert result.exit_code == 1 and "damaged run record" in " ".join(result.output.split())
-    assert "every byte as it was published" not in result.output
+    assert "every byte as published" not in result.output
     RunRecord(nightly.store, "adapt", "clips").write([nightly.masks], ended=True)  # the same command again
     record.unlink()
     assert CliRunner().invoke(app, ["store", "verify", *command]).exit_code == 0
@@ -146,7 +146,7 @@ def test_a_store_on_s3_is_looked_after_like_any_other(bucket: str) -> None:
     made = put(store, "frames", "x")
     for command, told in (
         (["list"], "1 artifacts"),
-        (["verify"], "1 artifacts, every byte as it was published"),
+        (["verify"], "1 artifacts, every byte as published"),
         (["explain", made.key[:6]], f"frames {made.key[:12]}"),
         (["prune"], f"0 items, 0.0 MB freed in {store.url}"),
     ):
