@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from motion_adapt.storage.artifact_places import VERSION, current_place, local_database
 from motion_adapt.storage.keys import file_digest
-from motion_adapt.storage.tracking import Tracker, local_database, safe_model_name
+from motion_adapt.storage.tracking import Tracker, safe_model_name
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
     from mlflow.tracking import MlflowClient
 
 CHAMPION = "champion"
@@ -36,7 +37,7 @@ class Registry:
             for version in self.client.search_model_versions(f"name = '{self.model}'"):
                 if version.run_id == run_id:
                     return int(version.version)
-            source = f"{self.client.get_run(run_id).info.artifact_uri}/{folder}"
+            source = f"{self.tracker.artifact_uri(run_id)}/{folder}"
             made = self.client.create_model_version(self.model, source=source, run_id=run_id, tags=dict(tags))
             return int(made.version)
 
@@ -66,6 +67,7 @@ class Registry:
 
         Raises:
             LookupError: if the experiment has no champion yet.
+            OSError: if its files can't be read.
         """
         found = self.champion()
         if found is None:
@@ -74,8 +76,7 @@ class Registry:
             )
         version = self.client.get_model_version(self.model, str(found[0]))
         folder.mkdir(parents=True, exist_ok=True)
-        source, uri = version.source, self.tracker.uri
-        return Path(self.tracker.download(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
+        return _download(version, self.tracker.uri, folder)
 
 
 def champions(uri: str) -> dict[str, dict[str, str]]:
@@ -87,8 +88,6 @@ def champions(uri: str) -> dict[str, dict[str, str]]:
     database = local_database(uri)
     if database and not database.is_file():
         return {}  # nothing has been tracked here, and a query would create the database
-    import mlflow
-    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     client, found = MlflowClient(tracking_uri=uri, registry_uri=uri), {}
@@ -96,17 +95,31 @@ def champions(uri: str) -> dict[str, dict[str, str]]:
         if CHAMPION not in model.aliases:
             continue
         version = client.get_model_version(model.name, str(model.aliases[CHAMPION]))
-        name = f"{model.name} version {version.version}"
         with tempfile.TemporaryDirectory() as beside:
-            try:
-                folder = mlflow.artifacts.download_artifacts(
-                    artifact_uri=version.source, dst_path=beside, tracking_uri=uri
-                )
-            except (MlflowException, OSError) as error:
-                raise OSError(f"the champion {name} can't be read from {uri}: {error}") from error
-            files = sorted(Path(folder).rglob("*.safetensors"))
-            found[name] = {file.name: file_digest(file) for file in files}
+            files = sorted(_download(version, uri, Path(beside)).rglob("*.safetensors"))
+            found[f"{model.name} version {version.version}"] = {
+                file.name: file_digest(file) for file in files
+            }
     return found
+
+
+def _download(version: "ModelVersion", uri: str, folder: Path) -> Path:
+    """Download the checkpoints of a version from where they are now. Returns the folder that holds them.
+
+    Raises:
+        OSError: if they can't be read.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    source = current_place(version.source or "", local_database(uri), VERSION)
+    try:
+        return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
+    except (MlflowException, OSError) as error:
+        why = str(error).strip().rpartition("\n")[2].strip()  # MLflow heads it with a list of all files
+        raise OSError(
+            f"the champion {version.name} version {version.version} can't be read from {source}: {why}"
+        ) from error
 
 
 def _registered_models(client: "MlflowClient") -> Iterator["RegisteredModel"]:

@@ -17,12 +17,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motion_adapt.storage.artifact_places import (
+    ARTIFACTS,
+    EXPERIMENT,
+    RUN,
+    current_place,
+    local_database,
+    record_places,
+)
 from motion_adapt.storage.keys import digest, jsonable
 from motion_adapt.storage.locks import alone, shared_folder
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Metric, Run
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 KEY_TAG = "motion_adapt.key"
 KIND_TAG = "motion_adapt.kind"
@@ -53,7 +62,6 @@ class Tracker:
             raise NoExperiment(
                 f"no experiment '{experiment}': there is no database {database}; name another with --tracking-uri"
             )
-        import mlflow
         from mlflow.tracking import MlflowClient
 
         self.uri, self.experiment = uri, experiment
@@ -73,12 +81,14 @@ class Tracker:
                 if (
                     database
                 ):  # MLflow's default is relative: it depends on the current directory of each process
-                    folder = database.parent / "mlflow-artifacts" / safe_model_name(experiment)
+                    folder = database.parent / ARTIFACTS / safe_model_name(experiment)
                     location = folder.resolve().as_uri()
                 self.experiment_id = self.client.create_experiment(experiment, artifact_location=location)
             else:
                 self.experiment_id = found.experiment_id
-        self.download = mlflow.artifacts.download_artifacts
+                recorded = found.artifact_location
+                if create and database and current_place(recorded, database, EXPERIMENT) != recorded:
+                    record_places(database)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -203,34 +213,49 @@ class Tracker:
 
     def table(self, run_id: str, table: "pd.DataFrame", name: str) -> None:
         """Log a table as JSON, which MLflow's page displays, and as CSV."""
-        self.client.log_text(run_id, table.to_csv(index=False), f"{name}.csv")
-        self.client.log_text(run_id, table.to_json(orient="split", index=False), f"{name}.json")
+        self._put(run_id, f"{name}.csv", table.to_csv(index=False))
+        self._put(run_id, f"{name}.json", table.to_json(orient="split", index=False))
 
     def json(self, run_id: str, value: Any, name: str) -> None:
         """Log a value as a JSON file."""
-        self.client.log_dict(run_id, jsonable(value), f"{name}.json")
+        self._put(run_id, f"{name}.json", json.dumps(jsonable(value), indent=2))
 
     def files(self, run_id: str, paths: Sequence[Path], folder: str) -> None:
         """Log files as artifacts of the run, under the names that `artifact_name` gives them."""
+        artifacts = self.artifacts(run_id)
         for path in paths:
             name = artifact_name(path.name)
             if name == path.name:
-                self.client.log_artifact(run_id, str(path), folder)
+                artifacts.log_artifact(str(path), folder)
                 continue
             with tempfile.TemporaryDirectory() as beside:
-                self.client.log_artifact(run_id, str(shutil.copy(path, Path(beside) / name)), folder)
+                artifacts.log_artifact(str(shutil.copy(path, Path(beside) / name)), folder)
 
     def read(self, run_id: str, name: str) -> bytes | None:
         """Return the bytes of one of a run's files, or None if it has no file of that name."""
         folder, slash, last = name.rpartition("/")
         name = f"{folder}{slash}{artifact_name(last)}"
-        if name not in {entry.path for entry in self.client.list_artifacts(run_id, folder or None)}:
+        artifacts = self.artifacts(run_id)
+        if name not in {entry.path for entry in artifacts.list_artifacts(folder or None)}:
             return None
         with tempfile.TemporaryDirectory() as beside:
-            path = self.download(
-                artifact_uri=f"runs:/{run_id}/{name}", dst_path=beside, tracking_uri=self.uri
-            )
-            return Path(path).read_bytes()
+            return Path(artifacts.download_artifacts(name, beside)).read_bytes()
+
+    def artifacts(self, run_id: str) -> "ArtifactRepository":
+        """Return the artifacts of a run, at the place where they are now."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(self.artifact_uri(run_id), tracking_uri=self.uri)
+
+    def artifact_uri(self, run_id: str) -> str:
+        """Return the place where a run's artifacts are now."""
+        return current_place(self.get(run_id).info.artifact_uri, local_database(self.uri), RUN)
+
+    def _put(self, run_id: str, name: str, text: str) -> None:
+        with tempfile.TemporaryDirectory() as beside:
+            path = Path(beside) / name
+            path.write_text(text, encoding="utf-8")
+            self.artifacts(run_id).log_artifact(str(path))
 
     def read_table(self, run_id: str, name: str) -> "pd.DataFrame | None":
         """Return a table that `table` has logged, or None if the run has no table of that name."""
@@ -254,12 +279,6 @@ class Tracker:
         rows = [Param(name, str(value)) for name, value in params.items()]
         for start in range(0, len(rows), 100):
             self.client.log_batch(run_id, params=rows[start : start + 100])
-
-
-def local_database(uri: str) -> Path | None:
-    """Return the file of an SQLite tracking URI, or None for any other URI."""
-    prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
 
 
 def safe_model_name(text: str) -> str:

@@ -49,6 +49,8 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
 
         if json_file and not json_file.resolve().parent.is_dir():
             raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
+        if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
+            parameters["tracking"].require_server()  # before a Prefect server is started in vain
         imported = time.monotonic()
         task = TextColumn("{task.description}", markup=False)
         columns = (task, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -129,7 +131,13 @@ def in_words(error: BaseException) -> str | None:
     if isinstance(error, RunError | DamagedArtifact | OSError):
         return str(error)
     server = lost_server(error)
-    return f"{server}; once it is back, the same command goes on where this one was" if server else None
+    if server:
+        return f"{server}; once it is back, the same command goes on where this one was"
+    if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy"):
+        from motion_adapt.flows.run.tracking import first_sentence
+
+        return f"MLflow: {first_sentence(error)}"
+    return None
 
 
 def lost_server(error: BaseException | None) -> str | None:

@@ -1,10 +1,18 @@
 """Tracking settings: the MLflow database and experiment of a run."""
 
+import re
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import source_name
-from motion_adapt.storage.tracking import NoExperiment, Tracker, local_database
+from motion_adapt.storage.artifact_places import local_database
+from motion_adapt.storage.tracking import NoExperiment, Tracker
+
+KNOCKS, PATIENCE = (
+    2,
+    4.0,
+)  # how often an MLflow server is asked for an answer, and the seconds that it has for one
 
 
 class Tracking(BaseModel):
@@ -30,6 +38,7 @@ class Tracking(BaseModel):
             RunError: if MLflow cannot be opened, or has no such experiment.
         """
         from mlflow.exceptions import MlflowException  # imported here because it takes seconds
+        from sqlalchemy.exc import SQLAlchemyError
 
         uri, database = self.uri, local_database(self.uri)
         if database:
@@ -37,9 +46,63 @@ class Tracking(BaseModel):
             if create:
                 database.parent.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{database}"
+        self.require_server()
         try:
             return Tracker(uri, self.experiment or source_name(source, prune), create=create)
         except NoExperiment as error:
             raise RunError(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise RunError(
+                f"--tracking-uri {without_password(self.uri)} needs the package {error.name}, which is not installed: "
+                "install it, or name a database sqlite:///FILE or a server http://HOST:PORT"
+            ) from error
+        except (MlflowException, SQLAlchemyError) as error:
+            raise RunError(f"--tracking-uri {without_password(self.uri)}: {first_sentence(error)}") from error
+
+    def require_server(self) -> None:
+        """Check that the server answers, if the URI is a server's.
+
+        Raises:
+            RunError: if it does not.
+        """
+        if self.uri.startswith(("http://", "https://")):
+            knock(self.uri)
+
+
+def knock(uri: str) -> None:
+    """Ask an MLflow server for any answer at all, since MLflow itself would go on trying for minutes.
+
+    Raises:
+        RunError: if there is no answer.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    for left in reversed(range(KNOCKS)):
+        try:
+            http_request(
+                get_default_host_creds(uri),
+                "/health",
+                "GET",
+                max_retries=0,
+                timeout=PATIENCE,
+                raise_on_status=False,
+            )
+            return
         except MlflowException as error:
-            raise RunError(f"--tracking-uri {self.uri}: {error}") from error
+            if not left:
+                raise RunError(
+                    f"--tracking-uri {without_password(uri)}: no MLflow server answers there; start it, or name another"
+                ) from error
+
+
+def first_sentence(error: BaseException) -> str:
+    """The first sentence of an error of a library, on one line: what follows is advice about the library's own use."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return line.split(". ")[0].rstrip(".")
+
+
+def without_password(uri: str) -> str:
+    """A URI as it may be printed."""
+    return re.sub("//[^/@]*@", "//...@", uri)
