@@ -1,7 +1,7 @@
-"""The command line: each command resolves its settings, runs one flow, and prints what came of it.
+"""The command line: each command resolves its settings, runs one flow, and prints its report.
 
-Exit status: 0 if at least one clip went through, 1 if none did (or one was set aside under --strict) or the run could
-not go on, 2 for wrong usage, 130 where Ctrl-C stopped it.
+Exit status: 0 if at least one clip succeeded; 1 if none did, a clip was set aside under --strict, or the run could not
+continue; 2 for wrong usage; 130 if stopped by Ctrl-C.
 """
 
 from importlib.metadata import version
@@ -39,7 +39,7 @@ app = typer.Typer(
 
 
 def tell_version(asked: bool) -> None:
-    """Print the installed version and end."""
+    """Print the installed version and exit."""
     if asked:
         typer.echo(f"motion-adapt {version('motion-adapt')}")
         raise typer.Exit()
@@ -52,7 +52,7 @@ def common(
         typer.Option("--version", callback=tell_version, is_eager=True, help="print the version and exit"),
     ] = False,
 ) -> None:
-    """What holds for every command."""
+    """Options common to all commands."""
 
 
 def doctor(
@@ -63,7 +63,7 @@ def doctor(
     store: Store = DEFAULT_STORE,
     device: Device = "auto",
 ) -> None:
-    """Say what is installed, which weights are reachable, which device is used, and what to do about the rest."""
+    """Report what is installed and which weights and device would be used, and suggest fixes. Exit 1 if not ready."""
     with errors(verbose=False):
         from motion_adapt.flows.upkeep.doctor import examine
 

@@ -1,4 +1,4 @@
-"""The commands about data sets: `synthesise` makes one, `verify` before a run, `export` after it."""
+"""Commands about data sets: `synthesise` generates one, `verify` checks one, `export` and `evaluate` use masks."""
 
 import os
 from pathlib import Path
@@ -33,15 +33,15 @@ from motion_adapt.flows.run.console import say
 
 def synthesise(
     folder: Annotated[Path, typer.Argument(help="folder for the data set, in DAVIS layout")],
-    clips: Annotated[int, typer.Option(min=1, help="how many clips; the paper's training set has 4608")],
-    frames: Annotated[int, typer.Option(min=2, help="frames of each clip")] = 30,
+    clips: Annotated[int, typer.Option(min=1, help="number of clips; the paper's training set has 4608")],
+    frames: Annotated[int, typer.Option(min=2, help="frames per clip")] = 30,
     size: Annotated[tuple[int, int], typer.Option(min=16, help="height and width in pixels")] = (256, 448),
     gaps: Annotated[
-        str, typer.Option(help="frame distances to write exact flow for, separated by commas; '' for none")
+        str, typer.Option(help="frame distances of the exact flow to write, separated by commas; '' for none")
     ] = "1",
     photos: Photos = None,
     silhouettes: Silhouettes = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed that determines the clips")] = 0,
     threads: Threads = 1,
     runner: Runner = "threads",
     workers: Workers = 1,
@@ -49,7 +49,7 @@ def synthesise(
     json_file: JsonFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Write synthetic clips with visible and amodal masks and exact flow, as pre-training sees them."""
+    """Write synthetic clips with visible and amodal masks and exact flow, as used in pre-training."""
     try:
         distances = tuple(int(gap) for gap in gaps.split(",") if gap.strip())
     except ValueError:
@@ -81,7 +81,7 @@ def synthesise(
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="a benchmark as it was downloaded, or clips of one's own")],
+    folder: Annotated[Path, typer.Argument(help="a benchmark as downloaded, or your own clips")],
     dataset: Dataset = None,
     split: Split = None,
     preset: Preset = "compact",
@@ -90,14 +90,14 @@ def verify(
     threads: Threads = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Check a data set before hours are spent on it. Exit 1 if anything is at fault."""
+    """Check a data set before hours are spent on it. Exit 1 if there is any fault."""
     with errors(verbose=False):
         from motion_adapt.flows.run.presets import known_benchmark
         from motion_adapt.flows.upkeep.verify_data import findings_json, print_findings, verify_data
 
         settings = settings_of(preset, config, set_, source=folder, dataset=dataset)
         known = known_benchmark(folder, dataset)
-        say(out, "taken as", f"{known.name} {split or known.split}" if known else "clips of one's own")
+        say(out, "taken as", f"{known.name} {split or known.split}" if known else "your own clips")
         findings = verify_data(
             folder,
             dataset=dataset,
@@ -116,13 +116,13 @@ def export(
     out_: Annotated[Path, typer.Option("--out", help="folder of the submission, or the JSON file")],
     dataset: Dataset = None,
     source: Annotated[
-        Path | None, typer.Option(help="the data set: masks must then have its frames' names and sizes")
+        Path | None, typer.Option(help="the data set; masks must then have its frames' names and sizes")
     ] = None,
     format_: Annotated[
         str, typer.Option("--format", help="submission (the benchmark's layout) or coco (one JSON with RLE)")
     ] = "submission",
 ) -> None:
-    """Write masks as a benchmark's evaluator reads them, or as COCO JSON."""
+    """Write masks in the layout that a benchmark's evaluator expects, or as COCO JSON."""
     if format_ not in ("submission", "coco"):
         raise typer.BadParameter("wanted 'submission' or 'coco'", param_hint="--format")
     with errors(verbose=False):
@@ -132,7 +132,7 @@ def export(
 
         known = known_benchmark(source or masks, dataset)
         if format_ == "submission" and known is None:
-            raise typer.BadParameter("a submission wants --dataset", param_hint="--dataset")
+            raise typer.BadParameter("a submission needs --dataset", param_hint="--dataset")
         try:
             if known is not None and format_ == "submission":
                 made = write_submission(masks, out_, known, source=source)
@@ -157,17 +157,17 @@ def evaluate(
     ] = None,
     clips: Clips = None,
     against_paper: Annotated[
-        bool, typer.Option("--against-paper", help="print the paper's published figures beside them")
+        bool, typer.Option("--against-paper", help="also print the paper's published figures")
     ] = False,
     data_set: Annotated[
         str | None,
-        typer.Option("--dataset", help="the benchmark that the annotations are; its rules are followed"),
+        typer.Option("--dataset", help="the benchmark of the annotations, whose rules are followed"),
     ] = None,
     json_file: JsonFile = None,
     strict: Strict = False,
     verbose: Verbose = False,
 ) -> None:
-    """Score masks against annotations: J and F."""
+    """Score masks against annotations, with J and F."""
     if protocol not in (None, "single", "objects", "boxes"):
         raise typer.BadParameter("wanted 'single', 'objects' or 'boxes'", param_hint="--protocol")
     with running("evaluate", verbose) as run:

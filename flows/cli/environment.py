@@ -1,7 +1,7 @@
-"""Defaults for the libraries that a run starts, set before they are imported; what the user has set stays.
+"""Environment defaults for Prefect, MLflow and Dask, set before they are imported; never override the user's values.
 
-Prefect's temporary server needs longer than its 20 s on a cold or busy machine; a run's own report replaces the
-libraries' log lines; nothing phones home.
+Prefect's temporary server may need longer than its default of 20 s on a cold or busy machine. The libraries' log lines
+are silenced, because a run prints its own report. Telemetry is off.
 """
 
 import os
@@ -21,7 +21,7 @@ _DEFAULTS = {
 
 
 def quiet(*, verbose: bool = False) -> None:
-    """Set the defaults for a run from the command line; `verbose` lets Prefect's log through."""
+    """Set the defaults for a run from the command line; `verbose` shows Prefect's log."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     if verbose:

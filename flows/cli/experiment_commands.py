@@ -18,7 +18,7 @@ from motion_adapt.flows.run.console import say
 
 def rounds(
     experiment: Annotated[
-        str, typer.Argument(help="MLflow experiment: by default the name of the adapted folder")
+        str, typer.Argument(help="MLflow experiment, by default named after the adapted folder")
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="folder for rounds.csv and clips.csv")
@@ -26,7 +26,7 @@ def rounds(
     tracking_uri: TrackingUri = DEFAULT_TRACKING,
     json_file: JsonFile = None,
 ) -> None:
-    """Compare the rounds of an experiment: means, and the latest adaptation's clips, worst first."""
+    """Compare the rounds of an experiment: mean metrics, and the clips of the latest adaptation, worst first."""
     with errors(verbose=False):
         from motion_adapt.flows.reports.compare import (
             compare_rounds,
@@ -51,20 +51,20 @@ def rounds(
 
 def report(
     experiment: Annotated[
-        str, typer.Argument(help="MLflow experiment: by default the name of the adapted folder")
+        str, typer.Argument(help="MLflow experiment, by default named after the adapted folder")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="the HTML file to write")] = Path(
         "report.html"
     ),
     run: Annotated[
-        str | None, typer.Option(help="MLflow run of the adaptation; default: the experiment's latest")
+        str | None, typer.Option(help="MLflow run id of the adaptation; default: the experiment's latest")
     ] = None,
     strips: Annotated[
-        int, typer.Option(min=0, help="stage strips to include, those of the worst clips")
+        int, typer.Option(min=0, help="number of stage strips to include, worst clips first")
     ] = 24,
     tracking_uri: TrackingUri = DEFAULT_TRACKING,
 ) -> None:
-    """Write one self-contained HTML page about an adaptation: plots, rounds, clips with pictures, provenance."""
+    """Write a self-contained HTML page about an adaptation: plots, rounds, clips with pictures, provenance."""
     with errors(verbose=False):
         from motion_adapt.flows.reports.page import write_page
 

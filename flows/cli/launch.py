@@ -1,6 +1,6 @@
-"""Running a flow for a person: progress while it runs, its report at the end, and errors in a line.
+"""Run a flow from the command line: show progress, print the report, and turn errors into one line.
 
-Heavy libraries are imported when a flow is started and not before, so that --help answers at once.
+Heavy libraries are imported only when a flow starts, so that --help answers at once.
 """
 
 import json
@@ -22,17 +22,17 @@ from motion_adapt.storage.atomic import whole_file
 if TYPE_CHECKING:
     from motion_adapt.flows.reports.run_report import Report
 
-WIDTH = None if sys.stdout.isatty() else 160  # where there is no terminal, lines are not cut to 80 signs
-WITHOUT_CLIPS = ("pretrain", "synthesise")  # commands that no clip goes through
+WIDTH = None if sys.stdout.isatty() else 160  # without a terminal, rich would wrap at 80 columns
+WITHOUT_CLIPS = ("pretrain", "synthesise")  # commands that process no clips
 PREFECT_LOST = "the Prefect server cannot be reached"
 out, err = Console(width=WIDTH), Console(stderr=True)
 
 
 @contextmanager
 def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
-    """Yield the function that runs a flow, prints its report, writes --json and sets the exit status.
+    """Yield a function that runs a flow, prints its report, writes --json and sets the exit status.
 
-    It returns the report of a run in which at least one clip went through.
+    It returns the report of a run in which at least one clip succeeded.
     """
     began = time.monotonic()
     quiet(verbose=verbose)
@@ -75,15 +75,17 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
             raise typer.Exit(1)
         return report
 
-    with errors(verbose=verbose, going_on="the same command goes on where this one was"):
+    with errors(verbose=verbose, going_on="the same command resumes where this one stopped"):
         yield run
 
 
 @contextmanager
 def errors(*, verbose: bool, going_on: str = "") -> Iterator[None]:
-    """Turn what a user can mend into one line and an exit status; defects keep their trace.
+    """Print user-fixable errors as one line and exit with a status; re-raise bugs with their traceback.
 
-    going_on: what to say of a command that was stopped and can go on.
+    Args:
+        verbose: re-raise all errors except Ctrl-C and wrong settings.
+        going_on: hint to print if the command was stopped and can be resumed.
     """
     quiet(verbose=verbose)
     from motion_adapt.flows.run.presets import SettingsError
@@ -111,10 +113,10 @@ def errors(*, verbose: bool, going_on: str = "") -> Iterator[None]:
 
 
 def leave_at_once() -> NoReturn:
-    """End the process with status 1 where it stands: all that a run keeps is on disk by now.
+    """Exit with status 1 immediately; everything that a run keeps is on disk by now.
 
-    On the way out Prefect's client would try for seven seconds to deliver each of hundreds of events to a
-    server that is gone.
+    A normal exit would have Prefect's client try for seven seconds to deliver each of hundreds of events to a server
+    that is gone.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -122,7 +124,7 @@ def leave_at_once() -> NoReturn:
 
 
 def in_words(error: BaseException) -> str | None:
-    """An error that a user can mend, as one line; None for a defect, which keeps its trace."""
+    """Describe an error that a user can fix, in one line; None for a bug, which keeps its traceback."""
     from motion_adapt.flows.run.errors import RunError
     from motion_adapt.storage.artifacts.files import DamagedArtifact
 
@@ -132,7 +134,7 @@ def in_words(error: BaseException) -> str | None:
         return str(error)
     server = lost_server(error)
     if server:
-        return f"{server}; once it is back, the same command goes on where this one was"
+        return f"{server}; once it is back, the same command resumes where this one stopped"
     if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy"):
         from motion_adapt.flows.run.tracking import first_sentence
 
@@ -141,7 +143,10 @@ def in_words(error: BaseException) -> str | None:
 
 
 def lost_server(error: BaseException | None) -> str | None:
-    """Which server went away, where an error goes back to that; told by names, for importing MLflow takes seconds."""
+    """Return which server is unreachable, if an error was caused by that.
+
+    Exceptions are recognised by name, because importing MLflow takes seconds.
+    """
     while error is not None:
         kind, library = type(error), type(error).__module__.partition(".")[0]
         if library == "httpx" and any(base.__name__ == "TransportError" for base in kind.__mro__):
@@ -153,7 +158,7 @@ def lost_server(error: BaseException | None) -> str | None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file of JSON, whole or not at all."""
+    """Write a JSON file, whole or not at all."""
     with whole_file(path) as beside:
         beside.write_text(
             json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n", encoding="utf-8"

@@ -1,4 +1,4 @@
-"""Options that the commands share, and what flows want in their place."""
+"""Shared command-line options, and their conversion to flow parameters."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from motion_adapt.tasks.settings import Settings
 
 Source = Annotated[
-    Path, typer.Argument(help="a video, a folder of frames, a folder of either, or a data set")
+    Path, typer.Argument(help="a video, a folder of frames, a folder of either, or a data set folder")
 ]
 Preset = Annotated[str, typer.Option(help="compact (two CPU cores) or paper (a GPU)")]
 Sets = Annotated[
@@ -22,48 +22,48 @@ Sets = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option(help="a TOML file with settings")]
 Clips = Annotated[str | None, typer.Option(help="only these clips, separated by commas")]
-Split = Annotated[str | None, typer.Option(help="take the clips from this list of ImageSets, e.g. 2016/val")]
+Split = Annotated[str | None, typer.Option(help="use the clips of this list of ImageSets, e.g. 2016/val")]
 Weights = Annotated[Path | None, typer.Option(help="folder with oclr, selector and corrector .safetensors")]
-From = Annotated[str, typer.Option("--from", help="start weights: 'preset', or 'champion' of the experiment")]
+From = Annotated[str, typer.Option("--from", help="start weights: 'preset', or the experiment's 'champion'")]
 Dataset = Annotated[
     str | None,
     typer.Option(
-        help="the benchmark that the source is, e.g. DAVIS2016, or none; default: by its clips' names"
+        help="which benchmark the source is, e.g. DAVIS2016, or none; default: recognised by its clips' names"
     ),
 ]
 Prune = Annotated[
     int | None,
-    typer.Option(min=1, help="a smoke run: this many clips of 8 frames; results apart, no champion"),
+    typer.Option(min=1, help="smoke run on this many clips of 8 frames; separate results, no champion"),
 ]
 Photos = Annotated[
-    Path | None, typer.Option(help="a folder of photos for textures; default: procedural ones")
+    Path | None, typer.Option(help="a folder of photos for textures; default: procedural textures")
 ]
 Silhouettes = Annotated[
-    Path | None, typer.Option(help="a folder of mask pictures for half of the shapes; default: all are drawn")
+    Path | None, typer.Option(help="a folder of mask pictures for half of the shapes; default: drawn shapes")
 ]
 Store = Annotated[str, typer.Option(help="artifact store: a folder or any fsspec URL")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="threads of every computation; default: a worker's share of the cores"),
+    typer.Option(min=1, help="threads per computation; default: a worker's share of the cores"),
 ]
-Runner = Annotated[str, typer.Option(help="threads of this process, or dask: processes of a local cluster")]
+Runner = Annotated[
+    str, typer.Option(help="threads: in this process; dask: in processes of a local Dask cluster")
+]
 DaskAddress = Annotated[
-    str | None, typer.Option(help="with --runner dask: run on the cluster of this scheduler, tcp://HOST:PORT")
+    str | None, typer.Option(help="with --runner dask: scheduler of a running cluster, tcp://HOST:PORT")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="clips at once; each takes --threads threads")]
+Workers = Annotated[int, typer.Option(min=1, help="clips processed at once, each with --threads threads")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for masks and pictures")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write all numbers of the run to this file")]
 Strict = Annotated[bool, typer.Option("--strict", help="exit 1 if any clip was set aside")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="show Prefect's log and the trace of an error")
+    bool, typer.Option("--verbose", "-v", help="show Prefect's log, and the traceback of an error")
 ]
 TrackingUri = Annotated[str, typer.Option(help="MLflow tracking URI")]
 Experiment = Annotated[
     str,
-    typer.Option(
-        help="MLflow experiment; default: the name of the source; of adapt --prune, <source>-pruned"
-    ),
+    typer.Option(help="MLflow experiment; default: the source's name, or <source>-pruned with adapt --prune"),
 ]
 
 DEFAULT_STORE = "motion-adapt/store"
@@ -73,7 +73,7 @@ DEFAULT_TRACKING = "sqlite:///motion-adapt/mlflow.db"
 def with_runner(
     flow: "Flow[..., Any]", kind: str, workers: int, dask_address: str | None = None
 ) -> "Flow[..., Any]":
-    """The flow with its tasks in threads, on a Dask cluster of this machine, or on the one at an address."""
+    """Return the flow with its tasks in threads, on a local Dask cluster, or on the cluster at an address."""
     from motion_adapt.flows.run.runners import task_runner
 
     try:
@@ -90,7 +90,7 @@ def settings_of(
     source: Path | None = None,
     dataset: str | None = None,
 ) -> "Settings":
-    """Settings from all their sources; `source` may be a benchmark, with gaps and a protocol of its own."""
+    """Load the settings from all places; if `source` is a benchmark, its gaps and protocol are the defaults."""
     from motion_adapt.flows.run.presets import known_benchmark, load_settings
 
     known = known_benchmark(source, dataset) if source else None
@@ -104,9 +104,9 @@ def place_of(
     workers: int | None = None,
     dask_address: str | None = None,
 ) -> "Place":
-    """The place of a run whose `workers` share a machine: this one, unless they are a cluster's at an address.
+    """Return the place of a run whose `workers` share a machine: this one, or those of the cluster at an address.
 
-    Unfinished trainings are kept beside a local store.
+    Unfinished trainings are kept next to a local store.
     """
     from motion_adapt.tasks.runtime.place import Place, scratch_beside, share_of_cores
 
@@ -120,14 +120,14 @@ def place_of(
 
 
 def tracking_of(uri: str, experiment: str) -> "Tracking":
-    """Where runs are tracked."""
+    """Return where the run is tracked."""
     from motion_adapt.flows.run.tracking import Tracking
 
     return Tracking(uri=uri, experiment=experiment)
 
 
 def is_from_champion(from_: str, weights: Path | None) -> bool:
-    """Whether --from asks for the champion; it leaves no room for --weights."""
+    """Return whether --from asks for the champion, which excludes --weights."""
     if from_ not in ("preset", "champion"):
         raise typer.BadParameter("wanted 'preset' or 'champion'", param_hint="--from")
     if from_ == "champion" and weights:
@@ -136,10 +136,10 @@ def is_from_champion(from_: str, weights: Path | None) -> bool:
 
 
 def names(clips: str | None) -> list[str] | None:
-    """`a,b` as a list."""
+    """Split `a,b` into a list."""
     return [name.strip() for name in clips.split(",") if name.strip()] if clips else None
 
 
 def text(path: Path | None) -> str | None:
-    """A path as flow parameters carry it."""
+    """Convert a path to text, as flow parameters need it."""
     return str(path) if path else None

@@ -46,7 +46,7 @@ def adapt(
     preset: Preset = "compact",
     set_: Sets = None,
     config: Config = None,
-    rounds: Annotated[int, typer.Option(min=0, help="adaptation rounds after round 0")] = 1,
+    rounds: Annotated[int, typer.Option(min=0, help="number of adaptation rounds after round 0")] = 1,
     clips: Clips = None,
     split: Split = None,
     weights: Weights = None,
@@ -115,7 +115,7 @@ def segment(
     strict: Strict = False,
     verbose: Verbose = False,
 ) -> None:
-    """Masks of a video or a folder with given, shipped or champion weights. Nothing is trained."""
+    """Compute masks of a video or a folder with given, bundled or champion weights. Nothing is trained."""
     from_champion = is_from_champion(from_, weights)
     with running("segment", verbose) as run:
         from motion_adapt.flows.segment import segment as flow
@@ -159,7 +159,7 @@ def materialise(
     strict: Strict = False,
     verbose: Verbose = False,
 ) -> None:
-    """Compute frames, optical flow and features into the store, for runs to come."""
+    """Compute frames, optical flow and features into the store, for later runs."""
     with running("materialise", verbose) as run:
         from motion_adapt.flows.materialise import materialise as flow
 
@@ -184,7 +184,7 @@ def demo(
     json_file: JsonFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Try everything on generated clips: one short round of adaptation, pictures."""
+    """Try everything on generated clips: one short round of adaptation, with masks and pictures."""
     with running("demo", verbose) as run:
         from motion_adapt.flows.demo import demo as flow
 

@@ -10,11 +10,11 @@ from motion_adapt.flows.cli.launch import errors
 def serve(
     cron: Annotated[
         str | None,
-        typer.Option(help="when adapt/nightly runs, e.g. '0 3 * * *' (UTC); default: only when asked"),
+        typer.Option(help="when adapt/nightly runs, e.g. '0 3 * * *' (UTC); default: only on request"),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="runs at once")] = 1,
+    limit: Annotated[int, typer.Option(min=1, help="maximum number of runs at once")] = 1,
 ) -> None:
-    """Serve the deployments of prefect.yaml from this process, without a work pool; needs a Prefect server."""
+    """Serve the deployments of prefect.yaml from this process, without a work pool. Needs a Prefect server."""
     with errors(verbose=False):
         from motion_adapt.flows.upkeep.serve import serve_all
 

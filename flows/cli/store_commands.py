@@ -7,7 +7,7 @@ import typer
 from motion_adapt.flows.cli.launch import errors, out
 from motion_adapt.flows.cli.options import DEFAULT_STORE, DEFAULT_TRACKING, Store, TrackingUri
 
-store_app = typer.Typer(help="Look after the artifact store.", no_args_is_help=True)
+store_app = typer.Typer(help="List, verify, explain and prune the artifact store.", no_args_is_help=True)
 
 
 @store_app.command("list")
@@ -26,10 +26,10 @@ def store_verify(
     store: Store = DEFAULT_STORE,
     stage: Annotated[str, typer.Option(help="only this stage")] = "*",
     withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="unpublish what is damaged, so that it is recomputed")
+        bool, typer.Option("--withdraw", help="unpublish damaged artifacts, so that they are recomputed")
     ] = False,
 ) -> None:
-    """Read every byte and say what is damaged. Exit 1 if anything is."""
+    """Read every byte and report what is damaged. Exit 1 if anything is."""
     with errors(verbose=False):
         from motion_adapt.flows.upkeep.store import verify_artifacts
 
@@ -39,7 +39,7 @@ def store_verify(
 
 @store_app.command("explain")
 def store_explain(
-    artifact: Annotated[str, typer.Argument(help="stage/key, or an unambiguous beginning of a key")],
+    artifact: Annotated[str, typer.Argument(help="stage/key, or an unambiguous prefix of a key")],
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Print the chain from an artifact back to its frames and weights."""
@@ -53,19 +53,21 @@ def store_explain(
 def store_prune(
     store: Store = DEFAULT_STORE,
     unused: Annotated[
-        bool, typer.Option("--unused", help="also artifacts that no kept run and no champion needs")
+        bool, typer.Option("--unused", help="also delete artifacts that no kept run and no champion needs")
     ] = False,
     keep_runs: Annotated[
-        int, typer.Option(min=1, help="with --unused: how many of the latest runs to keep")
+        int, typer.Option(min=1, help="with --unused: number of latest runs whose artifacts are kept")
     ] = 10,
     tracking_uri: TrackingUri = DEFAULT_TRACKING,
     older_than: Annotated[
         float,
-        typer.Option(min=0, help="hours for which all is kept, since a run that goes on may need it"),
+        typer.Option(
+            min=0, help="keep everything younger than this many hours, which a resumed run may need"
+        ),
     ] = 24.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say how much would go")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only report what would be deleted")] = False,
 ) -> None:
-    """Delete what killed attempts left behind and, if asked, what no run needs any more."""
+    """Delete leftovers of killed attempts and, with --unused, artifacts that are no longer needed."""
     with errors(verbose=False):
         from motion_adapt.flows.upkeep.store import prune_artifacts
 

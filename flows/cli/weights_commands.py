@@ -1,4 +1,4 @@
-"""`motion-adapt finetune-upsampler`, the command that learns from human annotations."""
+"""Commands that train or import weights: `pretrain`, `import-checkpoint` and `finetune-upsampler`."""
 
 import json
 from pathlib import Path
@@ -87,18 +87,18 @@ def finetune_upsampler(
 def pretrain(
     out_: Annotated[Path, typer.Option("--out", help="folder for the checkpoints")],
     preset: Preset = "compact",
-    steps: Annotated[int | None, typer.Option(min=1, help="steps of each network")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="training steps of each network")] = None,
     photos: Photos = None,
     silhouettes: Silhouettes = None,
     start: Annotated[
         Path | None,
-        typer.Option(help="a folder with weights to go on from, by network; default: from scratch"),
+        typer.Option(help="a folder with weights to continue from, by network; default: from scratch"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="seed of all random numbers")] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
-            help="several, e.g. 0,1,2: a training for each, in OUT/seed-0 and so on, and their spread"
+            help="several seeds, e.g. 0,1,2: one training each, in OUT/seed-0 and so on, and their spread"
         ),
     ] = None,
     set_: Sets = None,
@@ -111,7 +111,7 @@ def pretrain(
     json_file: JsonFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Train the networks on synthetic clips, from scratch or from earlier weights on."""
+    """Train the networks on synthetic clips, from scratch or from earlier weights."""
     overrides = [*(set_ or [])]
     overrides += [f"pretrain.steps={steps}"] if steps is not None else []
     overrides += [f"pretrain.photos={json.dumps(str(photos))}"] if photos else []
@@ -144,11 +144,11 @@ def pretrain(
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="an official .pth")],
+    file: Annotated[Path, typer.Argument(help="an official .pth file")],
     model: Annotated[str, typer.Option(help="oclr, selector or corrector")],
     out_: Annotated[Path, typer.Option("--out", help="folder for <model>.safetensors")] = Path("weights"),
 ) -> None:
-    """Turn one of the authors' released checkpoints into the project's format."""
+    """Convert one of the authors' released checkpoints to the project's format."""
     if model not in ("oclr", "selector", "corrector"):
         raise typer.BadParameter("wanted oclr, selector or corrector", param_hint="--model")
     with errors(verbose=False):

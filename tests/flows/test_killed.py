@@ -152,7 +152,7 @@ def test_stopped_in_a_long_training_a_run_ends_soon_and_keeps_its_state(
         time.sleep(0.05)
     assert command.wait() == status, command.log.read_text()
     if status == 130:
-        assert "the same command goes on where this one was" in command.log.read_text()
+        assert "the same command resumes where this one stopped" in command.log.read_text()
     (state,) = Path(home.place.scratch).glob("adapted-corrector-*.pt")
     saved = StateFile(state).read()
     assert saved and saved["step"] >= 1
