@@ -1,4 +1,4 @@
-# `make demo` and `make test` work on a fresh clone: each sets up .venv itself.
+# `make demo` and `make test` work on a fresh clone: both create .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,15 +14,15 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $(STAMP)
 
-## a small adaptation on generated clips, from nothing to masks and MLflow
+## a small adaptation on generated clips, with masks and MLflow records
 demo: $(STAMP)
 	$(BIN)/motion-adapt demo demo
 
-## lint, types and all tests but the slow ones, in two processes
+## lint, types and all tests except the slow ones, in two processes
 test: $(STAMP) check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-## the slow tests (200 kills, clusters, deployments, real weights), and the property tests with many new examples
+## the slow tests (200 kills, clusters, deployments, real weights), and the property tests with many more examples
 soak: $(STAMP)
 	MOTION_ADAPT_SOAK=1 $(BIN)/python -m pytest -m "slow or hypothesis"
 

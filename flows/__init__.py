@@ -1,1 +1,1 @@
-"""What people start, and in what order the stages run. No arrays here."""
+"""Flows: entry points and the order in which stages run. Flows handle references to artifacts, never arrays."""

@@ -1,4 +1,4 @@
-"""Adapt: a folder of unlabelled videos in; masks, and models that know these videos, out.
+"""Adapt: segment a folder of unlabelled videos and adapt the models to them.
 
     materialise     frames, flow and features of every clip
     round 0         propose -> select -> correct, with the start weights
@@ -6,9 +6,9 @@
                     fine-tune OCLR on those masks
                     propose -> select -> correct, with both adapted models
     every round     measured without labels and tracked in MLflow; the gate keeps, holds or rolls back
-    at the end      masks and pictures of the round that the gate kept; scores where labels exist; all rounds on a page
+    at the end      masks and pictures of the round that the gate kept; scores if labels exist; all rounds on a page
 
-Only the evaluation stage opens an annotation. What the store has already is not computed again.
+Only the evaluation stages open annotations. Whatever the store already has is not recomputed.
 """
 
 import time
@@ -71,18 +71,18 @@ def adapt(
 
     Args:
         source: a video, a folder of frames, a folder of either, or a data set.
-        settings: every choice of the run; none: those of the preset, and of the environment.
-        preset: also whose shipped weights are the start where neither `weights` nor `from_champion` is given.
-        rounds: rounds after round 0; 0 only refines.
-        clips: names of the clips to take; all if none.
-        split: a list of ImageSets to take the clips from, e.g. 2016/val.
-        prune: a smoke run on that many clips of 8 frames; its models do not become champion.
-        dataset: the benchmark that the source is, or none; not given: what its clips' names tell.
+        settings: all settings of the run; if None, those of the preset and the environment.
+        preset: the preset, whose shipped weights are used if neither `weights` nor `from_champion` is given.
+        rounds: number of rounds after round 0; 0 only refines.
+        clips: names of the clips to use; None uses all.
+        split: a list of ImageSets whose clips to use, e.g. 2016/val.
+        prune: for a smoke run, the number of clips, of 8 frames each; its models never become champion.
+        dataset: which benchmark the source is, or "none"; if None, it is recognised by its clips' names.
         weights: a folder with the start weights.
         from_champion: start from the experiment's champion.
         output: folder for masks and pictures; default: motion-adapt/results/<source>, or <source>-pruned.
         place: store, device and threads.
-        tracking: where MLflow keeps the runs.
+        tracking: the MLflow database and experiment.
     """
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
@@ -101,7 +101,7 @@ def adapt(
     materials = read_frames(run, source, prune=prune)
     asked: dict[str, Any] = {"clips": materials.content, "settings": settings, "rounds": rounds}
     if from_champion:
-        asked["from"] = "champion"  # not which: after a promotion the same words are the same request
+        asked["from"] = "champion"  # not which version: after a promotion it is still the same request
         under_way = weights_under_way(run, settings, tracker, digest(asked))
         start = under_way or champion_weights(run, settings, tracking.open(source, create=False))
     else:
@@ -109,7 +109,7 @@ def adapt(
 
     report.provenance = provenance(settings)
     report.figures = smoke_note(run, start)
-    # Before the hours that flow and features may take: what is not recorded, a promotion can change.
+    # Record the start weights before flow and features, which may take hours: a promotion must not change them.
     ledger = Ledger(
         tracker,
         source=source,
@@ -142,16 +142,17 @@ def adapt(
         ledger.close(kept, strips, report)
         try:
             publish_comparison(tracker, ledger.parent, folder)
-        except RunError as error:  # the masks are written: a run does not fail for want of a page
+        except RunError as error:  # the masks are written, so a missing page does not fail the run
             run.warn(f"no {PAGE}: {error}")
             report.warnings = list(run.warnings)
     return report
 
 
 def go_through_rounds(work: Work, this: Round, rounds: int, ledger: Ledger, report: Report) -> Round:
-    """Judge round 0, and go on with `rounds` more, each from the round before or, rolled back, from the last kept.
+    """Judge round 0 and run `rounds` more. Returns the last round that the gate kept.
 
-    Returns the last round that the gate kept; its models are put forward as champion.
+    Each round starts from the round before or, after a roll-back, from the last round kept. The models of the round
+    returned are proposed as champion.
     """
     labels = annotated(work)
     kept, before = this, None  # round 0 is always kept

@@ -1,9 +1,9 @@
-"""Demo: the whole system on generated clips, from nothing to masks, in a few minutes on two cores.
+"""Demo: the whole pipeline on generated clips, in a few minutes on two cores.
 
     clips    a few synthetic videos with their true masks, in DAVIS layout
     adapt    one short round on them with the shipped weights, scored against the true masks
 
-The weights have seen clips of the same kind, though not these: real video is harder.
+The weights were trained on clips of the same kind, though not on these, so real video is harder.
 """
 
 import time
@@ -21,13 +21,13 @@ from motion_adapt.tasks.settings import CorrectorTrainingSettings, OclrTrainingS
 from motion_adapt.tasks.synthesis import SyntheticSet
 
 CLIPS, STEPS = 3, 40
-# clips that pre-training, which counts its seeds from 0, never sees
+# a seed that pre-training, which counts its seeds from 0, never uses
 MADE_OF = SyntheticSet(seed=2024, frames=16, size=(240, 416), gaps=())
 
 
 @flow(name="demo", task_runner=DEFAULT_RUNNER)
 def demo(folder: str, place: Place = Place(), tracking: Tracking = Tracking()) -> Report:
-    """Generate clips in `folder`, adapt to them, and report."""
+    """Generate clips in `folder` and adapt to them."""
     home, began = Path(folder), time.monotonic()
     synthesise(str(home / "clips"), CLIPS, MADE_OF)
     report = adapt(

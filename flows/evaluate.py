@@ -1,10 +1,10 @@
-"""Evaluate: masks against annotations, by the data set's own rules.
+"""Evaluate: score masks against annotations, by the data set's own rules.
 
     for each clip with masks and annotations:  J and F, frame by frame
     over the clips:                            their mean
 
-A clip whose annotations are missing or unusable is left unscored, with the reason; annotated clips without masks, which
-the mean knows nothing of, are warned about.
+A clip whose annotations are missing or unusable is not scored, and the reason is reported. Annotated clips without
+masks are not part of the mean, and a warning counts them.
 """
 
 import time
@@ -28,7 +28,7 @@ from motion_adapt.storage.names import printable
 from motion_adapt.tasks.evaluation import Protocol, score_pairs
 from motion_adapt.tasks.runtime.progress import track
 
-NAMED = 3  # clips without masks that a warning names; it counts the others
+NAMED = 3  # clips without masks that a warning names; others are only counted
 
 
 @flow(name="evaluate", task_runner=DEFAULT_RUNNER)
@@ -45,14 +45,14 @@ def evaluate(
     Args:
         predictions: a folder with one folder of masks per clip.
         annotations: the same layout, or the root of a data set.
-        protocol: single: one foreground, as the union of all objects and as the object that fits best, by the
-            frame rule of DAVIS 2016; objects: each object with its own mask by assignment, all frames (DAVIS
-            2017 unsupervised); boxes: IoU of boxes (MoCA). None: that of the data set, else single.
-        objects: how many objects the masks stand for; more where a clip's hold larger ids, up to 20.
-        clips: names of the clips to score; all if none.
-        data_set: the benchmark that the annotations belong to, or none, whose frame rule is then followed: with
-            `single`, only DAVIS2016 leaves out each clip's first and last frame. None: the one that the annotations
-            look like; where they look like nobody's, the rule of DAVIS2016.
+        protocol: how to score; None uses that of the data set, else single.
+            single: one foreground, both as the union of all objects and as the object that fits best.
+            objects: each object with its own mask, by assignment, in all frames (DAVIS 2017 unsupervised).
+            boxes: IoU of boxes (MoCA).
+        objects: number of objects in the masks; raised, up to 20, for clips with larger ids.
+        clips: names of the clips to score; None scores all.
+        data_set: the benchmark of the annotations, or "none"; if None, it is recognised. It decides whether `single`
+            leaves out each clip's first and last frame: DAVIS2016 does, and so do clips of no benchmark.
     """
     began = time.monotonic()
     report = Report("evaluate", predictions)
@@ -95,10 +95,10 @@ def score_folder(
     skip_ends: bool = True,
     data_set: DataSet | None = None,
 ) -> tuple[dict[str, float], list[str]]:
-    """Scores and warnings of one folder of masks.
+    """Score one folder of masks. Returns scores and warnings.
 
     Raises:
-        ValueError: where masks or annotations can't be used; names the file.
+        ValueError: if masks or annotations cannot be used; names the file.
     """
     names = clip.frame_names(len(clip.files))
     folder = clip.path.parent, clip.path.name
@@ -119,14 +119,14 @@ def score_folder(
 
 
 def annotated_clips(root: Path, known: DataSet | None) -> list[str]:
-    """Names of the clips that have annotations; of a benchmark, of those that its figures are averages over."""
+    """Return the names of the clips with annotations; of a benchmark, only clips that its figures are averaged over."""
     if known:
         return [name for name in known.evaluated if is_table(root) or truth_folder(root, name).is_dir()]
     return sorted(folder.name for folder in root.iterdir() if folder.is_dir())
 
 
 def without_masks(found: ClipList, annotated: list[str]) -> list[str]:
-    """A warning that counts the annotated clips of which no masks were found, if there are any."""
+    """Return a warning that counts the annotated clips without masks, or an empty list if there are none."""
     there = {clip.path.name for clip in found.clips} | {item.name for item in found.set_aside}
     missing = [printable(name) for name in annotated if name not in there]
     if not missing:
@@ -137,10 +137,10 @@ def without_masks(found: ClipList, annotated: list[str]) -> list[str]:
 
 
 def annotation_root(folder: Path, dataset: str | None = None) -> Path:
-    """Where the clips' annotations lie: in `folder`, or where the data set that it is keeps them.
+    """Return the folder of the clips' annotations: `folder`, or where the data set in it keeps them.
 
     Raises:
-        RunError: where there is no such folder.
+        RunError: if there is no such folder.
     """
     if not folder.is_dir():
         raise RunError(f"there is no folder {folder} with annotations")
@@ -149,7 +149,7 @@ def annotation_root(folder: Path, dataset: str | None = None) -> Path:
         try:
             located = lay_out(folder, known).annotations if known else davis_layout(folder).annotations
         except ValueError:
-            return folder  # its annotations alone
+            return folder  # it holds annotations only
         if located is None:
             raise RunError(f"{folder} has no Annotations")
         return located

@@ -1,11 +1,11 @@
-"""Fine-tune the upsampler: the corrector's last part learns from human annotations (paper, Table 16).
+"""Fine-tune the upsampler: train the corrector's last part on human annotations (paper, Table 16).
 
     materialise -> propose -> select, with the weights as they are
     fine-tune      the decoder of the corrector, on every annotated frame
-    out            all networks in a folder that --weights takes
+    out            all networks, in a folder for --weights
 
-A study of what labels would add. It is the only training that opens annotations; everything made with its corrector
-says so from then on.
+It shows what labels would add. It is the only training that opens annotations, and everything computed with its
+corrector is marked accordingly.
 """
 
 import time
@@ -30,7 +30,7 @@ from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import Settings
 
 WARNING = (
-    "supervised: this command trains on human annotations; nothing made with its corrector is label-free, "
+    "supervised: this command trains on human annotations; results of its corrector are not label-free, "
     "and scores on the same clips mean nothing"
 )
 
@@ -52,21 +52,21 @@ def finetune_upsampler(
 
     Args:
         source: a data set with annotations.
-        folder: where the checkpoint files go.
-        settings: `upsampler_finetuning` says how long, `evaluation.protocol` how annotations are read: one
-            foreground, or objects; none: those of the preset.
-        preset: also whose shipped weights are the start where `weights` is not given.
-        clips: names of the clips to take; all if none.
-        split: a list of ImageSets to take the clips from, e.g. 2017/train.
-        prune: a smoke run on that many clips of 8 frames.
-        dataset: the benchmark that the source is, or none; not given: what its clips' names tell.
+        folder: folder for the checkpoint files.
+        settings: all settings of the run; if None, those of the preset and the environment. `upsampler_finetuning`
+            controls the training; `evaluation.protocol` whether annotations are read as one foreground or as objects.
+        preset: the preset, whose shipped weights are used if `weights` is not given.
+        clips: names of the clips to use; None uses all.
+        split: a list of ImageSets whose clips to use, e.g. 2017/train.
+        prune: for a smoke run, the number of clips, of 8 frames each.
+        dataset: which benchmark the source is, or "none"; if None, it is recognised by its clips' names.
         weights: a folder with the start weights.
         place: store, device and threads.
     """
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     if settings.evaluation.protocol == "boxes":
-        raise RunError("evaluation.protocol=boxes: the upsampler learns from masks, and boxes are none")
+        raise RunError("evaluation.protocol=boxes: the upsampler is trained on masks, not on boxes")
     place = resolved(place)
     report = Report("finetune-upsampler", source)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
@@ -83,7 +83,7 @@ def finetune_upsampler(
     labels = annotated(work)
     names = sorted(labels, key=lambda name: (materials.content[name], labels[name].content))
     if not names:
-        raise RunError(f"{source}: no clip has annotations, and this command learns from nothing else")
+        raise RunError(f"{source}: no clip has annotations, which this command needs for training")
     corrector = run.once(
         finetune,
         "fine-tune the upsampler",

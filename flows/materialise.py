@@ -1,10 +1,10 @@
-"""Materialise: frames, optical flow and features of every clip, computed once into the store.
+"""Materialise: compute frames, optical flow and features of every clip once, into the store.
 
     for each clip:  decode and validate its frames
-    for each clip:  flow at the gap of inference (and of adaptation), to both sides
-    for each clip:  features for the corrector (16x28), and for the selector (8x14) where the settings have one
+    for each clip:  flow at the gap of inference (and of adaptation), forward and backward
+    for each clip:  features for the corrector (16x28) and, if the settings use it, for the selector (8x14)
 
-A clip that can't be read is set aside with its reason and the others go on.
+A clip that cannot be read is set aside with the reason, and the others continue.
 """
 
 import time
@@ -39,7 +39,7 @@ def materialise(
     weights: str | None = None,
     place: Place = Place(),
 ) -> Report:
-    """Frames, flow and features of the clips of a source; the arguments are those of `adapt`."""
+    """Compute frames, flow and features of the clips of a source. Arguments are as in `adapt`."""
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     report = Report("materialise", source)

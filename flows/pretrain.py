@@ -1,14 +1,14 @@
-"""Pre-train: the networks from nothing but synthetic clips.
+"""Pre-train: train the networks on synthetic clips only.
 
-    features     (where the settings use the project's own) the same point looks the same in two frames
+    features     (if the settings use the project's own) the same point looks the same in two frames
     OCLR         flow -> masks and order
     selector     where are OCLR's proposals, and damaged masks, wrong?
     corrector    repair them from exemplars
-    validation   all of them together on synthetic clips that no training sees
-    out          one checkpoint file per network in a folder that --weights takes
+    validation   all of them together on synthetic clips that no training uses
+    out          one checkpoint file per network, in a folder for --weights
 
-Given weights to start from, each network goes on from its own. Killed and started again, the flow goes on from the last
-state of the network it was at.
+If start weights are given, each network continues from its own. If the flow is killed and started again, it resumes
+from the last state of the network that was being trained.
 """
 
 import time
@@ -61,14 +61,14 @@ def pretrain(
     """Train the networks and write their checkpoints to `folder`.
 
     Args:
-        folder: where the checkpoint files go.
-        settings: `pretrain` says how long and on what; `features` which backbones the heads are for, and
-            `selection.method` which selector is trained, by methods without one that of error maps; none: those of
-            the preset.
+        folder: folder for the checkpoint files.
+        settings: all settings; if None, those of the preset and the environment. `pretrain` controls the trainings,
+            `features` names the backbones that selector and corrector use, and `selection.method` the kind of selector
+            to train: error_map for methods without a selector.
         preset: see `settings`.
         place: store, device and threads.
-        tracking: where MLflow keeps the curves.
-        start: a folder with weights to go on from; a network without a file there is trained from scratch.
+        tracking: the MLflow database and experiment of the curves.
+        start: a folder with weights to continue from; a network without a file there is trained from scratch.
     """
     began = time.monotonic()
     settings = settings or load_settings(preset)
@@ -102,16 +102,16 @@ def pretrain(
 
 
 def folders_of(settings: Settings) -> dict[str, str]:
-    """The folders that clips are made of, by what they hold."""
+    """Return the folders of pictures from which clips are rendered, by kind: photos, silhouettes."""
     given = {"photos": settings.pretrain.photos, "silhouettes": settings.pretrain.silhouettes}
     return {name: folder for name, folder in given.items() if folder}
 
 
 def identity_of(folders: dict[str, str]) -> dict[str, Any]:
-    """What they hold.
+    """Return the identity of the folders' contents.
 
     Raises:
-        RunError: where one can't be read.
+        RunError: if a folder cannot be read.
     """
     try:
         return pictures_identity(**paths(folders))
@@ -120,10 +120,10 @@ def identity_of(folders: dict[str, str]) -> dict[str, Any]:
 
 
 def find_starts(run: Run, settings: Settings, start: str | None, out: str) -> dict[str, Artifact]:
-    """The weights to go on from, by network.
+    """Return the weights to continue from, by network.
 
     Raises:
-        RunError: where the folder has none, or a file is not what its name says.
+        RunError: if the folder has none, or a file is not what its name says.
     """
     if start is None:
         return {}
@@ -140,7 +140,7 @@ def find_starts(run: Run, settings: Settings, start: str | None, out: str) -> di
 
 
 def shapes_of(settings: Settings) -> dict[str, dict[str, Any]]:
-    """By network: its sizes (`network`) and what a step of its training `sees`."""
+    """Return, by network, its sizes (`network`) and the data of a training step (`sees`)."""
     choice, method = settings.pretrain, settings.selection.method
     return shapes(
         choice.size,
@@ -163,7 +163,7 @@ def train_all(
     tracker: Tracker,
     mlflow_run: str,
 ) -> tuple[dict[str, Artifact], StartWeights]:
-    """The trained networks by name, and the feature networks that the heads are for; `begun`: what they go on from."""
+    """Train the networks, from the weights in `begun` if any. Returns them by name, and the feature networks used."""
     choice, backbones, shape = settings.pretrain, settings.features, shapes_of(settings)
     course = CourseSettings(
         steps=choice.steps,
@@ -210,7 +210,7 @@ def figures_of(
     tokens: StartWeights,
     pictures: dict[str, Any],
 ) -> dict[str, float]:
-    """Figures of the trained networks, by the names of `models.pretraining.validation.Validation`."""
+    """Return metrics of the trained networks, by the names of `models.pretraining.validation.Validation`."""
     found = run.once(
         validate,
         "validate",
@@ -230,7 +230,7 @@ def figures_of(
 
 
 def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> None:
-    """Copy the checkpoints out of the store."""
+    """Copy the checkpoints from the store to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for model, artifact in made.items():
         with whole_file(folder / f"{model}.safetensors") as beside:
@@ -238,7 +238,7 @@ def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> 
 
 
 def begin(tracker: Tracker, settings: Settings, more: dict[str, Any]) -> str:
-    """The MLflow run of a pre-training, the same one for the same trainings."""
+    """Begin the MLflow run of a pre-training, or resume it if the trainings are the same. Returns its id."""
     params = settings.model_dump(
         mode="json",
         include={"seed", "features", "pretrain"},

@@ -1,9 +1,9 @@
-"""Segment: masks of one video or a folder with the weights as they are.
+"""Segment: compute masks of one video or a folder, with the weights as they are.
 
     materialise -> propose -> select -> correct -> final masks and pictures
 
-Nothing is trained, unless the settings ask for a corrector of each clip's own, and nothing is tracked.
-Memory does not grow with the length of a video.
+Nothing is trained, unless the settings enable a corrector per clip, and nothing is tracked. Memory does not grow with
+the length of a video.
 """
 
 import time
@@ -43,7 +43,7 @@ def segment(
     place: Place = Place(),
     tracking: Tracking = Tracking(),
 ) -> Report:
-    """Segment the clips of a source; the arguments are those of `adapt`."""
+    """Segment the clips of a source. Arguments are as in `adapt`."""
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     require_one_start(weights, from_champion)

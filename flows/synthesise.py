@@ -1,9 +1,9 @@
-"""Synthesise: clips with exact labels as a data set, in as many processes as there are workers.
+"""Synthesise: write synthetic clips with exact labels as a data set, in as many processes as there are workers.
 
     for each number from 0:   a clip with frames, visible and amodal masks, exact flow
-    ImageSets                 the list of them, which `--split synthetic` takes
+    ImageSets                 the list of clips, for `--split synthetic`
 
-Started again, it goes on where it was; with more clips, it adds to those that are there.
+If started again, it resumes where it stopped; with a larger number of clips, it adds to those that exist.
 """
 
 import time
@@ -19,7 +19,7 @@ from motion_adapt.storage.results.synthetic_set import write_list
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.synthesis import SyntheticSet, synthesise_clip
 
-RECORD = "synthetic.json"  # what the clips of a folder were made of
+RECORD = "synthetic.json"  # the settings of a folder's clips
 SPLIT = "synthetic"
 
 
@@ -28,10 +28,10 @@ def synthesise(folder: str, clips: int, what: SyntheticSet = SyntheticSet(), thr
     """Write `clips` synthetic clips to `folder`.
 
     Args:
-        folder: a new folder, or one with clips of the very same kind.
-        clips: how many there shall be.
-        what: what they are made of.
-        threads: of each clip's arithmetic.
+        folder: a new folder, or one with clips of the same settings.
+        clips: number of clips that the folder shall have.
+        what: settings of the clips.
+        threads: threads per clip.
     """
     began = time.monotonic()
     root = Path(folder)
@@ -55,10 +55,10 @@ def synthesise(folder: str, clips: int, what: SyntheticSet = SyntheticSet(), thr
 
 
 def claim(root: Path, what: SyntheticSet) -> None:
-    """Write down what the clips of a folder are made of, or see that it is the same.
+    """Record the settings of a folder's clips, or check that they are the ones recorded.
 
     Raises:
-        RunError: where it is not, or a folder of pictures can't be used.
+        RunError: if they differ, if the folder holds other files, or if a folder of pictures cannot be used.
     """
     try:
         what.supply()
@@ -67,9 +67,9 @@ def claim(root: Path, what: SyntheticSet) -> None:
     record, wanted = root / RECORD, what.model_dump_json(indent=1) + "\n"
     if record.exists():
         if record.read_text(encoding="utf-8") != wanted:
-            raise RunError(f"{root} holds clips of another kind, see {record}; name another folder")
+            raise RunError(f"{root} holds clips with other settings, see {record}; name another folder")
         return
     if root.exists() and any(root.iterdir()):
-        raise RunError(f"{root} holds other things than synthetic clips; name another folder")
+        raise RunError(f"{root} holds files other than synthetic clips; name another folder")
     with whole_file(record) as beside:
         beside.write_text(wanted, encoding="utf-8")

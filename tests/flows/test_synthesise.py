@@ -62,7 +62,7 @@ def test_started_again_it_makes_what_is_missing_and_nothing_else(folder):
 
 
 def test_clips_of_two_kinds_do_not_mix(folder, tmp_path):
-    with pytest.raises(RunError, match="clips of another kind"):
+    with pytest.raises(RunError, match="clips with other settings"):
         synthesise(str(folder), 1, MADE_OF.model_copy(update={"seed": 6}))
     (tmp_path / "mine.txt").write_text("something")
     with pytest.raises(RunError, match="holds other things"):
