@@ -1,4 +1,4 @@
-"""Readers of the golden numbers that MOTION_ADAPT_METRICS names."""
+"""Readers of the golden numbers in the folder that MOTION_ADAPT_METRICS names."""
 
 import csv
 import os
@@ -14,7 +14,7 @@ TOLERANCE = 1e-6
 
 
 def folder(variable: str) -> Path:
-    """The folder that an environment variable names; the test is skipped where it names none."""
+    """Return the folder that an environment variable names. The test is skipped if the variable is not set."""
     value = os.environ.get(variable)
     if not value:
         pytest.skip(f"{variable} is not set")
@@ -22,19 +22,19 @@ def folder(variable: str) -> Path:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """All rows of a CSV file."""
+    """Read all rows of a CSV file."""
     with path.open(newline="") as lines:
         return list(csv.DictReader(lines))
 
 
 @cache
 def label_maps(path: Path) -> np.ndarray:
-    """The label maps u8 (T, H, W) of a folder of PNG files, in the order of their names. Read only."""
+    """Read the label maps u8 (T, H, W) of a folder of PNG files, in the order of their names. Read-only."""
     return np.stack([np.asarray(Image.open(file)) for file in sorted(path.glob("*.png"))])
 
 
 def packed_masks(path: Path) -> Callable[[str], np.ndarray]:
-    """A reader of the named bool masks (H, W) of one packed file."""
+    """Return a reader of the named bool masks (H, W) of one packed file."""
     packed = np.load(path)
 
     @cache

@@ -1,4 +1,4 @@
-"""Weights that ship: the same networks, in half the bytes."""
+"""Weights made ready to ship: the same networks in half the bytes."""
 
 import pytest
 import torch

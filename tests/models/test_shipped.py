@@ -1,4 +1,4 @@
-"""The weights that travel with the package: whole, of the preset's sizes, small enough, and of some use."""
+"""The bundled weights: undamaged, of the preset's sizes, small enough, and useful."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_a_file_builds_the_network_of_the_preset(name):
         assert found.settings["features"] == {"name": "compact", "channels": 64, "patch": 8}
 
 
-def test_they_are_small_and_have_a_card():
+def test_weights_are_small_and_documented():
     files = list(FOLDER.glob("*.safetensors"))
     assert {path.stem for path in files} == set(NETWORKS)
     assert sum(path.stat().st_size for path in files) <= MOST_BYTES
@@ -45,8 +45,8 @@ def test_they_are_small_and_have_a_card():
 
 
 @pytest.mark.parametrize("judge", ["propagation", "selector"])
-def test_they_find_the_object_of_clips_that_no_training_saw(judge):
-    """Clips with one object, in textures that are not those of the training; measured: IoU 0.57, corrected 0.60."""
+def test_weights_find_the_object_in_clips_that_no_training_saw(judge):
+    """On clips with one object and textures unlike the training's. Measured: IoU 0.57, corrected 0.60."""
     nets = {name: build_network(checkpoint(name), "cpu", expect=name) for name in NETWORKS[1:]}
     features = load_features("compact", checkpoint=FOLDER / "features.safetensors")
     supply = SyntheticClips(seed=VALIDATION_SEED, frames=8, max_objects=1)

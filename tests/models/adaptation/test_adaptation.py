@@ -1,4 +1,4 @@
-"""Adaptation on pseudo-labels: what is read, what is learnt, and that a run continues."""
+"""Adaptation to pseudo-labels: which frames are read and learnt from, and whether a killed run resumes."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ H, W, K = 32, 48, 3
 
 
 class Recorded:
-    """An array that notes which frames are read."""
+    """An array that records which frames are read."""
 
     def __init__(self, array):
         self.array, self.shape, self.read = array, array.shape, []
@@ -86,7 +86,7 @@ def test_a_window_holds_an_exemplar_and_the_memory_holds_all():
 
 def test_exemplars_come_from_the_part_of_the_window():
     clip = corrector_clip(T=20, marks=((1, 0), (3, 1), (12, 0), (18, 1)))
-    batches = CorrectorClipBatches([clip], window=7, limit=10, target=7)  # parts 0-5, 6-11, 12-19 or the like
+    batches = CorrectorClipBatches([clip], window=7, limit=10, target=7)  # parts such as 0-5, 6-11, 12-19
     seen = set()
     for step in range(30):
         (episode,) = batches(step, np.random.default_rng(step))["episodes"]
@@ -96,7 +96,7 @@ def test_exemplars_come_from_the_part_of_the_window():
     assert len(seen) >= 2
 
 
-def test_exemplars_of_channels_without_an_object_are_not_learnt_from_alone():
+def test_no_frame_is_learnt_from_for_an_empty_channel_alone():
     clip = corrector_clip(marks=((2, 0), (9, 1), (15, 0)))  # channel 1 is empty
     before = clip.exemplars.copy()
     assert clip.centres.tolist() == [2, 15]
@@ -114,7 +114,7 @@ def test_short_clips_are_read_whole():
     assert mixed["flow"].shape == (6, 4, 4, H, W)
 
 
-def test_clips_stream():
+def test_clips_are_read_piece_by_piece():
     clip = corrector_clip(T=60, marks=((2, 0), (50, 0)))
     CorrectorClipBatches([clip], window=7, limit=104, target=100)(0, np.random.default_rng(0))
     frames = [len(range(60)[i]) if isinstance(i, slice) else len(i) for i in clip.tokens.read]
@@ -157,7 +157,7 @@ def test_adaptation_learns_repeats_and_continues(kind, request, tmp_path):
 
 
 def test_the_corrector_does_not_see_the_proposals(corrector):
-    """Other proposals on frames that are no exemplars change nothing."""
+    """Changing the proposals in frames that are not exemplars has no effect."""
     clip = corrector_clip()
     first = adapt_corrector(corrector, [clip], Course(steps=3))
     marked = clip.exemplars.any(1)
@@ -167,7 +167,7 @@ def test_the_corrector_does_not_see_the_proposals(corrector):
 
 
 @pytest.mark.parametrize("network", ["corrector", "oclr"])
-def test_half_the_bits_teach_nearly_the_same(network, corrector, oclr):
+def test_training_in_16_bits_gives_nearly_the_same_losses(network, corrector, oclr):
     def losses(precision):
         found = []
         course = Course(steps=3, precision=precision, on_step=lambda _, terms: found.append(terms["loss"]))

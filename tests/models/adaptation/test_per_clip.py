@@ -1,4 +1,4 @@
-"""Adaptation to one clip: held-out frames decide when to stop, and nothing worse than the start is kept."""
+"""Adaptation to one clip: held-out frames decide when to stop, and the result is never worse than the start."""
 
 import dataclasses
 from dataclasses import replace
@@ -60,8 +60,8 @@ def test_frames_without_an_object_are_not_held_out(corrector):
     assert seen[0] == [] and len(seen[1]) == len(seen[2]) == 2
 
 
-def test_the_watch_looks_at_masks_and_not_at_features(corrector):
-    """Held-out losses before the first step are the same whether features are learnt or not."""
+def test_the_held_out_loss_is_that_of_the_masks_only(corrector):
+    """The held-out loss before the first step does not depend on whether features are reconstructed."""
     losses = [
         adapt_to_clip(
             corrector, corrector_clip(marks=MARKS), Course(steps=1), reconstruction=learnt
@@ -71,7 +71,7 @@ def test_the_watch_looks_at_masks_and_not_at_features(corrector):
     assert losses[0] == losses[1]
 
 
-def test_it_learns_and_keeps_the_best(corrector):
+def test_it_learns_and_keeps_the_best_corrector(corrector):
     made = adapt_to_clip(corrector, corrector_clip(marks=MARKS), Course(steps=12, rate=3e-3), check_every=4)
     training = made.settings["training"]
     losses = dict(training["held_out"])
@@ -89,11 +89,9 @@ def test_it_learns_and_keeps_the_best(corrector):
         (3e-3, 3, 12),
         (3e-3, 8, 12),
         (1e-20, 3, 4),
-    ],  # the last changes nothing: two checks in a row are no better
+    ],  # the last rate changes nothing: two checks in a row are not better
 )
-def test_a_killed_run_goes_on_and_remembers_what_the_held_out_frames_told(
-    corrector, tmp_path, rate, death, end
-):
+def test_a_killed_run_resumes_with_its_held_out_losses(corrector, tmp_path, rate, death, end):
     clip, seen = corrector_clip(marks=MARKS), []
     course, options = Course(steps=12, rate=rate), {"check_every": 2, "patience": 2}
     whole = adapt_to_clip(corrector, clip, course, **options)
@@ -114,7 +112,7 @@ def test_a_killed_run_goes_on_and_remembers_what_the_held_out_frames_told(
     assert made.settings == whole.settings
 
 
-def test_it_stops_early_and_keeps_its_start_where_nothing_is_better(corrector):
+def test_it_stops_early_and_keeps_its_start_if_nothing_is_better(corrector):
     seen = []
     made = adapt_to_clip(
         corrector,
@@ -128,7 +126,7 @@ def test_it_stops_early_and_keeps_its_start_where_nothing_is_better(corrector):
     assert tensors_digest(made.tensors) == tensors_digest(corrector.tensors)
 
 
-def test_a_loss_that_is_not_finite_is_no_better_and_can_be_saved(corrector, tmp_path):
+def test_a_loss_that_is_not_finite_is_not_better_and_can_be_saved(corrector, tmp_path):
     course = Course(steps=12, rate=1e30)
     made = adapt_to_clip(corrector, corrector_clip(marks=MARKS), course, check_every=2, patience=2)
     save_checkpoint(tmp_path / "corrector.safetensors", made)
@@ -137,7 +135,7 @@ def test_a_loss_that_is_not_finite_is_no_better_and_can_be_saved(corrector, tmp_
     assert tensors_digest(made.tensors) == tensors_digest(corrector.tensors)
 
 
-def test_a_clip_without_frames_to_spare_takes_all_its_steps(corrector):
+def test_a_clip_without_held_out_frames_is_trained_for_all_steps(corrector):
     seen = []
     clip = corrector_clip(marks=((2, 0), (9, 0)))
     made = adapt_to_clip(

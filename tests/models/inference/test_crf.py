@@ -11,7 +11,7 @@ H, W = 120, 200
 
 
 def scene(*boxes):
-    """A frame u8 (H, W, 3) with one coloured box per object, and the boxes' masks bool (K, H, W)."""
+    """Return a frame u8 (H, W, 3) with one coloured box per object, and the boxes' masks bool (K, H, W)."""
     rng = np.random.default_rng(0)
     frame = np.full((H, W, 3), 90.0)
     masks = np.zeros((len(boxes), H, W), bool)
@@ -23,7 +23,7 @@ def scene(*boxes):
 
 
 def blurred(masks, shift=3, height=64, width=112):
-    """Masks as a network of low resolution would give them: soft, and a little beside the object."""
+    """Return masks like those of a low-resolution network: soft and slightly displaced."""
     soft = [cv2.GaussianBlur(np.roll(mask, shift, axis=1).astype(np.float32), (0, 0), 4) for mask in masks]
     return np.stack([cv2.resize(mask, (width, height)) for mask in soft])
 
@@ -53,7 +53,7 @@ def test_hard_masks_are_taken_too():
     assert region_similarity(masks[0], refine_masks(frame, np.roll(masks, 2, axis=2), floor=0.1)) > 0.97
 
 
-def test_nothing_stays_nothing():
+def test_empty_masks_stay_empty():
     frame, masks = scene((30, 90, 60, 130))
     assert not refine_masks(frame, np.zeros((3, 64, 112), np.float32)).any()
     assert not refine_masks(frame, np.zeros_like(masks)).any()

@@ -1,4 +1,4 @@
-"""Parts that no motion divides become one object; objects that move apart stay two."""
+"""Parts that move as one become one object; objects that move differently stay two."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ T, H, W = 3, 40, 60
 
 
 def scene(left, right, behind=(0.0, 0.0)):
-    """Two rectangles side by side, a flow each, on a background; the left one, which is larger, in channel 2."""
+    """Return two adjacent rectangles with their own flow on a background. The left one is larger, in channel 2."""
     masks, flow = np.zeros((T, 3, H, W), bool), np.zeros((T, 4, H, W), np.float32)
     flow[:, :2] = np.reshape(behind, (2, 1, 1))
     for channel, columns, moves in ((2, slice(10, 34), left), (0, slice(34, 50), right)):
@@ -34,8 +34,8 @@ def test_objects_that_move_apart_stay_two():
     np.testing.assert_array_equal(join(masks, flow, 0.5), masks)
 
 
-def test_the_camera_is_no_motion():
-    """What counts is the change of the flow, not the flow."""
+def test_camera_motion_joins_nothing():
+    """The change of the flow matters, not the flow itself."""
     for behind in ((0, 0), (40, -30)):
         masks, flow = scene(np.add((5, 0), behind), np.add((5.5, 0), behind), behind)
         assert np.count_nonzero(join(masks, flow, 0.5).any(axis=(0, 2, 3))) == 1

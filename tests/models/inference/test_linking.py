@@ -6,7 +6,7 @@ from motion_adapt.models.inference.linking import link, pairwise_iou
 
 
 def _discs(*places: int | None, frames: int = 3) -> np.ndarray:
-    """Masks (frames, K, 8, 40) with a block at each place, or nothing."""
+    """Return masks (frames, K, 8, 40), each with a block at the given place, or empty for None."""
     masks = np.zeros((frames, len(places), 8, 40), bool)
     for k, place in enumerate(places):
         if place is not None:
@@ -28,8 +28,8 @@ def test_permuted_channels_are_put_back(order: list[int]) -> None:
     assert links.new == ()
 
 
-def test_what_is_below_the_floor_is_a_new_object_in_its_slot() -> None:
-    links = _link(_discs(0, 12), _discs(12, 5), floor=0.3)  # 5 ... 11 touches 0 ... 6 a little
+def test_an_object_below_the_floor_is_a_new_object_in_its_slot() -> None:
+    links = _link(_discs(0, 12), _discs(12, 5), floor=0.3)  # 5 ... 11 overlaps 0 ... 6 slightly
     assert links.channels.tolist() == [1, 0]
     (new,) = links.new
     assert (new.slot, new.frame, new.replaces) == (0, 20, True) and 0 < new.iou < 0.3
@@ -41,7 +41,7 @@ def test_new_objects_prefer_slots_that_were_never_used() -> None:
     assert [(new.slot, new.replaces) for new in links.new] == [(2, False)]
 
 
-def test_objects_that_vanish_are_no_new_objects() -> None:
+def test_objects_that_vanish_are_not_new_objects() -> None:
     links = _link(_discs(0, 12), _discs(None, 0))
     assert links.channels.tolist() == [1, 0] and links.new == ()
 

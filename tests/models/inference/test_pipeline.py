@@ -1,4 +1,4 @@
-"""Streaming over clips: what is read, what comes out, and that pieces change nothing they should not."""
+"""Streaming over clips: inputs are read in pieces, and the results do not depend on the pieces."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,7 +19,7 @@ H, W, C = 32, 64, 12
 
 
 class Recorded:
-    """An array that counts the most frames read at once, as a reader of a store would be used."""
+    """An array that slices like a reader of the store and records the largest number of frames read at once."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array, self.most = array, 0
@@ -62,7 +62,7 @@ def _clip(T: int, seed: int = 0) -> dict[str, np.ndarray]:
     for frame in range(T):
         for k in range(3):
             x, y = 4 + (frame + 20 * k) % 40, 6 + 4 * k
-            masks[frame, k, y : y + 10, x : x + 12] = frame % 5 != 4 - k  # now and then nothing
+            masks[frame, k, y : y + 10, x : x + 12] = frame % 5 != 4 - k  # empty in some frames
     return {
         "flow": rng.normal(size=(T, 4, H, W)).astype(np.float32),
         "rgb": rng.integers(0, 255, (T, H, W, 3), dtype=np.uint8),

@@ -52,7 +52,7 @@ def test_davis_is_never_cut() -> None:
     assert parts(255) == [(0, 85), (85, 170), (170, 255)]
 
 
-def test_a_little_rest_goes_to_the_last_part_as_in_the_reference_and_a_long_one_to_all() -> None:
+def test_a_small_remainder_goes_to_the_last_part_and_a_large_one_is_spread() -> None:
     assert parts(200) == [(0, 66), (66, 132), (132, 200)]
     assert [stop - start for start, stop in parts(199, 20, 20)] == [19, 20, 20, 20, 20, 20, 20, 20, 20, 20]
 

@@ -1,4 +1,4 @@
-"""Judging proposals by score, by propagation and by lot: known answers, and the same exemplar rule for all."""
+"""Judging proposals by score, by propagation and at random: known answers, and the same exemplar rule for all."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ h, w, C, H, W = 4, 6, 24, 32, 48
 
 
 def travelling_clip(T=7):
-    """Tokens that tell every position of a picture apart, which moves right by one position a frame, and its masks."""
+    """Return tokens and masks of a picture that moves right by one position per frame. All positions differ."""
     rng = np.random.default_rng(0)
     picture = rng.standard_normal((h, w, C))
     tokens = np.stack([np.roll(picture, t, axis=1) for t in range(T)]).astype(np.float16)
@@ -30,14 +30,14 @@ def travelling_clip(T=7):
     return tokens, masks
 
 
-def test_a_mask_that_goes_with_its_tokens_agrees():
+def test_a_mask_that_moves_with_its_tokens_agrees():
     tokens, masks = travelling_clip()
     found = agreement(torch.from_numpy(tokens), torch.from_numpy(masks)).numpy()
     assert found.shape == (7, 2)
     assert found[:, 0].min() > 0.95 and not found[:, 1].any()
 
 
-def test_a_mask_that_lies_elsewhere_agrees_least():
+def test_a_mask_in_another_place_agrees_least():
     tokens, masks = travelling_clip()
     masks[3, 0] = np.roll(masks[3, 0], 16, axis=0)
     masks[5, 0] = False
@@ -49,23 +49,23 @@ def test_a_mask_that_lies_elsewhere_agrees_least():
 
 
 def test_agreement_by_hand():
-    """Two frames of two positions with orthogonal tokens: each position finds its own again, but for the softmax."""
+    """Two frames of two positions with orthogonal tokens: up to the softmax, each position finds itself again."""
     tokens = torch.eye(2)[None, None].expand(2, 1, 2, 2)  # (T, h, w, C)
     masks = torch.zeros(2, 1, 1, 2, dtype=torch.bool)
     masks[0, 0, 0, 0], masks[1] = True, True
     p = 1 / (1 + np.exp(-1 / 0.1))
-    # frame 0's mask arrives as (p, 1 - p), the mask there is (1, 1); frame 1's arrives as (1, 1) at (1, 0)
+    # frame 0's mask is carried over as (p, 1 - p) to a mask (1, 1); frame 1's as (1, 1) to a mask (1, 0)
     np.testing.assert_allclose(agreement(tokens, masks)[:, 0], [1 / 2, 1 / 2], atol=1e-6)
-    masks[1, 0, 0, 1] = False  # now (p, 1 - p) at (1, 0), both ways
+    masks[1, 0, 0, 1] = False  # now (p, 1 - p) to (1, 0) in both directions
     np.testing.assert_allclose(agreement(tokens, masks)[:, 0], [p / (1 + 1 - p)] * 2, atol=1e-6)
 
 
-def test_one_frame_has_nobody_to_agree_with():
+def test_a_single_frame_has_no_neighbour_to_agree_with():
     tokens, masks = travelling_clip(T=1)
     assert (propagation_judge()(tokens, masks, 0) == 1).all()
 
 
-def test_the_lot_is_the_seeds():
+def test_random_errors_depend_on_the_seed_and_the_position():
     tokens, masks = travelling_clip()
     first, same, other, later = (
         random_judge(seed)(tokens, masks, start) for seed, start in ((1, 0), (1, 0), (2, 0), (1, 7))
@@ -104,7 +104,7 @@ def test_scores_are_compared_with_the_iou():
     assert score_losses(right + 0.5, masks, truth)[0].item() == pytest.approx(0.25)
 
 
-def test_all_methods_choose_by_one_rule(scorer):
+def test_all_methods_choose_exemplars_by_the_same_rule(scorer):
     tokens, masks = travelling_clip()
     rgb = np.random.default_rng(1).integers(0, 255, (7, H, W, 3), dtype=np.uint8)
     masks[2, 0] = False

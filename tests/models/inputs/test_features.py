@@ -1,4 +1,4 @@
-"""Frozen feature networks: tokens of the right kind, and clear words where weights are missing."""
+"""Frozen feature networks: correct tokens, and clear messages if weights are missing."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ TINY, GAP = "vit_tiny_patch16_224", "vit_medium_patch16_gap_240"
 
 @pytest.fixture(scope="module")
 def random_file(tmp_path_factory):
-    """Writes a random ViT of a name to a local file."""
+    """Return a function that writes a random ViT, given by name, to a local file."""
 
     def write(name):
         torch.manual_seed(0)

@@ -20,7 +20,7 @@ from tests.models.reference_metrics import folder
 
 
 def textured(height, width, shift=0, seed=0):
-    """A smooth random picture u8 (height, width, 3), its content moved to the right by `shift` pixels."""
+    """Return a smooth random picture u8 (height, width, 3), shifted to the right by `shift` pixels."""
     noise = np.random.default_rng(seed).random((height + 40, width + 80, 3)) * 255
     picture = cv2.GaussianBlur(noise, (0, 0), 2)
     picture = (picture - picture.min()) / np.ptp(picture) * 255
@@ -41,7 +41,7 @@ class Clip:
 
 
 class Ramp(FlowEstimator):
-    """Reads the numbers painted on frames: u is the second's less the first's, v the first's."""
+    """Reads the numbers encoded in frames: u is the second minus the first, v is the first."""
 
     def __init__(self):
         super().__init__("dis")
@@ -132,7 +132,7 @@ def test_dis_takes_any_size(size):
     np.testing.assert_allclose(np.median(flow[0], axis=(0, 1)), [2, 0], atol=0.2)
 
 
-def test_constant_frames_stand_still():
+def test_constant_frames_have_no_flow():
     grey = np.full((2, 90, 160, 3), 127, np.uint8)
     assert not flow_estimator("dis")(grey, grey).any()
 
@@ -150,7 +150,7 @@ def test_bad_arguments_are_named():
         flow_estimator("dis")(np.zeros((1, 9, 16, 3), np.uint8), np.zeros((1, 9, 17, 3), np.uint8))
 
 
-def test_provenance_tells_real_ground_truth():
+def test_provenance_mentions_real_ground_truth():
     assert "no real flow ground truth" in flow_provenance("raft_large")
     assert "KITTI" in flow_provenance("raft_large", "C_T_SKHT_V1")
     assert "no weights" in flow_provenance("dis")
@@ -165,7 +165,7 @@ def test_raft_takes_as_many_pairs_at_once_as_its_volume_allows(size, calls, tmp_
 
         def __call__(self, first, second, num_flow_updates):
             self.seen.append(len(first))
-            return [first[:, :2]]  # a flow that tells frames apart
+            return [first[:, :2]]  # a flow that differs from frame to frame
 
     torch.save(optical_flow.raft_small().state_dict(), tmp_path / "raft.pth")
     monkeypatch.setattr(flow_estimators, "hub_file", lambda url, **options: tmp_path / "raft.pth")
@@ -211,7 +211,7 @@ def test_a_download_is_whole_or_not_at_all(tmp_path, empty_hub):
 
 
 def warp_error(first, second, flow):
-    """Mean absolute difference of the first frame and the second, pulled back along the flow."""
+    """Return the mean absolute difference of the first frame and the second one warped back by the flow."""
     rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
     warped = cv2.remap(
         second, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -237,7 +237,7 @@ def test_estimators_explain_real_motion(name, weights, monkeypatch):
 
 
 @pytest.mark.slow
-def test_raft_is_torchvisions(monkeypatch):
+def test_raft_equals_torchvisions(monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(folder("MOTION_ADAPT_WEIGHTS") / "torch"))
     pair = np.stack([textured(128, 160)]), np.stack([textured(128, 160, shift=4)])
     weights = optical_flow.Raft_Large_Weights.C_T_SKHT_V1
@@ -249,8 +249,8 @@ def test_raft_is_torchvisions(monkeypatch):
 
 
 @pytest.mark.slow
-def test_raft_may_keep_the_border_that_it_needs(monkeypatch):
-    """The official script stores flow with the padding; inside, it is the same flow."""
+def test_raft_can_keep_its_padding(monkeypatch):
+    """The official script stores flow with the padding. Inside, it is the same flow."""
     monkeypatch.setenv("TORCH_HOME", str(folder("MOTION_ADAPT_WEIGHTS") / "torch"))
     pair = np.stack([textured(130, 163)]), np.stack([textured(130, 163, shift=4)])
     kept, cut = (flow_estimator("raft_small", updates=3, keep_padding=keep)(*pair) for keep in (True, False))

@@ -1,4 +1,4 @@
-"""Clips in which nothing moves, little moves, or the camera alone moves are told from those that the method is for."""
+"""Clips with no motion, little motion or only camera motion are distinguished from those that the method can handle."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from motion_adapt.models.inputs.motion_check import beside_camera, measure_motio
 
 
 def clip(step: float, *, pan: int = 0, frames: int = 6) -> list[np.ndarray]:
-    """A textured square that moves `step` pixels a frame over a textured background that moves `pan`."""
+    """Return a textured square that moves `step` pixels per frame over a textured background that moves `pan`."""
     rng = np.random.default_rng(0)
     ground, thing = (
         gaussian_filter(rng.normal(size=(HEIGHT, WIDTH + 40, 3)), (2, 2, 0)) * 250 + 128 for _ in range(2)
@@ -23,21 +23,21 @@ def clip(step: float, *, pan: int = 0, frames: int = 6) -> list[np.ndarray]:
     return made
 
 
-def test_a_thing_that_moves() -> None:
+def test_a_moving_object_is_measured() -> None:
     motion = measure_motion(clip(4))
     assert motion.moving == 1 and not motion.hardly_any and not motion.slow
     assert motion.speed == pytest.approx(4, abs=1)
     assert motion.better_gap == 1
 
 
-def test_nothing_moves_or_the_camera_alone() -> None:
-    for frames in (clip(0), clip(-3, pan=3)):  # a square that goes with the background is part of it
+def test_nothing_moves_or_only_the_camera() -> None:
+    for frames in (clip(0), clip(-3, pan=3)):  # a square that moves with the background is part of it
         motion = measure_motion(frames)
         assert motion.moving == 0 and motion.hardly_any
         assert motion.better_gap == 5
 
 
-def test_slow_motion_wants_a_larger_gap() -> None:
+def test_slow_motion_suggests_a_larger_gap() -> None:
     frames = clip(1 / 2, frames=12)[::1]
     slow = measure_motion(frames, gap=1)
     assert slow.slow and slow.better_gap > 1

@@ -63,7 +63,7 @@ def test_damage_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.Da
         again = read_checkpoint(path)
     except ValueError as error:
         assert "c.safetensors" in str(error)
-    else:  # bytes that mean nothing
+    else:  # meaningless bytes
         assert again.settings == {"network": {}} and torch.equal(again.tensors["w"], torch.arange(8.0))
 
 

@@ -1,4 +1,4 @@
-"""Networks of the paper's size on the longest clips that they see at once, in a process of their own."""
+"""Networks of the paper's size on the longest clips that they process at once, in a separate process."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 @pytest.mark.slow
-def test_the_selector_takes_100_frames_in_3_gib() -> None:
+def test_the_selector_processes_100_frames_in_3_gib() -> None:
     done = subprocess.run([sys.executable, "-c", SELECT_100_FRAMES], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 3

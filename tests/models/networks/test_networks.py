@@ -1,4 +1,4 @@
-"""The networks at small sizes: defined results at the edges, and sharing of work that changes nothing."""
+"""The networks at small sizes: defined results in edge cases, and optimisations that do not change results."""
 
 import pytest
 import torch
@@ -160,7 +160,7 @@ def test_selector_gives_the_same_in_parts_and_frame_by_frame(monkeypatch: pytest
         _close(net(*inputs), whole)
 
 
-def test_empty_masks_score_nothing_beside_others() -> None:
+def test_empty_masks_score_zero_next_to_others() -> None:
     masks = torch.zeros(1, 2, 1, H, W)
     masks[0, 0, 0, :8] = 1
     maps = torch.full((1, 2, 1, 3, H, W), 1 / 3)
@@ -204,7 +204,7 @@ def test_clips_of_a_batch_do_not_mix() -> None:
         _close(net(*(x[s] for x in window), memory).logits, batch.logits[s])
 
 
-def test_entries_without_exemplar_count_for_nothing() -> None:
+def test_entries_without_an_exemplar_are_ignored() -> None:
     net = _corrector()
     tokens, masks = _rand(1, 3, 3, 4, 8, 12), (_rand(1, 3, 3, H, W) > 0)
     quality = _rand(1, 3, 3).softmax(1)
@@ -220,7 +220,7 @@ def test_entries_without_exemplar_count_for_nothing() -> None:
     assert not torch.allclose(logits(tokens, masks, quality, frames), fewer, atol=1e-3)
 
 
-def test_frozen_networks_give_what_training_networks_give(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_give_the_same_with_and_without_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(unet._BYTES_AT_ONCE, "cpu", 2 * 8 * H * W * 4)  # two frames at a time
     flow = _rand(1, 3, 4, H, W) * 0.1 + 20  # a steady pan: large means, small differences
     nets = _oclr(), _corrector()
@@ -282,7 +282,7 @@ def test_a_reduced_oclr_works_on_averaged_flow_and_proposes_at_full_size(reducti
 
 
 @pytest.mark.parametrize("way", ["context", "neighbours.0.conv", "neighbours.1.conv"])
-def test_context_begins_by_saying_nothing_and_each_way_can_tell_of_other_frames(way: str) -> None:
+def test_context_changes_nothing_at_first_and_each_of_its_paths_connects_frames(way: str) -> None:
     net, plain = _oclr(context=True), _oclr()
     added = ("context", "neighbours")
     plain.load_state_dict({name: v for name, v in net.state_dict().items() if not name.startswith(added)})
@@ -291,7 +291,7 @@ def test_context_begins_by_saying_nothing_and_each_way_can_tell_of_other_frames(
     elsewhere[:, 1] = _rand(4, H, W, seed=1)
     assert torch.equal(net(flow)[0], plain(flow)[0])
     with torch.no_grad():
-        net.attention_maps.weight.zero_()  # the paper's way from frame to frame
+        net.attention_maps.weight.zero_()  # the paper's path between frames
         half = net.context.in_features // 2
         net.context.weight[:, :half] = _rand(half, half, seed=2)  # the decoder reads each frame's own tokens
     assert torch.equal(net(flow)[0][:, 0], net(elsewhere)[0][:, 0])
@@ -312,8 +312,8 @@ def test_an_odd_reduction_is_refused() -> None:
         _oclr(reduction=3)
 
 
-def test_a_corrector_may_start_from_what_is_known() -> None:
-    """With a network that says nothing, the logits are the proposal's and the carried masks', or the latter's alone."""
+def test_a_corrector_can_start_from_known_masks() -> None:
+    """If the network outputs zero, the logits come from the proposal and the carried masks, or only from the latter."""
     net = _corrector(prior=True)
     nn.init.zeros_(net.decoder.out.weight), nn.init.zeros_(net.decoder.out.bias)
     T, E, K = 2, 3, 3
@@ -337,7 +337,7 @@ def test_a_corrector_may_start_from_what_is_known() -> None:
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("prior", [False, True])
-def test_correctors_work_in_halves(precision: torch.dtype, prior: bool) -> None:
+def test_correctors_work_in_16_bits(precision: torch.dtype, prior: bool) -> None:
     net = _corrector(prior=prior)
     frames = torch.tensor([[[0, 1], [0, -1], [0, -1]]])  # frame 0 sees none of object 1
     with torch.no_grad():
@@ -352,7 +352,7 @@ def test_correctors_work_in_halves(precision: torch.dtype, prior: bool) -> None:
 
 
 def test_masks_are_carried_to_where_the_same_tokens_are() -> None:
-    tokens = torch.eye(8).view(1, 1, 2, 4, 8)  # every position looks like itself alone
+    tokens = torch.eye(8).view(1, 1, 2, 4, 8)  # every position is similar only to itself
     masks = torch.zeros(1, 1, 1, 2, 4)
     masks[..., 0, 1:3] = 1
     moved = tokens.roll(1, dims=3)
@@ -361,12 +361,12 @@ def test_masks_are_carried_to_where_the_same_tokens_are() -> None:
     _close(found[0, 0, 0], 2 * masks[0, 0, 0].roll(1, dims=1) - 1)
 
 
-def test_exemplars_that_a_frame_does_not_see_say_nothing() -> None:
+def test_exemplars_hidden_from_a_frame_do_not_affect_it() -> None:
     tokens, masks = _rand(1, 2, 2, 2, 4, 8), torch.zeros(1, 2, 2, 16, 32)
     masks[:, 0, 1] = 1
     hidden = torch.zeros(1, 2, 2, 2, dtype=torch.bool)
     hidden[0, 0, 0, 1] = True  # frame 0 does not see the full mask of object 0
-    hidden[0, 1, 1] = True  # frame 1 sees nothing of object 1
+    hidden[0, 1, 1] = True  # frame 1 sees no exemplar of object 1
     found = recall(_rand(1, 2, 2, 4, 8, seed=1), recallable(tokens, masks), hidden)
     assert found.isfinite().all()
     _close(found[0, 0, 0], -torch.ones(2, 4))

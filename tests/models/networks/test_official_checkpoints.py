@@ -16,7 +16,7 @@ NETWORKS = {"oclr": OCLR, "selector": MaskSelector, "corrector": MaskCorrector}
 
 @pytest.fixture(scope="module")
 def released() -> dict[str, dict[str, Tensor]]:
-    """Random weights of the paper's sizes under the authors' names."""
+    """Return random weights of the paper's sizes under the authors' names."""
     return {
         model: to_official(Checkpoint(model, {"network": {}}, network().state_dict()))
         for model, network in NETWORKS.items()

@@ -27,7 +27,7 @@ def _no_gradients() -> Iterator[None]:
 
 
 def _network(model: str, meta: dict, folder: Path) -> nn.Module:
-    """The network with the fixture's weights, by way of an official checkpoint file."""
+    """Build the network with the fixture's weights, by way of an official checkpoint file."""
     state = parity.official_state(OFFICIAL[model], meta["weight_seed"], meta["weights_crc"])
     path = folder / f"{model}.pth"
     torch.save(
@@ -41,7 +41,7 @@ def _network(model: str, meta: dict, folder: Path) -> nn.Module:
 
 @contextmanager
 def _watch(*modules: nn.Module) -> Iterator[list[list[Tensor]]]:
-    """Lists that collect what each module puts out, call by call."""
+    """Yield lists that collect the output of each module, call by call."""
     seen: list[list[Tensor]] = [[] for _ in modules]
     hooks = [
         module.register_forward_hook(lambda _m, _i, out, into=into: into.append(out))
@@ -53,7 +53,7 @@ def _watch(*modules: nn.Module) -> Iterator[list[list[Tensor]]]:
 
 
 def _inputs(meta: dict, frames: int, tokens: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """The masks (1, T, K, H, W), rgb (1, T, 3, H, W) and tokens (1, T, h, w, C) of a fixture."""
+    """Return the masks (1, T, K, H, W), rgb (1, T, 3, H, W) and tokens (1, T, h, w, C) of a fixture."""
     generate, seed = parity.inputs(), meta["seed"]
     masks = parity.checked(generate.mask_input(seed, frames, meta["K"]), meta["masks_crc"])
     rgb = parity.checked(generate.rgb_input(seed, frames), meta["rgb_crc"])

@@ -52,7 +52,7 @@ def test_windows_and_exemplars(path: Path) -> None:
     maps = torch.from_numpy(generate.logit_input(seed, (1, 6, 3, 3, 32, 56), "em")).softmax(dim=3)
     masks = torch.from_numpy(generate.mask_input(seed, 6, 3, 32, 56))[None]
     produced["score_formula"] = scores(predicted_error(maps, masks))[0].numpy()
-    parity.check(path, produced, elsewhere=["too_few_raises"])  # fewer frames than t are no error here
+    parity.check(path, produced, elsewhere=["too_few_raises"])  # here, fewer frames than t are not an error
 
 
 @pytest.mark.parametrize("path", parity.fixtures("io*"))

@@ -1,4 +1,4 @@
-"""What OCLR is trained on: mirrored clips keep their meaning, pools repeat, flow is in pixels of 128 x 224."""
+"""Training batches for OCLR: mirrored clips stay consistent, pools repeat, flow is in pixels of 128 x 224."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ CLIPS = SyntheticClips(seed=3, size=(32, 56), frames=4)
 
 
 class Always:
-    """A generator whose every draw says yes, or no."""
+    """A random generator whose draws always mean yes, or always no."""
 
     def __init__(self, yes):
         self.value = 0.0 if yes else 1.0
@@ -20,12 +20,12 @@ class Always:
 
 
 def test_mirrored_flow_is_that_of_the_mirrored_clip():
-    """Moving every pixel by the flow of the turned clip is turning what moving by the flow gives."""
+    """Warping by the mirrored clip's flow gives the same as warping by the clip's flow and then mirroring."""
     clip = CLIPS.make(0)
     flow = clip.flow(1)
     turned, masks = mirrored(Always(True), flow, clip.amodal)
     assert np.array_equal(masks, clip.amodal[::-1, :, ::-1, ::-1])
-    # frame 1 of the turned clip is frame 2: what lay ahead lies behind, and both axes point the other way
+    # frame 1 of the turned clip is frame 2: forward flow becomes backward flow, and both axes are reversed
     np.testing.assert_array_equal(turned[1, :2], -flow[2, 2:, ::-1, ::-1])
     np.testing.assert_array_equal(turned[1, 2:], -flow[2, :2, ::-1, ::-1])
     same, _ = mirrored(Always(False), flow, clip.amodal)
@@ -48,7 +48,7 @@ def test_a_pool_estimates_a_clip_once_and_at_its_own_scale():
 
 
 def test_a_pool_has_flow_in_pixels_of_the_working_size():
-    """Beside the exact flow of the very clip, at half the size of a frame that is twice 128 x 224 high and wide."""
+    """The flow is compared with the exact flow of the same clip; the frames are twice 128 x 224 and shrunk by half."""
     pool = EstimatedPool(CLIPS, 1)
     ratios = []
     for number in (0, 1, 5):  # gap 1

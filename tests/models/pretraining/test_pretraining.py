@@ -1,4 +1,4 @@
-"""Pre-training on tiny networks: losses fall, the same seed gives the same weights, a run continues."""
+"""Pre-training of tiny networks: losses fall, the same seed gives the same weights, a killed run resumes."""
 
 import inspect
 import shutil
@@ -73,7 +73,7 @@ def oclr():
 
 
 def first_and_last(module, batches, loss, steps=30):
-    """Loss on one small batch before and after so many steps on it."""
+    """Return the loss on one small batch before and after `steps` steps on it."""
     fixed = batches(0, np.random.default_rng(0))
     seen = []
     train(
@@ -117,7 +117,7 @@ def test_the_corrector_learns(oclr, extractor):
 
 @pytest.fixture(scope="module")
 def masked():
-    """A clip whose masks have a hole that grows from frame to frame, in another order for every object."""
+    """Return a clip whose masks have a hole that grows from frame to frame, in a different order for every object."""
     clip = SyntheticClips(seed=5, frames=6, size=(128, 224), max_objects=3).make(2)
     assert clip.modal.any(axis=(2, 3)).all()
     masks = clip.modal.copy()
@@ -156,7 +156,7 @@ def test_exemplars_are_chosen_as_at_inference(masked, extractor, by):
     ]
 
 
-def test_a_corrector_learns_from_the_exemplars_of_the_choice_that_is_named(oclr, extractor):
+def test_a_corrector_learns_from_exemplars_chosen_by_the_named_method(oclr, extractor):
     options = {"features": extractor, "network": TINY_CORRECTOR, "frames": 4, "window": 1}
     selector = pretrain_selector(oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2)
     made = {
@@ -189,7 +189,7 @@ def test_the_same_seed_gives_the_same_checkpoint(oclr):
     assert oclr.settings == again.settings
 
 
-def test_checkpoints_say_what_they_were_made_from(oclr, extractor):
+def test_checkpoints_record_what_they_were_trained_on(oclr, extractor):
     selector = pretrain_selector(oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2)
     assert selector.settings["features"] == {"name": "compact", "channels": 8, "patch": 8}
     assert selector.settings["network"]["feature_channels"] == 8
@@ -197,8 +197,8 @@ def test_checkpoints_say_what_they_were_made_from(oclr, extractor):
     assert not build_network(selector, expect="selector").training
 
 
-def test_a_head_does_not_go_on_with_other_features(oclr, extractor, tmp_path):
-    """Nor does a corrector with exemplars that a selector chooses by other features."""
+def test_a_head_does_not_resume_with_other_features(oclr, extractor, tmp_path):
+    """Neither does a corrector whose exemplars are chosen by a selector with other features."""
     torch.manual_seed(1)
     other = CompactTokens("compact", CompactFeatures(**TINY_FEATURES), channels=8, patch_size=8)
     options = {"frames": 2, "network": TINY_SELECTOR}
@@ -239,7 +239,7 @@ def test_tokens_are_the_same_whatever_a_selector_is_trained_in(oclr, extractor):
     assert not seeing.halves
 
 
-def test_a_recipe_knows_pictures_by_their_content(tmp_path):
+def test_a_recipe_identifies_pictures_by_their_content(tmp_path):
     def recipe(**folders):
         return pretrain_oclr(Course(steps=1), network=TINY_OCLR, frames=2, flow="exact", **folders).settings[
             "training"
@@ -268,8 +268,8 @@ def test_a_pool_of_clips_computes_their_tokens_once(oclr, extractor):
     assert counting.frames <= 2 * 2
 
 
-def test_a_pool_grows_with_its_training_up_to_what_memory_holds():
-    """No more than 4 GB, by what a clip really takes."""
+def test_a_pool_grows_with_its_training_up_to_a_memory_limit():
+    """The limit is 4 GB, checked against the actual size of a clip."""
     clips = SyntheticClips(seed=0, frames=2, size=(64, 112))
     clip_bytes = sum(array.nbytes for array in EstimatedPool(clips, 1).make(0).values())
     assert pool_size(16_000, 8, 64, 112) == 800  # compact, 20k steps
@@ -289,7 +289,7 @@ def test_batches_hold_what_they_promise(oclr):
     assert all(np.array_equal(batch[name], again[name]) for name in ("rgb", "flow", "truth", "damaged"))
 
 
-def test_proposals_come_from_oclr_where_wanted(oclr):
+def test_proposals_come_from_oclr_if_requested(oclr):
     batch = ClipBatches(SyntheticClips(seed=0, frames=3), 1, "exact", 0)(0, np.random.default_rng(0))
     batch = to_device(batch, "cpu")
     proposals = ClipProposals(frozen(oclr, "oclr", "cpu"), 1)
@@ -301,7 +301,7 @@ def test_proposals_come_from_oclr_where_wanted(oclr):
     assert mixed[:, 1].sum(1).max() <= 1  # OCLR's modal masks are disjoint
 
 
-def test_what_was_worked_out_stays_in_memory_up_to_a_limit():
+def test_cached_results_stay_in_memory_up_to_a_limit():
     kept, asked = Kept(2), []
     for number in (1, 2, 1, 3, 1):
         kept.of(number, lambda number=number: asked.append(number))
@@ -317,7 +317,7 @@ def test_tokens_are_those_of_the_clip(extractor):
     np.testing.assert_allclose(found[1], alone, atol=5e-3)
 
 
-def test_clips_of_a_pool_come_again_as_they_were():
+def test_clips_of_a_pool_recur_unchanged():
     clips = SyntheticClips(seed=0, frames=3, size=(32, 56))
     batches = ClipBatches(clips, 2, "noisy", 1)
     first, second = (batches(step, np.random.default_rng(step)) for step in (0, 1))
@@ -326,7 +326,7 @@ def test_clips_of_a_pool_come_again_as_they_were():
     assert first["numbers"] == second["numbers"] and not np.array_equal(first["damaged"], second["damaged"])
 
 
-def test_no_two_supplies_share_a_number():
+def test_clips_of_two_supplies_have_different_numbers():
     batches = [
         ClipBatches(SyntheticClips(seed=seed, frames=2, size=(32, 56)), 2, "exact", 0) for seed in (0, 1)
     ]
@@ -334,7 +334,7 @@ def test_no_two_supplies_share_a_number():
     assert len(set(numbers)) == 4
 
 
-def test_mostly_objects_that_are_there_are_judged():
+def test_visible_objects_are_usually_the_ones_judged():
     truth = torch.zeros(1, 2, 3, 8, 8, dtype=torch.bool)
     truth[0, 1, 1, 2:4] = True
     draws = torch.rand(1, 2, 3)
@@ -418,7 +418,7 @@ def tiny_sizes(monkeypatch):
     monkeypatch.setitem(STEP_SIZES, "compact", steps)
 
 
-def test_the_command_line_makes_all_checkpoints_and_goes_on_after_a_kill(tmp_path, tiny_sizes):
+def test_the_command_line_trains_all_networks_and_resumes_after_a_kill(tmp_path, tiny_sizes):
     class Killed(Exception):
         pass
 
@@ -433,14 +433,14 @@ def test_the_command_line_makes_all_checkpoints_and_goes_on_after_a_kill(tmp_pat
     lines = []
     files = pretrain(broken, steps=3, report=lines.append)
     assert list(files) == ["features", "oclr", "selector", "corrector"]
-    assert not [line for line in lines if line.startswith("oclr 1/")]  # it was done before
+    assert not [line for line in lines if line.startswith("oclr 1/")]  # it was finished before
     for stage, path in files.items():
         assert read_checkpoint(path).model == stage
         assert path.read_bytes() == (whole / path.name).read_bytes()
 
 
 @pytest.mark.parametrize("model", ["features", "oclr", "selector", "corrector"])
-def test_a_training_goes_on_from_weights_and_says_so(model, oclr, extractor):
+def test_a_training_starts_from_weights_and_records_them(model, oclr, extractor):
     heads = {"features": extractor, "frames": 2}
     train_model = {
         "features": partial(pretrain_features, network=TINY_FEATURES, pairs=1),
@@ -449,14 +449,14 @@ def test_a_training_goes_on_from_weights_and_says_so(model, oclr, extractor):
         "corrector": partial(pretrain_corrector, oclr, network=TINY_CORRECTOR, window=1, **heads),
     }[model]
     begun = train_model(Course(steps=1, seed=3))
-    # a rate at which nothing moves: what a training ends with is what it began with
+    # at this rate nothing changes: a training ends with the weights that it started with
     further, scratch = (train_model(Course(steps=1, rate=1e-30), start=start) for start in (begun, None))
     for name, tensor in begun.tensors.items():
         torch.testing.assert_close(further.tensors[name], tensor, rtol=0, atol=1e-12)
     assert tensors_digest(scratch.tensors) != tensors_digest(begun.tensors)
     told = further.settings["training"].pop("start")
     assert told == {**begun.settings["training"], "sha256": tensors_digest(begun.tensors)}
-    assert further.settings == scratch.settings  # without a start nothing is said of one
+    assert further.settings == scratch.settings  # without a start, the recipe has no entry for it
 
 
 def test_a_start_of_another_network_or_for_other_features_is_refused(oclr, extractor):
@@ -472,15 +472,13 @@ def test_a_start_of_another_network_or_for_other_features_is_refused(oclr, extra
         )
 
 
-def test_defaults_that_are_written_out_make_no_other_network(oclr):
+def test_explicit_defaults_give_the_same_network(oclr):
     spelt = {**TINY_OCLR, "dropout": all_arguments("oclr", {})["dropout"]}
     assert spelt != TINY_OCLR
     pretrain_oclr(Course(steps=1), network=spelt, frames=2, flow="exact", start=oclr)
 
 
-def test_the_command_line_goes_on_from_a_folder_and_starts_the_rest_from_scratch(
-    tmp_path, tiny_sizes, capsys
-):
+def test_the_command_line_starts_from_a_folder_and_trains_the_rest_from_scratch(tmp_path, tiny_sizes, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
     main(["--out", str(first), "--steps", "1", "--only", "oclr"])
     main(["--out", str(second), "--steps", "1", "--only", "features,oclr", "--start", str(first)])
@@ -494,7 +492,7 @@ def test_the_command_line_goes_on_from_a_folder_and_starts_the_rest_from_scratch
         assert said in capsys.readouterr().err
 
 
-def test_both_doors_train_the_same_where_nothing_is_said(tmp_path, tiny_sizes):
+def test_both_entry_points_have_the_same_defaults(tmp_path, tiny_sizes):
     given = vars(PretrainSettings())
     assert {name: given[name] for name in PRETRAINING} == PRETRAINING
     signature = inspect.signature(pretrain).parameters
@@ -515,7 +513,7 @@ def test_both_doors_train_the_same_where_nothing_is_said(tmp_path, tiny_sizes):
     assert corrector.settings["training"]["selector"] == tensors_digest(selector.tensors)
 
 
-def test_who_draws_the_clips_changes_nothing(tmp_path, tiny_sizes):
+def test_drawing_clips_in_other_processes_changes_nothing(tmp_path, tiny_sizes):
     more = ["--steps", "2", "--batch", "3", "--frames", "6", "--flow", "dis", "--pool", "2"]
     alone, helped = tmp_path / "alone", tmp_path / "helped"
     main(["--out", str(alone), *more])
@@ -527,7 +525,7 @@ def test_who_draws_the_clips_changes_nothing(tmp_path, tiny_sizes):
     assert read_checkpoint(alone / "oclr.safetensors").settings["training"]["frames"] == 6
 
 
-def test_the_command_line_says_what_is_missing(tmp_path, tiny_sizes, capsys):
+def test_the_command_line_reports_what_is_missing(tmp_path, tiny_sizes, capsys):
     with pytest.raises(SystemExit):
         main(["--out", str(tmp_path), "--steps", "1", "--only", "selector,tracker"])
     assert "tracker" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The paper's other switches: each variant trains, and is loaded from its checkpoint as what it is."""
+"""The paper's variants: each one trains, and is loaded from its checkpoint as the same variant."""
 
 from functools import partial
 
@@ -69,7 +69,7 @@ def oclr():
 
 
 def first_and_last(module, batches, loss, steps=50):
-    """Loss on one small batch at the beginning and the end of so many steps on it."""
+    """Return the loss on one small batch at the beginning and at the end of `steps` steps on it."""
     fixed, seen = batches(0, np.random.default_rng(0)), []
     train(
         module,
@@ -91,7 +91,7 @@ def corrector_learns(oclr, tokens, arguments, *, window=2, exemplars=10, clips=S
     return module
 
 
-# ---- every switch trains
+# ---- every variant trains
 
 
 def test_the_scalar_head_learns(oclr, compact):
@@ -138,7 +138,7 @@ def random_vit(backbone, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_the_papers_backbones_fit_by_name(tmp_path, monkeypatch, backbone):
-    """Random weights and one block of the twelve: patches, position table, tokens and norms are the real ones."""
+    """With random weights and one of the twelve blocks; patches, position table, tokens and norms are the real ones."""
     network = random_vit(backbone, tmp_path, monkeypatch)
     assert (network.channels, network.patch_size) == BACKBONES[backbone]
     rgb = np.random.default_rng(0).integers(0, 255, (1, 90, 160, 3), dtype=np.uint8)
@@ -159,7 +159,7 @@ def test_correctors_learn_on_their_tokens(oclr, tmp_path, monkeypatch, backbone)
 
 
 def labelled(kind=CorrectorClip, **more):
-    """A square that moves, with exemplars in two frames."""
+    """Return a clip of a moving square, with exemplars in two frames."""
     rng, masks, marks = np.random.default_rng(0), np.zeros((T, K, H, W), bool), np.zeros((T, K), bool)
     for t in range(T):
         masks[t, 0, 8:24, 4 + 4 * t : 20 + 4 * t] = True
@@ -238,15 +238,15 @@ def test_annotations_go_to_the_channel_that_fits():
     masks, known = true_masks(proposals, truth)
     assert known.tolist() == [[True, True], [False, False], [True, True]]
     assert np.array_equal(masks[0, 1], truth[0][1]) and not masks[1].any()
-    # of the two objects left, the absent one fits the empty channel in every frame
+    # of the two remaining objects, the absent one fits the empty channel in every frame
     assert not masks[:, 0].any()
     assert not true_masks(proposals, {})[1].any()
 
 
-# ---- what a variant is, goes with its checkpoint
+# ---- a checkpoint records its variant
 
 
-def test_a_trained_variant_is_loaded_as_what_it_is(oclr, compact, tmp_path):
+def test_a_trained_variant_is_loaded_as_the_same_variant(oclr, compact, tmp_path):
     made = {
         "score": pretrain_selector(
             oclr, Course(steps=1), features=compact, network={**TINY, **selector_arguments("score")}, frames=2
@@ -326,7 +326,7 @@ def test_the_dense_corrector_carries_the_masks_of_exemplars(dense):
         answer = dense_answer(dense, tokens, masks, [2, 3])
     assert answer.logits.shape == (1, 2, K, H, W) and answer.features.shape == (1, K + 1, 2, 4, 8, 0)
     torch.testing.assert_close(answer.alpha.sum(1), torch.ones(1, 2, 4, 8))
-    # objects 1 and 2 have empty masks: nothing of them is carried over; a whole mask arrives whole
+    # objects 1 and 2 have empty masks, so nothing is carried over; a full mask stays full
     assert answer.alpha[0, 0].min() > 0 and not answer.alpha[0, 1:3].any()
     with torch.no_grad():
         whole = dense_answer(dense, tokens, torch.ones_like(masks), [2])
@@ -359,7 +359,7 @@ def test_the_dense_corrector_checks_its_inputs(dense):
 # ---- validation
 
 
-def test_validation_corrects_from_the_choice_of_a_rule_and_ranks_by_the_selector(oclr, compact, monkeypatch):
+def test_validation_corrects_from_a_rules_exemplars_and_ranks_by_the_selector(oclr, compact, monkeypatch):
     network, best = {**TINY, "feature_channels": 8}, []
     made = finished("corrector", fresh_network(MaskCorrector, network, 0), network=network, training={})
 
@@ -380,7 +380,7 @@ def test_validation_corrects_from_the_choice_of_a_rule_and_ranks_by_the_selector
 
 
 def test_validation_ranks_frames_by_any_method(oclr, compact):
-    """A judge that is told the truth has AP 1, its opposite one 1 in 2 or less."""
+    """A judge that knows the truth has AP 1; one with the opposite ranking has 0.5 or less."""
     corrector = {**TINY, "feature_channels": 8}
     module = fresh_network(MaskCorrector, corrector, 0)
     made = finished("corrector", module, network=corrector, training={})

@@ -1,4 +1,4 @@
-"""The gate between rounds: what it lets through, what it holds and what it rolls back."""
+"""The gate between rounds: which rounds it keeps, holds and rolls back."""
 
 import math
 
@@ -62,19 +62,19 @@ def test_faults(changes, verdict, word):
     assert any(word in reason for reason in decision.reasons)
 
 
-def test_the_gravest_reason_comes_first():
+def test_the_most_serious_reason_comes_first():
     decision = after(flow_consistency=0.5, empty_frames=0.15)
     assert decision.verdict is Verdict.ROLL_BACK
     assert "flow_consistency" in decision.reasons[0] and "empty_frames" in decision.reasons[1]
 
 
-def test_a_measure_that_is_gone_holds():
+def test_a_missing_measure_holds():
     current = {name: value for name, value in GOOD.items() if name != "exemplar_error"}
     decision = gate(GOOD, current)
     assert decision.verdict is Verdict.HOLD and "could not be measured" in decision.reasons[0]
 
 
-def test_across_runs_nothing_is_asked_about_the_round_before():
+def test_rules_across_runs_do_not_use_the_round_before():
     previous = ("agreement_previous", "identity_previous")
     first = {name: value for name, value in GOOD.items() if name not in previous}
     assert gate(GOOD, first).verdict is Verdict.HOLD

@@ -1,4 +1,4 @@
-"""Identity swaps are found where they are put in, and nowhere else, and set off the gate."""
+"""Identity swaps are found exactly where they were injected, and trigger the gate."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ T, K, H, W = 12, 3, 48, 80
 
 @pytest.fixture
 def moving():
-    """Two boxes, one going right, one left, with their exact flow; the third object is empty."""
+    """Return two boxes, one moving right, one left, with their exact flow; the third object is empty."""
     masks, flow = np.zeros((T, K, H, W), bool), np.zeros((T, 4, H, W), np.float32)
     for t in range(T):
         masks[t, 0, 4:20, 5 + 2 * t : 25 + 2 * t] = True
@@ -87,7 +87,7 @@ def test_identities_between_rounds(moving):
         same_identities(masks, masks[:3])
 
 
-def test_injected_swaps_set_off_the_gate(moving):
+def test_injected_swaps_trigger_the_gate(moving):
     masks, flow = moving
 
     def measured(now):
@@ -100,7 +100,7 @@ def test_injected_swaps_set_off_the_gate(moving):
     assert gate(healthy, measured(masks)).verdict is Verdict.KEEP
     along = gate(healthy, measured(swapped(masks, slice(6, None))))
     assert along.verdict is Verdict.ROLL_BACK and "swap identities" in along.reasons[0]
-    between = gate(healthy, measured(swapped(masks, slice(None))))  # smooth, but no object is what it was
+    between = gate(healthy, measured(swapped(masks, slice(None))))  # no swap within the clip
     assert between.verdict is Verdict.ROLL_BACK and "identity_previous" in between.reasons[0]
 
 

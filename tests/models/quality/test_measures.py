@@ -1,4 +1,4 @@
-"""Label-free measures: they rise with good masks and fall with the faults that are put in."""
+"""Label-free measures: they are high for good masks and fall with injected faults."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SPEED = 3
 
 @pytest.fixture
 def moving():
-    """A box that moves right by SPEED over a still background, with its exact flow; two empty objects."""
+    """Return a box that moves right by SPEED over a static background, with its exact flow, and two empty objects."""
     masks, flow = np.zeros((T, K, H, W), bool), np.zeros((T, 4, H, W), np.float32)
     for t in range(T):
         masks[t, 0, 10:30, 8 + SPEED * t : 28 + SPEED * t] = True
@@ -66,7 +66,7 @@ def test_the_gap_is_that_of_the_flow(moving):
         flow_consistency(masks, flow, gap=0)
 
 
-def test_nothing_found_is_no_evidence(moving):
+def test_empty_masks_are_no_evidence(moving):
     masks, flow = moving
     assert flow_consistency(np.zeros_like(masks), flow) is None
     assert flow_consistency(masks[:1], flow[:1]) is None
@@ -80,7 +80,7 @@ def test_pixels_out_of_view_or_hidden_do_not_count():
     assert flow_consistency(masks, flow) == 1  # half of the object has left the frame
     masks[:], flow[:] = False, 0
     masks[0, 0, 10:30, 20:40] = masks[1, 0, 10:30, 30:40] = True
-    flow[1, 2, :, 20:30] = 7  # something else came over the left half: its backward flow is another
+    flow[1, 2, :, 20:30] = 7  # something else now covers the left half, with a different backward flow
     assert flow_consistency(masks, flow) == 1
 
 
@@ -100,7 +100,7 @@ def test_agreement(moving):
     half = masks.copy()
     half[:, 0, 20:] = False
     assert agreement(masks, masks) == 1
-    assert agreement(masks, half, chunk=2) == 0.5  # nobody is in the other channels
+    assert agreement(masks, half, chunk=2) == 0.5  # the other channels are empty
     assert agreement(masks, np.zeros_like(masks)) == 0
     assert agreement(np.zeros_like(masks), np.zeros_like(masks)) is None
 
@@ -136,7 +136,7 @@ def test_predicted_errors_leave_empty_masks_out():
     assert predicted_errors(errors, exemplars, np.zeros_like(masked)) == (None, None)
 
 
-# ---------------------------------------------------------------------------------- one figure, and its worth
+# ---------------------------------------------------------------------------------- overall quality
 
 
 GOOD = {"flow_consistency": 0.9, "agreement_proposal": 0.8, "empty_frames": 0.0, "frame_error": 0.1}

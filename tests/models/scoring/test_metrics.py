@@ -1,4 +1,4 @@
-"""J, F and the statistics against the official numbers, and what must hold for any mask."""
+"""J, F and the statistics against the official numbers, and properties that hold for any mask."""
 
 import json
 import math

@@ -127,7 +127,7 @@ VARIANTS = {
 
 
 def clip_of(*boxes, size=(40, 60), frames=5):
-    """Label maps u8 (frames, H, W): the k-th box (top, bottom, left, right) is object k + 1."""
+    """Return label maps u8 (frames, H, W): the k-th box (top, bottom, left, right) is object k + 1."""
     labels = np.zeros((frames, *size), np.uint8)
     for k, (top, bottom, left, right) in enumerate(boxes):
         labels[:, top:bottom, left:right] = k + 1

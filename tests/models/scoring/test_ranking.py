@@ -1,4 +1,4 @@
-"""Selection AP (paper, C.1) against cases worked out by hand, and its defined results where the paper is silent."""
+"""Selection AP (paper, C.1) against cases computed by hand, and its results in cases that the paper leaves open."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_average_precision_by_hand():
     assert average_precision(np.array([1.0, 2, 3, 4]), positive) == pytest.approx((1 / 3 + 2 / 4) / 2)
 
 
-def test_equal_values_share_a_place():
+def test_equal_values_share_a_rank():
     positive = np.array([True, False, True, False])
     assert average_precision(np.ones(4), positive) == pytest.approx(0.5)
     # + then a tie of - and +: 1/1 and 2/3, whichever of the two comes first
@@ -31,14 +31,12 @@ def test_ten_best_and_ten_worst_of_many_frames_count():
     # the worst possible order: ten bad ones first, then precision 1/11, 2/12 ... 10/20
     assert ap(-ious, ious) == pytest.approx(np.mean([i / (10 + i) for i in range(1, 11)]))
     middle = ious.copy()
-    middle[10:20] = np.random.default_rng(0).random(
-        10
-    )  # what is predicted of the ten in between is nobody's business
+    middle[10:20] = np.random.default_rng(0).random(10)  # predictions for the ten in between do not matter
     assert ap(middle, ious) == 1.0
 
 
 def test_few_frames_are_halved():
-    # 5 frames: 2 best (0.9, 0.8), 2 worst (0.1, 0.2), the middle one counts for nothing
+    # 5 frames: 2 best (0.9, 0.8), 2 worst (0.1, 0.2); the middle one does not count
     ious = [0.9, 0.1, 0.5, 0.8, 0.2]
     assert ap([4, 3, 99, 2, 1], ious) == pytest.approx((1 + 2 / 3) / 2)
     assert ap([1, 2], [0.3, 0.4]) == 1.0
@@ -47,7 +45,7 @@ def test_few_frames_are_halved():
 
 def test_masks_that_are_equally_good_have_no_ranking():
     assert np.isnan(ap([1.0], [0.5])) and np.isnan(ap([], [])) and np.isnan(ap([1, 2, 3], [0.5] * 3))
-    # 0.9 0.5 0.5 0.1: two on either side would meet at 0.5, one is clear
+    # 0.9 0.5 0.5 0.1: with two on either side, both sides would contain 0.5, so only one on either side is used
     assert ap([1, 9, 9, 0], [0.9, 0.5, 0.5, 0.1]) == 1.0
     assert ap([0, 9, 9, 1], [0.9, 0.5, 0.5, 0.1]) == 0.5
 

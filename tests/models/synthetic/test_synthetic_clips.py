@@ -1,4 +1,4 @@
-"""The synthetic engine: labels that agree with each other, and clips that repeat."""
+"""Synthetic clips: their labels are consistent with each other, and clips are repeatable."""
 
 import cv2
 import numpy as np
@@ -60,14 +60,14 @@ def test_flow_leads_to_the_same_material(index, gap):
 
 
 def inner(mask):
-    """1 where a pixel and its eight neighbours are set (so never at the border), else 0."""
+    """Return 1 for a pixel if it and its eight neighbours are set (so never at the border), otherwise 0."""
     return cv2.erode(mask.astype(np.uint8), np.ones((3, 3)), borderType=cv2.BORDER_CONSTANT, borderValue=0)
 
 
 @examples(6)
 @given(indices)
 def test_what_a_pixel_shows_is_drawn_where_the_geometry_puts_it(index):
-    """Drawing finds the material point of every pixel by iteration; going forward again leads back."""
+    """Drawing finds the material point of every pixel by iteration; projecting that point leads back to the pixel."""
     clip = clip_of(index)
     rows, columns = np.mgrid[0 : SIZE[0], 0 : SIZE[1]].astype(np.float32)
     for t in (0, 3):
@@ -133,7 +133,7 @@ def test_frames_drawn_alone_are_those_of_the_whole_clip():
     assert np.array_equal(part.displacement(4, 1), whole.displacement(4, 1))
 
 
-def test_near_things_of_the_scene_are_no_objects():
+def test_near_parts_of_the_scene_are_not_objects():
     clips = SyntheticClips(seed=5, size=SIZE, frames=2)
     found = [clips.make(index) for index in range(12)]
     near = [clip for clip in found if len(clip.layers) - clip.num_objects == 2]
@@ -143,8 +143,8 @@ def test_near_things_of_the_scene_are_no_objects():
         assert not (clip.modal.any(axis=1) & (clip.owner == 1)).any()
 
 
-def test_objects_stand_still_at_times():
-    """Somewhere among many clips an object rests in the scene while its flow equals the scene's."""
+def test_objects_rest_at_times():
+    """In some of many clips, an object rests relative to the scene, and its flow equals the scene's."""
     rests = 0
     for index in range(12):
         clip = clip_of(index, frames=10)
@@ -169,7 +169,7 @@ def test_silhouettes_have_a_body_and_stay_inside(seed, size):
 def test_clips_with_one_two_and_three_objects_are_equally_many(most):
     clips = SyntheticClips(seed=0, size=(16, 28), frames=2, max_objects=most)
     counts = np.bincount([clips.make(i, paint=False).num_objects for i in range(120)], minlength=4)
-    # an equal share, by four standard deviations of 120 throws
+    # equal shares, within four standard deviations of 120 draws
     assert (
         np.allclose(counts[1 : most + 1], 120 / most, atol=21) and counts.sum() == counts[1 : most + 1].sum()
     )
@@ -199,7 +199,7 @@ def test_compression_keeps_colours_and_loses_detail():
 
 
 def write_mask(path, *, value=1):
-    """A tall bar beside a short one: no drawn shape is like it."""
+    """Write a mask with a tall bar next to a short one, which is unlike any drawn shape."""
     mask = np.zeros((100, 150), np.uint8)
     mask[10:90, 20:40] = value
     mask[70:90, 40:120] = value
@@ -207,7 +207,7 @@ def write_mask(path, *, value=1):
     return mask[10:90, 20:120] > 0
 
 
-def test_silhouettes_of_a_user_are_half_of_the_shapes(tmp_path):
+def test_a_users_silhouettes_are_half_of_the_shapes(tmp_path):
     shape = write_mask(tmp_path / "corner.png")
     shapes = Silhouettes(tmp_path)
     rng = np.random.default_rng(0)

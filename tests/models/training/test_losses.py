@@ -19,7 +19,7 @@ from tests.examples import examples
 
 
 def squares(T=2, H=16, W=24, K=3):
-    """K overlapping squares, amodal, the last in front."""
+    """Return the amodal masks of K overlapping squares, the last one in front."""
     masks = torch.zeros(1, T, K, H, W)
     for k in range(K):
         masks[:, :, k, 3 : 3 + 8, 3 + 4 * k : 3 + 4 * k + 7] = 1
@@ -93,8 +93,8 @@ def test_pseudo_labels_leave_open_what_other_objects_hide():
     assert unsure.grad[others].eq(0).all() and unsure.grad[~others].ne(0).all()
 
 
-def test_pseudo_labels_larger_than_the_masks_lie_where_they_did():
-    """A mask of odd extent is no sum of whole smaller pixels: the loss is least where these hold its share."""
+def test_pseudo_labels_larger_than_the_masks_keep_their_position():
+    """A mask of odd extent does not fill whole pixels at half size: the loss is smallest if they hold its share."""
     masks = torch.zeros(1, 1, 1, 8, 8)
     masks[..., 1:6, 3:8] = 1  # centred at 3.5, 5.5
     share = torch.nn.functional.avg_pool2d(masks[0, 0], 2)[None, None]
@@ -156,7 +156,7 @@ def test_the_boundary_counts_only_where_supervised():
 
 
 def test_networks_that_answer_nan_have_a_loss_that_is_not_finite():
-    """The training loop skips such a step, and says what to do when there are many."""
+    """The training loop skips such a step, and reports what to do if there are many."""
     truth = squares()
     maps = torch.full((1, 2, 3, 3, 16, 24), 0.5)
     maps[0, 1, 2] = torch.nan

@@ -24,7 +24,7 @@ WEIGHTED = {"amodal_bce": "amodal", "amodal_boundary": "boundary", "modal": "mod
 
 
 class Parity:
-    """The folder of stored numbers, with its generator of inputs and its comparison."""
+    """The folder of reference numbers, with its generator of inputs and its comparison."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

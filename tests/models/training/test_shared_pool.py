@@ -1,4 +1,4 @@
-"""Clips of a pool: made once, the same for all processes that share them."""
+"""Clips of a pool: generated once, and the same for all processes that share them."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from motion_adapt.models.training.shared_pool import START_METHOD, Pool
 
 
 def squares(number):
-    """Arrays that name their clip."""
+    """Return arrays whose values identify their clip."""
     return {"flow": np.full((2, 3), number, np.float16), "masks": np.arange(4) < number}
 
 
 class Clips(Dataset):
-    """What a worker process sees of a pool, and whether it had to make it."""
+    """The clips of a pool as a worker process sees them, and whether it had to generate them."""
 
     def __init__(self, pool):
         self.pool = pool
@@ -27,7 +27,7 @@ class Clips(Dataset):
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_clip_is_made_once_and_is_what_was_made(shared):
+def test_a_clip_is_generated_once_and_returned_unchanged(shared):
     asked = []
     pool = Pool(3, lambda number: asked.append(number) or squares(number), shared=shared)
     for number in (2, 1, 2, 0, 1):
@@ -39,10 +39,10 @@ def test_a_clip_is_made_once_and_is_what_was_made(shared):
     assert sorted(asked) == [0, 1, 2]
 
 
-def test_processes_share_what_one_of_them_made():
+def test_processes_share_a_clip_that_one_of_them_generated():
     pool = Pool(4, squares, shared=True)
     pool[1]
-    # one process at a time, so that no two make a clip at once
+    # one process at a time, so that no two generate a clip at the same time
     order = [1, 2, 2, 3, 3]
     seen = list(DataLoader(Clips(pool), batch_size=None, sampler=order, num_workers=1,
                            multiprocessing_context=START_METHOD))  # fmt: skip
@@ -50,7 +50,7 @@ def test_processes_share_what_one_of_them_made():
         np.testing.assert_array_equal(flow.numpy(), squares(number)["flow"])
         np.testing.assert_array_equal(masks.numpy(), squares(number)["masks"])
     assert [made for *_, made in seen] == [False, True, False, True, False]
-    pool.make = None  # what the worker made is here too
+    pool.make = None  # the clips that the worker generated are available here too
     np.testing.assert_array_equal(pool[3]["flow"], squares(3)["flow"])
 
 

@@ -1,4 +1,4 @@
-"""The training loop: a run that was killed and continued ends with the same bits as one that was not."""
+"""The training loop: a run that is killed and resumed ends with the same bits as an uninterrupted one."""
 
 import math
 
@@ -70,11 +70,11 @@ def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before():
     before = torch.get_rng_state()
     run(second)
     assert_same(weights(first), weights(second))
-    assert torch.equal(before, torch.get_rng_state())  # the caller's stream is left alone
+    assert torch.equal(before, torch.get_rng_state())  # the caller's random state is unchanged
 
 
 def test_a_run_ends_with_the_weights_that_do_best_on_what_it_does_not_learn_from():
-    """It learns y = sum(x) and is judged by y = 0: the best weights are early ones."""
+    """It learns y = sum(x) and is validated on y = 0, so the best weights are early ones."""
 
     def other(step, rng):
         return batches(step, rng) | {"y": np.zeros((8, 1), np.float32)}
@@ -170,7 +170,7 @@ def test_no_byte_of_a_state_can_change_or_go_unnoticed(tmp_path):
     for place in range(0, len(whole), 7):
         state.path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
         assert state.faults(), f"byte {place} of {len(whole)}"
-    for place in range(len(whole) - 64, len(whole)):  # the seal, digest and mark, to the last byte
+    for place in range(len(whole) - 64, len(whole)):  # includes all of the seal, digest and mark
         state.path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
         assert state.faults(), f"byte {place} of {len(whole)}"
         state.path.write_bytes(whole[:place])
@@ -208,7 +208,7 @@ def test_a_step_without_finite_loss_is_skipped_and_counted():
     assert math.isnan(seen[1]["loss"]) and math.isfinite(seen[2]["loss"])
 
 
-def test_nothing_but_bad_steps_is_an_error():
+def test_too_many_bad_steps_in_a_row_are_an_error():
     with pytest.raises(FloatingPointError, match=str(BAD_STEPS_IN_A_ROW)):
         train(network(), spoiled(lambda s: True), loss, Course(steps=50), schedule=Schedule(1e-2))
 
@@ -221,7 +221,7 @@ def test_batches_made_by_other_processes_are_the_same():
 
 
 def test_attention_learns_at_its_share_of_the_rate():
-    """Adam's first step is as long as the rate, whatever the gradient."""
+    """Adam's first step has the size of the rate, whatever the gradient."""
     whole = network()
     whole.attention_parts = ("0",)
     before = weights(whole)
@@ -248,6 +248,6 @@ def test_schedules():
     short = Schedule.scaled(30, 1e-3)
     assert short.at(0) == pytest.approx(5e-4) and short.at(1) == pytest.approx(1e-3)
     assert short.at(24) == pytest.approx(1e-3 / 4)
-    assert short.at(29) == pytest.approx(1e-3 / 4 / 5)  # cooled down but for the last of five steps
+    assert short.at(29) == pytest.approx(1e-3 / 4 / 5)  # cooled down except for the last of five steps
     assert short.at(27) > short.at(28) > short.at(29) > 0
     assert Schedule(2e-5).at(0) == Schedule(2e-5).at(10**6) == 2e-5
