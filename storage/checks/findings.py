@@ -11,6 +11,7 @@ KINDS = {
     "missing clip": "the benchmark's list names it, but its folder is missing",
     "unusable clip": "it has no frames or two files for one frame, or is a broken link",
     "undecodable frame": "empty, cut short, or not a picture",
+    "ends early": "a video that claims more frames, or a longer time, than it has",
     "frame size": "differs from that of the clip's first frame, or is too small",
     "too few frames": "optical flow needs two",
     "missing frames": "the frame numbers have a gap",

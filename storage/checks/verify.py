@@ -15,7 +15,7 @@ from motion_adapt.storage.checks.findings import Finding, finding, judged, size_
 from motion_adapt.storage.clips.find_clips import Clip, ClipError, ClipList, find_clips
 from motion_adapt.storage.clips.videos import MIN_SIDE, open_frames
 from motion_adapt.storage.datasets.catalogue import DataSet
-from motion_adapt.storage.formats.images import PictureError, open_picture
+from motion_adapt.storage.formats.images import PictureError, read_rgb
 from motion_adapt.storage.names import frame_number, printable
 
 Look = Callable[[np.ndarray], None]  # called with each frame, u8 (H, W, 3) RGB, of a clip of no benchmark
@@ -92,8 +92,9 @@ def _clip_findings(
 
 def _video(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, list[Finding]]:
     size, count = None, 0
+    frames = open_frames(clip)
     try:
-        for frame in open_frames(clip):
+        for frame in frames:
             count += 1
             size = frame.shape[0], frame.shape[1]
             if look:
@@ -101,7 +102,8 @@ def _video(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, 
     except ClipError as error:
         kind = "too few frames" if "at least two" in error.reason else "undecodable frame"
         return None, count, [finding(kind, clip.name, clip.path, error.reason)]
-    return size, count, []
+    told = [text.removeprefix(f"{clip.name}: ") for text in frames.warnings]
+    return size, count, [finding("ends early", clip.name, clip.path, text) for text in told]
 
 
 def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, list[Finding]]:
@@ -111,11 +113,11 @@ def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int,
     first = clip.files[0]
     for path in clip.files:
         try:
-            picture = open_picture(path)
+            picture = read_rgb(path)  # as a run reads it
         except PictureError as error:
             findings.append(finding("undecodable frame", clip.name, path, str(error)))
             continue
-        here = picture.height, picture.width
+        here = picture.shape[0], picture.shape[1]
         if size is None:
             size, first = here, path
             if min(size) < MIN_SIDE:
@@ -125,7 +127,7 @@ def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int,
             text = f"is {size_text(here)}, {printable(first.name)} is {size_text(size)}"
             findings.append(finding("frame size", clip.name, path, text))
         elif look:
-            look(np.asarray(picture.convert("RGB")))
+            look(picture)
     if len(clip.files) < 2:
         findings.append(
             finding("too few frames", clip.name, clip.path, "has one frame; optical flow needs two")

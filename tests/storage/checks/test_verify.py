@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from motion_adapt.storage.checks.findings import KINDS, Finding
 from motion_adapt.storage.checks.verify import clips_to_verify, verify_clip, verify_list
 from motion_adapt.storage.clips.find_clips import find_clips
+from motion_adapt.storage.clips.videos import open_frames
 from motion_adapt.storage.formats.masks import davis_palette
 from tests.storage.copies import EVALUATED, MAKERS, SIZE, frame_of, labels_of, make, save, white
+from tests.storage.media import save_video
 
 DOG = Path("JPEGImages/480p/dog")
 DOG_MASKS = Path("Annotations/480p/dog")
@@ -29,6 +32,31 @@ def findings(root: Path, name: str | None) -> list[Finding]:
         set() if name is None else {clip for clip in clips.data_set.evaluated if clip not in EVALUATED[name]}
     )  # type: ignore[union-attr]
     return [item for item in found if item.clip not in never]
+
+
+@pytest.mark.parametrize(
+    ("file", "codec"), [("walk.avi", "mpeg4"), ("walk.mkv", "libx264"), ("walk.webm", "libvpx")]
+)
+def test_a_video_that_ends_early_is_a_fault_in_the_words_of_a_run(
+    tmp_path: Path, file: str, codec: str
+) -> None:
+    path = save_video(tmp_path / file, count=60, codec=codec)
+    assert findings(path, None) == []
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    frames = open_frames(find_clips(path).clips[0])
+    assert sum(1 for _ in frames) < 60
+    (found,) = findings(path, None)
+    assert (found.kind, found.path, found.fault) == ("ends early", str(path), True)
+    assert [f"walk: {found.text}"] == frames.warnings
+
+
+def test_frames_that_a_run_refuses_are_faults(tmp_path: Path) -> None:
+    for index in range(2):
+        (tmp_path / "walk").mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((36, 64), np.int32)).save(tmp_path / "walk" / f"{index}.tif")
+    assert {(item.kind, item.fault) for item in findings(tmp_path / "walk", None)} == {
+        ("undecodable frame", True)
+    }
 
 
 def edit_table(root: Path, old: str, new: str) -> None:
@@ -230,7 +258,7 @@ def test_too_few_and_too_small_frames(tmp_path: Path) -> None:
 def test_every_kind_is_made_by_some_case() -> None:
     """Those that are missing here have tests of their own: above, and in the tests of the flow."""
     made = {kind for _, _, kind, *_ in CASES.values()}
-    assert set(KINDS) - made == {"too few frames", "hardly any motion", "slow motion"}
+    assert set(KINDS) - made == {"too few frames", "ends early", "hardly any motion", "slow motion"}
 
 
 def test_a_benchmark_without_annotations_says_so(tmp_path: Path) -> None:
