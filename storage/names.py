@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MAX_BYTES = 200  # of the 255 that file systems allow, so that suffixes can be added
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, invisible formatting, surrogates, line breaks
@@ -55,6 +55,12 @@ def unique_names(names: Iterable[str]) -> list[str]:
         taken.add(_folded(name))
         unique.append(name)
     return unique
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first names for a message, and how many more there are: `a, b, c and 4 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _escaped(sign: str) -> str:

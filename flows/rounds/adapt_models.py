@@ -62,15 +62,17 @@ def adapted_corrector(work: Work, this: Round, before: Round, labels: ByClip) ->
 
 
 def finetuned_oclr(work: Work, this: Round, labels: ByClip) -> Artifact:
-    """Fine-tune OCLR on refined masks and flow of another gap. Returns it unchanged if no clip has a mask."""
-    if not labels:
-        work.run.warn(f"{this.name}: no clip has a mask to learn from; OCLR stays as it is")
+    """Fine-tune OCLR on refined masks and flow of another gap. Returns it unchanged if no clip has both."""
+    flow = work.materials.adaptation_flow
+    teaching = [name for name in labels if name in flow]
+    if not teaching:
+        work.run.warn(f"{this.name}: no clip has a mask and flow to learn from; OCLR stays as it is")
         return this.weights.need("oclr")
     return work.run.once(
         finetune_oclr,
         f"{this.name}: fine-tune OCLR",
-        flow=[work.materials.adaptation_flow[name] for name in labels],
-        labels=list(labels.values()),
+        flow=[flow[name] for name in teaching],
+        labels=[labels[name] for name in teaching],
         weights=this.weights.need("oclr"),
         settings=work.settings.oclr_finetuning,
         seed=work.settings.seed + this.index,

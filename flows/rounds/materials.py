@@ -12,8 +12,9 @@ from motion_adapt.models.inputs.features import CORRECTOR_GRID, SELECTOR_GRID
 from motion_adapt.models.inputs.flow import effective_gap
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import content_digest
-from motion_adapt.storage.formats.flo import flow_content
+from motion_adapt.storage.formats.flo import flow_content, has_flow
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.storage.names import some
 from motion_adapt.tasks.features import extract_features
 from motion_adapt.tasks.flow import estimate_flow
 from motion_adapt.tasks.frames import decode
@@ -101,12 +102,37 @@ def add_flow(run: Run, materials: Materials, settings: Settings) -> None:
 
 
 def add_adaptation_flow(run: Run, materials: Materials, settings: Settings) -> None:
-    """Compute the flow of every clip at the gap of adaptation, unless proposals are ready-made and OCLR is unused."""
-    if settings.proposal.folder is None:
-        materials.adaptation_flow = _flow(run, materials, settings, settings.gaps.adaptation)
+    """Compute the flow of every clip at the gap of adaptation, unless proposals are ready-made and OCLR is unused.
+
+    A clip without it stays in the run, with a warning, and OCLR is not fine-tuned on it.
+    """
+    if settings.proposal.folder is not None:
+        return
+    gap, folder, lacking = settings.gaps.adaptation, settings.flow.folder, list[str]()
+    if folder:
+        lacking = [
+            name
+            for name in run.clips
+            if not has_flow(Path(folder), effective_gap(len(materials.names[name]), gap), name)
+        ]
+    if lacking:
+        run.warn(
+            f"no flow at ±{gap} in {folder} for {len(lacking)} of {len(run.clips)} clips ({some(lacking)}): they don't "
+            f"fine-tune OCLR; add Flows_gap{gap}, or set gaps.adaptation to a gap that is there"
+        )
+    wanted = [name for name in run.clips if name not in lacking]
+    materials.adaptation_flow = _flow(run, materials, settings, gap, only=wanted, forgive=True)
 
 
-def _flow(run: Run, materials: Materials, settings: Settings, gap: int) -> ByClip:
+def _flow(
+    run: Run,
+    materials: Materials,
+    settings: Settings,
+    gap: int,
+    *,
+    only: list[str] | None = None,
+    forgive: bool = False,
+) -> ByClip:
     folder = settings.flow.folder
     keyed = settings.flow.model_copy(update={"folder": None})
 
@@ -123,7 +149,7 @@ def _flow(run: Run, materials: Materials, settings: Settings, gap: int) -> ByCli
             "names": names,
         }
 
-    return run.each(estimate_flow, f"flow ±{gap}", arguments)
+    return run.each(estimate_flow, f"flow ±{gap}", arguments, only=only, forgive=forgive)
 
 
 def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:

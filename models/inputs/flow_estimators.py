@@ -24,6 +24,7 @@ _RAFT = {
     "raft_small": (tv.raft_small, tv.Raft_Small_Weights),
 }
 ESTIMATORS = (*_RAFT, "dis")
+READY_MADE = "flo"  # no estimator: flow that somebody else's has left in files
 RAFT_DEFAULT = "C_T_V1"  # the original 'things' weights, the paper's
 
 # The training data of each of torchvision's weights, in words; the letters of its name abbreviate them.
@@ -42,6 +43,8 @@ PROVENANCE = {
 
 def flow_provenance(name: str, weights: str | None = None) -> str:
     """Describe an estimator's training data, for a report. Raises ValueError for an unknown estimator."""
+    if name == READY_MADE:
+        return "ready-made .flo files: what they were estimated with, and what that has learnt from, is not known"
     weights = _known_weights(name, weights)
     return "no weights: no training data" if weights is None else f"{name} {weights}, {PROVENANCE[weights]}"
 

@@ -65,6 +65,11 @@ def flo_path(root: Path, gap: int, clip_name: str, frame_name: str) -> Path:
     return root / f"Flows_gap{gap}" / clip_name / f"{frame_name}.flo"
 
 
+def has_flow(root: Path, gap: int, clip_name: str) -> bool:
+    """Whether `root` has any flow of a clip at that gap, ahead or back."""
+    return any(flo_path(root, signed, clip_name, "").parent.is_dir() for signed in (gap, -gap))
+
+
 def flow_gaps(root: Path) -> tuple[int, ...]:
     """Return the gaps that `root` has a folder for, ascending."""
     matches = (re.fullmatch(r"Flows_gap(-?[0-9]+)", path.name) for path in root.iterdir() if path.is_dir())

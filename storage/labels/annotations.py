@@ -16,7 +16,7 @@ from motion_adapt.storage.datasets.layouts import is_table, truth_folder
 from motion_adapt.storage.formats.images import PictureError
 from motion_adapt.storage.keys import digest
 from motion_adapt.storage.labels.truth import Truth, due, found
-from motion_adapt.storage.names import printable
+from motion_adapt.storage.names import printable, some
 
 
 class AnnotationError(ValueError):
@@ -115,13 +115,8 @@ def open_annotations(
     warnings = []
     if missing:
         warnings.append(
-            f"annotations of {clip.name}: {_listed(missing)} missing; frames without a mask are not scored"
+            f"annotations of {clip.name}: {some(missing)} missing; frames without a mask are not scored"
         )
     if extra:
-        warnings.append(f"annotations of {clip.name}: {_listed(extra)} without a frame; ignored")
+        warnings.append(f"annotations of {clip.name}: {some(extra)} without a frame; ignored")
     return Annotations(clip.name, files, size, warnings)
-
-
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

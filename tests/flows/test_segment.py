@@ -78,6 +78,35 @@ def test_ready_made_flow_is_read_and_new_files_are_new_flow(home: Home) -> None:
     assert run().stages["flow"]["cached"] == 1
 
 
+def save_flow(folder: Path, clip: str, gap: int, first: int) -> None:
+    flow = np.random.default_rng(abs(gap)).normal(0, 3, (36, 64, 2)).astype(np.float32)
+    for index in range(first, first + FRAMES):
+        write_flo(folder / f"Flows_gap{gap}" / clip / f"{index:05d}.flo", flow)
+
+
+def test_ready_made_flow_goes_through_whole_runs_and_what_lacks_it_does_not_fine_tune(home: Home) -> None:
+    folder = home.path / "flow"
+    save_flow(folder, "heron", 1, 0)
+    save_flow(folder, "tram [raw]", 1, 5)
+    settings = SETTINGS.model_copy(update={"flow": FlowSettings(estimator="flo", folder=str(folder))})
+    report = home.segment(settings=settings)
+    assert set(report.clips) == {"heron", "tram [raw]"} and not report.set_aside
+    assert report.provenance["flow"].startswith("ready-made .flo files")
+
+    report = home.adapt(settings=settings)
+    assert not report.set_aside and "finetuned-oclr" not in report.stages
+    lacking = "no flow at ±2 in {} for {} of 2 clips ({}): they don't fine-tune OCLR; add Flows_gap2"
+    assert any(lacking.format(folder, 2, "heron, tram [raw]") in text for text in report.warnings)
+    assert any("OCLR stays as it is" in text for text in report.warnings)
+
+    save_flow(folder, "tram [raw]", -2, 5)
+    report = home.adapt(settings=settings)
+    assert not report.set_aside and report.stages["finetuned-oclr"]["computed"] == 1
+    assert any(lacking.format(folder, 1, "heron") in text for text in report.warnings)
+    (trained,) = home.store.manifests("finetuned-oclr")
+    assert [name for name in trained.inputs if name.startswith("flow")] == ["flow.00000"]
+
+
 def test_ready_made_proposals_stand_in_for_oclr(home: Home) -> None:
     given = home.path / "given"
     names = [f"{index:05d}" for index in range(FRAMES)]

@@ -154,6 +154,7 @@ def test_provenance_mentions_real_ground_truth():
     assert "no real flow ground truth" in flow_provenance("raft_large")
     assert "KITTI" in flow_provenance("raft_large", "C_T_SKHT_V1")
     assert "no weights" in flow_provenance("dis")
+    assert "not known" in flow_provenance("flo")
 
 
 @pytest.mark.parametrize(
