@@ -28,7 +28,7 @@ from motion_adapt.flows.rounds.materials import (
     open_run,
     read_frames,
 )
-from motion_adapt.flows.rounds.results import export_clips, output_folder
+from motion_adapt.flows.rounds.results import export_clips, output_folder, results_folder
 from motion_adapt.flows.rounds.round_metrics import clip_figures, round_metrics
 from motion_adapt.flows.rounds.rounds import first_round, next_round
 from motion_adapt.flows.rounds.scoring import annotated, measure_round, score_round
@@ -97,8 +97,8 @@ def adapt(
     results = partial(output_folder, output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     run.begin_record("adapt", source)
-    folder = run.results
     materials = read_frames(run, source, prune=prune)
+    folder = results_folder(run, materials, output, source, prune)
     asked: dict[str, Any] = {"clips": materials.content, "settings": settings, "rounds": rounds}
     if from_champion:
         asked["from"] = "champion"  # not which version: after a promotion it is still the same request

@@ -14,7 +14,7 @@ from prefect import flow
 
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
-from motion_adapt.flows.rounds.results import export_clips, output_folder
+from motion_adapt.flows.rounds.results import export_clips, output_folder, results_folder
 from motion_adapt.flows.rounds.round_metrics import clip_figures
 from motion_adapt.flows.rounds.rounds import first_round
 from motion_adapt.flows.rounds.scoring import measure_round
@@ -52,8 +52,8 @@ def segment(
     results = partial(output_folder, output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     run.begin_record("segment", source)
-    folder = run.results
     materials = read_frames(run, source, prune=prune)
+    folder = results_folder(run, materials, output, source, prune)
     if from_champion:
         start = champion_weights(run, settings, tracking.open(source, create=False))
     else:

@@ -9,7 +9,8 @@ from motion_adapt.flows.rounds.state import Round
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run, source_name
 from motion_adapt.storage.artifacts.files import DamagedArtifact
-from motion_adapt.storage.results.export import export_clip
+from motion_adapt.storage.names import printable
+from motion_adapt.storage.results.export import Origin, ResultsTaken, export_clip, require_free
 from motion_adapt.tasks.pictures import draw
 from motion_adapt.tasks.runtime.progress import track
 
@@ -37,13 +38,53 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
             if run.summary(kept.final[name])["masked_frames"] == 0:
                 run.warn(f"{name}: no moving object was found; its masks are empty")
             made = kept.final[name], pictures[name]
-            write = partial(export_clip, store, *made, folder, name, materials.names[name])
+            whose = origin(run, materials, name)
+            write = partial(export_clip, store, *made, folder, name, materials.names[name], whose)
             try:
-                strips.append(run.read(write))
-            except DamagedArtifact as error:
+                written = run.read(write)
+            except (DamagedArtifact, ResultsTaken) as error:
                 run.put_aside(name, "export", error)
+            else:
+                strips.append(written.strip)
+                if written.moved:
+                    run.warn(f"{name}: earlier results, not of these frames, were moved to {written.moved}")
             advance(1)
     return strips
+
+
+def origin(run: Run, materials: Materials, name: str) -> Origin:
+    """What the results of a clip are of."""
+    return Origin(materials.content[name], str(run.clips[name].path.absolute()))
+
+
+def results_folder(
+    run: Run, materials: Materials, output: str | None, source: str, prune: int | None
+) -> Path:
+    """The folder for results, in which no other clip has results under a name of this run's clips.
+
+    Without `output`, a folder that is taken is left alone: results go to `<source>-2`, and so on, with a warning.
+
+    Raises:
+        RunError: if `output` is taken, or can't be written.
+    """
+    first = folder = run.results
+    taken: ResultsTaken | None = None
+    number = 1
+    while True:
+        try:
+            for name in run.clips:
+                require_free(folder, name, origin(run, materials, name))
+            break
+        except ResultsTaken as error:
+            if output:
+                raise RunError(str(error)) from error
+            taken, number = taken or error, number + 1
+            folder = first.with_name(f"{first.name}-{number}")
+    if taken:
+        run.output = output_folder(str(folder), source, prune)
+        owner = f"the results of another clip named {taken.name} ({printable(taken.owner)})"
+        run.warn(f"{first} has {owner}: those of this run go to {folder}")
+    return folder
 
 
 def output_folder(output: str | None, source: str, prune: int | None = None) -> Path:

@@ -13,8 +13,8 @@ from motion_adapt.flows.run.stage_execution import Call, Making
 from motion_adapt.storage.clips.find_clips import Clip, ClipError, ClipList
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.keys import Artifact
-from motion_adapt.storage.names import safe_name
-from motion_adapt.storage.results.export import retire_clip
+from motion_adapt.storage.names import printable, safe_name
+from motion_adapt.storage.results.export import ResultsTaken, retire_clip
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 
@@ -41,6 +41,7 @@ class Run(Making):
     data_set: DataSet | None = None  # the benchmark that they belong to
     set_aside: dict[str, str] = field(default_factory=dict)
     output: Path | None = None  # where results go; set by `export_to`
+    places: dict[str, Path] = field(default_factory=dict)  # of clips set aside when they were looked for
 
     @classmethod
     def of(cls, place: Place, found: ClipList, *, prune: int | None = None) -> "Run":
@@ -53,6 +54,7 @@ class Run(Making):
             annotations=found.annotations,
             data_set=found.data_set,
             set_aside={item.name: item.reason for item in found.set_aside},
+            places={item.name: item.path for item in found.set_aside if item.path},
         )
 
     def each(
@@ -117,20 +119,29 @@ class Run(Making):
         """
         self.output = folder
         for name in self.set_aside:
-            self._retire(name)
+            self._retire(name, self.places.get(name))
 
-    def _retire(self, name: str) -> None:
-        if self.output and (moved := retire_clip(self.output, name)):
+    def _retire(self, name: str, path: Path | None) -> None:
+        if self.output is None:
+            return
+        try:
+            moved = retire_clip(self.output, name, path and path.absolute())
+        except ResultsTaken as taken:
+            self.warn(
+                f"{name}: this run has no results for it; those in {self.output} belong to {printable(taken.owner)}"
+            )
+            return
+        if moved:
             self.warn(
                 f"{name}: the results of an earlier run were moved to {moved}; this run has none for it"
             )
 
     def put_aside(self, name: str, stage: str, error: BaseException) -> None:
         """Set a clip aside, and report why."""
-        del self.clips[name]
+        clip = self.clips.pop(name)
         self.set_aside[name] = reason(error) if isinstance(error, ClipError) else f"{stage}: {reason(error)}"
         say(console, "set aside", f"{name}: {self.set_aside[name]}", "yellow")
-        self._retire(name)
+        self._retire(name, clip.path)
 
     def require_clips(self, source: Path | str) -> None:
         """Check that at least one clip is live.

@@ -58,6 +58,7 @@ class SetAside:
 
     name: str
     reason: str
+    path: Path | None = None  # where it is, or would be
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def find_clips(
         try:
             clips.append(_clip(path, name))
         except ClipError as error:
-            set_aside.append(SetAside(error.clip, error.reason))
+            set_aside.append(SetAside(error.clip, error.reason, path))
     found = ClipList(tuple(clips), tuple(set_aside), annotations, data_set=known)
     if split is not None and (known is None or split != "all"):
         found = _keep_split(found, split, read_split(source, split, known.splits if known else None))
@@ -179,6 +180,9 @@ def _numbering_gap(clip: Clip) -> str | None:
 def _keep_split(found: ClipList, split: str, names: Sequence[str]) -> ClipList:
     clips: dict[str, Clip] = {}
     set_aside: dict[str, SetAside] = {}
+    beside = [clip.path.parent for clip in found.clips] + [
+        item.path.parent for item in found.set_aside if item.path
+    ]
     for name in names:
         matches, already = _matching(found, name)
         clips |= {clip.name: clip for clip in matches}
@@ -186,7 +190,8 @@ def _keep_split(found: ClipList, split: str, names: Sequence[str]) -> ClipList:
         if not matches and not already:
             leaves = Path(name).is_absolute() or ".." in re.split(r"[/\\]", name)
             reason = "leaves the data folder; refused" if leaves else "no such folder next to the other clips"
-            set_aside[name] = SetAside(printable(name), f"listed in split {split}: {reason}")
+            place = beside[0] / name if beside else None
+            set_aside[name] = SetAside(printable(name), f"listed in split {split}: {reason}", place)
     in_order = tuple(clip for clip in found.clips if clip.name in clips)
     return replace(found, clips=in_order, set_aside=tuple(set_aside.values()))
 

@@ -4,14 +4,17 @@
     <folder>/overlays/<clip>.mp4
     <folder>/strips/<clip>.png
 
-A stamp per clip records which artifacts the files show, so that an up-to-date export is not written again. Earlier
-results of a clip that the latest run could not process are moved to <folder>/earlier/.
+A stamp per clip records which clip the files belong to and which artifacts they show. An up-to-date export is not
+written again, and results of another clip of the same name are never replaced (`ResultsTaken`). Earlier results of a
+clip whose content has changed, or that the latest run could not process, are moved to <folder>/earlier/.
 """
 
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +23,51 @@ from motion_adapt.storage.atomic import whole_file
 from motion_adapt.storage.formats.masks import write_masks
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.locks import alone
-from motion_adapt.storage.names import safe_name
+from motion_adapt.storage.names import printable, safe_name
 
 STAMPS, EARLIER = ".exported", "earlier"
 PATIENCE = 600.0  # seconds to wait for another process that exports the same clip
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The clip that results belong to."""
+
+    content: str  # digest of its files' bytes
+    path: str  # where it was, absolute
+
+    def is_of(self, other: "Origin") -> bool:
+        """Whether both are one clip: the same bytes, wherever they are, or the same place, whatever it holds now."""
+        return self.content == other.content or self.path == other.path
+
+
+class ResultsTaken(ValueError):
+    """A folder for results has those of another clip of the same name."""
+
+    def __init__(self, folder: Path, name: str, owner: str) -> None:
+        super().__init__(folder, name, owner)
+        self.folder, self.name, self.owner = folder, name, owner
+
+    def __str__(self) -> str:
+        return (
+            f"{printable(self.folder)} has the results of another clip named {self.name} ({printable(self.owner)}); "
+            "name another folder with --output"
+        )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote. `moved`: where earlier results of the clip went that were of other content."""
+
+    strip: Path
+    moved: Path | None = None
+
+
+def require_free(folder: Path, name: str, origin: Origin) -> None:
+    """Raise ResultsTaken if `folder` has results of another clip under this name."""
+    owner = _owner(folder, name)
+    if owner and not owner.is_of(origin) and any(path.exists() for path in _parts(folder, name)):
+        raise ResultsTaken(folder, name, owner.path)
 
 
 def export_clip(
@@ -33,64 +77,104 @@ def export_clip(
     folder: Path,
     name: str,
     frame_names: Sequence[str],
-) -> Path:
-    """Write a clip's masks (`labels` of `final`) and pictures. Returns the path of its strip.
+    origin: Origin,
+) -> Exported:
+    """Write a clip's masks (`labels` of `final`) and pictures.
+
+    Earlier results of the same content are replaced. Those of other content, or of a clip that is not known, are moved
+    to <folder>/earlier/.
 
     Raises:
+        ResultsTaken: if the folder has the results of another clip of this name.
         OSError: if the folder cannot be written, or another process holds the clip for longer than `PATIENCE`.
     """
-    stamp, masks_folder, overlay, strip = _parts(folder, name)
-    wanted = json.dumps([final.digest, pictures.digest, list(frame_names)])
+    masks_folder, overlay, strip = _parts(folder, name)
+    stamp = _stamp(folder, name)
+    shows = [final.digest, pictures.digest, list(frame_names)]
     masks = [masks_folder / f"{frame}.png" for frame in frame_names]
     with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
         if not held:
             raise OSError(f"{name}: another process has been writing its results for {PATIENCE:.0f} seconds")
-        same = stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted
-        if same and all(path.is_file() for path in (overlay, strip, *masks)):
-            return strip
-        stamp.unlink(missing_ok=True)  # first, so that a kill below never leaves new masks with an old stamp
+        require_free(folder, name, origin)
+        owner, moved = _owner(folder, name), None
+        if owner is None or owner.content != origin.content:
+            moved = _move_away(folder, name)
+        elif _read(stamp).get("shows") == shows and all(path.is_file() for path in (overlay, strip, *masks)):
+            if owner != origin:  # the clip has been moved
+                _sign(stamp, origin, shows)
+            return Exported(strip)
+        _sign(stamp, origin, None)  # first, so that a kill below never leaves new masks with an old stamp
         write_masks(folder / "masks", name, frame_names, _labels(store, final))
         shown = store.open(pictures)
         for path, entry in ((overlay, "overlay.mp4"), (strip, "strip.png")):
             with whole_file(path) as beside:
                 beside.write_bytes(shown.read(entry))
-        with whole_file(stamp) as beside:
-            beside.write_text(wanted, encoding="utf-8")
-        return strip
+        _sign(stamp, origin, shows)
+        return Exported(strip, moved)
 
 
-def retire_clip(folder: Path, name: str) -> Path | None:
+def retire_clip(folder: Path, name: str, path: Path | None) -> Path | None:
     """Move a clip's earlier results to <folder>/earlier/. Returns that folder, or None if there were no results.
 
-    Replaces what is already there for this clip. If the process is killed, the next call moves the rest. The stamp is
-    deleted first, so results that are only partly moved never count as an up-to-date export.
+    `path`: where the clip is, None if that is not known. Replaces what is already there for this clip. If the process
+    is killed, the next call moves the rest. The stamp is deleted first, so results that are only partly moved never
+    count as an up-to-date export.
+
+    Raises:
+        ResultsTaken: if the results are those of a clip at another place. They stay.
     """
     if safe_name(name) != name:
         return None  # results are only ever written under safe names
-    moved = False
-    stamp, *results = _parts(folder, name)
+    if path:
+        require_free(folder, name, Origin("", str(path)))
     with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE):
-        stamp.unlink(missing_ok=True)
-        for path in results:
-            if not path.exists():
-                continue
-            there = folder / EARLIER / path.relative_to(folder)
-            there.parent.mkdir(parents=True, exist_ok=True)
-            if there.is_dir():
-                shutil.rmtree(there)
-            path.replace(there)
-            moved = True
+        return _move_away(folder, name)
+
+
+def _move_away(folder: Path, name: str) -> Path | None:
+    moved = False
+    _stamp(folder, name).unlink(missing_ok=True)
+    for path in _parts(folder, name):
+        if not path.exists():
+            continue
+        there = folder / EARLIER / path.relative_to(folder)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if there.is_dir():
+            shutil.rmtree(there)
+        path.replace(there)
+        moved = True
     return folder / EARLIER if moved else None
 
 
-def _parts(folder: Path, name: str) -> tuple[Path, Path, Path, Path]:
-    """Return the paths of a clip's stamp, masks, overlay and strip."""
-    return (
-        folder / STAMPS / f"{name}.json",
-        folder / "masks" / name,
-        folder / "overlays" / f"{name}.mp4",
-        folder / "strips" / f"{name}.png",
-    )
+def _parts(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """Return the paths of a clip's masks, overlay and strip."""
+    return folder / "masks" / name, folder / "overlays" / f"{name}.mp4", folder / "strips" / f"{name}.png"
+
+
+def _stamp(folder: Path, name: str) -> Path:
+    return folder / STAMPS / f"{name}.json"
+
+
+def _sign(stamp: Path, origin: Origin, shows: list[Any] | None) -> None:
+    """Record the clip, and what its results show once they are whole."""
+    with whole_file(stamp) as beside:
+        told = {"content": origin.content, "path": origin.path, "shows": shows}
+        beside.write_text(json.dumps(told), encoding="utf-8")
+
+
+def _owner(folder: Path, name: str) -> Origin | None:
+    """The clip that the results under a name belong to; None if no stamp tells."""
+    told = _read(_stamp(folder, name))
+    return Origin(told["content"], told["path"]) if told else None
+
+
+def _read(stamp: Path) -> dict[str, Any]:
+    """A stamp; empty if there is none, or one that names no clip."""
+    try:
+        told = json.loads(stamp.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return told if isinstance(told, dict) and {"content", "path"} <= set(told) else {}
 
 
 def _labels(store: ArtifactStore, final: Artifact) -> Iterator[np.ndarray]:
