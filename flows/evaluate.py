@@ -8,10 +8,8 @@ masks are not part of the mean, and a warning counts them.
 """
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from prefect import flow
 
 from motion_adapt.flows.reports.run_report import Report, mean_scores
@@ -19,13 +17,11 @@ from motion_adapt.flows.run.console import console, say
 from motion_adapt.flows.run.errors import RunError, reason
 from motion_adapt.flows.run.presets import known_benchmark
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER
-from motion_adapt.storage.clips.find_clips import Clip, ClipList, find_clips
+from motion_adapt.storage.clips.find_clips import ClipList, find_clips
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import davis_layout, is_table, lay_out, truth_folder
-from motion_adapt.storage.formats.masks import MAX_OBJECTS, read_masks
-from motion_adapt.storage.labels.annotations import open_annotations
 from motion_adapt.storage.names import printable
-from motion_adapt.tasks.evaluation import Protocol, score_pairs
+from motion_adapt.tasks.evaluation import Protocol, score_folder
 from motion_adapt.tasks.runtime.progress import track
 
 NAMED = 3  # clips without masks that a warning names; others are only counted
@@ -84,38 +80,6 @@ def evaluate(
     report.final = mean_scores(report.clips)
     report.seconds["total"] = time.monotonic() - began
     return report
-
-
-def score_folder(
-    clip: Clip,
-    root: Path,
-    protocol: Protocol,
-    objects: int,
-    *,
-    skip_ends: bool = True,
-    data_set: DataSet | None = None,
-) -> tuple[dict[str, float], list[str]]:
-    """Score one folder of masks. Returns scores and warnings.
-
-    Raises:
-        ValueError: if masks or annotations cannot be used; names the file.
-    """
-    names = clip.frame_names(len(clip.files))
-    folder = clip.path.parent, clip.path.name
-    size = next(read_masks(*folder, names[:1])).shape
-    labels = open_annotations(root, clip, names, size=(size[0], size[1]), data_set=data_set)
-    largest = max(int(mask.max()) for mask in read_masks(*folder, names))
-    objects = max(objects, min(largest, MAX_OBJECTS))
-
-    def pairs() -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
-        known = set(labels.frames)
-        for name, mask in zip(names, read_masks(*folder, names), strict=True):
-            yield (labels.read(name) if name in known else None), mask
-
-    scores, frames = score_pairs(
-        pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends
-    )
-    return {"frames": frames, **scores}, labels.warnings
 
 
 def annotated_clips(root: Path, known: DataSet | None) -> list[str]:

@@ -1,6 +1,7 @@
 """Correction: repair masks from the exemplars, window by window (paper eq. 5-8)."""
 
 from motion_adapt.models.inference.pipeline import correct as correct_masks
+from motion_adapt.models.inference.planning import PART_LENGTH
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
@@ -44,7 +45,7 @@ def correct(
             chosen.array("exemplars"),
             window=settings.window,
             limit=limit,
-            target=min(limit, 100),
+            target=min(limit, PART_LENGTH),
             precision=autocast_dtype(precision),
         ):
             out.append("masks", block.masks, MASK_DIMS)

@@ -17,6 +17,7 @@ from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.datasets.catalogue import DataSet
+from motion_adapt.storage.formats.masks import MAX_OBJECTS, read_masks
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.labels.annotations import Annotations, open_annotations
 from motion_adapt.tasks.runtime.place import Place
@@ -132,6 +133,38 @@ def score_pairs(
     union = score_union(pairs(), clip=clip, skip_ends=skip_ends)
     matched = score_matched(pairs(), objects=objects, clip=clip, skip_ends=skip_ends)
     return _named(averages([union]), "") | _named(averages([matched]), "_matched"), len(union.frames)
+
+
+def score_folder(
+    clip: Clip,
+    root: Path,
+    protocol: Protocol,
+    objects: int,
+    *,
+    skip_ends: bool = True,
+    data_set: DataSet | None = None,
+) -> tuple[dict[str, float], list[str]]:
+    """Score one folder of masks. Returns scores and warnings.
+
+    Raises:
+        ValueError: if masks or annotations cannot be used; names the file.
+    """
+    names = clip.frame_names(len(clip.files))
+    folder = clip.path.parent, clip.path.name
+    size = next(read_masks(*folder, names[:1])).shape
+    labels = open_annotations(root, clip, names, size=(size[0], size[1]), data_set=data_set)
+    largest = max(int(mask.max()) for mask in read_masks(*folder, names))
+    objects = max(objects, min(largest, MAX_OBJECTS))
+
+    def pairs() -> Iterator[Pair]:
+        known = set(labels.frames)
+        for name, mask in zip(names, read_masks(*folder, names), strict=True):
+            yield (labels.read(name) if name in known else None), mask
+
+    scores, frames = score_pairs(
+        pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends
+    )
+    return {"frames": frames, **scores}, labels.warnings
 
 
 def label_maps(reader: ArtifactReader, size: tuple[int, int]) -> Iterator[np.ndarray]:

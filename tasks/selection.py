@@ -3,6 +3,7 @@
 from typing import Any
 
 from motion_adapt.models.inference.pipeline import select as select_exemplars
+from motion_adapt.models.inference.planning import PART_LENGTH
 from motion_adapt.models.inference.proposal_judges import propagation_judge, random_judge
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -49,7 +50,7 @@ def select(
             reader.array("masks"),
             t=settings.exemplars,
             limit=settings.limit,
-            target=min(settings.limit, 100),
+            target=min(settings.limit, PART_LENGTH),
             precision=autocast_dtype(precision),
         ):
             out.append("errors", part.errors, ROW_DIMS)

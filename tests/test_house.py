@@ -66,6 +66,11 @@ def test_models_know_no_orchestration_and_no_store() -> None:
     assert not {name: found for name, found in known.items() if found and floor_of(name) == "models"}
 
 
+def test_flows_hold_no_arrays() -> None:
+    arrays = {"numpy", "cv2"}
+    assert not {name for name in GRAPH if floor_of(name) == "flows" and GRAPH[name] & arrays}
+
+
 def test_every_room_is_installed() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     rooms = {name for name, path in MODULES.items() if path.name == "__init__.py"}

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
+from motion_adapt.models.inference.planning import PART_LIMIT
 from motion_adapt.storage.clips.find_clips import benchmark
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.tasks.settings import Settings
@@ -31,7 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "corrector": {"backbone": "vit_small_patch8_224.dino", "reference": True},
         },
         "proposal": {"chunk": 30, "overlap": 10, "contrast": 0.0},
-        "selection": {"method": "error_map", "limit": 104},
+        "selection": {"method": "error_map", "limit": PART_LIMIT},
         "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
         "corrector_adaptation": {"steps": 2000},
         "pretrain": {

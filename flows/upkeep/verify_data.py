@@ -5,28 +5,24 @@ clips of one's own            motion measured on a few frame pairs of each (mode
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from motion_adapt.flows.run.console import say
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_frames
-from motion_adapt.models.inputs.motion_check import measure_motion
-from motion_adapt.storage.checks.findings import Finding, finding, judged
-from motion_adapt.storage.checks.verify import clips_to_verify, verify_clip, verify_list
+from motion_adapt.storage.checks.findings import Finding
+from motion_adapt.storage.checks.verify import clips_to_verify, verify_list
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.names import printable
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.settings import GapSettings
+from motion_adapt.tasks.verification import check_clip
 
-LOOKED_AT = 300  # the first frames of a clip, in which motion is measured
 SHOWN = 5  # findings printed per kind and clip; --json has all
 
 
@@ -44,14 +40,7 @@ def verify_data(
         raise RunError(str(error)) from error
 
     def check(clip: Clip) -> list[Finding]:
-        seen: list[np.ndarray] = []
-
-        def look(frame: np.ndarray) -> None:
-            if len(seen) < LOOKED_AT:
-                seen.append(resize_frames(frame[None], HEIGHT, WIDTH)[0])
-
-        found = verify_clip(clip, clips.annotations, clips.data_set, look)
-        return [*found, *struggles(clip, seen, gaps)]
+        return check_clip(clip, clips.annotations, clips.data_set, gaps)
 
     findings = verify_list(clips, source, split)
     with ThreadPoolExecutor(workers) as pool, track(len(clips.clips), "verify") as advance:
@@ -59,33 +48,6 @@ def verify_data(
             findings += found
             advance(1)
     return findings
-
-
-def struggles(clip: Clip, frames: list[np.ndarray], gaps: GapSettings) -> Iterator[Finding]:
-    """Warn if a clip (frames u8 (128, 224, 3)) has too little motion for the method."""
-    if len(frames) < 2:
-        return
-    motion = measure_motion(frames, gap=gaps.inference)
-    if motion.hardly_any:
-        text = (
-            f"anything but the camera moves in only {motion.moving:.0%} of its frames; "
-            "masks will be empty or wrong"
-        )
-        yield judged(finding("hardly any motion", clip.name, clip.path, text), None)
-    elif motion.slow:
-        text = (
-            f"the fastest motion is {motion.speed:.1f} pixels of {WIDTH} between frames {motion.gap} apart; "
-            f"try {advice(motion.better_gap, gaps)}"
-        )
-        yield judged(finding("slow motion", clip.name, clip.path, text), None)
-
-
-def advice(inference: int, gaps: GapSettings) -> str:
-    """Return the options that set the gap of inference, and the gap of adaptation if the two would be equal."""
-    options = f"--set gaps.inference={inference}"
-    if inference != gaps.adaptation:
-        return options
-    return f"{options} --set gaps.adaptation={inference - 1 or inference + 1}"
 
 
 def print_findings(console: Console, findings: list[Finding], source: Path) -> None:

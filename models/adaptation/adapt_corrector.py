@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from motion_adapt.models.inference.planning import exemplar_table, parts
+from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT, exemplar_table, parts
 from motion_adapt.models.inputs.readable import Readable, pieces
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
 from motion_adapt.models.training.batches import Batch
@@ -167,8 +167,8 @@ def adapt_corrector(
     *,
     batch: int = 1,
     window: int = 7,
-    limit: int = 104,
-    target: int = 100,
+    limit: int = PART_LIMIT,
+    target: int = PART_LENGTH,
     reconstruction: bool = True,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:

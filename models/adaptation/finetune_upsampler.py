@@ -17,6 +17,7 @@ from motion_adapt.models.adaptation.adapt_corrector import (
     CorrectorClipBatches,
     CorrectorClipLoss,
 )
+from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT
 from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
 from motion_adapt.models.scoring.ranking import mask_ious
@@ -77,8 +78,8 @@ def finetune_upsampler(
     *,
     batch: int = 1,
     window: int = 7,
-    limit: int = 104,
-    target: int = 100,
+    limit: int = PART_LIMIT,
+    target: int = PART_LENGTH,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Continue training the decoder of a corrector with annotations. All other tensors stay identical, bit for bit.

@@ -22,6 +22,7 @@ from motion_adapt.models.adaptation.adapt_corrector import (
     CorrectorClipLoss,
     pseudo_label_loss,
 )
+from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
 from motion_adapt.models.training.batches import to_device
 from motion_adapt.models.training.continue_training import ADAPTATION_RATE, adapted, constant_schedule
@@ -76,8 +77,8 @@ def adapt_to_clip(
     patience: int = 3,
     batch: int = 1,
     window: int = 7,
-    limit: int = 104,
-    target: int = 100,
+    limit: int = PART_LIMIT,
+    target: int = PART_LENGTH,
     reconstruction: bool = True,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:

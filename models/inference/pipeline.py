@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from motion_adapt.models.inference.joining import join
 from motion_adapt.models.inference.linking import NewObject, link
 from motion_adapt.models.inference.planning import (
+    PART_LENGTH,
+    PART_LIMIT,
     chunks,
     exemplar_marks,
     exemplar_table,
@@ -135,8 +137,8 @@ def select(
     masks: Readable,
     *,
     t: int = 10,
-    limit: int = 104,
-    target: int = 100,
+    limit: int = PART_LIMIT,
+    target: int = PART_LENGTH,
     precision: torch.dtype | None = None,
 ) -> Iterator[Selection]:
     """Judge proposals and choose up to t exemplars per object, part by part (equations 2-4).
@@ -175,8 +177,8 @@ def correct(
     exemplars: Readable,
     *,
     window: int = 7,
-    limit: int = 104,
-    target: int = 100,
+    limit: int = PART_LIMIT,
+    target: int = PART_LENGTH,
     use_masks: bool = True,
     precision: torch.dtype | None = None,
 ) -> Iterator[Corrected]:

@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+# A clip of more frames than the limit is cut into parts of about the length (paper, A.3), each with its own exemplars.
+PART_LIMIT, PART_LENGTH = 104, 100
 NO_EXEMPLAR = -1  # fills the rows of objects that have fewer exemplars than the others
 
 
@@ -41,7 +43,7 @@ def windows(n: int, size: int = 7, *, pad: bool = False) -> NDArray[np.int64]:
     return frames
 
 
-def parts(n: int, limit: int = 104, target: int = 100) -> list[tuple[int, int]]:
+def parts(n: int, limit: int = PART_LIMIT, target: int = PART_LENGTH) -> list[tuple[int, int]]:
     """Cut a clip of more than `limit` frames into n // target + 1 parts, none more than a quarter longer than `target`.
 
     As in the reference, the parts are equal and the last one also takes the remainder. If the remainder exceeds a

@@ -26,7 +26,7 @@ from motion_adapt.models.networks.checkpoints import (
 )
 
 COMPACT = "compact"
-SELECTOR_GRID, CORRECTOR_GRID = (8, 14), (16, 28)
+SELECTOR_GRID, CORRECTOR_GRID = (8, 14), (16, 28)  # tokens per frame (h, w) that each network reads
 
 # Training of timm's tags that are known to be trained without labels.
 _LABEL_FREE = {

@@ -15,7 +15,12 @@ from torch import Tensor
 from motion_adapt.models.inference.pipeline import select
 from motion_adapt.models.inference.planning import exemplar_table
 from motion_adapt.models.inference.proposal_judges import Judge, propagation_judge
-from motion_adapt.models.inputs.features import TokenExtractor, extractor_identity
+from motion_adapt.models.inputs.features import (
+    CORRECTOR_GRID,
+    SELECTOR_GRID,
+    TokenExtractor,
+    extractor_identity,
+)
 from motion_adapt.models.networks.checkpoints import Checkpoint, frozen, tensors_digest
 from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.models.networks.sizes import COMPACT, PRETRAINING
@@ -28,14 +33,12 @@ from motion_adapt.models.pretraining.recipe import (
     trained,
     with_tokens,
 )
-from motion_adapt.models.pretraining.train_selector import GRID as SELECTOR_GRID
 from motion_adapt.models.training.batches import Batch
 from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.episodes import EXEMPLARS, correct_episode, weights_for
 from motion_adapt.models.training.loop import autocast, mean_of
 from motion_adapt.models.training.losses import CORRECTOR_WEIGHTS, corrector_losses
 
-GRID = (16, 28)
 HIDDEN_SHARE = 0.3  # share of episodes in which the masks are hidden from the UNet
 CHOICES = ("propagation", "selector", "truth")  # ways to choose exemplars
 
@@ -222,7 +225,7 @@ def pretrain_corrector(
     )
     clips, unseen = seen_and_unseen(course.seed, photos=photos, silhouettes=silhouettes, frames=frames)
     proposals = ClipProposals(frozen(oclr, "oclr", course.device), pool)
-    tokens = ClipTokens(features, GRID, pool)
+    tokens = ClipTokens(features, CORRECTOR_GRID, pool)
     return trained(
         "corrector",
         module,

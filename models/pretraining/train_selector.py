@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from motion_adapt.models.inputs.features import TokenExtractor
+from motion_adapt.models.inputs.features import SELECTOR_GRID, TokenExtractor
 from motion_adapt.models.inputs.imaging import normalise_rgb
 from motion_adapt.models.networks.checkpoints import Checkpoint, frozen, tensors_digest
 from motion_adapt.models.networks.sizes import COMPACT
@@ -24,7 +24,6 @@ from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.loop import autocast
 from motion_adapt.models.training.losses import score_losses, selector_losses
 
-GRID = (8, 14)
 # share of clips whose channel is drawn from all channels, even those without an object
 EMPTY_CHANNEL_SHARE = 0.1
 
@@ -108,7 +107,7 @@ def pretrain_selector(
         "selector",
         module,
         ClipBatches(clips, batch, flow, pool, shared=course.workers > 0),
-        SelectorLoss(proposals, ClipTokens(features, GRID, pool), course.precision),
+        SelectorLoss(proposals, ClipTokens(features, SELECTOR_GRID, pool), course.precision),
         course,
         network=network,
         recipe=recipe,

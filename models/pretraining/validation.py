@@ -9,10 +9,8 @@ import torch
 
 from motion_adapt.models.inference.pipeline import correct, propose, select
 from motion_adapt.models.inference.proposal_judges import Judge
-from motion_adapt.models.inputs.features import TokenExtractor
+from motion_adapt.models.inputs.features import CORRECTOR_GRID, SELECTOR_GRID, TokenExtractor
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
-from motion_adapt.models.pretraining.train_corrector import GRID as CORRECTOR_GRID
-from motion_adapt.models.pretraining.train_selector import GRID as SELECTOR_GRID
 from motion_adapt.models.scoring.ranking import mask_ious, object_aps
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClip, SyntheticClips
 from motion_adapt.models.synthetic.synthetic_flow import clip_flow

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from motion_adapt.flows.run.presets import load_settings
-from motion_adapt.flows.upkeep.verify_data import struggles
 from motion_adapt.models.inputs.motion_check import Motion
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.tasks.settings import GapSettings
+from motion_adapt.tasks.verification import struggles
 
 FRAMES = [np.zeros((128, 224, 3), np.uint8)] * 2
 
@@ -22,7 +22,7 @@ def test_advice_about_slow_motion_makes_settings(
 ) -> None:
     gaps = GapSettings(inference=given[0], adaptation=given[1])
     motion = Motion(moving=1.0, speed=speed, gap=gaps.inference)
-    monkeypatch.setattr("motion_adapt.flows.upkeep.verify_data.measure_motion", lambda *_, **__: motion)
+    monkeypatch.setattr("motion_adapt.tasks.verification.measure_motion", lambda *_, **__: motion)
     (told,) = struggles(Clip("snail", Path("snail"), "frames", ()), FRAMES, gaps)
     options = [word for word in shlex.split(told.text.partition("; try ")[2]) if word != "--set"]
     planned = [f"gaps.inference={given[0]}", f"gaps.adaptation={given[1]}"]
