@@ -1,4 +1,4 @@
-"""Shared fixtures: one Prefect server for the session, and the folders of reference data where they are given."""
+"""Shared fixtures: one Prefect server for the session, and the folders of reference data if they are given."""
 
 import atexit
 import os
@@ -20,17 +20,17 @@ os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Nobody's own results and profiles have a part in a test, nor has another worker's: each process has its own.
+# Results and profiles of the user, or of another pytest worker, must not affect a test: each process has its own.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
-if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; must stand before anything imports torch
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; must be set before torch is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A real Prefect server with a database of its own, started once."""
+    """Start a real Prefect server with its own database, once."""
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=180):
@@ -38,7 +38,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def folder_from(variable: str) -> Path:
-    """The folder that an environment variable names; skips the test where it names none."""
+    """Return the folder that an environment variable names; skip the test if it is not set."""
     value = os.environ.get(variable)
     if not value or not Path(value).is_dir():
         pytest.skip(f"{variable} does not name a folder with reference data")
@@ -53,5 +53,5 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def weights() -> Path:
-    """Offline weights: torchvision's RAFT in `torch/`, a ViT as a file."""
+    """Weights for offline use: torchvision's RAFT in `torch/`, and a ViT as a file."""
     return folder_from("MOTION_ADAPT_WEIGHTS")

@@ -1,4 +1,4 @@
-"""A disk without room for what a test writes."""
+"""A disk without enough space for what a test writes."""
 
 import resource
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """No file of this process can grow beyond `size` bytes, which root is not spared either."""
+    """Limit files of this process to `size` bytes; the limit also applies to root."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

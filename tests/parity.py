@@ -1,7 +1,6 @@
-"""Numbers of the authors' implementation, where MOTION_ADAPT_PARITY names the folder that holds them.
+"""Reference results of the authors' implementation, from the folder that MOTION_ADAPT_PARITY names.
 
-Every test of one kind of fixture runs on every file of that kind, so that further fixtures are taken as they
-come.
+Every test of one kind of fixture runs on every file of that kind, so that new fixtures are used automatically.
 """
 
 import importlib.util
@@ -21,7 +20,7 @@ VARIABLE = "MOTION_ADAPT_PARITY"
 
 
 def fixtures(*patterns: str) -> list[Any]:
-    """Parameters for pytest: the paths of the fixtures, or one skipped parameter without the folder."""
+    """Return parameters for pytest: the paths of the fixtures, or one skipped parameter without the folder."""
     folder = _folder()
     if folder is None:
         reason = f"{VARIABLE} does not name a folder of parity fixtures"
@@ -33,25 +32,25 @@ def fixtures(*patterns: str) -> list[Any]:
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The meta dictionary and the arrays of a fixture."""
+    """Return the meta dictionary and the arrays of a fixture."""
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files if name != "meta"}
         return json.loads(str(file["meta"])), arrays
 
 
 def inputs() -> ModuleType:
-    """The generator of weights and inputs that belongs to the fixtures."""
+    """Load the fixtures' own generator of weights and inputs."""
     return _module("weights")
 
 
 def checked(array: np.ndarray, crc: int) -> np.ndarray:
-    """The array, once its check sum has been found to be the fixture's."""
+    """Return the array after checking that its checksum is the fixture's."""
     assert inputs().checksum(array) == crc, "the generated input is not the fixture's"
     return array
 
 
 def official_state(model: str, seed: int, crc: int) -> dict[str, torch.Tensor]:
-    """Generated weights under official names; model: a name in the list of official state dictionaries."""
+    """Return generated weights under official names; `model` is a name in the list of official state dictionaries."""
     folder = _folder()
     assert folder is not None
     shapes = json.loads((folder.parent / "state_dicts.json").read_text())[model]
@@ -61,9 +60,9 @@ def official_state(model: str, seed: int, crc: int) -> dict[str, torch.Tensor]:
 
 
 def check(path: Path, produced: dict[str, np.ndarray], *, elsewhere: Collection[str] = ()) -> None:
-    """Assert that the arrays of the fixture lie within their tolerances and that none is forgotten.
+    """Assert that the fixture's arrays are within their tolerances and that none is forgotten.
 
-    elsewhere: arrays that are inputs, or that another test produces.
+    `elsewhere` lists arrays that are inputs, or that another test checks.
     """
     _, stored = read(path)
     assert set(stored) == {*produced, *elsewhere}

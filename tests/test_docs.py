@@ -1,4 +1,4 @@
-"""The documentation says what the code does: settings, command lines, examples, deployments, files, links."""
+"""The documentation matches the code: settings, command lines, examples, deployments, files, links."""
 
 import ast
 import dataclasses
@@ -35,18 +35,18 @@ SHELLS = ("sh", "console")
 
 
 def fenced(text: str) -> Iterator[tuple[str, str]]:
-    """(language, body) of every fenced block."""
+    """Return (language, body) of every fenced block."""
     for block in re.finditer(r"^ *```(\w*)\n(.*?)^ *```", text, re.M | re.S):
         yield block[1], block[2]
 
 
 def without_blocks(text: str) -> str:
-    """A page without its fenced blocks."""
+    """Return a page without its fenced blocks."""
     return re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
 
 
 def command_lines(page: Path) -> list[str]:
-    """Every command of the page's shell blocks, continued lines joined; and `motion-adapt ...` within sentences."""
+    """Return every command in the page's shell blocks, continued lines joined, and `motion-adapt ...` in sentences."""
     text = page.read_text(encoding="utf-8")
     lines = [
         line.strip()
@@ -59,7 +59,7 @@ def command_lines(page: Path) -> list[str]:
 
 
 def calls(program: str) -> list[Any]:
-    """Arguments of every call of a program on any page, with the variables set before it."""
+    """Return the arguments of every call of a program on any page, with the variables set before it."""
     found = []
     for page in PAGES:
         for line in command_lines(page):
@@ -72,11 +72,11 @@ def calls(program: str) -> list[Any]:
 
 
 def parsed(arguments: list[str]) -> dict[str, Any]:
-    """What the command line's own parser makes of arguments; nothing runs. Wrong usage raises."""
+    """Parse arguments with the command line's own parser, without running anything. Wrong usage raises."""
     command: Any = typer.main.get_command(app)
     try:
         context = command.make_context("motion-adapt", list(arguments))
-    except typer.Exit:  # an option that is answered at once
+    except typer.Exit:  # an option such as --version, which exits
         return {}
     while hasattr(command, "resolve_command"):
         rest = [*context._protected_args, *context.args]
@@ -224,10 +224,10 @@ def test_the_map_knows_where_every_command_is() -> None:
 
 
 def test_the_stage_that_contributing_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its files are made in the order of the page, in memory alone; the last one is its test, which is run."""
+    """Create its files in the order of the page, in memory only; the last one is its test, which is run."""
     blocks = [body for kind, body in fenced(CONTRIBUTING.read_text("utf-8")) if kind == "python"]
     files = [body for body in blocks if body.startswith("# ")]
-    assert len(files) == len(blocks) - 1  # the other is a part of a function
+    assert len(files) == len(blocks) - 1  # the remaining block is part of a function
     for body in files:
         path = body.splitlines()[0].removeprefix("# ")
         name = ".".join(("motion_adapt", *Path(path).with_suffix("").parts))

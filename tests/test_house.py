@@ -1,4 +1,4 @@
-"""The house stays in order: imports run one way and never in a circle, and every room is installed."""
+"""Package structure: imports go one way and never in a circle, and every package is installed."""
 
 import ast
 import re
@@ -26,7 +26,7 @@ MODULES = {module_name(path): path for floor in FLOORS for path in (ROOT / floor
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports anywhere, for types only or within a function too."""
+    """Return every module that a file imports anywhere, also for types only or within a function."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -90,7 +90,7 @@ def test_nothing_is_imported_by_its_old_top_level_name() -> None:
 
 
 def test_a_commit_is_checked_as_make_check_does() -> None:
-    """Without any network: every hook is local, and calls one of the targets that `make check` is made of."""
+    """Every hook is local, so it needs no network, and calls one of the targets of `make check`."""
     found = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert {item["repo"] for item in found} == {"local"}
     hooks = [hook["entry"] for item in found for hook in item["hooks"]]

@@ -1,4 +1,4 @@
-"""Stores to test with: on a local disk, in memory, and on an S3 that this process serves."""
+"""Stores for tests: on a local disk, in memory, and on an S3 server run by this process."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
-    """The URL of an empty bucket, at a moto server on a free port; children find it by the environment."""
+    """Return the URL of an empty bucket on a moto server; child processes find the server by the environment."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -34,7 +34,7 @@ def bucket() -> Iterator[str]:
 
 @pytest.fixture
 def careless(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The same bucket for children, behind a server that heeds no condition of a PUT."""
+    """Return the same bucket for child processes, on a server that ignores conditions of a PUT."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
@@ -53,14 +53,14 @@ def careless(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture(params=["local", "s3"])
 def patterned(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    """An empty store below a folder whose name reads as a pattern."""
+    """Return an empty store in a folder whose name reads as a pattern."""
     root = tmp_path if request.param == "local" else f"{request.getfixturevalue('bucket')}/{next(_numbers)}"
     return ArtifactStore(f"{root}/videos [2024]*/store")
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    """An empty store on each kind of file system that the contract holds for."""
+    """Return an empty store on each supported kind of file system."""
     if request.param == "local":
         return ArtifactStore(tmp_path / "store")
     root = "memory://" if request.param == "memory" else request.getfixturevalue("bucket") + "/"

@@ -1,7 +1,7 @@
-"""Made-up copies of the benchmarks, a few clips of a few frames, in the layouts that their downloads unpack to.
+"""Synthetic copies of the benchmarks, a few clips of a few frames, in the layouts of their downloads.
 
-Squares move over a gradient; every square is an object. The copies are as odd as the originals: one file an object
-in SegTrackv2, two kinds of ground truth in FBMS-59, frames between the annotated ones in YouTubeVOS.
+Squares move over a gradient; every square is an object. The copies have the peculiarities of the originals: one file
+per object in SegTrackv2, two kinds of ground truth in FBMS-59, frames between the annotated ones in YouTubeVOS.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def davis2016(root: Path) -> None:
 
 
 def davis2017(root: Path) -> None:
-    """More objects than the networks have slots; the older masks beside the curated ones hold nothing."""
+    """Write more objects than the networks have slots; the older masks next to the curated ones are empty."""
     for clip, objects in (("gold-fish", 5), ("judo", 2)):
         for index in range(FRAMES):
             labels = labels_of(index, objects)
@@ -80,7 +80,7 @@ def ytvos(root: Path) -> None:
 
 
 def segtrack(root: Path) -> None:
-    """Sizes, suffixes and numbers differ from clip to clip; two of bmx's objects lie in a folder each."""
+    """Write clips with different sizes, suffixes and numbering; bmx's two objects have a folder each."""
     for clip, objects, size in (("birdfall", 1, SIZE), ("bmx", 2, (48, 72))):
         for index in range(FRAMES):
             labels, stem = labels_of(index, objects, size), f"{clip}_{index + 18:05d}"
@@ -92,7 +92,7 @@ def segtrack(root: Path) -> None:
 
 
 def fbms(root: Path) -> None:
-    """camel01: colours on white, and pictures beside them that mean something else; tennis: greys, other numbers."""
+    """Write camel01 with colours on white, next to unrelated pictures, and tennis with greys and other numbering."""
     for index in range(FRAMES):
         labels = labels_of(index, 2)
         save(root / "Testset" / "camel01" / f"camel01_{index + 1:04d}.jpg", frame_of(labels))
@@ -113,7 +113,7 @@ def fbms(root: Path) -> None:
 
 
 def moca(root: Path) -> None:
-    """Boxes of every other frame, in the table's filtered form."""
+    """Write boxes for every other frame, in the table's filtered form."""
     rows = [",file_list,spatial_coordinates,metadata"]
     for clip in ("crab", "seal_1"):
         for index in range(FRAMES):
@@ -131,7 +131,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "FBMS-59": fbms,
     "MoCA": moca,
 }
-# The evaluated clips of each copy, and how many frames of each are annotated.
+# The evaluated clips of each copy, and the number of annotated frames in each.
 EVALUATED = {
     "DAVIS2016": {"blackswan": 8, "dog": 8},
     "DAVIS2017-motion": {"gold-fish": 8, "judo": 8},
@@ -143,7 +143,7 @@ EVALUATED = {
 
 
 def make(name: str, root: Path) -> Path:
-    """The copy of a benchmark in `root`."""
+    """Write the copy of a benchmark to `root`."""
     MAKERS[name](root)
     return root
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def picture(index: int = 0, height: int = 36, width: int = 64) -> np.ndarray:
-    """A frame that no other index has: a bright square that moves over a gradient."""
+    """Return a frame that differs for every index: a bright square that moves over a gradient."""
     frame = np.zeros((height, width, 3), np.uint8)
     frame[..., 0] = np.linspace(0, 200, width, dtype=np.uint8)
     frame[..., 1] = np.linspace(0, 200, height, dtype=np.uint8)[:, None]

@@ -11,7 +11,7 @@ from motion_adapt.storage.tracking import Tracker
 
 
 def tracked(folder: Path) -> str:
-    """Track one run with a registered champion in a folder; the run's id."""
+    """Track one run with a registered champion in a folder. Returns the run's id."""
     folder.mkdir(parents=True)
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "clips")
     run = tracker.begin(kind="round", key="1", name="first", params={})
@@ -52,7 +52,7 @@ def test_a_project_elsewhere_reads_and_writes_beside_its_database(tmp_path: Path
     assert len(list(new.rglob("more.json"))) == 2
     assert Registry(writer).register(second, "checkpoints", {}) == 2
     assert files(old) == before
-    # MLflow's own page goes by what is recorded
+    # MLflow's own page uses the recorded place
     assert {entry.path for entry in writer.client.list_artifacts(second)} == {"more.json"}
     assert {entry.path for entry in writer.client.list_artifacts(run)} == {
         "report.json",

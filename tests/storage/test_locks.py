@@ -1,4 +1,4 @@
-"""A lock keeps others out while it is held, and is free again once its holder is gone, however it went."""
+"""A lock excludes other processes while it is held, and is released when its holder ends, even if it is killed."""
 
 import os
 import signal
@@ -78,7 +78,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
             assert not held
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
-        assert path.exists()  # nobody was left to tidy up
+        assert path.exists()  # the killed process could not delete it
         with alone(path, patience=0) as held:
             assert held
     assert not path.exists()

@@ -1,4 +1,4 @@
-"""Runs in MLflow: found again by their key, no point twice, and one champion at a time."""
+"""Runs in MLflow: found again by their key, no point logged twice, and one champion at a time."""
 
 import copy
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_value_that_has_changed_takes_the_place_of_the_old_one(tracker: Tracke
     run = begin(tracker, "changed")
     tracker.log(run, {"J": 0.5, "F": 0.25})
     tracker.curve(run, [(1, {"loss": 3.0}), (2, {"loss": 2.0})])
-    for _ in range(2):  # said twice, written once
+    for _ in range(2):  # logged twice, written once
         tracker.log(run, {"J": 0.25, "F": 0.25})
         tracker.curve(run, [(1, {"loss": 2.5}), (2, {"loss": 2.0})])
     assert tracker.get(run).data.metrics == {"J": 0.25, "F": 0.25, "loss": 2.0}

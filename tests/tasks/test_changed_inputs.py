@@ -1,4 +1,4 @@
-"""Files that change between the digest in their key and their decoding are published under no key."""
+"""Files that change between the digest in their key and their decoding are not published under that key."""
 
 from collections.abc import Callable
 from pathlib import Path

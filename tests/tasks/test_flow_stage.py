@@ -1,4 +1,4 @@
-"""Flow of many clips is estimated by one network, which is loaded once."""
+"""The flow of all clips is estimated by one network, which is loaded once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,6 +42,6 @@ def test_an_estimator_is_made_once_in_a_thread(tmp_path: Path, monkeypatch: pyte
     assert made == ["dis"]
     with ThreadPoolExecutor(
         1
-    ) as pool:  # two threads can't share RAFT, which keeps in itself what it works on
+    ) as pool:  # two threads cannot share RAFT, which stores its intermediate results in itself
         pool.submit(estimate, 3).result()
     assert made == ["dis", "dis"]

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motion_adapt.flows.run.presets import PRESETS, SettingsError, field_names, load_settings
-from motion_adapt.flows.run.runners import ADDRESS, RUNNER
 from motion_adapt.models.inputs.flow_estimators import RAFT_DEFAULT, flow_provenance
 from motion_adapt.storage.keys import digest
 from motion_adapt.storage.tracking import flatten
-from motion_adapt.tasks.runtime.place import WORKERS
+from motion_adapt.tasks.runtime.variables import ADDRESS, RUNNER, WORKERS
 
 TEXT = st.text(st.characters(categories=["L", "N"], max_codepoint=0x2FF), min_size=1, max_size=12)
 VALUES: dict[str, st.SearchStrategy[Any]] = {

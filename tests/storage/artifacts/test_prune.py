@@ -1,4 +1,4 @@
-"""`motion-adapt store prune` and `explain`: what a kept run or a champion needs stays, the rest is counted first."""
+"""`motion-adapt store prune` and `explain`: artifacts that a kept run or a champion needs are never deleted."""
 
 import hashlib
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def put(store: ArtifactStore, stage: str, text: str, **inputs: Artifact) -> Arti
 
 
 class Nightly:
-    """After some nights: the first one's weights reign, the last one's run is kept, a killed one's is litter."""
+    """A store after some nights: the first night's weights are champion, the last run is kept, and one left litter."""
 
     def __init__(self, path: Path) -> None:
         self.url, self.tracking = str(path / "store"), f"sqlite:///{path}/mlflow.db"
@@ -67,7 +67,7 @@ def test_champions_are_known_by_the_bytes_of_their_checkpoints(nightly: Nightly,
 
 
 def test_champions_beyond_the_first_page_are_known(nightly: Nightly, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("aardvark", "badger"):  # before ours in order
+    for name in ("aardvark", "badger"):  # these sort before ours
         Tracker(nightly.tracking, "clips").client.create_registered_model(name)
     monkeypatch.setattr("motion_adapt.storage.registry._PAGE", 1)
     assert list(champions(nightly.tracking)) == ["motion-adapt-clips version 1"]
@@ -75,7 +75,7 @@ def test_champions_beyond_the_first_page_are_known(nightly: Nightly, monkeypatch
 
 def test_prune_takes_what_no_kept_run_and_no_champion_needs(nightly: Nightly) -> None:
     everything = nightly.kept()
-    assert "0 items, 0.0 MB freed" in nightly.prune("--unused")  # all of it is of this very hour
+    assert "0 items, 0.0 MB freed" in nightly.prune("--unused")  # everything is less than an hour old
     told = nightly.prune("--unused", "--older-than", "0", "--dry-run")
     assert "what 1 runs and 1 champions" in told
     assert f"would delete {nightly.unused}" in told

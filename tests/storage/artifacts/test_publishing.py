@@ -1,4 +1,4 @@
-"""Processes that publish one key at once, and processes that are killed while they do: no lock, no trace of it."""
+"""Processes that publish the same key at once, and processes that are killed while publishing, without locks."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ sys.stdin.readline()
 for key in range({KEYS}):
     print(publish(key).attempt, flush=True)
 """
-# Stops where it is to be killed: before the second array, before the manifest, or with the manifest not yet linked.
+# Pauses where the process is to be killed: before the second array, before the manifest, or before it is linked.
 STOP = """
 def stop(*args, **kwargs):
     print("there", flush=True)
@@ -51,7 +51,7 @@ def process(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def race(url: str) -> set[tuple[str, ...]]:
-    """Two processes publish the same keys, each at once; the attempts that each takes for published."""
+    """Have two processes publish the same keys at once. Returns the attempts that each considers published."""
     racers = [process(RACE, url) for _ in range(2)]
     for racer in racers:
         assert racer.stdout and racer.stdout.readline() == "ready\n"
@@ -101,7 +101,7 @@ def test_a_kill_while_publishing_hinders_nobody(where: str, tmp_path: Path) -> N
         child.wait()
     assert store.lookup(recipe).why == NOT_MADE
     assert len(list(store.litter(-1))) == 1
-    with store.write(recipe) as out:  # at once: nobody waits for the dead
+    with store.write(recipe) as out:  # without waiting for the killed process
         out.put("note", b"x")
     assert store.find(recipe) == out.published
     for path, _ in store.litter(-1):

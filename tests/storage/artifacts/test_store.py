@@ -65,7 +65,7 @@ class TestStore:
         out = store.write(recipe).__enter__()
         out.append("x", np.ones((3, 2), np.float32), ("time", "channel"))
         out.put("note.txt", b"x")
-        assert store.find(recipe) is None  # as after a SIGKILL: nothing closed the attempt
+        assert store.find(recipe) is None  # as after a SIGKILL: the attempt was never closed
         assert list(store.litter(3600)) == []
         [(path, _)] = store.litter(-1)
         store.remove_attempt(path)
@@ -101,7 +101,9 @@ class TestStore:
         assert not store.put_manifest(manifest.model_copy(update={"summary": {"other": True}}))
         assert store.manifest(made) == manifest
         seen = store.manifest_bytes(made.stage, made.key)
-        store.withdraw(made.stage, made.key, seen[:-1])  # another has replaced what was seen: it stays
+        store.withdraw(
+            made.stage, made.key, seen[:-1]
+        )  # the manifest has changed since it was seen, so it stays
         assert store.manifest_bytes(made.stage, made.key) == seen
         store.withdraw(made.stage, made.key, seen)
         assert store.lookup(Recipe("flow", 1)).why == NOT_MADE
@@ -110,7 +112,7 @@ class TestStore:
         recipe = Recipe("flow", 1)
         first = publish(store, recipe)
         store.unpublish(first.stage, first.key)
-        store.unpublish(first.stage, first.key)  # as two readers do that meet the same damage
+        store.unpublish(first.stage, first.key)  # as when two readers meet the same damage
         assert store.lookup(recipe).why == NOT_MADE
         second = publish(store, recipe)
         assert (second.digest, second.attempt != first.attempt) == (first.digest, True)
@@ -157,7 +159,7 @@ class TestStore:
         assert [name for name, _ in store.verify()] == [str(made)]
         with pytest.raises(DamagedArtifact, match="x/c/0/0"):
             store.open(made).array("x")[0]
-        assert store.find(recipe) is None  # withdrawn: recomputed when next asked for
+        assert store.find(recipe) is None  # withdrawn: recomputed when next needed
         assert publish(store, recipe).digest == made.digest
 
     def test_a_flipped_byte_of_a_plain_file_is_never_read(self, store: ArtifactStore) -> None:
@@ -200,7 +202,7 @@ class TestStore:
 
     def test_a_chain_is_no_longer_than_the_store(self, store: ArtifactStore) -> None:
         tip = publish(store, Recipe("frames", 1))
-        for version in range(12):  # every step reads the one before twice: 2**12 ways back
+        for version in range(12):  # every step reads the one before twice: 2**12 paths
             tip = publish(store, Recipe("flow", version, {}, {"a": tip, "b": tip}))
         assert len(list(store.explain(tip))) == 1 + 2 * 12
 

@@ -1,4 +1,4 @@
-"""The store against a perfect model of it: written, killed, resumed, damaged, deleted and pruned in any order."""
+"""The store compared with a model of it: written, killed, resumed, damaged, deleted and pruned in any order."""
 
 import itertools
 import os
@@ -20,16 +20,16 @@ from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact, Recipe
 from tests.examples import examples
 
-STEPS = 4  # a chain: each step's artifact is made of the one before
+STEPS = 4  # a chain: each step's artifact is computed from the one before
 ATTEMPTS = itertools.count()
 
 
 class Killed(BaseException):
-    """As by SIGKILL: nothing of the writer runs after it."""
+    """Simulates SIGKILL: no more code of the writer runs."""
 
 
 class MortalStore(ArtifactStore):
-    """A store whose process can be killed with everything written but the manifest."""
+    """A store whose process can be killed when everything except the manifest is written."""
 
     dying = False
 
@@ -46,15 +46,15 @@ class MortalStore(ArtifactStore):
 
 @dataclass
 class Known:
-    """What the model knows of one published artifact."""
+    """The model's state of one published artifact."""
 
     artifact: Artifact
-    damaged: str = ""  # the file with a flipped byte or a lost end; "manifest.json" where it is that one
-    evident: bool = False  # at a glance, which takes in the manifest and the sizes of files
+    damaged: str = ""  # the file with a flipped byte or a lost end, which may be "manifest.json"
+    evident: bool = False  # whether a lookup notices, which reads the manifest and the sizes of files
 
 
 def values(step: int) -> dict[str, np.ndarray]:
-    """The arrays of a step: several shards, all-zero rows, another dtype."""
+    """Return the arrays of a step: several shards, all-zero rows, another dtype."""
     rng = np.random.default_rng(step)
     rows = rng.normal(size=(7 + step, 4)).astype(np.float16)
     rows[2:5] = 0
@@ -62,7 +62,7 @@ def values(step: int) -> dict[str, np.ndarray]:
 
 
 def recipe(step: int) -> Recipe:
-    """The inputs' digests are those of the bytes, which are always the same here."""
+    """Return a step's recipe. The inputs' digests are constant, because their bytes are always the same here."""
     inputs = (
         {"before": Artifact(stage="step", key=recipe(step - 1).key, attempt="", digest="")} if step else {}
     )
@@ -80,7 +80,7 @@ steps = st.integers(0, STEPS - 1)
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Invariant: what the store says exists is what the model says, and reads as it was written or not at all."""
+    """Invariant: the store has exactly the artifacts of the model; each reads as it was written or not at all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,10 +99,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.patch.undo()
         shutil.rmtree(self.folder)
 
-    # ---------------------------------------------------------------- what a run does
+    # ---------------------------------------------------------------- actions of a run
 
     def publish(self, step: int, attempt: str) -> None:
-        """Write a step; the model: what is whole at a glance stays, what is not is replaced."""
+        """Write a step. In the model, an artifact that passes a lookup stays, any other is replaced."""
         with self.store.write(recipe(step), attempt) as out:
             fill(out, step)
         self.litter.pop(attempt, None)
@@ -157,12 +157,14 @@ class StoreMachine(RuleBasedStateMachine):
             assert known.damaged
             self.withdrawn(step)
         else:
-            assert not known.damaged or known.damaged == "zarr.json"  # of the group, which no reader opens
+            assert (
+                not known.damaged or known.damaged == "zarr.json"
+            )  # the group's metadata, which no reader opens
 
     def withdrawn(self, step: int) -> None:
         self.litter[self.known.pop(step).artifact.attempt] = step
 
-    # ---------------------------------------------------------------- what befalls a store
+    # ---------------------------------------------------------------- damage
 
     @precondition(lambda self: self.sound())
     @rule(data=st.data(), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
@@ -179,7 +181,7 @@ class StoreMachine(RuleBasedStateMachine):
         os.truncate(path, int(share * path.stat().st_size))
 
     def hit(self, data: st.DataObject, *, evident: bool = False) -> Path:
-        """A file of a sound artifact, which is damaged from here on."""
+        """Choose a file of an undamaged artifact and mark it as damaged."""
         known = self.known[data.draw(st.sampled_from(self.sound()))]
         manifest = self.store.manifest(known.artifact)
         known.damaged = data.draw(st.just("manifest.json") | st.sampled_from(sorted(manifest.files)))
@@ -198,11 +200,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.unpublish(artifact.stage, artifact.key)
         self.withdrawn(step)
 
-    # ---------------------------------------------------------------- keeping
+    # ---------------------------------------------------------------- maintenance
 
     @rule()
     def sweep(self) -> None:
-        """Delete the litter; a damaged manifest names nothing, so what it has named is litter too."""
+        """Delete the litter. A damaged manifest names nothing, so the attempt that it named is litter too."""
         unnamed = {k.artifact.attempt for k in self.known.values() if k.damaged == "manifest.json"}
         paths = [path for path, _ in self.store.litter(-1)]
         assert sorted(path.rpartition("/")[2] for path in paths) == sorted({*self.litter, *unnamed})
@@ -215,7 +217,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(kept=st.sets(steps, max_size=2))
     def prune(self, kept: set[int]) -> None:
-        """Keep the chains of some steps; a link that is gone or can't be read leads no further back."""
+        """Keep the chains of some steps. A chain ends at a link that is missing or unreadable."""
         refs = [Artifact(stage="step", key=recipe(step).key, attempt="", digest="") for step in kept]
         needed = set()
         for step in kept:

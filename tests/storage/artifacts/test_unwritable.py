@@ -1,4 +1,4 @@
-"""A full disk, or a store that may only be read: one clear error, and nothing half-made is seen or left."""
+"""A full disk or a read-only store gives one clear error, and no partial artifact is visible or left behind."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ except (StoreUnwritable, DamagedArtifact) as error:
 
 @pytest.fixture
 def store() -> Iterator[ArtifactStore]:
-    """A store with one artifact, in a folder that every user of the machine may read."""
+    """Return a store with one artifact, in a folder that every user of the machine may read."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         store = ArtifactStore(Path(folder) / "store")
@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_nothing_behind(store: ArtifactStore, kind: str) -> N
     assert "run the same command again" in told and told.count("\n") == 1
     assert [manifest.stage for manifest in store.manifests()] == ["frames"]
     assert list(store.litter(-1)) == list(store.verify()) == []
-    assert write(store, kind, 2**30) == ""  # there is room again
+    assert write(store, kind, 2**30) == ""  # there is space again
     assert store.find(Recipe("flow", 1, {"kind": kind}))
 
 

@@ -1,4 +1,4 @@
-"""Each fault that `verify` names is made in an otherwise sound copy of a benchmark, and named with its path."""
+"""Each kind of fault is introduced into a correct copy of a benchmark, and `verify` names it with its path."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ YTVOS = Path("train/Annotations/0a275e7f12")
 
 
 def findings(root: Path, name: str | None) -> list[Finding]:
-    """All findings but the clips that a copy never has."""
+    """Return all findings except the clips that a copy never has."""
     clips = clips_to_verify(root, dataset=name)
     found = verify_list(clips, root)
     for clip in clips.clips:
@@ -67,7 +67,7 @@ def edit_table(root: Path, old: str, new: str) -> None:
 
 
 def shifted(labels: np.ndarray) -> np.ndarray:
-    """Another object takes the place of the first."""
+    """Replace the first object by another one."""
     return np.where(labels == 1, 2, labels).astype(np.uint8)
 
 
@@ -85,7 +85,7 @@ def narrow(path: Path) -> None:
     save(path, frame_of(labels_of(0, 1, (40, 60))))
 
 
-# What is wrong: the benchmark, how it is made wrong, the kind of finding, the end of the path, words, whether a fault.
+# Per case: the benchmark, how to damage it, the kind of finding, the end of its path, words, whether it is a fault.
 CASES: dict[str, tuple[str, Callable[[Path], object], str, str, str, bool]] = {
     "a clip is not there": (
         "DAVIS2016", lambda root: shutil.rmtree(root / DOG), "missing clip", "dog", "DAVIS2016 val", True,
@@ -256,7 +256,7 @@ def test_too_few_and_too_small_frames(tmp_path: Path) -> None:
 
 
 def test_every_kind_is_made_by_some_case() -> None:
-    """Those that are missing here have tests of their own: above, and in the tests of the flow."""
+    """The kinds missing here have separate tests: above, and in the tests of the flow."""
     made = {kind for _, _, kind, *_ in CASES.values()}
     assert set(KINDS) - made == {"too few frames", "ends early", "hardly any motion", "slow motion"}
 

@@ -1,4 +1,4 @@
-"""The table of awkward inputs, row by row: processed, warned about, or refused in a few words."""
+"""The table of awkward inputs, row by row: processed, processed with a warning, or refused with a short reason."""
 
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def test_good_video(data: Path) -> None:
 
 
 def labels_of(bad: ClipList, name: str) -> tuple[list[set[int]], list[str]]:
-    """The values in each label map that was read, and the warnings."""
+    """Return the values in each label map that was read, and the warnings."""
     assert bad.annotations is not None
     clip = named(bad, name)
     frames = list(open_frames(clip))

@@ -1,4 +1,4 @@
-"""What is found in a source, what is set aside, and what is refused."""
+"""Clips that are found in a source, set aside, or refused."""
 
 import os
 import pickle
@@ -14,7 +14,7 @@ FRAMES = ["00000.png", "00001.png", "00002.png"]
 
 @pytest.fixture
 def davis(tmp_path: Path) -> Path:
-    """A data set of clips a, b and c, with annotations and splits."""
+    """Write a data set of clips a, b and c, with annotations and splits."""
     for name in "abc":
         save_frames(tmp_path / "JPEGImages" / "480p" / name, FRAMES)
     (tmp_path / "Annotations" / "480p" / "a").mkdir(parents=True)

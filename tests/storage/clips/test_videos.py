@@ -1,4 +1,4 @@
-"""Every frame of a clip, checked, or an error that names clip and file."""
+"""Decoding gives every frame of a clip, or an error that names clip and file."""
 
 import os
 import shutil
@@ -20,29 +20,29 @@ from motion_adapt.storage.clips.videos import content_digest, frame_rate, open_f
 from tests.storage.media import picture, save_frames, save_video
 
 FRAMES = ["00000.png", "00001.png", "00002.png"]
-HUGE = 12000  # pixels a side
+HUGE = 12000  # pixels per side
 
 
 @cache
 def huge_pixels(row: bytes) -> bytes:
-    """Deflated: so many rows as a row has pixels."""
+    """Return the deflated pixels of a square picture."""
     packer = zlib.compressobj(1)
     return b"".join(packer.compress(row) for _ in range(HUGE)) + packer.flush()
 
 
 def huge_png() -> bytes:
-    """A whole and correct grey picture."""
+    """Return a complete and correct grey picture."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", HUGE, HUGE, 8, 0, 0, 0, 0))
-    pixels = chunk(b"IDAT", huge_pixels(bytes(1 + HUGE)))  # a byte for the row's filter
+    pixels = chunk(b"IDAT", huge_pixels(bytes(1 + HUGE)))  # one more byte for the row's filter
     return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
 
 
 def huge_tile() -> bytes:
-    """A grey TIFF of 64x36 pixels in one deflated tile of which they are the corner."""
+    """Return a grey TIFF of 64x36 pixels, the corner of one deflated tile."""
     tile = huge_pixels(bytes(HUGE))
     tags = {
         256: 64, 257: 36, 258: 8, 259: 8, 262: 1, 277: 1, 322: HUGE, 323: HUGE, 324: 8, 325: len(tile)
@@ -92,7 +92,7 @@ def test_frames_of_a_video(tmp_path: Path, file: str, codec: str) -> None:
 
 
 def test_a_turned_video_is_shown_upright(tmp_path: Path) -> None:
-    """Telephones store the turn in the file's header; every player obeys it."""
+    """Phones store the rotation in the file's header, and every player applies it."""
     path = save_video(tmp_path / "walk.mp4", count=2)
     upright = list(open_frames(only_clip(path)))
     data = bytearray(path.read_bytes())
@@ -104,7 +104,7 @@ def test_a_turned_video_is_shown_upright(tmp_path: Path) -> None:
 
 
 def test_frames_stream(folder: Path) -> None:
-    """Frames are decoded when asked for: a broken one does not hide those before it."""
+    """Frames are decoded on demand, so a broken one does not hide those before it."""
     (folder / "00002.png").write_bytes(b"broken")
     stream = open_frames(only_clip(folder))
     next(stream), next(stream)
@@ -226,7 +226,7 @@ def test_frames_may_be_too_small(tmp_path: Path) -> None:
     assert "too small" in refusal(folder)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # pytest undoes our own filter
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # pytest resets our own filter
 @pytest.mark.parametrize("side", [9000, 12000, 60000])
 def test_pictures_and_videos_of_absurd_size_are_refused(tmp_path: Path, side: int) -> None:
     folder = save_frames(tmp_path / "walk", FRAMES)
@@ -269,7 +269,7 @@ except ClipError as error:
 def test_what_is_huge_once_it_is_unpacked_is_refused_in_little_memory(
     tmp_path: Path, file: str, reason: str
 ) -> None:
-    """Each file holds 144 MB of pixels in less than a megabyte a frame."""
+    """Each file holds 144 MB of pixels in less than a megabyte per frame."""
     if file.startswith("1."):
         path = save_frames(tmp_path / "walk", ["0.png"]) / file
         path.write_bytes(huge_png() if file == "1.png" else huge_tile())
@@ -308,7 +308,7 @@ def test_videos_that_do_not_open(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_damaged_video_never_ends_quietly(tmp_path: Path) -> None:
-    """The count in the header is a claim: fewer decoded frames are an error or, at least, a warning."""
+    """If fewer frames are decoded than the header states, there is an error or at least a warning."""
     path = save_video(tmp_path / "walk.mp4", count=8, codec="mpeg4")
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + 4 + (len(data) - data.index(b"mdat")) // 4
@@ -324,7 +324,7 @@ def test_a_damaged_video_never_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_a_stream_cut_short_is_noticed_by_its_duration(tmp_path: Path) -> None:
-    """Matroska and WebM count no frames; their header claims a duration."""
+    """Matroska and WebM do not count frames; their header states a duration."""
     path = save_video(tmp_path / "walk.mkv", count=60)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])

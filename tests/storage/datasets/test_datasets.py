@@ -1,4 +1,4 @@
-"""Every benchmark loads from the folders that its download unpacks to, and is told by its clips' names."""
+"""Every benchmark loads from the folders of its download, and is recognised by its clips' names."""
 
 import pickle
 import shutil
@@ -40,7 +40,7 @@ def test_the_lists_are_the_official_ones() -> None:
     for known in data_sets().values():
         listed = [name for clips in known.splits.values() for name in clips]
         assert len(listed) == len(set(listed))
-        assert pickle.loads(pickle.dumps(known)) == known  # it travels to workers
+        assert pickle.loads(pickle.dumps(known)) == known  # it is sent to workers
 
 
 def test_colours_and_gaps_are_the_papers() -> None:
@@ -83,7 +83,7 @@ def test_a_copy_is_recognised_and_its_evaluated_clips_load(tmp_path: Path, name:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_annotations_change_nothing_but_scores(tmp_path: Path, name: str) -> None:
-    """What is recognised, and which clips and frames are found, must not depend on labels that may be deleted."""
+    """The benchmark recognised, and the clips and frames found, must not depend on labels, which may be deleted."""
     root = make(name, tmp_path)
     before = find_clips(root)
     for path in [*tmp_path.rglob("Annotations*"), *tmp_path.rglob("GroundTruth")]:
@@ -197,7 +197,9 @@ def test_splits_come_from_the_lists_where_the_folder_has_none(tmp_path: Path) ->
     root = make("DAVIS2016", tmp_path)
     assert [clip.name for clip in find_clips(root, split="train").clips] == ["bear"]
     assert len(find_clips(root, split="all", dataset="DAVIS2016").clips) == 3
-    assert len(find_clips(root).clips) == 3  # recognised, not named: all clips of the folder, as of anybody's
+    assert (
+        len(find_clips(root).clips) == 3
+    )  # recognised but not named: all clips of the folder, as for any source
     with pytest.raises(ValueError, match="there are: train, val"):
         find_clips(root, split="test")
     (root / "ImageSets").mkdir()
@@ -227,7 +229,7 @@ def test_a_folder_that_is_not_what_it_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_how_labels_are_read_is_part_of_what_they_are(tmp_path: Path) -> None:
-    """Scores are found again by what annotations hold: the same file read by another rule is another annotation."""
+    """Scores are keyed by the annotations' content, which includes the rule by which a file is read."""
     root = make("DAVIS2017-motion", tmp_path)
     by_palette = labels_in(root, "DAVIS2017-motion", "judo")
     names = tuple(f"{index:05d}" for index in range(FRAMES))

@@ -1,10 +1,10 @@
-"""The paper's figures: every table loads, and figures are those that were printed."""
+"""The paper's figures: every table loads, and the figures are as printed."""
 
 import pytest
 
 from motion_adapt.storage.datasets.paper_figures import CLIPS, EXCERPTS, TITLES, full_name, published
 
-# How many figures the source gives for each table: a row lost or doubled by an edit shows.
+# The number of figures in each table, to notice a row lost or duplicated by an edit.
 COUNTS = {
     3: 4, 4: 4, 5: 6, 6: 6, 7: 6, 8: 2, 9: 3, 10: 6, 11: 8, 12: 5, 13: 10, 14: 16, 15: 4, 16: 8, 17: 12, 18: 4,
     19: 93, 20: 94,

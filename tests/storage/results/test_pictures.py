@@ -24,7 +24,7 @@ def test_overlay_tints_objects_and_leaves_the_rest() -> None:
     frame = np.full((36, 64, 3), 100, np.uint8)
     drawn = overlay(frame, labels())
     assert drawn[20, 15].tolist() == [114, 50, 50] and drawn[20, 50].tolist() == [50, 114, 50]
-    assert (drawn[labels() == 0] == 100).mean() > 0.85  # contours are drawn on the rim
+    assert (drawn[labels() == 0] == 100).mean() > 0.85  # contours are drawn over the edge
     assert drawn[0, 0].tolist() == [100, 100, 100]
     assert (frame == 100).all()
 
@@ -60,7 +60,7 @@ def test_overlay_video_plays_in_browsers(tmp_path: Path, size: tuple[int, int]) 
         context = container.streams.video[0].codec_context
         assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
     data = path.read_bytes()
-    assert data.index(b"moov") < data.index(b"mdat")  # starts to play before it is loaded
+    assert data.index(b"moov") < data.index(b"mdat")  # playable before it is fully loaded
     (clip,) = find_clips(path).clips
     back = list(open_frames(clip))
     assert len(back) == 6 and back[0].shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
@@ -108,7 +108,7 @@ def test_strip_of_every_stage(tmp_path: Path) -> None:
     )
     strip = stage_strip([everything, column("00001", exemplar_of=())], title="été 日本")
     assert strip.dtype == np.uint8 and strip.ndim == 3
-    for colour in ((232, 48, 62), (20, 126, 240), (240, 176, 0)):  # legends and the exemplar's frame
+    for colour in ((232, 48, 62), (20, 126, 240), (240, 176, 0)):  # legends and the exemplar's border
         assert (strip == colour).all(axis=2).any()
     write_png(tmp_path / "strip.png", strip)
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "strip.png")), strip)

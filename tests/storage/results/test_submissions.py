@@ -1,4 +1,4 @@
-"""Masks leave in each benchmark's own layout and colours, whole, at the size of the frames; and as COCO JSON."""
+"""Masks are written in each benchmark's layout and colours, at the size of the frames, and as COCO JSON."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ PLACES = {
 
 
 def segmented(root: Path, masks: Path, name: str) -> dict[str, tuple[str, ...]]:
-    """Two objects in every frame of every clip, as a run writes them; frame names by clip."""
+    """Write two objects in every frame of every clip, as a run does. Returns frame names by clip."""
     named = {}
     for clip in find_clips(root, dataset=name).clips:
         names = named[clip.name] = clip.frame_names(len(clip.files))
@@ -129,7 +129,7 @@ def test_coco_codes_go_down_the_columns_background_first(tmp_path: Path) -> None
     write_coco(tmp_path / "masks", tmp_path / "all.json")
     told = json.loads((tmp_path / "all.json").read_text())
     codes = [entry["segmentation"]["counts"] for entry in told["annotations"]]
-    # Runs 1 4 1; 0 9; 0 6 5 14, of which 14 is told as 14 - 6 = 8. A character is 48 + the number.
+    # Runs 1 4 1; 0 9; 0 6 5 14, of which 14 is stored as 14 - 6 = 8. A character is 48 + the number.
     assert codes == ["141", "09", "0658"]
     assert [entry["bbox"] for entry in told["annotations"]] == [[0, 0, 3, 2], [0, 0, 3, 3], [0, 0, 5, 5]]
 

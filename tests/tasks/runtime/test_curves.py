@@ -1,4 +1,4 @@
-"""A training that is disturbed, up to the very moment of its publication, loses no step and no point of its curve."""
+"""An interrupted training loses no step and no point of its curve, even if interrupted during publication."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ TRAINED: list[int] = []
 
 @stage("trained", version=1)
 def trained(*, notes: NotKeyed[str], dies_at: NotKeyed[int], place: Place, out: ArtifactWriter) -> None:
-    """A training that saves its state after each second step and is cut off before step `dies_at` is saved."""
+    """Train, saving the state after every second step; die before step `dies_at` is saved."""
     with training(place, out, Course(steps=STEPS, checkpoint_every=2)) as (course, publish):
 
         def step_done(step: int, terms: dict[str, float]) -> None:
@@ -91,7 +91,7 @@ def test_what_a_kill_right_after_the_publication_left_goes_away(place: Place, pr
     made = run(place)
     state_of(place).write_bytes(b"x")
     curve_file(state_of(place)).write_bytes(b"x")
-    with place.alone(recipe_of(trained, {"place": place}), "another"):  # who still trains keeps what it needs
+    with place.alone(recipe_of(trained, {"place": place}), "another"):  # a running training keeps its files
         assert trained(notes="", dies_at=STEPS, place=place) == made
         assert state_of(place).exists() and curve_file(state_of(place)).exists()
     assert trained(notes="", dies_at=STEPS, place=place) == made
@@ -107,7 +107,7 @@ def test_a_point_that_was_half_written_is_written_again(place: Place, tmp_path: 
     wanted = published(undisturbed, run(undisturbed))
     TRAINED.clear()
     with pytest.raises(KeyboardInterrupt):
-        run(place, dies_at=2)  # two steps are in the state, three in the curve
+        run(place, dies_at=2)  # the state has two steps, the curve three
     curve = curve_file(state_of(place))
     curve.write_bytes(curve.read_bytes()[:-cut])
     assert published(place, run(place)) == wanted
@@ -120,4 +120,4 @@ def test_values_that_are_not_finite_are_no_points_of_a_published_curve(tmp_path:
     curve.add(1, {"loss": 2.0, "rate": 0.1, "validation": float("-inf")})
     found = read_curve(curve.path)
     assert found == {"rate": [[1, 0.1], [2, 0.1]], "loss": [[2, 2.0]]}
-    digest(found)  # as a summary's is taken
+    digest(found)  # as for a summary: would fail on values that are not finite

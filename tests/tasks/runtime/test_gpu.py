@@ -1,4 +1,4 @@
-"""Stages on a GPU take turns at it, and neither a killed stage nor a patient one keeps the others from it for ever."""
+"""Stages take turns on a GPU; a killed stage releases it, and a waiting stage gives up after its patience."""
 
 import signal
 import subprocess
@@ -34,7 +34,7 @@ MOST: list[int] = []
 def on_gpu(*, value: int, place: Place, out: ArtifactWriter) -> None:
     ON_GPU.append(value)
     MOST.append(len(ON_GPU))
-    time.sleep(0.3)  # long enough for the others to come in, were they let in
+    time.sleep(0.3)  # long enough for the others to enter if they were let in
     ON_GPU.pop()
 
 
@@ -45,7 +45,7 @@ def three_on_a_gpu(place: Place) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A place with a GPU that no other test shares."""
+    """Return a place with a GPU that no other test uses."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     MOST.clear()
     return Place(
@@ -59,7 +59,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 @pytest.fixture
 def holder(tmp_path: Path, place: Place) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that has the GPU."""
+    """Start another process that holds the GPU."""
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
@@ -87,4 +87,4 @@ def test_who_has_waited_long_enough_for_a_gpu_says_so(place: Place, holder: subp
         on_gpu.fn(value=1, place=impatient)
     assert not list(place.open().manifests())
     with gpu_to_itself("cpu", patience=0):
-        pass  # nobody waits for a CPU
+        pass  # a CPU needs no waiting

@@ -1,4 +1,4 @@
-"""Spans of frames come back whole and in order, whoever worked on them."""
+"""Spans of frames are returned completely and in order, whichever process computed them."""
 
 import os
 import time
@@ -20,7 +20,7 @@ H, W = 48, 80
 
 
 def numbers_and_process(start: int, stop: int) -> np.ndarray:
-    """The frames' numbers beside the process that was asked; later spans are quicker."""
+    """Return the frames' numbers and the process id; later spans finish sooner."""
     time.sleep(0.3 / (1 + start))
     return np.stack([np.arange(start, stop), np.full(stop - start, os.getpid())], axis=1)
 

@@ -1,4 +1,4 @@
-"""A stage's artifact is computed once, never claimed when it is gone, and recomputed when its input changed."""
+"""A stage's artifact is computed once, never reported as cached if missing, and recomputed if its input changed."""
 
 import time
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_second_run_recomputes_nothing_and_prefect_says_cached(place: Place) -
     states, made = chain(place)
     assert states == ["Completed"] * 3
     assert sorted(RUNS) == ["doubled", "source", "source"]
-    again, same = chain(place, clip="renamed")  # a name is no part of a key
+    again, same = chain(place, clip="renamed")  # names are not part of the key
     assert again == ["Cached"] * 3
     assert same == made
     assert len(RUNS) == 3
@@ -125,7 +125,7 @@ def test_what_two_ask_for_at_once_is_made_once(place: Place) -> None:
 def test_who_waits_no_longer_works_in_a_scratch_folder_of_its_own(place: Place) -> None:
     first, second = the_same_twice(place.model_copy(update={"patience": 0.0}))
     assert (first.key, first.digest) == (second.key, second.digest)
-    assert place.open().manifest(first).artifact in (first, second)  # one of them is published, and whole
+    assert place.open().manifest(first).artifact in (first, second)  # one of the two is published completely
     assert not list(place.open().verify())
     assert len(set(RUNS)) == 2 and place.scratch in RUNS
 
