@@ -1,7 +1,7 @@
-"""Small clips, hardly trained weights and a home for a run, so that a whole adaptation takes seconds.
+"""Small clips, barely trained weights and a home for a run, so that a whole adaptation takes seconds.
 
-One adaptation is run for the session; tests that change things work on a copy of its home. A copied store is
-as good as the first: nothing in it knows where it lies.
+One adaptation is run per session; tests that change things work on a copy of its home. A copied store works like the
+original, because nothing in it depends on its path.
 """
 
 import os
@@ -34,7 +34,7 @@ from motion_adapt.storage.tracking import Tracker
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import Settings
 
-SIZE = 90, 160  # of the files; the networks see 128 x 224
+SIZE = 90, 160  # of the files; the networks' input is 128 x 224
 FRAMES = 8
 FIELDS = {
     "selection": {"method": "error_map", "exemplars": 3},
@@ -56,7 +56,7 @@ OVERRIDES = (
 
 @dataclass(frozen=True)
 class Home:
-    """A folder with clips, a store, a tracking database and results of its own."""
+    """A folder with its own clips, store, tracking database and results."""
 
     path: Path
     weights: Path
@@ -105,14 +105,14 @@ class Home:
         }
 
     def options(self, *start: str) -> list[str]:
-        """The same on the command line, for commands that run the method; `start`: from other weights than those."""
+        """Return the same as command-line options, for commands that run the method; `start`: other start weights."""
         options = ["--store", str(self.path / "store"), "--threads", "1", "--device", "cpu"]
         options += [*(start or ("--weights", str(self.weights))), "--output", str(self.output)]
         options += ["--tracking-uri", f"sqlite:///{self.path}/mlflow.db", "--experiment", "clips"]
         return options + [part for override in OVERRIDES for part in ("--set", override)]
 
     def digests(self, stage: str = "*") -> set[tuple[str, str, str]]:
-        """(stage, key, digest of the bytes) of what the store has."""
+        """Return (stage, key, digest) of every artifact in the store."""
         return {(m.stage, m.key, m.digest) for m in self.store.manifests(stage)}
 
     def file_of(self, manifest: Manifest, name: str) -> Path:
@@ -121,7 +121,7 @@ class Home:
 
 @pytest.fixture(scope="session")
 def smoke_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained networks as small as they come, which propose something everywhere."""
+    """Write untrained networks, as small as possible, which propose something everywhere."""
     folder = tmp_path_factory.mktemp("weights")
     features = {"name": "compact", "channels": 16, "patch": 8}
     head = {"features": 4, "width": 32, "num_heads": 4, "num_layers": 1, "dropout": 0.0}
@@ -140,7 +140,7 @@ def smoke_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def smoke_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two synthetic clips of 8 frames with their true masks, in DAVIS layout."""
+    """Write two synthetic clips of 8 frames with their true masks, in DAVIS layout."""
     folder = tmp_path_factory.mktemp("clips")
     supply = SyntheticClips(seed=7, frames=FRAMES, size=SIZE)
     for index, name in enumerate(("heron", "tram [raw]")):
@@ -164,7 +164,7 @@ def write_frames(folder: Path, names: list[str], frames: np.ndarray) -> None:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite database as MLflow makes it, which takes seconds; homes start from a copy."""
+    """Create an empty MLflow database, which takes seconds; homes start from a copy."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     Tracker(f"sqlite:///{path}", "Default")
     return path
@@ -178,7 +178,7 @@ def adapted(
     smoke_clips: Path,
     empty_database: Path,
 ) -> tuple[Home, Report]:
-    """A home in which the clips were adapted to once, and the report; not to be changed."""
+    """Return a home with one finished adaptation, and its report; tests must not change it."""
     home = make_home(tmp_path_factory.mktemp("adapted"), smoke_weights, smoke_clips, empty_database)
     return home, home.adapt(name="first")
 
@@ -187,13 +187,13 @@ def adapted(
 def home(
     tmp_path: Path, prefect_server: None, smoke_weights: Path, smoke_clips: Path, empty_database: Path
 ) -> Home:
-    """A home in which nothing was done yet."""
+    """Return a home in which nothing has run yet."""
     return make_home(tmp_path, smoke_weights, smoke_clips, empty_database)
 
 
 @pytest.fixture
 def again(tmp_path: Path, adapted: tuple[Home, Report], empty_database: Path) -> Home:
-    """A copy of the adapted home, to change and to run again in."""
+    """Return a copy of the adapted home, in which tests can change things and run again."""
     first, _ = adapted
     home = make_home(tmp_path, first.weights, first.clips, empty_database)
     shutil.copytree(first.path / "store", home.path / "store")
@@ -207,5 +207,5 @@ def make_home(path: Path, weights: Path, clips: Path, database: Path) -> Home:
 
 
 def child_environment(home: Path) -> dict[str, str]:
-    """The environment of a command in a process of its own, with a Prefect of its own."""
+    """Return the environment of a command in a separate process with its own Prefect."""
     return {**os.environ, "PREFECT_HOME": str(home), "COLUMNS": "200"}

@@ -1,6 +1,6 @@
-"""Commands in processes that can be killed, forked from one that has everything imported.
+"""Commands in processes that can be killed, forked from a process that has imported everything.
 
-Starting Python with all the libraries takes ten times as long as a run on tiny clips; forked, many kills take minutes.
+Starting Python with all libraries takes ten times as long as a run on tiny clips; with forks, many kills take minutes.
 """
 
 import multiprocessing
@@ -32,7 +32,7 @@ _FORKING.set_forkserver_preload(
 
 @dataclass(frozen=True)
 class Fuse:
-    """Kills the process at the `count`th call of a function, "module:Class.method": before the call, or after it."""
+    """Kills the process before or after the `count`th call of a function, "module:Class.method"."""
 
     function: str
     count: int = 1
@@ -58,7 +58,7 @@ class Fuse:
 
 
 class Command:
-    """A command line of motion-adapt in a process of its own, on the Prefect server of this test."""
+    """A motion-adapt command in a separate process, on the Prefect server of this test."""
 
     def __init__(self, *arguments: object, log: Path, fuse: Fuse | None = None) -> None:
         self.log = log
@@ -71,7 +71,7 @@ class Command:
         return self._process.is_alive()
 
     def wait(self) -> int:
-        """Its exit status; -9 where it was killed."""
+        """Return its exit status, -9 if it was killed."""
         self._process.join(PATIENCE)
         if self.running:
             self.kill()
@@ -80,7 +80,7 @@ class Command:
         return self._process.exitcode
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):  # it has just ended by itself
+        with suppress(ProcessLookupError):  # it has just ended
             self.signal(signal.SIGKILL)
         self._process.join()
 
@@ -89,13 +89,13 @@ class Command:
         os.kill(self._process.pid, number)
 
     def kill_after(self, seconds: float) -> int:
-        """Kill it unless it ends sooner; its exit status."""
+        """Kill it unless it ends sooner. Returns its exit status."""
         self._process.join(seconds)
         self.kill()
         return self.wait()
 
     def kill_when(self, reached: Callable[[], bool]) -> None:
-        """Kill it as soon as something holds, which it must while the command runs."""
+        """Kill it as soon as a condition holds; fail if it never does while the command runs."""
         self.wait_for(reached)
         self.kill()
 

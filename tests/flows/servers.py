@@ -1,4 +1,4 @@
-"""Programs of others that a test starts: their ports, their logs, their end, and where they listen."""
+"""External programs that a test starts: their ports, logs and end, and the addresses at which they listen."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def free_port() -> int:
 def running(
     command: Sequence[object], environment: dict[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that runs during the block, and is killed after it with all that it started."""
+    """Run a program during the block; kill it and its children afterwards."""
     with log.open("ab") as file:
         program = subprocess.Popen(
             [str(part) for part in command],
@@ -45,7 +45,7 @@ def running(
 def serving(
     command: Sequence[object], health: str, environment: dict[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that answers at its health URL, on this machine alone."""
+    """Run a server during the block, once it answers at its health URL and listens on this machine only."""
     with running(command, environment, log) as server:
         wait_until(lambda: answers(health), server, log)
         assert listening(server) == {"127.0.0.1"}
@@ -53,7 +53,7 @@ def serving(
 
 
 def kill(program: subprocess.Popen[bytes]) -> None:
-    """Kill a program and all that it started, whatever process groups those have made for themselves."""
+    """Kill a program and all its descendants, including those in process groups of their own."""
     with suppress(psutil.NoSuchProcess):
         for process in psutil.Process(program.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
@@ -64,7 +64,7 @@ def kill(program: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until(reached: Callable[[], bool], program: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for something that must come while a program runs."""
+    """Wait for a condition that must become true while a program runs."""
     until = time.monotonic() + PATIENCE
     while not reached():
         assert program.poll() is None and time.monotonic() < until, log.read_text(errors="replace")
@@ -72,7 +72,7 @@ def wait_until(reached: Callable[[], bool], program: subprocess.Popen[bytes], lo
 
 
 def training_begun(scratch: Path) -> bool:
-    """Whether the corrector's adaptation has saved a state."""
+    """Return whether the corrector's adaptation has saved a state."""
     return bool(list(scratch.glob("adapted-corrector-*.pt")))
 
 
@@ -85,7 +85,7 @@ def answers(url: str) -> bool:
 
 
 def listening(program: subprocess.Popen[bytes]) -> set[str]:
-    """The addresses at which a program, and all that it started, can be reached."""
+    """Return the addresses at which a program and its descendants listen."""
     found = set()
     root = psutil.Process(program.pid)
     for process in (root, *root.children(recursive=True)):

@@ -1,4 +1,4 @@
-"""A terminal in which the shell blocks of the documentation are run word for word."""
+"""A terminal that runs the shell blocks of the documentation word for word."""
 
 import shlex
 import subprocess
@@ -12,14 +12,14 @@ from tests.test_docs import fenced
 
 
 def blocks(page: Path, heading: str) -> Iterator[list[str]]:
-    """The shell blocks from a line of a page up to the next heading, line by line."""
+    """Return the shell blocks from a line of a page to the next heading, line by line."""
     section = page.read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0]
     for _, body in fenced(section):
         yield body.splitlines()
 
 
 class Terminal:
-    """Runs lines of a shell block; `replaced` are names of the page and what they are called in this test."""
+    """Runs lines of a shell block; `replaced` maps names on the page to names in this test."""
 
     def __init__(self, home: Path, replaced: Mapping[str, object]) -> None:
         self.home = self.cwd = home
@@ -33,7 +33,7 @@ class Terminal:
         return shlex.split(line.removesuffix(" &"))
 
     def run(self, line: str, *more: str) -> str:
-        """What a line prints; it must succeed."""
+        """Run a line, which must succeed. Returns what it prints."""
         program, *rest = self.words(line)
         if program == "cd":
             self.cwd, self.environment["PWD"] = Path(rest[0]), rest[0]
@@ -49,13 +49,13 @@ class Terminal:
         return done.stdout
 
     def log(self, line: str) -> Path:
-        """Where a line that stays says what it does."""
+        """Return the log file of a line that keeps running."""
         return self.home / f"{'-'.join(self.words(line)[:2])}.log"
 
     def left_running(
         self, line: str, answers_at: str | None = None
     ) -> AbstractContextManager["subprocess.Popen[bytes]"]:
-        """A line that stays for the time of a block; a server answers at a URL from the block's start."""
+        """Run a line during the block; a server must answer at its URL before the block starts."""
         words, log = self.words(line), self.log(line)
         if answers_at:
             return serving(words, answers_at, self.environment, log)

@@ -1,4 +1,4 @@
-"""Adapt as a user meets it: every stage runs, results lie where the report says, MLflow tells round from round."""
+"""Adapt as a user sees it: every stage runs, results are where the report says, and MLflow has every round."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Adaptations at the same time on one store and one MLflow: nothing is made twice, mixed or damaged."""
+"""Adaptations at the same time on one store and one MLflow: nothing is computed twice, mixed up or damaged."""
 
 import json
 from collections import Counter
@@ -20,7 +20,7 @@ def adapt(home: Home, name: str, *options: object) -> Command:
 
 
 def computed(home: Home, *names: str) -> Counter[str]:
-    """How often the runs computed each stage, taken together."""
+    """Return how often all runs together computed each stage."""
     total: Counter[str] = Counter()
     for name in names:
         stages = json.loads((home.path / f"{name}.json").read_text())["stages"]
@@ -43,7 +43,7 @@ def test_two_adaptations_share_what_they_have_in_common_and_nothing_else(
     adapted: tuple[Home, Report], home: Home, tmp_path: Path, empty_database: Path
 ) -> None:
     undisturbed, _ = adapted
-    (home.path / "mlflow.db").unlink()  # both find no database, and one makes it
+    (home.path / "mlflow.db").unlink()  # both find no database, and one of them creates it
     other = ["--clips", "heron", "--set", "seed=3", "--experiment", "other", "--output", home.path / "other"]
     both = [adapt(home, "first"), adapt(home, "second", *other)]
     for command in both:

@@ -1,4 +1,4 @@
-"""One bad clip never stops the others, and the run says of each what is wrong with it, where, in a few words."""
+"""One bad clip never stops the others, and the run says briefly what is wrong with each and in which file."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.conftest import folder_from
 from tests.flows.conftest import Home, make_home
 
 AWKWARD = "été sequence [1] (ünï日本)"
-# What must be said of a clip that is set aside; with it, the other clips go on.
+# Words in the reason for which a clip is set aside, while the other clips continue.
 SET_ASIDE = {
     "truncated-jpeg": ["00002.jpg", "cut short"],
     "zero-byte-frame": ["00003.jpg", "empty"],
@@ -48,7 +48,7 @@ EITHER = {"cmyk-frame", "png16-frames", "tiny-frames"}  # processed or set aside
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a command: its exit status and what it printed and wrote."""
+    """The result of a command: its exit status, output and files."""
 
     result: Result
     report: dict[str, Any]
@@ -65,7 +65,7 @@ def run(home: Home, command: list[str]) -> Run:
 def bad(
     tmp_path_factory: pytest.TempPathFactory, prefect_server: None, smoke_weights: Path, empty_database: Path
 ) -> Home:
-    """The awkward clips, and some that no repository can hold."""
+    """Run on the awkward clips, and on some that a repository cannot contain."""
     source = folder_from("MOTION_ADAPT_DATA") / "bad"
     home = make_home(tmp_path_factory.mktemp("bad"), smoke_weights, source, empty_database)
     for folder in (home.clips, *home.clips.rglob("*")):

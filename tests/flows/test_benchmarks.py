@@ -1,4 +1,4 @@
-"""A benchmark as it was downloaded goes through every command: checked, adapted to, scored, and answered."""
+"""A benchmark as downloaded works in every command: it is checked, adapted to, scored, and exported as a submission."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def invoke(*arguments: object) -> Result:
 
 
 def adapted_to(home: Home, name: str, *options: object) -> dict[str, Any]:
-    """The numbers of a smoke run on the copy of a benchmark."""
+    """Return the numbers of a smoke run on the copy of a benchmark."""
     root, numbers = make(name, home.path / name), home.path / "report.json"
     given = ("--dataset", name, "--prune", 2, "--json", numbers, *options, *home.options())
     result = invoke("adapt", root, *given)
@@ -40,7 +40,7 @@ def adapted_to(home: Home, name: str, *options: object) -> dict[str, Any]:
 
 
 def check(home: Home, name: str, report: dict[str, Any]) -> None:
-    """Both clips were scored by the benchmark's protocol, and `evaluate` finds the same in the files."""
+    """Check that both clips were scored by the benchmark's protocol, and that `evaluate` gives the same scores."""
     known = data_set(name)
     assert set(report["clips"]) == set(EVALUATED[name]) and not report["unscored"] and not report["set_aside"]
     for clip in report["clips"].values():
@@ -53,7 +53,7 @@ def check(home: Home, name: str, report: dict[str, Any]) -> None:
     for score in SCORES[known.protocol]:
         assert scores["final"][score] == pytest.approx(report["final"][score], abs=1e-9)
     counted = {clip: values["frames"] for clip, values in scores["clips"].items()}
-    within = 2 if name == "YouTubeVOS2018-motion" else None  # of three, in the eight frames that are taken
+    within = 2 if name == "YouTubeVOS2018-motion" else None  # of three, in the eight frames used
     assert counted == {
         clip: (within or count) - (2 if known.skip_ends else 0) for clip, count in EVALUATED[name].items()
     }
@@ -95,7 +95,7 @@ def test_a_benchmarks_rules_are_defaults_that_anything_overrides() -> None:
 
 
 def test_masks_that_are_right_score_one_under_every_benchmarks_own_protocol(tmp_path: Path) -> None:
-    """Five objects, frames without annotation, layers, greys and boxes, none of which a mask has to know about."""
+    """Correct masks score one despite five objects, frames without annotation, layers, greys and boxes."""
     for name in ("DAVIS2017-motion", "YouTubeVOS2018-motion", "SegTrackv2", "FBMS-59", "MoCA"):
         root = make(name, tmp_path / name)
         clip, objects, first, stem = {

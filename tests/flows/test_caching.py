@@ -1,4 +1,4 @@
-"""What is in the store is not computed again; what is gone, damaged or made of something else is, and nothing more."""
+"""Artifacts in the store are not recomputed; only those that are missing, damaged or made from other inputs are."""
 
 import shutil
 import time
@@ -33,7 +33,7 @@ def computed(report: Report) -> dict[str, int]:
 
 
 def states(flow_run: str) -> list[str]:
-    """Names of the states that a flow run's task runs ended in; the server takes a moment to know them."""
+    """Return the final states of a flow run's task runs, once the server has recorded them all."""
     wanted = FlowRunFilter(name=FlowRunFilterName(any_=[flow_run]))
     with get_client(sync_client=True) as client:
         for _ in range(50):
@@ -55,7 +55,9 @@ def flip_a_byte(path: Path, place: int | None = None) -> None:
 
 
 def test_a_second_run_computes_nothing_and_adds_nothing_to_mlflow(again: Home) -> None:
-    first = again.adapt()  # the store is a copy, the tracking database is not: this run is new to MLflow
+    first = (
+        again.adapt()
+    )  # the store is a copy, but the tracking database is empty: this run is new to MLflow
     assert first.recomputed == 0
     tracker = again.tracker
     runs = tracker.client.search_runs([tracker.experiment_id])
@@ -149,7 +151,7 @@ def test_every_changed_byte_of_a_training_state_is_reported_and_withdrawn(again:
         state.write({"step": step})
     command = ["store", "verify", "--store", again.place.store]
     assert CliRunner().invoke(app, command).exit_code == 0
-    state.path.unlink()  # a kill between two renames leaves the state before alone
+    state.path.unlink()  # a kill between two renames leaves only the previous state
     flip_a_byte(state.previous, -1)
     found = CliRunner().invoke(app, [*command, "--withdraw"])
     assert found.exit_code == 1
@@ -218,7 +220,7 @@ def test_new_clips_alone_are_computed_before_the_round_and_removed_ones_are_not_
 def test_other_names_recompute_nothing(again: Home) -> None:
     for kind in ("JPEGImages", "Annotations"):
         folder = again.clips / kind / "480p"
-        (folder / "heron").rename(folder / "zebra")  # now the last in the list of clips
+        (folder / "heron").rename(folder / "zebra")  # now last in the list of clips
     again.clips.rename(again.path / "moved")
     report = again.adapt(source=str(again.path / "moved"))
     assert report.recomputed == 0
@@ -290,7 +292,7 @@ def test_a_run_from_the_champion_goes_on_from_its_own_start_and_from_no_other(
     with monkeypatch.context() as broken:
         broken.setattr("motion_adapt.flows.adapt.go_through_rounds", fail)
         with pytest.raises(RunError, match="disk on fire"):
-            again.adapt(rounds=0)  # the same but for its weights
+            again.adapt(rounds=0)  # the same request with other weights
         with pytest.raises(RunError, match="disk on fire"):
             again.adapt(**from_champion)
     goes_on = again.adapt(**from_champion)

@@ -1,4 +1,4 @@
-"""On Dask, of one's own or a cluster that is there already, the same bytes come out; a worker may die on the way."""
+"""A local or a running Dask cluster gives the same bytes as threads, even if a worker dies during the run."""
 
 import os
 import signal
@@ -58,7 +58,7 @@ def test_processes_of_a_local_cluster_make_the_same_bytes(adapted: tuple[Home, R
 
 
 def test_the_frames_of_a_clip_are_refined_by_all_workers(home: Home) -> None:
-    """The task that waits for them makes room for them: its worker refines frames too."""
+    """The task that waits for the frames frees its slot, so its worker refines frames too."""
     crf = SETTINGS.model_validate({**SETTINGS.model_dump(), "crf": {"enabled": True, "iterations": 1}})
     home.segment(settings=crf)
     wanted = home.digests("final")
@@ -74,7 +74,7 @@ def test_the_frames_of_a_clip_are_refined_by_all_workers(home: Home) -> None:
 
 
 def test_a_run_outlives_a_worker_of_its_cluster(adapted: tuple[Home, Report], home: Home) -> None:
-    """The worker dies in the middle of a training; Dask gives the task to the other, which goes on from the state."""
+    """The worker dies during a training; Dask gives the task to the other worker, which resumes from the state."""
     undisturbed, _ = adapted
     address = f"tcp://127.0.0.1:{free_port()}"
     env, logs = environment(home), [home.path / f"{name}.log" for name in ("scheduler", "workers", "run")]
@@ -113,7 +113,7 @@ def test_what_every_worker_dies_of_fails_by_itself(home: Home) -> None:
 
 
 def holder_of(lock: Path, family: int) -> int:
-    """The process of a family that has a lock file open."""
+    """Return the process among a process and its descendants that has a lock file open."""
     for process in psutil.Process(family).children(recursive=True):
         if str(lock) in {file.path for file in process.open_files()}:
             return process.pid

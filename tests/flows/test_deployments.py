@@ -20,7 +20,7 @@ from tests.test_docs import PAGES, ROOT, command_lines
 
 PAGE = ROOT / "docs" / "how-to" / "deployments.md"
 SERVERS = ("prefect server start", "mlflow server", "mlflow ui", "dask scheduler")
-# What makes the runs of this test tiny; all else is as the page has it.
+# Settings that make this test's runs tiny; everything else is as on the page.
 TINY = {"settings": FIELDS, "place": {"threads": 1, "device": "cpu"}}
 TINY_ENVIRONMENT = {
     "MOTION_ADAPT_CORRECTOR_ADAPTATION__STEPS": "2",
@@ -30,7 +30,7 @@ TINY_ENVIRONMENT = {
 
 
 def test_servers_in_the_documentation_are_for_this_machine_alone() -> None:
-    """Prefect's and MLflow's are so by default; a host that is named must be the loopback address."""
+    """Prefect's and MLflow's servers are local by default; if a page names a host, it must be the loopback address."""
     started = [
         line for page in PAGES for line in command_lines(page) if any(name in line for name in SERVERS)
     ]
@@ -41,14 +41,14 @@ def test_servers_in_the_documentation_are_for_this_machine_alone() -> None:
 def test_runs_work_where_they_are_deployed_and_wait_for_one_another() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     for item in deployments:
-        assert item["pull"] == []  # the package is installed: nothing to fetch, no path to get wrong
+        assert item["pull"] == []  # the package is installed, so there is nothing to fetch
         assert item["work_pool"]["job_variables"]["working_dir"] == "{{ $PWD }}"
         assert item["concurrency_limit"]["limit"] == 1
 
 
 @pytest.fixture
 def data(tmp_path: Path, smoke_weights: Path, smoke_clips: Path) -> Path:
-    """What /data holds: videos and weights."""
+    """Write the contents of /data: videos and weights."""
     shutil.copytree(smoke_clips, tmp_path / "data" / "videos")
     shutil.copytree(smoke_weights, tmp_path / "data" / "weights")
     return tmp_path / "data"
@@ -62,7 +62,7 @@ def test_the_page_works_as_it_stands_night_after_night(tmp_path: Path, data: Pat
     port = free_port()
     terminal = Terminal(tmp_path, {"~/motion-adapt": ROOT, "/data": data, ":4200": f":{port}"})
     terminal.environment |= {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_LOGGING_LEVEL": "INFO"}
-    # Not five minutes, which the page speaks of.
+    # Instead of the page's five minutes.
     terminal.environment["PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"] = "60"
     tiny = [part for name, value in TINY.items() for part in ("-p", f"{name}={json.dumps(value)}")]
     store = ArtifactStore(data / "motion-adapt" / "store")
@@ -96,7 +96,7 @@ def test_the_page_works_as_it_stands_night_after_night(tmp_path: Path, data: Pat
         terminal.run(start.replace(" --watch", ""), *tiny)
         scratch = data / "motion-adapt" / "scratch"
         wait_until(lambda: training_begun(scratch), worker, terminal.log(work))
-        kill(worker)  # and the run with it
+        kill(worker)  # and its run
         kill(server)
     with terminal.left_running(serve, health), terminal.left_running(work):
         terminal.run(start, *tiny)  # once the slot of the run that died has been given back
@@ -106,7 +106,7 @@ def test_the_page_works_as_it_stands_night_after_night(tmp_path: Path, data: Pat
 
 
 def night(data: Path) -> dict:
-    """The report of the latest adaptation, from MLflow."""
+    """Return the report of the latest adaptation, from MLflow."""
     tracker = Tracker(f"sqlite:///{data}/motion-adapt/mlflow.db", "videos")
     found = tracker.read(tracker.adaptations()[0].info.run_id, "report.json")
     assert found is not None
@@ -117,10 +117,10 @@ def night(data: Path) -> dict:
 def test_what_is_served_runs_by_the_clock_and_on_demand(tmp_path: Path, data: Path) -> None:
     ((_, serve),) = blocks(PAGE, "## Without a work pool")
     port = free_port()
-    terminal = Terminal(tmp_path, {"0 3 * * *": "* * * * *"})  # the night comes every minute
+    terminal = Terminal(tmp_path, {"0 3 * * *": "* * * * *"})  # "every night" is every minute here
     url = f"http://127.0.0.1:{port}/api"
     terminal.environment |= {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_API_URL": url, **TINY_ENVIRONMENT}
-    # the deployments' own folders, beside which they work
+    # the default folders of the deployments
     shutil.copytree(data / "videos", tmp_path / "clips")
     shutil.copytree(data / "videos" / "JPEGImages" / "480p" / "heron", tmp_path / "inbox" / "heron")
 
@@ -138,7 +138,7 @@ def test_what_is_served_runs_by_the_clock_and_on_demand(tmp_path: Path, data: Pa
         wait_until(lambda: bool(nights()), offers, log)
         assert nights()[0]["auto_scheduled"]
         terminal.run("prefect --no-prompt deployment schedule pause --all")
-        terminal.run("prefect deployment run adapt/nightly")  # waits for the one that the clock has started
+        terminal.run("prefect deployment run adapt/nightly")  # waits for the scheduled run
         for name in ("segment/inbox", "adapt/on-demand", "pretrain/pretrain"):
             terminal.run(f"prefect deployment run {name} --watch")
         wait_until(lambda: len(nights()) > 1 and all(run["end_time"] for run in nights()), offers, log)

@@ -1,4 +1,4 @@
-"""Masks of any model are scored, and what a mean leaves out is said."""
+"""Masks of any model are scored, and a warning names the clips that the mean leaves out."""
 
 from pathlib import Path
 
@@ -47,9 +47,9 @@ def test_annotated_clips_without_masks_are_warned_about(
     assert report.warnings == [frame, missing]
     told = capsys.readouterr().err
     assert f"warning {frame}\n" in told and f"warning {missing}\n" in told
-    assert scored(tmp_path, clips=["heron"]).warnings == [frame]  # no other was asked for
+    assert scored(tmp_path, clips=["heron"]).warnings == [frame]  # only this clip was requested
     named = scored(tmp_path, data_set="DAVIS2016")
-    assert named.warnings == [frame]  # its mean is over other clips than these
+    assert named.warnings == [frame]  # its mean is over other clips
 
 
 def test_memory_that_was_not_measured_is_no_figure() -> None:

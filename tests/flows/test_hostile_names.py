@@ -1,4 +1,4 @@
-"""Names come from strangers: whatever a folder or a frame is called, results stay in the output folder."""
+"""Names are not trusted: whatever a folder or frame is called, results stay in the output folder."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ FRAMES = ["%2e%2e.png", "-.png", "a\tb.png"]
 @pytest.fixture
 def hostile(tmp_path: Path, prefect_server: None, smoke_weights: Path, empty_database: Path) -> Home:
     clips = tmp_path / "given"
-    for name in (*FOLDERS, "..."):  # a hidden folder is no clip
+    for name in (*FOLDERS, "..."):  # a hidden folder is not a clip
         save_frames(clips / name, FRAMES)
     (tmp_path / "home").mkdir()
     return make_home(tmp_path / "home", smoke_weights, clips, empty_database)

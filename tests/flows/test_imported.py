@@ -38,7 +38,7 @@ def test_official_files_are_imported_and_segment_a_clip(home: Home, fixture: Pat
         ]
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, result.output
-    overrides = ["flow.estimator=dis", "flow.weights=none"]  # RAFT has tests of its own
+    overrides = ["flow.estimator=dis", "flow.weights=none"]  # RAFT is tested elsewhere
     for stage, backbone in BACKBONES.items():
         torch.manual_seed(0)
         file = home.path / f"{backbone}.safetensors"

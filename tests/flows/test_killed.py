@@ -1,4 +1,4 @@
-"""A killed run is started again with the same command and ends as one that nobody disturbed."""
+"""A killed run that is started again with the same command ends like an undisturbed one."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from tests.flows.conftest import Home, make_home
 from tests.flows.killing import Command, Fuse
 from tests.flows.servers import training_begun
 
-KILLS, SECONDS = 200, 2400.0  # of a soak: so many kills, or as many as fit into that time
-# Where a kill hurts most. Each is hit at a call that the seed draws.
+KILLS, SECONDS = 200, 2400.0  # of a soak: this many kills, or as many as fit into this time
+# The worst moments for a kill. Each is tested at a call that the seed draws.
 MOMENTS = {
     "an array has its shape and not yet its values": ("zarr:Array.resize", True, 12),
     "all arrays are written and the manifest is not": (
@@ -48,11 +48,13 @@ MOMENTS = {
 
 
 class Watch:
-    """What must hold of a home at any moment, with or without a run; looked at after every kill."""
+    """Checks after every kill what must hold for a home at any moment, with or without a run."""
 
     def __init__(self, home: Home, undisturbed: Home) -> None:
         self.home, self.wanted = home, undisturbed.digests()
-        self._before: dict[Path, tuple[int, int]] = {}  # by training: lines of its curve, steps in its state
+        self._before: dict[
+            Path, tuple[int, int]
+        ] = {}  # by training: (lines of its curve, steps in its state)
 
     def look(self) -> None:
         assert self.home.digests() <= self.wanted
@@ -60,7 +62,7 @@ class Watch:
         self._look_at_trainings()
 
     def _look_at_trainings(self) -> None:
-        """Every training has gone on from the state that the last kill left: no step before it was done again."""
+        """Check that every training resumed from the state that the last kill left, without repeating earlier steps."""
         now = {}
         for curve in Path(self.home.place.scratch).glob("*.curve"):
             steps = [json.loads(line)[0] for line in curve.read_text().splitlines()]
@@ -77,7 +79,7 @@ def adapt(home: Home, *start: str, fuse: Fuse | None = None) -> Command:
 
 
 def check_the_end(home: Home, undisturbed: Home) -> None:
-    """All is as if nobody had disturbed the run: artifacts, masks, pictures, MLflow."""
+    """Check that artifacts, masks, pictures and MLflow are as after an undisturbed run."""
     assert home.digests() == undisturbed.digests()
     for made in undisturbed.output.rglob("*"):
         if made.suffix == ".png":
@@ -137,7 +139,7 @@ def test_killed_at_its_worst_moments_a_run_ends_as_an_undisturbed_one(
     ("signals", "status"),
     [
         ([signal.SIGINT], 130),
-        ([signal.SIGINT] * 2, 130),  # as impatient people do
+        ([signal.SIGINT] * 2, 130),  # pressed twice, as impatient people do
         ([signal.SIGTERM], -signal.SIGTERM),
     ],
 )
@@ -167,7 +169,7 @@ def test_a_promotion_does_not_change_a_run_that_goes_on(again: Home) -> None:
     Registry(tracker).promote(2)  # the adapted networks
     cut_off = adapt(
         again, *command, fuse=Fuse("motion_adapt.flows.adapt:add_flow")
-    )  # with hours of flow still to come
+    )  # before flow is computed, which may take hours
     assert cut_off.wait() == -9, cut_off.log.read_text()
     Registry(tracker).promote(1)  # the networks that `first` started from
     goes_on = adapt(again, *command)

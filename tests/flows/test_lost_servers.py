@@ -1,4 +1,4 @@
-"""A server that dies under a run: started again, with the same command, the run ends as an undisturbed one."""
+"""A run whose server dies, started again with the same command, ends like an undisturbed one."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ Serve = Callable[[], AbstractContextManager["Popen[bytes]"]]
 def lose_the_server_in_training(
     serve: Serve, home: Home, undisturbed: Home, env: dict[str, str], options: Sequence[object] = ()
 ) -> tuple[int, str]:
-    """A run whose server dies, and the same command with the server back; exit status and output of the first."""
+    """Start a run, kill its server, and run it again with a new server. Returns the first exit status and output."""
     log = home.path / "log"
     command = [BIN / "motion-adapt", "adapt", home.clips, *home.options(), *options]
     with serve() as server, running(command, env, log) as program:

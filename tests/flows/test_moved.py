@@ -1,4 +1,4 @@
-"""A project folder that was moved: every command goes on in the new place and leaves the old one alone."""
+"""A project folder that was moved: every command works in the new place and leaves the old one alone."""
 
 import shutil
 import sqlite3
@@ -13,7 +13,7 @@ from tests.flows.conftest import Home
 
 
 def moved(first: Home, place: Path) -> tuple[Home, Path]:
-    """A copy of a home that has recorded another, lost place as its own, as after `mv`; and that place."""
+    """Return a copy of a home whose records name another, missing place, as after `mv`; and that place."""
     shutil.copytree(first.path, place)
     gone = place.parent / "gone"
     with closing(sqlite3.connect(place / "mlflow.db")) as database, database:

@@ -36,8 +36,8 @@ def old_home(tmp_path: Path, prefect_server: None) -> Home:
 
 
 def still_valid(store: ArtifactStore, artifact: Artifact) -> bool:
-    """Whether no stage on the way to an artifact has a new version since."""
-    if artifact.stage not in VERSIONS:  # of the round, which the archive leaves out
+    """Return whether no stage leading to an artifact has a newer version."""
+    if artifact.stage not in VERSIONS:  # a stage of the round, which the archive leaves out
         return False
     manifest = store.manifest(artifact)
     return VERSIONS[manifest.stage] == manifest.version and all(
@@ -46,7 +46,7 @@ def still_valid(store: ArtifactStore, artifact: Artifact) -> bool:
 
 
 def write_old_record(artifact: Artifact) -> Path:
-    """Prefect's record of an artifact as it was written under the earlier import name."""
+    """Write Prefect's record of an artifact as under the earlier import name."""
     path = record_path(record_key(artifact))
     path.parent.mkdir(parents=True, exist_ok=True)
     serializer = {

@@ -1,4 +1,4 @@
-"""Adaptation to single clips within a run: keyed by the clip, last in its round, and teaching nobody else."""
+"""Adaptation to single clips within a run: keyed by the clip, last in its round, and used in no other training."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_each_clip_has_a_corrector_of_its_own_under_a_key_of_its_own(again: Home
     assert len({tuple(item["labels"]) for item in trained}) == 2
     assert all(np.isfinite(loss) for item in trained for _, loss in item["held_out"])
 
-    alone = again.segment(settings=PER_CLIP, clips=["heron"])  # the other clip is not missed
+    alone = again.segment(settings=PER_CLIP, clips=["heron"])  # the other clip is not needed
     assert not alone.recomputed
 
 

@@ -1,4 +1,4 @@
-"""The steps of docs/how-to/remote-stores.md, word for word: a run whose store is an S3, killed and started again."""
+"""The steps of docs/how-to/remote-stores.md, word for word: a run with an S3 store, killed and started again."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "how-to" / "remote-stores.md"
 
 @dataclass(frozen=True)
 class RemoteHome(Home):
-    """A home whose store is the page's."""
+    """A home whose store is the one on the page."""
 
     @property
     def place(self) -> Place:
@@ -27,7 +27,7 @@ class RemoteHome(Home):
         return Place(store="s3://bucket/motion-adapt", scratch=str(scratch), device="cpu", threads=1)
 
     def options(self, *start: str) -> list[str]:
-        """All but the store, which the page names."""
+        """Return all options except the store, which the page names."""
         _, _, *rest = super().options(*start)
         return rest
 
@@ -39,13 +39,13 @@ def test_the_page_works_as_it_stands_and_makes_the_same_bytes(
     undisturbed, _ = adapted
     remote = RemoteHome(home.path, home.weights)
     install, serve, point, make, adapt = next(blocks(PAGE, "To see it work on one machine"))
-    assert install.startswith("pip install")  # where the tests run, it is installed
+    assert install.startswith("pip install")  # already installed where the tests run
     port = free_port()
     terminal = Terminal(home.path, {"5000": port, "adapt videos": f"adapt {home.clips}"})
     terminal.run(point)
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, terminal.environment[name])
-    S3FileSystem.clear_instance_cache()  # one that another test made knows another server
+    S3FileSystem.clear_instance_cache()  # an instance cached by another test has another server
     with terminal.left_running(serve, f"http://127.0.0.1:{port}/moto-api/"):
         terminal.run(make)
         line = " ".join([adapt, *(f"'{option}'" for option in remote.options())])

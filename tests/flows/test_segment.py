@@ -1,4 +1,4 @@
-"""Segment, materialise and pre-train: the commands beside adapt."""
+"""Segment, materialise and pre-train."""
 
 import shutil
 from pathlib import Path
@@ -123,9 +123,11 @@ def test_ready_made_proposals_stand_in_for_oclr(home: Home) -> None:
     assert list(report.clips) == ["heron"]
     assert "00005.png is missing: every frame needs a mask" in report.set_aside["tram [raw]"]
     assert {"proposal", "finetuned-oclr"}.isdisjoint(report.stages)
-    assert report.stages["given-proposal"]["computed"] == 1  # the second round finds the first one's
+    assert report.stages["given-proposal"]["computed"] == 1  # the second round reuses the first one's
     assert report.stages["adapted-corrector"]["computed"] == 1
-    assert report.stages["flow"]["computed"] == 2  # at the gap of inference alone: no OCLR is fine-tuned
+    assert (
+        report.stages["flow"]["computed"] == 2
+    )  # only at the gap of inference, because no OCLR is fine-tuned
     (manifest,) = home.store.manifests("given-proposal")
     masks = home.store.open(manifest.artifact).array("masks")[0]
     assert masks.shape == (3, 128, 224)

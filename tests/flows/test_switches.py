@@ -1,4 +1,4 @@
-"""The paper's switches from the command line's side: settings reach the stages, checkpoints must agree with them."""
+"""The paper's variants on the command line: settings reach the stages, and checkpoints must agree with them."""
 
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
     assert (training["window"], training["exemplars"], training["frames"]) == (2, 2, 3)
     assert training["selector"] == tensors_digest(
         selector.tensors
-    )  # the one just trained chose the exemplars
+    )  # the selector just trained chose the exemplars
     further = pretrain(
         str(home.path / "further"),
         settings=settings,
@@ -132,7 +132,7 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
         tracking=home.tracking,
         start=str(out),
     )
-    assert further.stages["pretrained-oclr"]["computed"] == 1  # another key than that of the first
+    assert further.stages["pretrained-oclr"]["computed"] == 1  # its key differs from the first one's
     oclr, first = (read_checkpoint(f / "oclr.safetensors") for f in (home.path / "further", out))
     assert oclr.settings["training"]["start"]["sha256"] == tensors_digest(first.tensors)
     with pytest.raises(RunError, match="is the folder to write to"):

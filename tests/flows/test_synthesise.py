@@ -1,4 +1,4 @@
-"""Synthetic clips as files: they are what the engine makes, are found as a data set, and are made once."""
+"""Synthetic clips as files: they match the generator, are found as a data set, and are written once."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""The command line: exit statuses, messages that say the next step, and never a trace for a user's mistake."""
+"""The command line: exit statuses, messages with the next step, and never a traceback for a user's mistake."""
 
 import importlib.metadata
 import json
@@ -109,7 +109,7 @@ def idle(
     smoke_clips: Path,
     empty_database: Path,
 ) -> Home:
-    """A home in which every command fails before it has done much."""
+    """Return a home in which every command fails early."""
     return make_home(tmp_path_factory.mktemp("idle"), smoke_weights, smoke_clips, empty_database)
 
 
@@ -172,7 +172,7 @@ def test_masks_are_evaluated_clip_by_clip_and_bad_ones_left_out(
     counted += [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
     assert invoke(*command).exit_code == 0
     counted += [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
-    assert counted == [8, 8, 6]  # only the rule of DAVIS 2016 leaves out both ends
+    assert counted == [8, 8, 6]  # only the rule of DAVIS 2016 leaves out the first and last frame
     unknown = invoke(*command, "--dataset", "KITTI")
     assert unknown.exit_code == 2 and "DAVIS2017-motion" in unknown.output
     damaged = tmp_path / "masks" / "tram [raw]" / "00007.png"

@@ -1,4 +1,4 @@
-"""One's own scores stand in their place among the published ones, under the protocol that both were made by."""
+"""One's own scores are ranked among the published ones of the same protocol."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Round against round, of an experiment with several adaptations."""
+"""Comparison of the rounds of an experiment with several adaptations."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_adaptations_of_one_name_are_compared_each_with_itself(empty_database: P
     parents = [
         tracker.begin(kind="adaptation", key=key, name="clips 2030-01-01 12:00", params={}) for key in "ab"
     ]
-    for index, scores in enumerate([(0.5, 0.1), (0.6, 0.4)]):  # both at once
+    for index, scores in enumerate([(0.5, 0.1), (0.6, 0.4)]):  # both at the same time
         for parent, score in zip(parents, scores, strict=True):
             run = tracker.begin(
                 kind="round",

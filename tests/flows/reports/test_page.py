@@ -32,7 +32,7 @@ def clip_table(final: list[float] | None, quality: list[float]) -> pd.DataFrame:
 
 
 class Tracked:
-    """What the page reads of a tracker."""
+    """The part of a tracker that the page reads."""
 
     experiment = "walks"
 
@@ -87,7 +87,7 @@ class Tracked:
 
 
 class Elements(HTMLParser):
-    """Tags, where they point, and the text between them."""
+    """Tags, their targets, and the text between them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ def test_the_page_asks_for_nothing_from_elsewhere() -> None:
 
 def test_names_are_text_whatever_they_hold() -> None:
     text, elements = made()
-    assert elements.tags.count("img") == len(NAMES)  # the strips, and no image that a name asked for
+    assert elements.tags.count("img") == len(NAMES)  # only the strips, no image injected by a name
     assert not elements.handlers
     assert NASTY in elements.text and "<b>bad</b>" in elements.text and "{{ 7 * 7 }}" in elements.text
     assert NASTY not in text

@@ -1,4 +1,4 @@
-"""What the gate says is done: which round a round goes on from, whose masks are written, and who is champion."""
+"""The gate's decisions are followed: which round the next starts from, whose masks are written, and the champion."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ RUINOUS = SETTINGS.model_copy(
 
 
 def gone_on_from(home: Home, report: Report, index: int) -> str:
-    """The corrector that a round's own was adapted from."""
+    """Return the corrector from which a round's corrector was adapted."""
     made = home.store.manifest(home.store.resolve(report.rounds[index]["weights"]["corrector"]))
     return str(made.inputs["weights"])
 
@@ -103,7 +103,7 @@ def test_a_smoke_run_keeps_its_results_apart_and_never_reigns(
     assert whole.mlflow["experiment"] == "clips" and whole.champion == "version 1 is the first champion"
     told = again.adapt(
         prune=1, rounds=0, output=None, tracking=elsewhere, weights=None, from_champion=True
-    )  # the source's own: that of smoke runs does not exist
+    )  # the source's own folder: there is none for smoke runs
     assert told.rounds[0]["weights"] == whole.rounds[0]["weights"]
     again.segment(prune=1, output=None)
     assert [path.name for path in (again.path / "motion-adapt" / "results").iterdir()] == ["clips-pruned"]

@@ -1,4 +1,4 @@
-"""Curves in MLflow while a training still runs."""
+"""Curves are logged in MLflow while a training runs."""
 
 import shutil
 import time
@@ -34,13 +34,13 @@ def test_a_curve_is_in_mlflow_while_it_grows_and_no_point_stands_twice(
             time.sleep(0.02)
 
     with tracker.kept(tracker.begin(kind="pretraining", key="a", name="a", params={})) as run_id:
-        with followed(tracker, run_id, "oclr", path):  # there is no file yet
+        with followed(tracker, run_id, "oclr", path):  # the file does not exist yet
             curve.add(0, {"loss": 3.0})
             wait_for(1)
             assert points() == [(1, 3.0)]
             curve.add(1, {"loss": 2.0, "order": float("nan")})
             with path.open("a") as file:
-                file.write('[3, {"lo')  # as far as it has been written
+                file.write('[3, {"lo')  # an incomplete line
             wait_for(2)
             assert points() == [(1, 3.0), (2, 2.0)]
         with path.open("a") as file:

@@ -1,4 +1,4 @@
-"""Settings come from a preset, a file, the environment and the command line; the later wins, field by field."""
+"""Settings come from a preset, a file, the environment and the command line; later ones win, field by field."""
 
 import json
 from operator import attrgetter
@@ -60,7 +60,7 @@ def test_raft_works_by_its_name_alone_with_weights_that_have_seen_no_real_flow(e
     assert by_name.weights == RAFT_DEFAULT
     assert "no real flow ground truth" in flow_provenance(estimator, by_name.weights)
     named = load_settings(overrides=[f"flow.estimator={estimator}", f"flow.weights={RAFT_DEFAULT}"]).flow
-    assert digest(by_name) == digest(named)  # one key, whether the weights are named or not
+    assert digest(by_name) == digest(named)  # the same key, whether the weights are named or not
     other = load_settings(overrides=[f"flow.estimator={estimator}", "flow.weights=C_T_SKHT_V1"]).flow
     assert other.weights == "C_T_SKHT_V1"
     assert load_settings(overrides=["flow.estimator=dis"]).flow.weights is None

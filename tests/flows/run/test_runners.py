@@ -1,4 +1,4 @@
-"""Where tasks run: on the workers of a cluster elsewhere, and those with a GPU where one is named."""
+"""Where tasks run: on the workers of another cluster, and GPU tasks on workers that declare a GPU."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def ask(place: Place) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A cluster of two workers, of which one names a GPU (that it need not have: the stage only says that it would)."""
+    """Start a cluster of two workers, one of which declares a GPU; it need not have one for this test's stage."""
     options = {"nthreads": 1, "host": "127.0.0.1", "dashboard_address": None}
     workers = {
         "plain": {"cls": Nanny, "options": options},
@@ -73,7 +73,7 @@ def test_what_the_environment_cannot_say_is_refused_by_name(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if variable == "DASK_ADDRESS":
-        monkeypatch.setenv("MOTION_ADAPT_RUNNER", "threads")  # which has no use for an address
+        monkeypatch.setenv("MOTION_ADAPT_RUNNER", "threads")  # threads do not accept an address
     monkeypatch.setenv(f"MOTION_ADAPT_{variable}", value)
     with pytest.raises(BadVariable, match=r"MOTION_ADAPT_(WORKERS|RUNNER)"):
         runner_from_environment()

@@ -1,4 +1,4 @@
-"""What a run finds damaged is made again within the run, with all that it was made of, and only so often."""
+"""Artifacts that a run finds damaged are recomputed within the run, with their inputs, a limited number of times."""
 
 import tempfile
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def hopeless(before: Artifact, *, place: Place, out: ArtifactWriter) -> None:
 
 
 class Inline(Making):
-    """Runs a stage's body on the spot: what mends has nothing to do with Prefect."""
+    """Runs a stage's body directly, because recomputing does not depend on Prefect."""
 
     def start(self, call: Call, arguments: Mapping[str, Any]) -> Any:
         try:
@@ -129,12 +129,12 @@ def test_what_a_run_under_way_needs_is_not_pruned(run: Inline) -> None:
         runs = latest(recorded_runs(store), 1)
         return made - {str(manifest.artifact) for manifest in unneeded(store, runs=runs)}
 
-    first_part = run.once(first, "part", value=1)  # of a run that leaves no record
+    first_part = run.once(first, "part", value=1)  # from a run without a record
     assert needed() == set()
     run.begin_record("pretrain", "synthetic clips")
     part = run.once(first, "part", value=2)
     assert needed() == {str(first_part), str(part)}
-    for name in ("one", "another"):  # many short runs meanwhile
+    for name in ("one", "another"):  # many short runs in the meantime
         RunRecord(store, "segment", name).write([], ended=True)
     made = run.once(third, "twice", before=part)
     assert needed() == {str(first_part), str(part), str(made)}

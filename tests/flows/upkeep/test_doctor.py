@@ -1,4 +1,4 @@
-"""`doctor` calls ready what a run would start with, and nothing else."""
+"""`doctor` reports ready exactly if a run would start."""
 
 import io
 from pathlib import Path

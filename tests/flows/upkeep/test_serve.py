@@ -1,4 +1,4 @@
-"""What `motion-adapt serve` offers is what prefect.yaml deploys."""
+"""`motion-adapt serve` offers the deployments of prefect.yaml."""
 
 from pathlib import Path
 

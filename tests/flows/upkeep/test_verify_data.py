@@ -1,4 +1,4 @@
-"""What `verify` advises can be done as it is printed."""
+"""The options that `verify` suggests work as printed."""
 
 import shlex
 from pathlib import Path
