@@ -10,9 +10,8 @@ ordinary machine and is left out.
 
 import os
 
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # before torch is loaded: waiting threads must use no CPU time
+# set before torch is loaded: waiting threads must use no CPU time
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
 import datetime

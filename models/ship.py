@@ -42,7 +42,7 @@ def ship(weights: Path, to: Path) -> dict[str, int]:
         save_checkpoint(to / file.name, in_half(read_checkpoint(file)))
     sizes = {file.name: (to / file.name).stat().st_size for file in files}
     if sum(sizes.values()) > MOST_BYTES:
-        raise ValueError(f"{to}: {sum(sizes.values())} bytes in all, at most {MOST_BYTES} may ship")
+        raise ValueError(f"{to}: {sum(sizes.values())} bytes in total, the limit is {MOST_BYTES}")
     return sizes
 
 

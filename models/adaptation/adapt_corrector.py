@@ -23,8 +23,6 @@ from motion_adapt.models.training.episodes import correct_episode, weights_for
 from motion_adapt.models.training.loop import autocast, mean_of
 from motion_adapt.models.training.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses
 
-# ------------------------------------------------------------------------------------------------- corrector
-
 
 @dataclass(frozen=True)
 class CorrectorClip:

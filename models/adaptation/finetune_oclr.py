@@ -15,8 +15,6 @@ from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.loop import autocast
 from motion_adapt.models.training.losses import oclr_pseudo_losses
 
-# ------------------------------------------------------------------------------------------------------ OCLR
-
 
 @dataclass(frozen=True)
 class OclrClip:

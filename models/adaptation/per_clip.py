@@ -44,7 +44,7 @@ class PartOfClip(CorrectorClip):
 
     def __post_init__(self) -> None:
         if not self.supervised().any():
-            raise ValueError("clip: no believed frame is an exemplar")
+            raise ValueError("clip: none of the supervised frames is an exemplar")
 
     def supervised(self) -> NDArray[np.bool_]:
         """Return the frames and objects, bool (T, K), whose `corrected` masks are used."""
@@ -149,9 +149,8 @@ def adapt_to_clip(
 class _Found:
     """The held-out losses so far, and the best weights; saved with the training's state."""
 
-    losses: list[list[float]] = field(
-        default_factory=list
-    )  # [step, loss]; a loss that is not finite becomes infinity
+    # [step, loss]; a loss that is not finite becomes infinity
+    losses: list[list[float]] = field(default_factory=list)
     best: dict[str, torch.Tensor] | None = None  # the weights with the smallest loss
     kept: int = 0  # the number of steps after which they were reached
 

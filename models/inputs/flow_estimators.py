@@ -12,10 +12,7 @@ from torchvision.models import optical_flow as tv
 
 from motion_adapt.models.inputs.downloads import hub_file
 
-RAFT_MULTIPLE, RAFT_LEAST = (
-    8,
-    128,
-)  # RAFT's feature pyramid needs image sides that are multiples of 8, at least 128
+RAFT_MULTIPLE, RAFT_LEAST = 8, 128  # RAFT needs image sides that are multiples of 8, at least 128
 RAFT_VOLUME = 4 * 10**9  # bytes for the similarity of all pairs of points; RAFT holds about two such volumes
 DIS_LEAST = 32  # in smaller images, DIS has no pyramid level
 
@@ -113,7 +110,7 @@ def _known_weights(name: str, weights: str | None) -> str | None:
         raise ValueError(f"flow estimator: wanted one of {', '.join(ESTIMATORS)}, got {name!r}")
     if name not in _RAFT:
         if weights is not None:
-            raise ValueError(f"weights of {name}: wanted None, for it has no weights, got {weights!r}")
+            raise ValueError(f"weights of {name}: wanted None, since it has no weights, got {weights!r}")
         return None
     known = [entry.name for entry in _RAFT[name][1]]
     weights = weights or RAFT_DEFAULT
@@ -151,9 +148,8 @@ class RAFT(FlowEstimator):
 
     def _estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         height, width = first.shape[1:3]
-        points = -(-height // RAFT_MULTIPLE) * -(
-            -width // RAFT_MULTIPLE
-        )  # each is compared with all others, in f32
+        # each point is compared with all others, in f32
+        points = -(-height // RAFT_MULTIPLE) * -(-width // RAFT_MULTIPLE)
         step = max(RAFT_VOLUME // (4 * points**2), 1)
         parts = [slice(start, start + step) for start in range(0, len(first), step)]
         return np.concatenate([self._at_once(first[part], second[part]) for part in parts])

@@ -31,8 +31,16 @@ def normalise_rgb(
 ) -> Tensor:
     """Scale frames to [0, 1], subtract `mean` and divide by `std`, channel by channel.
 
-    frames: u8 (T, H, W, 3). Returns f32 (T, 3, H, W): of an array contiguous, on the CPU; of a tensor on its device,
-    with the channels last in memory. (Convolutions round differently on each, and trainings must stay reproducible.)
+    The memory layout of the result is fixed, since convolutions round differently on other layouts and trainings must
+    stay reproducible.
+
+    Args:
+        frames: u8 (T, H, W, 3).
+        mean: mean of each channel.
+        std: standard deviation of each channel.
+
+    Returns:
+        f32 (T, 3, H, W): contiguous and on the CPU for an array; channels last and on the same device for a tensor.
     """
     _check_frames(frames)
     given = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))

@@ -67,7 +67,7 @@ def _weights_file(entry: PretrainedCfg, local: Path | None, *, what: str, megaby
             return local
         looked_in, why = str(local), "there is no such file"
     elif not repository:
-        looked_in, why = "timm", "timm knows no place to get these weights"
+        looked_in, why = "timm", "timm has no download address for these weights"
     else:
         cached = huggingface_hub.try_to_load_from_cache(repository, name)
         if isinstance(cached, str):
@@ -110,7 +110,7 @@ def _build_vit(backbone: str) -> Any:
     except TypeError:
         vit = None
     if not all(hasattr(vit, part) for part in ("num_prefix_tokens", "patch_embed", "norm")):
-        raise ValueError(f"features {backbone}: wanted a ViT, this network of timm is none")
+        raise ValueError(f"features {backbone}: wanted a ViT, but this network of timm is not one")
     return vit
 
 

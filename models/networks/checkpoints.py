@@ -99,7 +99,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: the checkpoint's settings cannot be read ({error!r})") from error
     if digest != _digest(header, tensors):
-        raise ValueError(f"{path}: damaged, what it holds is not what was written")
+        raise ValueError(f"{path}: damaged, its content differs from what was written")
     return checkpoint
 
 

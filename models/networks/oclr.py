@@ -105,9 +105,8 @@ class OCLR(nn.Module):
         self.decoder = UNetDecoder(widths[::-1], num_queries)
         self.neighbours = nn.ModuleList(AcrossFrames(c) for c in widths[-2:]) if context else None
         self.context = nn.Linear(2 * width, width) if context else None
-        if (
-            self.context is not None
-        ):  # zero, as in AcrossFrames: noise would train the layers below to output nothing
+        if self.context is not None:
+            # zero, as in AcrossFrames: noise would train the layers below to output nothing
             nn.init.zeros_(self.context.weight)
             nn.init.zeros_(self.context.bias)
 

@@ -76,7 +76,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise ValueError(
-                f"{path}: holds more than tensors, or is no checkpoint; not loaded ({error})"
+                f"{path}: holds more than tensors, or is not a checkpoint; not loaded ({error})"
             ) from error
         except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
             raise ValueError(f"{path}: damaged or truncated ({error})") from error
@@ -104,7 +104,7 @@ def _from_official(
     unknown = sorted(set(state) - set(names.values()))
     if missing or unknown:
         raise ValueError(
-            f"{path}: no official {model} checkpoint; {_some('lacks', missing)}{_some('has', unknown)}"
+            f"{path}: not an official {model} checkpoint; {_some('lacks', missing)}{_some('has', unknown)}"
         )
     for ours, theirs in names.items():
         if state[theirs].shape != wanted[ours].shape:

@@ -161,7 +161,7 @@ def judge_by(choice: str, selector: Checkpoint | None, device: str) -> MaskSelec
     if choice == "propagation":
         return propagation_judge(device=device)
     if selector is None:
-        raise ValueError("exemplars_by: to choose by a selector, a trained one is wanted, got none")
+        raise ValueError("exemplars_by: wanted a trained selector to choose by, got None")
     return cast(MaskSelector, frozen(selector, "selector", device))
 
 

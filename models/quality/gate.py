@@ -2,7 +2,7 @@
 
     keep        no measure got worse: the round's models may become champion
     hold        something got worse, or cannot be compared: keep the old champion, let a person look
-    roll_back   a collapse or a clear drop: go on from the previous round's weights
+    roll_back   a collapse or a clear drop: continue from the previous round's weights
 
 Each rule turns a measure's values p (before) and c (now) into one number, how much worse c is:
 

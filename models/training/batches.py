@@ -15,9 +15,6 @@ Batch = dict[str, Any]
 Batches = Callable[[int, np.random.Generator], Batch]
 
 
-# --------------------------------------------------------------------------------------------------- batches
-
-
 def step_seed(seed: int, step: int) -> int:
     """Return the seed of all random numbers drawn in one step."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)

@@ -18,7 +18,7 @@ ADAPTATION_RATE = 2e-5
 def constant_schedule(course: Course) -> Schedule:
     """Return a schedule with the course's learning rate throughout. Raises ValueError if the course has none."""
     if course.rate is None:
-        raise ValueError("rate: wanted a learning rate, got none")
+        raise ValueError("rate: wanted a learning rate, got None")
     return Schedule(course.rate)
 
 

@@ -44,7 +44,7 @@ class History:
     skipped_in_a_row: int = 0
 
     def go_on_from(self, saved: dict[str, Any]) -> None:
-        """Take over what a cut-off run had done."""
+        """Restore the history of an interrupted run."""
         self.entries, self.stretch = saved["entries"], saved["stretch"]
         self.skipped, self.skipped_in_a_row = saved["skipped"], saved["skipped_in_a_row"]
 
@@ -81,7 +81,7 @@ class Best:
     module: dict[str, Tensor] = field(default_factory=dict)
 
     def go_on_from(self, saved: dict[str, Any]) -> None:
-        """Take over what a cut-off run had found best."""
+        """Restore the best weights of an interrupted run."""
         self.loss, self.module = saved["loss"], saved["module"]
 
     def offer(self, loss: float, module: nn.Module) -> None:
@@ -150,9 +150,8 @@ def train(
             if held_out and ((step + 1) % look_every == 0 or step + 1 == steps):
                 shown["validation"] = mean_loss(module, loss, held_out, device)
                 best.offer(shown["validation"], module)
-            if (
-                course.on_step
-            ):  # before the state is written, so that the callback's records never lag behind it
+            # before the state is written, so that the callback's records never lag behind it
+            if course.on_step:
                 course.on_step(step, shown)
             if state and ((step + 1) % course.checkpoint_every == 0 or step + 1 == steps):
                 state.write(
@@ -261,7 +260,7 @@ def restore(
     if changed:
         before, now = ({k: r.get(k) for k in changed} for r in (saved["recipe"], recipe))
         raise ValueError(
-            f"training state {path} is of another run: it has {before}, wanted {now}; delete it to start anew"
+            f"training state {path} belongs to another run: it has {before}, wanted {now}; delete it to start again"
         )
     module.load_state_dict(saved["module"])
     optimiser.load_state_dict(saved["optimiser"])

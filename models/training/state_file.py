@@ -71,8 +71,10 @@ def fault(path: Path) -> str | None:
         file.seek(max(0, size - _SEAL))
         digest, mark = file.read(_SEAL - len(_MARK)), file.read()
         if mark != _MARK:
-            return "its seal is gone: it was cut short or changed"
-        return None if _digest(file, size - _SEAL) == digest else "it has other bytes than were written"
+            return "its seal is missing: it was truncated or changed"
+        return (
+            None if _digest(file, size - _SEAL) == digest else "its bytes differ from those that were written"
+        )
 
 
 def _digest(file: Any, count: int) -> bytes:

@@ -155,7 +155,7 @@ def test_every_changed_byte_of_a_training_state_is_reported_and_withdrawn(again:
     flip_a_byte(state.previous, -1)
     found = CliRunner().invoke(app, [*command, "--withdraw"])
     assert found.exit_code == 1
-    assert f"training state {state.previous}: its seal is gone" in found.output.replace("\n", "")
+    assert f"training state {state.previous}: its seal is missing" in found.output.replace("\n", "")
     assert not state.previous.exists()
     assert CliRunner().invoke(app, command).exit_code == 0
 

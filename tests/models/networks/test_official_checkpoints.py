@@ -51,8 +51,8 @@ def _refused(path: Path, content: object, match: str, model: str = "selector") -
 
 def test_what_does_not_fit_is_named(released: dict, tmp_path: Path) -> None:
     path, state = tmp_path / "s.pth", released["selector"]
-    _refused(path, released["oclr"], "no official selector checkpoint; lacks selector.encoder")
-    _refused(path, released["selector"], "no official oclr", model="oclr")
+    _refused(path, released["oclr"], "not an official selector checkpoint; lacks selector.encoder")
+    _refused(path, released["selector"], "not an official oclr", model="oclr")
     _refused(path, {k: v for k, v in state.items() if k != "selector.mlp.bias"}, "lacks selector.mlp.bias;")
     _refused(path, state | {"extra": torch.ones(1)}, "has extra;")
     _refused(

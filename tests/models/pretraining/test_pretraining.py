@@ -170,7 +170,7 @@ def test_a_corrector_learns_from_exemplars_chosen_by_the_named_method(oclr, extr
     }
     assert made["selector"].settings["training"]["selector"] == tensors_digest(selector.tensors)
     assert len({tensors_digest(c.tensors) for c in made.values()}) == len(CHOICES)
-    with pytest.raises(ValueError, match="to choose by a selector, a trained one is wanted"):
+    with pytest.raises(ValueError, match="wanted a trained selector to choose by"):
         pretrain_corrector(oclr, Course(steps=1), **options, exemplars_by="selector")
     with pytest.raises(ValueError, match="wanted one of propagation, selector, truth, got 'lot'"):
         pretrain_corrector(oclr, Course(steps=1), **options, exemplars_by="lot")

@@ -36,9 +36,8 @@ def test_a_mask_of_the_background_is_inverted() -> None:
 
 def test_union_and_matched_of_a_clip() -> None:
     truth = boxed(4, 4, 10, 10)
-    both = boxed(4, 4, 10, 10, label=2) + boxed(
-        20, 2, 15, 16, label=1
-    )  # the larger part is a different object
+    # the larger part is a different object
+    both = boxed(4, 4, 10, 10, label=2) + boxed(20, 2, 15, 16, label=1)
     half = boxed(4, 4, 10, 5, label=2)
     scores, frames = score_boxes([(truth, both), (None, both), (truth, half), (0 * truth, half)], clip="crab")
     assert frames == 2

@@ -157,7 +157,7 @@ def test_a_flipped_byte_in_a_state_is_noticed_and_the_training_starts_anew(tmp_p
         path.write_bytes(data)
     assert set(file.faults()) == {state, file.previous}
     anew, seen = network(), []
-    with pytest.warns(UserWarning, match="other bytes than were written"):
+    with pytest.warns(UserWarning, match="bytes differ from those that were written"):
         run(anew, state=state, checkpoint_every=5, on_step=lambda step, _: seen.append(step))
     assert seen[0] == 0
     assert_same(weights(whole), weights(anew))
