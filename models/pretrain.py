@@ -68,19 +68,13 @@ def pretrain(
         size: a key of `models.networks.sizes.SIZES`.
         features: `compact`, or a ViT of timm by name.
         features_checkpoint: weights of the feature network.
-        selector: see `models.pretraining.variants.shapes`, also for the following arguments.
-        corrector: see `shapes`.
-        background: see `shapes`.
-        window: see `shapes`.
-        exemplars: see `shapes`.
+        selector, corrector, background, window, exemplars, batch, frames: see `models.pretraining.variants.shapes`.
         exemplars_by: see `models.pretraining.train_corrector.pretrain_corrector`.
         start: folder with start weights, by network. A network without a file there is trained from scratch.
         photos: folder of pictures; None for procedural textures.
         silhouettes: folder of masks for half of the shapes.
         flow: a kind of `models.synthetic.synthetic_flow`.
         pool: number of distinct clips for selector and corrector; 0 for an endless supply.
-        batch: see `shapes`.
-        frames: see `shapes`.
         rate: maximum learning rate; None for the training's default.
         precision: see `models.training.loop.autocast`.
         seed: seed of all trainings.

@@ -94,12 +94,7 @@ def adapt_to_clip(
         course: hyperparameters.
         check_every: steps after which the held-out loss is computed and the state is saved.
         patience: training ends if the loss has not fallen for this number of checks.
-        batch: see `adapt_corrector`, also for the following arguments.
-        window: see `adapt_corrector`.
-        limit: see `adapt_corrector`.
-        target: see `adapt_corrector`.
-        reconstruction: see `adapt_corrector`.
-        recipe: see `adapt_corrector`.
+        batch, window, limit, target, reconstruction, recipe: see `adapt_corrector`.
     """
     if check_every < 1 or patience < 1:
         raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")

@@ -18,7 +18,7 @@ def chunks(n: int, size: int = 30, overlap: int = 10) -> list[tuple[int, int]]:
     """Return ranges of `size` frames that cover n frames and overlap their neighbours by `overlap` or more.
 
     The last chunk is shifted back so that it ends at frame n with its full size. If n < `size`, there is one shorter
-    chunk. overlap = 0 reproduces the reference's grouping. If chunks overlap, the later one's results are used.
+    chunk. `overlap` = 0 reproduces the reference's grouping. If chunks overlap, the later one's results are used.
     """
     if n < 1 or size < 1:
         raise ValueError(f"chunks: wanted at least one frame and size >= 1, got n={n}, size={size}")
