@@ -115,6 +115,6 @@ def annotation_root(folder: Path, dataset: str | None = None) -> Path:
         except ValueError:
             return folder  # it holds annotations only
         if located is None:
-            raise RunError(f"{folder} has no Annotations")
+            raise RunError(f"{folder} has no folder Annotations")
         return located
     return folder

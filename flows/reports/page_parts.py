@@ -22,12 +22,12 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found = [("Clips", str(len(report["clips"])), f"{frames} frames")]
     if "final/J" in last:
         gain = _signed(last["final/J"] - first.get("proposal/J", last["final/J"]), True)
-        found.append(("Final J", shown(last["final/J"], True), f"{gain} on the first proposals"))
+        found.append(("Final J", shown(last["final/J"], True), f"{gain} over the first proposals"))
         if "final/F" in last:
             found.append(("Final F", shown(last["final/F"], True), "contours"))
     if "quality" in last:
         change = _signed(last["quality"] - first.get("quality", last["quality"]), False)
-        note = f"{change} on round 0" if kept else "round 0"
+        note = f"{change} over round 0" if kept else "round 0"
         found.append(("Label-free quality", shown(last["quality"], False), note))
     alarmed = sum(bool(clip.get("alarms")) for clip in report["clips"].values())
     found.append(("Alarms", str(alarmed), "clips" if alarmed != 1 else "clip"))

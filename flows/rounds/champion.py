@@ -9,7 +9,7 @@ def promote_champion(registry: Registry, version: int, metrics: dict[str, float]
 
     Args:
         registry: the registered model of the experiment.
-        version: the version put forward, a round that the gate has kept.
+        version: the version proposed, of a round that the gate has kept.
         metrics: the label-free metrics of that round.
         pruned: whether the run was a smoke run, which is never promoted: a few frames of a few clips say nothing
             about the rest.
@@ -18,7 +18,7 @@ def promote_champion(registry: Registry, version: int, metrics: dict[str, float]
         the outcome as a sentence.
     """
     if pruned:
-        return f"version {version} is not put forward: --prune left out most of the frames"
+        return f"version {version} is not proposed as champion: --prune left out most of the frames"
     reigning = registry.champion()
     if reigning is None:
         registry.promote(version)
@@ -30,4 +30,4 @@ def promote_champion(registry: Registry, version: int, metrics: dict[str, float]
     if decision.verdict is not Verdict.KEEP:
         return f"version {number} stays champion: {'; '.join(decision.reasons)}"
     registry.promote(version)
-    return f"version {version} follows version {number} as champion"
+    return f"version {version} replaces version {number} as champion"

@@ -107,7 +107,7 @@ class Ledger:
         return version
 
     def promote(self, version: int, metrics: dict[str, float]) -> str:
-        """Put a version forward as champion. Returns the outcome as a sentence."""
+        """Propose a version as champion. Returns the outcome as a sentence."""
         return promote_champion(self.registry, version, metrics, pruned=self._pruned)
 
     def close(self, kept: Round, strips: list[Path], report: Report) -> None:

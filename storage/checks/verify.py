@@ -121,7 +121,7 @@ def _frames(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int,
         if size is None:
             size, first = here, path
             if min(size) < MIN_SIDE:
-                text = f"is {size_text(size)}, {MIN_SIDE} pixels a side are needed"
+                text = f"is {size_text(size)}, each side needs at least {MIN_SIDE} pixels"
                 findings.append(finding("frame size", clip.name, path, text))
         if here != size:
             text = f"is {size_text(here)}, {printable(first.name)} is {size_text(size)}"

@@ -157,7 +157,7 @@ def _clip(path: Path, name: str) -> Clip:
     for frame, file in zip(clip.frame_names(len(files)), files, strict=True):
         if frame in first_with:
             both = f"{printable(first_with[frame].name)} and {printable(file.name)}"
-            raise ClipError(name, f"{both} are one frame's name; keep one of them")
+            raise ClipError(name, f"{both} name the same frame; keep one of them")
         first_with[frame] = file
     return clip
 
@@ -208,7 +208,7 @@ def _keep_evaluated(found: ClipList, known: DataSet, source: Path) -> tuple[Clip
     there = {clip.path.name for clip in clips} | {entry.name for entry in set_aside}
     if not there:
         raise ValueError(
-            f"{printable(source)} has no clip of {known.name} {known.split}; --split all takes the others"
+            f"{printable(source)} has no clip of {known.name} {known.split}; --split all uses the others"
         )
     missing = [name for name in known.evaluated if name not in there]
     counted = (

@@ -95,7 +95,8 @@ def _checked(clip: Clip, frames: Iterator[tuple[str, np.ndarray]]) -> Iterator[n
             first, size = name, (height, width)
             if min(size) < MIN_SIDE:
                 raise ClipError(
-                    clip.name, f"{name} is {width}x{height}: too small, {MIN_SIDE} pixels a side are needed"
+                    clip.name,
+                    f"{name} is {width}x{height}: too small, each side needs at least {MIN_SIDE} pixels",
                 )
         if (height, width) != size:
             raise ClipError(clip.name, f"{name} is {width}x{height}, but {first} is {size[1]}x{size[0]}")
@@ -186,7 +187,7 @@ def _video_stream(clip: Clip, container: InputContainer) -> av.VideoStream:
     if not isinstance(stream, av.VideoStream):
         raise ClipError(clip.name, f"{printable(clip.path.name)} has no pictures in it, only sound or data")
     if stream.codec_context is None:  # if no decoder knows the stream, although the type excludes it
-        raise ClipError(clip.name, f"{printable(clip.path.name)} is damaged or of a codec that is not known")
+        raise ClipError(clip.name, f"{printable(clip.path.name)} is damaged, or its codec is not known")
     return stream
 
 

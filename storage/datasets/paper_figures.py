@@ -116,7 +116,7 @@ def full_name(data_set: str) -> str:
     known = {name.lower(): name for name in CLIPS} | {short.lower(): name for short, name in ALIASES.items()}
     if data_set.lower() not in known:
         raise ValueError(
-            f"the paper has no figures on '{data_set}'; it has those on {', '.join(sorted(CLIPS))}"
+            f"the paper has no figures on '{data_set}'; it has figures on {', '.join(sorted(CLIPS))}"
         )
     return known[data_set.lower()]
 

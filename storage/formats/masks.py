@@ -49,7 +49,7 @@ def write_masks(
     """
     for name in (clip_name, *frame_names):
         if name != safe_name(name):
-            raise ValueError(f"{printable(name)!r} is no safe file name; use safe_name to get one")
+            raise ValueError(f"{printable(name)!r} is not a safe file name; use safe_name to get one")
     if len(set(frame_names)) != len(frame_names):
         raise ValueError(f"{clip_name}: frame names occur twice")
     palette = davis_palette().tobytes()
@@ -132,7 +132,7 @@ def decode_labels(path: Path) -> Decoded:
     if image.mode in ("RGB", "RGBA", "LA"):
         channels = np.array(image)[..., : 1 if image.mode == "LA" else 3]
         return Decoded(np.asarray(np.any(channels > 0, axis=2), np.uint8))
-    raise PictureError(f"is no mask: pictures of mode {image.mode} hold no labels")
+    raise PictureError(f"is not a mask: pictures of mode {image.mode} hold no labels")
 
 
 def _is_grey_ramp(image: Image.Image) -> bool:

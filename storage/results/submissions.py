@@ -58,7 +58,7 @@ def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | N
     """
     clips = [clip for clip in find_clips(masks).clips if clip.name in set(known.evaluated)]
     if not clips:
-        raise ValueError(f"{printable(masks)} has masks of no clip of {known.name} {known.split}")
+        raise ValueError(f"{printable(masks)} has no masks of any clip of {known.name} {known.split}")
     frames = _frames_of(source, known)
     for clip in clips:
         names = _checked(clip, frames)

@@ -47,7 +47,7 @@ def record_fault(path: Path, artifact: Artifact) -> str | None:
         metadata, result = record["metadata"], json.loads(record["result"])
         version = metadata.pop("prefect_version")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return "it is no record"
+        return "it is not a record"
     named = [{"__class__": name, "data": artifact.model_dump()} for name in (_CLASS, _CLASS_BEFORE)]
     if result not in named or record.keys() != {"metadata", "result"}:
         return "it names another artifact than the store has"

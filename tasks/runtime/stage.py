@@ -93,7 +93,7 @@ def plan_of(task: Task[..., Artifact]) -> Plan:
     """
     policy = task.cache_policy
     if not isinstance(policy, AskTheStore) or policy.plan is None:
-        raise TypeError(f"task {task.name} is no stage")
+        raise TypeError(f"task {task.name} is not a stage")
     return policy.plan
 
 

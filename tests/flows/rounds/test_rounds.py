@@ -77,11 +77,12 @@ def test_the_champion_gives_way_to_what_is_no_worse(empty_database: Path, tmp_pa
     assert promote("a", **first) == "version 1 stays champion"
     told = promote("worse", **first | {"flow_consistency": 0.4})
     assert told.startswith("version 1 stays champion: flow_consistency 0.600 -> 0.400")
-    assert promote("a round 0", flow_consistency=0.6) == "version 3 follows version 1 as champion"
-    assert promote("a round 1", **first) == "version 4 follows version 3 as champion"
+    assert promote("a round 0", flow_consistency=0.6) == "version 3 replaces version 1 as champion"
+    assert promote("a round 1", **first) == "version 4 replaces version 3 as champion"
     ledger = Ledger(tracker, source="clips", settings=SETTINGS, asked={}, start={}, figures="", pruned=True)
     assert (
-        promote("a smoke run", **first) == "version 5 is not put forward: --prune left out most of the frames"
+        promote("a smoke run", **first)
+        == "version 5 is not proposed as champion: --prune left out most of the frames"
     )
     champion = Registry(tracker).champion()
     assert champion is not None and champion[0] == 4
@@ -96,7 +97,7 @@ def test_a_smoke_run_keeps_its_results_apart_and_never_reigns(
     assert report.output == "motion-adapt/results/clips-pruned"
     assert report.mlflow["experiment"] == "clips-pruned"
     assert (
-        "not put forward" in report.champion
+        "not proposed as champion" in report.champion
         and Registry(elsewhere.open(str(again.clips), prune=1)).champion() is None
     )
     whole = again.adapt(rounds=0, tracking=elsewhere)

@@ -252,7 +252,10 @@ def test_too_few_and_too_small_frames(tmp_path: Path) -> None:
     save(root / "Annotations/480p/blackswan/00000.png", white(small))
     found = {item.kind: item for item in findings(root, "DAVIS2016")}
     assert set(found) == {"too few frames", "frame size"}
-    assert "16 pixels a side" in found["frame size"].text and found["too few frames"].clip == "dog"
+    assert (
+        "each side needs at least 16 pixels" in found["frame size"].text
+        and found["too few frames"].clip == "dog"
+    )
 
 
 def test_every_kind_is_made_by_some_case() -> None:

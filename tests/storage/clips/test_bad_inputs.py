@@ -26,7 +26,7 @@ REFUSED = {
     "text-as-jpeg": "00001.jpg is not a picture",
     "one-frame": "needs at least two frames, one-frame has 1",
     "mixed-sizes": "00002.jpg is 128x72, but 00000.jpg is 160x90",
-    "tiny-frames": "00000.jpg is 16x9: too small, 16 pixels a side are needed",
+    "tiny-frames": "00000.jpg is 16x9: too small, each side needs at least 16 pixels",
 }
 
 

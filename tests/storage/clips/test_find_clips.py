@@ -164,7 +164,7 @@ def test_two_files_for_one_frame(davis: Path) -> None:
     assert "00001.jpg and 00001.png" in found.set_aside[0].reason
 
 
-def test_links_to_nothing_and_loops(davis: Path) -> None:
+def test_broken_links_and_loops(davis: Path) -> None:
     images = davis / "JPEGImages" / "480p"
     (images / "gone").symlink_to("nowhere")
     (images / "loop").symlink_to("loop")

@@ -86,7 +86,7 @@ def test_what_does_not_fit_the_frames_is_refused_by_name(tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"dog/00004.png or its frame does not exist"):
         write_submission(tmp_path / "masks", out, known, source=root)
     assert not (tmp_path / "all.json").exists() and not list(out.rglob("dog"))
-    with pytest.raises(ValueError, match="masks of no clip of SegTrackv2 test"):
+    with pytest.raises(ValueError, match="no masks of any clip of SegTrackv2 test"):
         write_submission(tmp_path / "masks", out, data_set("SegTrackv2"))
 
 
