@@ -1,1 +1,1 @@
-"""Videos and data sets in; artifacts, checkpoints, masks and tracked runs out. Knows no networks."""
+"""Reads videos and data sets; stores artifacts, checkpoints, masks and tracked runs. Imports no networks."""

@@ -1,8 +1,8 @@
-"""Where MLflow's artifacts are now, if the folder of a local database has been moved or copied.
+"""Locate MLflow's artifacts after the folder of a local database has been moved or copied.
 
-MLflow records absolute places: `file:///OLD/mlflow-artifacts/<experiment>/<run>/artifacts`. The artifacts of a local
-database are beside it, so every recorded place is read as one beside the database. Artifacts elsewhere, on a server
-or in a folder of the user's, stay where they are.
+MLflow records absolute paths: `file:///OLD/mlflow-artifacts/<experiment>/<run>/artifacts`. The artifacts of a local
+database are next to it, so every recorded path is read as one next to the database. Artifacts elsewhere, on a server
+or in another folder, are not affected.
 """
 
 import sqlite3
@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-ARTIFACTS = "mlflow-artifacts"  # the folder beside a database
-# Parts of a path below that folder.
+ARTIFACTS = "mlflow-artifacts"  # the folder next to a database
+# Number of path components below that folder.
 EXPERIMENT, RUN, VERSION = 1, 3, 4
 _COLUMNS = (
     ("experiments", "artifact_location", EXPERIMENT),
@@ -29,7 +29,7 @@ def local_database(uri: str) -> Path | None:
 
 
 def current_place(recorded: str, database: Path | None, depth: int) -> str:
-    """Return the URI at which a recorded place is to be read and written.
+    """Return the URI at which the artifacts of a recorded URI are now.
 
     Args:
         recorded: the URI that MLflow has recorded.
@@ -41,13 +41,15 @@ def current_place(recorded: str, database: Path | None, depth: int) -> str:
         return recorded
     beside = database.resolve().parent / ARTIFACTS
     own = beside.joinpath(*path.parts[-depth:])
-    if own == path or (not beside.is_dir() and path.exists()):  # the latter: the database alone was moved
+    if own == path or (
+        not beside.is_dir() and path.exists()
+    ):  # in the second case only the database was moved
         return recorded
     return own.as_uri()
 
 
 def record_places(database: Path) -> None:
-    """Write the current places into a local database, so that MLflow's own page finds the artifacts too."""
+    """Write the current URIs into a local database, so that MLflow's own page finds the artifacts too."""
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         for table, column, depth in _COLUMNS:
             recorded = connection.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL")

@@ -58,7 +58,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
-    """The first names for a message, and how many more there are: `a, b, c and 4 more`."""
+    """Format the first names for a message, and how many more there are: `a, b, c and 4 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

@@ -67,7 +67,7 @@ class Registry:
 
         Raises:
             LookupError: if the experiment has no champion yet.
-            OSError: if its files can't be read.
+            OSError: if its files cannot be read.
         """
         found = self.champion()
         if found is None:
@@ -104,10 +104,10 @@ def champions(uri: str) -> dict[str, dict[str, str]]:
 
 
 def _download(version: "ModelVersion", uri: str, folder: Path) -> Path:
-    """Download the checkpoints of a version from where they are now. Returns the folder that holds them.
+    """Download the checkpoints of a version from their current place. Returns the folder that holds them.
 
     Raises:
-        OSError: if they can't be read.
+        OSError: if they cannot be read.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -116,7 +116,7 @@ def _download(version: "ModelVersion", uri: str, folder: Path) -> Path:
     try:
         return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
     except (MlflowException, OSError) as error:
-        why = str(error).strip().rpartition("\n")[2].strip()  # MLflow heads it with a list of all files
+        why = str(error).strip().rpartition("\n")[2].strip()  # MLflow puts a list of all files first
         raise OSError(
             f"the champion {version.name} version {version.version} can't be read from {source}: {why}"
         ) from error

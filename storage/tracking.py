@@ -41,7 +41,7 @@ REQUEST_TAG = (
 )
 START_TAG = "start."  # followed by a network's name: the artifact that the adaptation started from
 _BATCH = 1000  # metrics per call, MLflow's own limit
-_PAGE = 1000  # runs per answer
+_PAGE = 1000  # runs per response
 _PATIENCE = 600.0  # seconds to wait for another process that creates something in MLflow
 
 
@@ -242,13 +242,13 @@ class Tracker:
             return Path(artifacts.download_artifacts(name, beside)).read_bytes()
 
     def artifacts(self, run_id: str) -> "ArtifactRepository":
-        """Return the artifacts of a run, at the place where they are now."""
+        """Return the repository of a run's artifacts, at their current URI."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         return get_artifact_repository(self.artifact_uri(run_id), tracking_uri=self.uri)
 
     def artifact_uri(self, run_id: str) -> str:
-        """Return the place where a run's artifacts are now."""
+        """Return the current URI of a run's artifacts."""
         return current_place(self.get(run_id).info.artifact_uri, local_database(self.uri), RUN)
 
     def _put(self, run_id: str, name: str, text: str) -> None:

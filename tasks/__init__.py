@@ -1,1 +1,1 @@
-"""One file per stage: read artifacts, call plain functions, publish one artifact."""
+"""Stages, one per file: each reads artifacts, calls plain functions, and publishes one artifact."""

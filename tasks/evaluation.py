@@ -56,14 +56,14 @@ def find_labels(
     size: tuple[int, int],
     data_set: DataSet | None = None,
 ) -> Labels:
-    """Find the annotations of a clip, read in the way of `data_set` if they are a benchmark's.
+    """Locate the annotations of a clip.
 
     Args:
         root: the folder or table with the annotations of all clips.
         clip: the clip.
         names: names of its frames.
         size: (H, W) of its frames.
-        data_set: the benchmark that the clip belongs to.
+        data_set: the benchmark that the clip belongs to, or None; decides layout and colours.
 
     Raises:
         AnnotationError: if there are none.

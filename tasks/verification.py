@@ -23,9 +23,9 @@ def check_clip(
 
     Args:
         clip: the clip.
-        annotations: where the annotations of its data set are, if there are any.
-        known: the benchmark that it belongs to.
-        gaps: those of the run that is planned.
+        annotations: folder or table with its data set's annotations, or None.
+        known: the benchmark that it belongs to, or None.
+        gaps: the gaps of the planned run.
     """
     seen: list[np.ndarray] = []
 

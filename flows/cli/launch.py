@@ -50,7 +50,7 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
         if json_file and not json_file.resolve().parent.is_dir():
             raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
         if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
-            parameters["tracking"].require_server()  # before a Prefect server is started in vain
+            parameters["tracking"].require_server()  # before a Prefect server is started
         imported = time.monotonic()
         task = TextColumn("{task.description}", markup=False)
         columns = (task, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -30,9 +30,7 @@ class Materials:
 
     content: dict[str, str] = field(default_factory=dict)
     frames: ByClip = field(default_factory=dict)
-    names: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # of the clip's frames, as files are called
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of the clip's frames
     flow: ByClip = field(default_factory=dict)  # at the gap of inference
     adaptation_flow: ByClip = field(default_factory=dict)  # at the gap that OCLR is fine-tuned on
     selector_tokens: ByClip = field(default_factory=dict)

@@ -53,19 +53,19 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
 
 
 def origin(run: Run, materials: Materials, name: str) -> Origin:
-    """What the results of a clip are of."""
+    """Return the origin of a clip's results."""
     return Origin(materials.content[name], str(run.clips[name].path.absolute()))
 
 
 def results_folder(
     run: Run, materials: Materials, output: str | None, source: str, prune: int | None
 ) -> Path:
-    """The folder for results, in which no other clip has results under a name of this run's clips.
+    """Return a folder for results in which no other clip has results under the name of one of this run's clips.
 
-    Without `output`, a folder that is taken is left alone: results go to `<source>-2`, and so on, with a warning.
+    Without `output`, if the default folder is taken, results go to `<source>-2` and so on, with a warning.
 
     Raises:
-        RunError: if `output` is taken, or can't be written.
+        RunError: if `output` is taken, or cannot be written.
     """
     first = folder = run.results
     taken: ResultsTaken | None = None

@@ -26,7 +26,7 @@ from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
 
 
 def first_round(work: Work, weights: StartWeights) -> Round:
-    """Round 0: propose, select and correct with the start weights."""
+    """Run round 0: propose, select and correct with the start weights."""
     return refine(work, Round(0, weights))
 
 

@@ -33,7 +33,7 @@ class Round:
     per_clip: ByClip = field(default_factory=dict)  # corrections by those correctors
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)
-    scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, where labels exist
+    scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, if labels exist
 
     @property
     def name(self) -> str:

@@ -41,7 +41,9 @@ class Run(Making):
     data_set: DataSet | None = None  # the benchmark that they belong to
     set_aside: dict[str, str] = field(default_factory=dict)
     output: Path | None = None  # where results go; set by `export_to`
-    places: dict[str, Path] = field(default_factory=dict)  # of clips set aside when they were looked for
+    places: dict[str, Path] = field(
+        default_factory=dict
+    )  # paths of clips that were set aside when the source was read
 
     @classmethod
     def of(cls, place: Place, found: ClipList, *, prune: int | None = None) -> "Run":

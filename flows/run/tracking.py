@@ -12,7 +12,7 @@ from motion_adapt.storage.tracking import NoExperiment, Tracker
 KNOCKS, PATIENCE = (
     2,
     4.0,
-)  # how often an MLflow server is asked for an answer, and the seconds that it has for one
+)  # attempts to reach an MLflow server, and seconds per attempt
 
 
 class Tracking(BaseModel):
@@ -60,7 +60,7 @@ class Tracking(BaseModel):
             raise RunError(f"--tracking-uri {without_password(self.uri)}: {first_sentence(error)}") from error
 
     def require_server(self) -> None:
-        """Check that the server answers, if the URI is a server's.
+        """If the URI is a server's, check that the server answers.
 
         Raises:
             RunError: if it does not.
@@ -70,7 +70,7 @@ class Tracking(BaseModel):
 
 
 def knock(uri: str) -> None:
-    """Ask an MLflow server for any answer at all, since MLflow itself would go on trying for minutes.
+    """Check that an MLflow server answers, because MLflow itself would retry for minutes.
 
     Raises:
         RunError: if there is no answer.
@@ -98,11 +98,11 @@ def knock(uri: str) -> None:
 
 
 def first_sentence(error: BaseException) -> str:
-    """The first sentence of an error of a library, on one line: what follows is advice about the library's own use."""
+    """Return the first sentence of a library's error, on one line; the rest is advice about using the library."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return line.split(". ")[0].rstrip(".")
 
 
 def without_password(uri: str) -> str:
-    """A URI as it may be printed."""
+    """Return a URI without its password, so that it can be printed."""
     return re.sub("//[^/@]*@", "//...@", uri)

@@ -66,7 +66,7 @@ def flo_path(root: Path, gap: int, clip_name: str, frame_name: str) -> Path:
 
 
 def has_flow(root: Path, gap: int, clip_name: str) -> bool:
-    """Whether `root` has any flow of a clip at that gap, ahead or back."""
+    """Return whether `root` has any flow of a clip at that gap, forward or backward."""
     return any(flo_path(root, signed, clip_name, "").parent.is_dir() for signed in (gap, -gap))
 
 

@@ -1,4 +1,4 @@
-"""Annotations of a clip, for evaluation only: no other stage may open them.
+"""Annotations of a clip. Only evaluation and the supervised `finetune-upsampler` may open them.
 
 Files are <annotations>/<clip>/<frame>.png, or laid out as their benchmark has them (`storage.labels.truth`). Frames
 without an annotation are not scored. `storage.formats.masks.decode_labels`, or the benchmark's own rule, decides what

@@ -31,18 +31,18 @@ PATIENCE = 600.0  # seconds to wait for another process that exports the same cl
 
 @dataclass(frozen=True)
 class Origin:
-    """The clip that results belong to."""
+    """The clip to which results belong."""
 
     content: str  # digest of its files' bytes
-    path: str  # where it was, absolute
+    path: str  # its absolute path
 
     def is_of(self, other: "Origin") -> bool:
-        """Whether both are one clip: the same bytes, wherever they are, or the same place, whatever it holds now."""
+        """Return whether both are the same clip, which is so if they have the same content or the same path."""
         return self.content == other.content or self.path == other.path
 
 
 class ResultsTaken(ValueError):
-    """A folder for results has those of another clip of the same name."""
+    """The folder for results already has the results of another clip of the same name."""
 
     def __init__(self, folder: Path, name: str, owner: str) -> None:
         super().__init__(folder, name, owner)
@@ -57,14 +57,18 @@ class ResultsTaken(ValueError):
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote. `moved`: where earlier results of the clip went that were of other content."""
+    """Result of `export_clip`. `moved`: the folder to which earlier results of other content were moved, or None."""
 
     strip: Path
     moved: Path | None = None
 
 
 def require_free(folder: Path, name: str, origin: Origin) -> None:
-    """Raise ResultsTaken if `folder` has results of another clip under this name."""
+    """Check that `folder` has no results of another clip under this name.
+
+    Raises:
+        ResultsTaken: if it has.
+    """
     owner = _owner(folder, name)
     if owner and not owner.is_of(origin) and any(path.exists() for path in _parts(folder, name)):
         raise ResultsTaken(folder, name, owner.path)
@@ -81,8 +85,8 @@ def export_clip(
 ) -> Exported:
     """Write a clip's masks (`labels` of `final`) and pictures.
 
-    Earlier results of the same content are replaced. Those of other content, or of a clip that is not known, are moved
-    to <folder>/earlier/.
+    Earlier results of the same content are replaced. Those of other content, or of an unknown clip, are moved to
+    <folder>/earlier/.
 
     Raises:
         ResultsTaken: if the folder has the results of another clip of this name.
@@ -116,12 +120,12 @@ def export_clip(
 def retire_clip(folder: Path, name: str, path: Path | None) -> Path | None:
     """Move a clip's earlier results to <folder>/earlier/. Returns that folder, or None if there were no results.
 
-    `path`: where the clip is, None if that is not known. Replaces what is already there for this clip. If the process
+    `path` is the clip's, or None if it is unknown. Replaces what is already in earlier/ for this clip. If the process
     is killed, the next call moves the rest. The stamp is deleted first, so results that are only partly moved never
     count as an up-to-date export.
 
     Raises:
-        ResultsTaken: if the results are those of a clip at another place. They stay.
+        ResultsTaken: if the results are those of a clip at another path. They are not moved.
     """
     if safe_name(name) != name:
         return None  # results are only ever written under safe names
@@ -156,20 +160,20 @@ def _stamp(folder: Path, name: str) -> Path:
 
 
 def _sign(stamp: Path, origin: Origin, shows: list[Any] | None) -> None:
-    """Record the clip, and what its results show once they are whole."""
+    """Write a stamp: the clip, and the artifacts that its results show, or None while they are incomplete."""
     with whole_file(stamp) as beside:
         told = {"content": origin.content, "path": origin.path, "shows": shows}
         beside.write_text(json.dumps(told), encoding="utf-8")
 
 
 def _owner(folder: Path, name: str) -> Origin | None:
-    """The clip that the results under a name belong to; None if no stamp tells."""
+    """Return the clip to which the results under a name belong; None if there is no stamp."""
     told = _read(_stamp(folder, name))
     return Origin(told["content"], told["path"]) if told else None
 
 
 def _read(stamp: Path) -> dict[str, Any]:
-    """A stamp; empty if there is none, or one that names no clip."""
+    """Read a stamp; empty if there is none, or if it names no clip."""
     try:
         told = json.loads(stamp.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

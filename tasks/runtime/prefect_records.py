@@ -18,7 +18,7 @@ from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.keys import Artifact
 
 _CLASS = f"{Artifact.__module__}.{Artifact.__qualname__}"
-_CLASS_BEFORE = "storage.keys.Artifact"  # until the four folders became parts of one package
+_CLASS_BEFORE = "storage.keys.Artifact"  # before the four folders became parts of one package
 _VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
 
 
@@ -68,9 +68,9 @@ def drop_if_damaged(artifact: Artifact) -> str | None:
 
 
 def _drop_if_outdated(path: Path) -> None:
-    """Delete a sound record that names the artifact's class by its earlier import name, which Prefect can't load.
+    """Delete an undamaged record that names the artifact's class by its earlier import name, which Prefect cannot load.
 
-    Its task runs, finds the artifact in the store and writes the record anew.
+    Its task then runs, finds the artifact in the store and writes a new record.
     """
     if path.exists() and json.loads(json.loads(path.read_bytes())["result"])["__class__"] == _CLASS_BEFORE:
         path.unlink(missing_ok=True)
