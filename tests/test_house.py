@@ -78,7 +78,7 @@ def test_every_room_is_installed() -> None:
     assert {module.rpartition(".")[0] for module in MODULES if module not in rooms} <= rooms
 
 
-def test_nothing_is_imported_by_its_old_top_level_name() -> None:
+def test_no_module_is_imported_by_its_old_name() -> None:
     old = [
         (path.name, number)
         for folder in (*FLOORS, "tests", "benchmarks", "docs", "examples")

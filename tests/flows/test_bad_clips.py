@@ -88,7 +88,7 @@ def whole(bad: Home) -> Run:
     return run(bad, ["adapt", str(bad.clips), "--split", "2016/val", "--rounds", "0"])
 
 
-def test_the_run_succeeds_and_shows_no_trace(whole: Run) -> None:
+def test_the_run_succeeds_without_a_traceback(whole: Run) -> None:
     assert whole.result.exit_code == 0, whole.result.output
     assert "Traceback" not in whole.result.output
     assert "unexpected" not in whole.result.output
@@ -114,7 +114,7 @@ def test_a_bad_clip_is_set_aside_for_a_reason_that_names_the_file(whole: Run, cl
 
 
 @pytest.mark.parametrize("clip", sorted(EITHER))
-def test_an_odd_clip_is_processed_or_refused_in_words(whole: Run, clip: str) -> None:
+def test_an_odd_clip_is_processed_or_refused_with_a_reason(whole: Run, clip: str) -> None:
     assert (clip in whole.report["clips"]) != bool(whole.report["set_aside"].get(clip))
 
 

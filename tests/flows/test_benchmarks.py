@@ -135,7 +135,7 @@ def test_verify_prints_each_fault_with_its_path_and_exits_with_1(tmp_path: Path)
     assert invoke("verify", tmp_path / "nothing").exit_code == 1
 
 
-def test_verify_says_where_the_method_will_struggle(tmp_path: Path) -> None:
+def test_verify_warns_of_clips_with_too_little_motion(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     ground = rng.integers(0, 255, (16, 28, 3), np.uint8)
     large = np.array(Image.fromarray(ground).resize((336, 192), Image.Resampling.BICUBIC))
@@ -156,7 +156,7 @@ def test_verify_says_where_the_method_will_struggle(tmp_path: Path) -> None:
     assert invoke("verify", tmp_path / "clips").exit_code == 1
 
 
-def test_export_wants_a_benchmark_for_a_submission(tmp_path: Path) -> None:
+def test_export_needs_a_benchmark_for_a_submission(tmp_path: Path) -> None:
     save(tmp_path / "masks" / "mine" / "00000.png", frame_of(labels_of(0, 1))[..., 0])
     result = invoke("export", tmp_path / "masks", "--out", tmp_path / "out")
     assert result.exit_code == 2 and "--dataset" in result.output
@@ -166,7 +166,7 @@ def test_export_wants_a_benchmark_for_a_submission(tmp_path: Path) -> None:
     assert invoke(*given, "--format", "coco").exit_code == 0
 
 
-def test_a_protocol_may_be_said_against_the_benchmark(tmp_path: Path) -> None:
+def test_an_explicit_protocol_overrides_the_benchmark(tmp_path: Path) -> None:
     root = make("DAVIS2017-motion", tmp_path / "data")
     for index in range(8):
         save(tmp_path / "masks" / "judo" / f"{index:05d}.png", labels_of(index, 1), np.arange(768) % 251)

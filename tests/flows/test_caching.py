@@ -95,7 +95,7 @@ def test_a_flipped_byte_is_found_withdrawn_and_computed_again(again: Home) -> No
     assert again.digests() == before
 
 
-def test_damage_that_a_run_meets_is_mended_within_the_run(again: Home) -> None:
+def test_damage_found_in_a_run_is_repaired_within_the_run(again: Home) -> None:
     before = again.digests()
     corrections = {manifest.key: manifest for manifest in again.store.manifests("correction")}
     for final in again.store.manifests("final"):
@@ -160,7 +160,7 @@ def test_every_changed_byte_of_a_training_state_is_reported_and_withdrawn(again:
     assert CliRunner().invoke(app, command).exit_code == 0
 
 
-def test_masks_of_an_earlier_run_do_not_pass_for_those_of_a_clip_that_is_set_aside(again: Home) -> None:
+def test_earlier_masks_of_a_clip_that_is_set_aside_are_moved_away(again: Home) -> None:
     again.segment()
     old = sorted(path.read_bytes() for path in (again.output / "masks" / "heron").iterdir())
     (again.clips / "JPEGImages" / "480p" / "heron" / "00003.jpg").write_bytes(b"")
@@ -190,7 +190,7 @@ def test_another_crf_setting_recomputes_final_masks_and_what_follows(again: Home
     assert computed(again.adapt(settings=crf)) == {"final": 4, "pictures": 2, "scores": 4}
 
 
-def test_another_frame_recomputes_its_clip_alone_before_the_round(again: Home) -> None:
+def test_a_changed_frame_recomputes_only_its_clip_before_the_round(again: Home) -> None:
     frame = again.clips / "JPEGImages" / "480p" / "heron" / "00003.jpg"
     with Image.open(frame) as image:
         changed = np.array(image)
@@ -202,7 +202,7 @@ def test_another_frame_recomputes_its_clip_alone_before_the_round(again: Home) -
     }  # fmt: skip
 
 
-def test_new_clips_alone_are_computed_before_the_round_and_removed_ones_are_not_missed(again: Home) -> None:
+def test_before_the_round_only_new_clips_are_computed(again: Home) -> None:
     folder = again.clips / "JPEGImages" / "480p"
     (folder / "new").mkdir()
     for frame in sorted((folder / "heron").iterdir())[:3]:
@@ -248,7 +248,7 @@ def test_a_store_explains_where_a_mask_comes_from(adapted: tuple[Home, Report], 
     assert all(name in shown.output for name in names), shown.output
 
 
-def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_goes_on_later(
+def test_an_adaptation_that_ends_in_an_error_is_marked_failed_and_can_be_resumed(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
@@ -278,7 +278,7 @@ def test_an_adaptation_that_fails_before_its_first_round_is_marked_failed(
     assert parent.info.status == "FAILED"
 
 
-def test_a_run_from_the_champion_goes_on_from_its_own_start_and_from_no_other(
+def test_a_resumed_run_from_the_champion_keeps_its_own_start(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervised = shutil.copytree(again.weights, again.path / "supervised")

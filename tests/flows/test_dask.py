@@ -31,7 +31,7 @@ def environment(home: Home) -> dict[str, str]:
     return {**child_environment(home.path / "prefect"), "PREFECT_API_URL": str(PREFECT_API_URL.value())}
 
 
-def test_processes_of_a_local_cluster_make_the_same_bytes(adapted: tuple[Home, Report], home: Home) -> None:
+def test_processes_of_a_local_cluster_give_the_same_bytes(adapted: tuple[Home, Report], home: Home) -> None:
     undisturbed, _ = adapted
     log = home.path / "log"
     command = [
@@ -108,7 +108,7 @@ def meet_the_deadly(place: Place) -> str:
     return str(caught.value)
 
 
-def test_what_every_worker_dies_of_fails_by_itself(home: Home) -> None:
+def test_a_task_that_kills_every_worker_fails_alone(home: Home) -> None:
     assert "every worker that tried it died" in meet_the_deadly(home.place)
 
 

@@ -38,7 +38,7 @@ def test_servers_in_the_documentation_are_for_this_machine_alone() -> None:
     assert hosts == {"127.0.0.1"}, started
 
 
-def test_runs_work_where_they_are_deployed_and_wait_for_one_another() -> None:
+def test_runs_work_in_the_folder_of_deployment_and_one_at_a_time() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     for item in deployments:
         assert item["pull"] == []  # the package is installed, so there is nothing to fetch
@@ -55,7 +55,7 @@ def data(tmp_path: Path, smoke_weights: Path, smoke_clips: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_page_works_as_it_stands_night_after_night(tmp_path: Path, data: Path) -> None:
+def test_the_page_works_word_for_word_night_after_night(tmp_path: Path, data: Path) -> None:
     (lease, serve), deploy, (pointing, work), (again, start) = blocks(
         PAGE, "## A server, a work pool, a worker"
     )
@@ -114,7 +114,7 @@ def night(data: Path) -> dict:
 
 
 @pytest.mark.slow
-def test_what_is_served_runs_by_the_clock_and_on_demand(tmp_path: Path, data: Path) -> None:
+def test_served_deployments_run_on_schedule_and_on_demand(tmp_path: Path, data: Path) -> None:
     ((_, serve),) = blocks(PAGE, "## Without a work pool")
     port = free_port()
     terminal = Terminal(tmp_path, {"0 3 * * *": "* * * * *"})  # "every night" is every minute here

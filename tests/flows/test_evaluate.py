@@ -52,5 +52,5 @@ def test_annotated_clips_without_masks_are_warned_about(
     assert named.warnings == [frame]  # its mean is over other clips
 
 
-def test_memory_that_was_not_measured_is_no_figure() -> None:
+def test_unmeasured_memory_is_left_out() -> None:
     assert "peak_memory_mb" not in Report("evaluate", "masks").json()

@@ -20,7 +20,7 @@ def hostile(tmp_path: Path, prefect_server: None, smoke_weights: Path, empty_dat
     return make_home(tmp_path / "home", smoke_weights, clips, empty_database)
 
 
-def test_no_name_leads_out_of_the_output_folder(hostile: Home, tmp_path: Path) -> None:
+def test_no_name_leaves_the_output_folder(hostile: Home, tmp_path: Path) -> None:
     def files() -> set[Path]:
         ours = {hostile.path / part for part in ("out", "store", "scratch")}
         return {path for path in tmp_path.rglob("*") if not ours & {path, *path.parents}}

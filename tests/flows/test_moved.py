@@ -26,7 +26,7 @@ def moved(first: Home, place: Path) -> tuple[Home, Path]:
     return Home(place, first.weights), gone
 
 
-def test_a_moved_project_goes_on_in_its_new_place(adapted: tuple[Home, Report], tmp_path: Path) -> None:
+def test_a_moved_project_works_in_its_new_place(adapted: tuple[Home, Report], tmp_path: Path) -> None:
     home, gone = moved(adapted[0], tmp_path / "moved")
     uri = ["--tracking-uri", home.tracking.uri]
     page = tmp_path / "page.html"

@@ -69,7 +69,7 @@ def write_old_record(artifact: Artifact) -> Path:
     return path
 
 
-def test_a_store_made_before_is_found_and_its_records_are_written_anew(old_home: Home) -> None:
+def test_an_old_store_is_found_and_its_records_are_rewritten(old_home: Home) -> None:
     store = old_home.store
     valid = [m.artifact for m in store.manifests() if still_valid(store, m.artifact)]
     assert {"frames", "flow", "features"} <= {artifact.stage for artifact in valid}
@@ -83,7 +83,7 @@ def test_a_store_made_before_is_found_and_its_records_are_written_anew(old_home:
     assert len(rewritten) >= 3
 
 
-def test_an_experiment_made_before_is_found(old_home: Home) -> None:
+def test_an_old_experiment_is_found(old_home: Home) -> None:
     table = compare_rounds(old_home.tracking)
     assert list(table["round"]) == [0, 1]
     assert table["proposal/J"].notna().all()

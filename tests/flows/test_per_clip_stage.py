@@ -31,7 +31,9 @@ def test_each_clip_has_a_corrector_of_its_own_under_a_key_of_its_own(again: Home
 
 
 @pytest.mark.slow
-def test_it_comes_last_in_its_round_and_feeds_no_training(adapted: tuple[Home, Report], again: Home) -> None:
+def test_it_comes_last_in_its_round_and_is_used_in_no_training(
+    adapted: tuple[Home, Report], again: Home
+) -> None:
     _, before = adapted
     report = again.adapt(settings=PER_CLIP)
     computed = {name: count["computed"] for name, count in report.stages.items() if count["computed"]}

@@ -33,7 +33,7 @@ class RemoteHome(Home):
 
 
 @pytest.mark.slow
-def test_the_page_works_as_it_stands_and_makes_the_same_bytes(
+def test_the_page_works_word_for_word_and_gives_the_same_bytes(
     adapted: tuple[Home, Report], home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, _ = adapted

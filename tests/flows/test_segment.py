@@ -32,7 +32,7 @@ def test_a_video_file_gives_masks_of_its_frames(home: Home) -> None:
     assert not any(home.tracker.client.search_runs([home.tracker.experiment_id]))
 
 
-def test_what_was_materialised_is_not_computed_again(home: Home) -> None:
+def test_materialised_artifacts_are_not_recomputed(home: Home) -> None:
     first = materialise(str(home.clips), settings=SETTINGS, weights=str(home.weights), place=home.place)
     assert {name: count["computed"] for name, count in first.stages.items()} == {
         "frames": 2, "weights": 1, "flow": 4, "features": 4
@@ -107,7 +107,7 @@ def test_ready_made_flow_goes_through_whole_runs_and_what_lacks_it_does_not_fine
     assert [name for name in trained.inputs if name.startswith("flow")] == ["flow.00000"]
 
 
-def test_ready_made_proposals_stand_in_for_oclr(home: Home) -> None:
+def test_ready_made_proposals_replace_oclr(home: Home) -> None:
     given = home.path / "given"
     names = [f"{index:05d}" for index in range(FRAMES)]
     square = np.zeros(SIZE, np.uint8)
@@ -136,7 +136,7 @@ def test_ready_made_proposals_stand_in_for_oclr(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_pretraining_goes_on_to_the_same_weights(home: Home) -> None:
+def test_a_killed_pretraining_resumes_to_the_same_weights(home: Home) -> None:
     settings = Settings(pretrain=PretrainSettings(steps=3, pool=2, checkpoint_every=1))
     options = ["--steps", "3", "--set", "pretrain.pool=2"]
     options += ["--set", "pretrain.checkpoint_every=1", "--threads", "1", "--device", "cpu"]

@@ -67,7 +67,7 @@ def test_a_selector_of_the_wrong_kind_is_refused(again: Home) -> None:
         again.segment(clips=["heron"], settings=with_method("score"))
 
 
-def test_a_champion_that_lacks_a_network_says_why(again: Home) -> None:
+def test_a_champion_without_a_needed_network_is_refused_with_the_reason(again: Home) -> None:
     again.adapt(settings=with_method("propagation"), rounds=0)
     with pytest.raises(
         RunError, match=r"champion of experiment 'clips' has no selector, .* selection\.method.*--weights DIR"
@@ -87,7 +87,9 @@ def test_a_champion_is_given_no_other_features_than_its_own(again: Home, models:
     assert {name for name, count in report.stages.items() if count["computed"]} <= {"pictures"}
 
 
-def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretraining_trains_the_variants_that_a_run_loads(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes = {
         "features": {"channels": 8, "width": 16},
         "oclr": {**TINY, "width": 32},
@@ -143,7 +145,7 @@ def test_pretraining_makes_the_variants_that_a_run_loads(home: Home, monkeypatch
     assert "error_labels" not in chosen.arrays
 
 
-def test_a_long_pretraining_is_no_smoke_whatever_it_went_on_from() -> None:
+def test_a_long_pretraining_is_not_smoke_whatever_it_started_from() -> None:
     short, long = {"on": "synthetic clips", "steps": 5}, {"on": "synthetic clips", "steps": 5000}
     assert is_smoke({"training": short}) and not is_smoke({"training": long})
     assert is_smoke({"training": {**short, "start": short}})
@@ -154,7 +156,7 @@ def test_a_long_pretraining_is_no_smoke_whatever_it_went_on_from() -> None:
     assert not is_smoke({"training": {**adapted, "start": long}})
 
 
-def test_networks_that_no_stage_runs_are_not_asked_for() -> None:
+def test_networks_that_no_stage_runs_are_not_required() -> None:
     assert wanted(SETTINGS) == ("oclr", "selector", "corrector")
     assert wanted(Settings()) == wanted(with_method("propagation")) == ("oclr", "corrector")
     assert wanted(with_method("random")) == ("oclr", "corrector")
@@ -162,7 +164,7 @@ def test_networks_that_no_stage_runs_are_not_asked_for() -> None:
     assert wanted(given) == ("corrector",)
 
 
-def test_the_upsampler_is_finetuned_loudly_and_its_checkpoint_says_so(again: Home) -> None:
+def test_finetuning_the_upsampler_warns_and_marks_its_checkpoint(again: Home) -> None:
     settings = SETTINGS.model_copy(
         update={"upsampler_finetuning": SETTINGS.upsampler_finetuning.model_copy(update={"steps": 2})}
     )
@@ -218,6 +220,6 @@ def test_too_short_a_training_is_remembered_through_later_ones() -> None:
 
 
 @pytest.mark.parametrize("flow", [adapt, segment])
-def test_a_flow_takes_no_two_starts(flow: Any, tmp_path: Path) -> None:
+def test_a_flow_refuses_two_starts(flow: Any, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="exclude each other"):
         flow.fn(str(tmp_path), weights=str(tmp_path), from_champion=True)

@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
     return root
 
 
-def test_files_hold_what_the_engine_makes(folder):
+def test_files_match_the_generator(folder):
     names = (folder / "ImageSets/synthetic.txt").read_text().split()
     frames = [f"{t:05d}" for t in range(4)]
     assert len(names) == 2 and flow_gaps(folder) == (-2, -1, 1, 2)
@@ -53,7 +53,7 @@ def test_the_set_is_found_as_clips(folder):
     )
 
 
-def test_started_again_it_makes_what_is_missing_and_nothing_else(folder):
+def test_started_again_it_writes_only_what_is_missing(folder):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*g") if path.is_file()}
     synthesise(str(folder), 3, MADE_OF)
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*g") if path.is_file()}

@@ -47,7 +47,7 @@ def test_many_threads_take_turns(tmp_path: Path) -> None:
     assert (most, turns) == (1, 80)
 
 
-def test_waiting_ends_after_its_patience_or_when_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_waiting_ends_after_its_patience_or_when_stopped(tmp_path: Path) -> None:
     looks = 0
 
     def stop_at_the_third() -> None:

@@ -10,7 +10,7 @@ from motion_adapt.storage.names import natural_key, printable, safe_name, unique
 file_names = st.text(min_size=1) | st.binary(min_size=1, max_size=255).map(os.fsdecode)
 
 
-def test_natural_order_counts() -> None:
+def test_natural_order_sorts_numbers_by_value() -> None:
     names = ["frame_10", "frame_9", "Frame_11", "frame_1", "frame_2"]
     assert sorted(names, key=natural_key) == ["frame_1", "frame_2", "frame_9", "frame_10", "Frame_11"]
 
@@ -27,7 +27,7 @@ def test_natural_order_does_not_depend_on_how_names_come(names: list[str]) -> No
     assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
 
 
-def test_sane_names_are_unchanged() -> None:
+def test_safe_names_are_unchanged() -> None:
     for name in ("dog", "été sequence (1) ünï日本", "bike-packing", "a.b_c [2]", "x" * 125, "100% cotton"):
         assert safe_name(name) == name
 
@@ -52,7 +52,7 @@ def test_long_names_stay_different() -> None:
 
 
 @given(st.lists(file_names | st.sampled_from(["a", "A", "a-2", "é", "e\u0301", "x" * 250])))
-def test_unique_names_never_meet_on_any_file_system(names: list[str]) -> None:
+def test_unique_names_never_collide_on_any_file_system(names: list[str]) -> None:
     unique = unique_names(names)
     assert len({unicodedata.normalize("NFC", name).casefold() for name in unique}) == len(names)
     assert [safe_name(name) for name in unique] == unique

@@ -23,7 +23,7 @@ def begin(tracker: Tracker, key: str, parent: str | None = None) -> str:
     return tracker.begin(kind=kind, key=key, name=key, params=params, tags={"round": "0"}, parent=parent)
 
 
-def test_a_run_that_was_cut_off_goes_on_and_writes_no_point_twice(tracker: Tracker) -> None:
+def test_an_interrupted_run_is_resumed_and_writes_no_point_twice(tracker: Tracker) -> None:
     run = begin(tracker, "cut-off")
     tracker.curve(run, [(1, {"loss": 3.0}), (2, {"loss": 2.0})])
     again = begin(tracker, "cut-off")  # after a kill
@@ -40,7 +40,7 @@ def test_a_run_that_was_cut_off_goes_on_and_writes_no_point_twice(tracker: Track
     assert tracker.get(run).data.params == {"flow.estimator": "dis", "seed": "0"}
 
 
-def test_a_value_that_has_changed_takes_the_place_of_the_old_one(tracker: Tracker) -> None:
+def test_a_changed_value_replaces_the_old_one(tracker: Tracker) -> None:
     run = begin(tracker, "changed")
     tracker.log(run, {"J": 0.5, "F": 0.25})
     tracker.curve(run, [(1, {"loss": 3.0}), (2, {"loss": 2.0})])
@@ -112,7 +112,7 @@ def test_a_round_is_registered_once_and_the_champion_can_be_fetched(tracker: Tra
     assert (folder / "oclr.safetensors").read_bytes() == b"weights 1"
 
 
-def test_a_server_that_cannot_be_reached_is_not_taken_for_one_without_a_champion(
+def test_an_unreachable_server_is_not_mistaken_for_one_without_a_champion(
     tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -128,7 +128,7 @@ def test_a_model_without_the_alias_has_no_champion(tmp_path: Path) -> None:
     assert Registry(tracker).champion() is None
 
 
-def test_what_is_only_read_is_not_made(tmp_path: Path) -> None:
+def test_reading_creates_no_experiment(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with pytest.raises(NoExperiment, match="there is no database"):
         Tracker(uri, "clips", create=False)
@@ -151,7 +151,7 @@ def test_an_experiment_that_was_deleted_is_not_logged_to(tmp_path: Path) -> None
     assert Tracker(uri, "clips").experiment_id == tracker.experiment_id
 
 
-def test_names_that_the_registry_takes() -> None:
+def test_names_that_the_registry_accepts() -> None:
     assert safe_model_name("été (1)/x") == "t---1--x"
     assert safe_model_name("日本") == "clips"
     assert flatten({"a": {"b": {"c": 1}}, "d": None}) == {"a.b.c": 1, "d": None}

@@ -92,7 +92,7 @@ CASES: dict[str, tuple[Callable[[Work], str], Callable[[Work, str], Artifact], C
 
 
 @pytest.mark.parametrize("stage", CASES)
-def test_what_changed_since_its_digest_was_taken_is_refused(tmp_path: Path, stage: str) -> None:
+def test_files_changed_since_their_digest_are_refused(tmp_path: Path, stage: str) -> None:
     content_of, make, change = CASES[stage]
     work = Work(tmp_path)
     content = content_of(work)

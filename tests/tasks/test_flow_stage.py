@@ -17,7 +17,7 @@ from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import FlowSettings
 
 
-def test_an_estimator_is_made_once_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimator_is_loaded_once_per_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
     def counted(name: str, **options: Any) -> FlowEstimator:

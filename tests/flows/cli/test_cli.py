@@ -28,7 +28,7 @@ def invoke(*arguments: object) -> Result:
     return result
 
 
-def test_segmenting_takes_no_two_starts(tmp_path: Path) -> None:
+def test_segment_refuses_two_starts(tmp_path: Path) -> None:
     result = invoke("segment", tmp_path, "--from", "champion", "--weights", tmp_path)
     assert result.exit_code == 2 and "exclude each other" in result.output
     result = invoke("segment", tmp_path, "--from", "best")
@@ -187,7 +187,7 @@ def test_masks_are_evaluated_clip_by_clip_and_bad_ones_left_out(
     assert invoke("evaluate", tmp_path / "masks", tmp_path, "--protocol", "both").exit_code == 2
 
 
-def test_commands_that_look_after_a_store_say_when_there_is_none(tmp_path: Path) -> None:
+def test_store_commands_report_a_missing_store(tmp_path: Path) -> None:
     for command in (["list"], ["verify"], ["prune"], ["explain", "abc"]):
         result = invoke("store", *command, "--store", tmp_path / "none")
         assert result.exit_code == 1
@@ -201,7 +201,7 @@ def test_an_artifact_that_is_not_there_is_not_explained(tmp_path: Path) -> None:
     assert "0 artifacts" in result.output
 
 
-def test_a_defect_is_no_message_for_a_user() -> None:
+def test_a_bug_keeps_its_traceback() -> None:
     for defect in (KeyError("final"), TypeError("no"), AssertionError()):
         assert in_words(defect) is None
     assert in_words(RunError("no clip")) == "no clip"
@@ -230,7 +230,7 @@ def test_rounds_of_an_experiment_are_compared(adapted: tuple[Home, Report], tmp_
 
 
 @pytest.mark.parametrize("command", [("rounds",), ("report",), ("segment", "--from", "champion")])
-def test_what_only_reads_mlflow_makes_no_experiment(
+def test_commands_that_only_read_mlflow_create_no_experiment(
     command: tuple[str, ...], idle: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -278,7 +278,7 @@ def test_the_numbers_of_a_run_are_plain_json(adapted: tuple[Home, Report]) -> No
     } <= set(report.json())  # fmt: skip
 
 
-def test_nothing_processed_is_exit_status_1(idle: Home, tmp_path: Path) -> None:
+def test_exit_status_is_1_if_no_clip_was_processed(idle: Home, tmp_path: Path) -> None:
     bad = tmp_path / "clips" / "[odd]"
     bad.mkdir(parents=True)
     (bad / "0.jpg").write_text("no picture")

@@ -128,7 +128,7 @@ def test_names_are_text_whatever_they_hold() -> None:
     assert NASTY not in text
 
 
-def test_clips_stand_worst_first_with_their_strips_and_alarms() -> None:
+def test_clips_are_listed_worst_first_with_their_strips_and_alarms() -> None:
     _, elements = made(strips=2)
     names = ["tram [raw]", NASTY, "heron", "{{ 7 * 7 }}"]
     after = elements.text.index("Clips, worst first")
@@ -138,14 +138,14 @@ def test_clips_stand_worst_first_with_their_strips_and_alarms() -> None:
     assert "objects swap identities" in elements.text and "mean of 4" in elements.text
 
 
-def test_the_gate_is_told_in_words_and_rounds_have_their_differences() -> None:
+def test_the_gates_decisions_are_in_words_and_rounds_have_differences() -> None:
     _, elements = made()
     assert "Held" in elements.text and "0.850 -> 0.800: fall of 0.050" in elements.text
     assert "+6.0" in elements.text  # final J 50.0 -> 56.0
     assert "finetuned-oclr/b" in elements.text and "set aside" in elements.text
 
 
-def test_without_labels_nothing_speaks_of_scores() -> None:
+def test_without_labels_there_are_no_scores() -> None:
     _, elements = made(labels=False)
     assert (
         "There are no labels" in elements.text
@@ -156,7 +156,7 @@ def test_without_labels_nothing_speaks_of_scores() -> None:
     assert elements.text.index("tram [raw]", after) < elements.text.index("heron", after)  # by quality
 
 
-def test_smoke_weights_are_said_aloud() -> None:
+def test_smoke_weights_are_marked() -> None:
     assert "Smoke weights" in made(figures="smoke")[1].text
     assert "Smoke weights" not in made()[1].text
 
@@ -170,7 +170,7 @@ def test_settings_that_are_not_the_defaults_are_marked() -> None:
 # ------------------------------------------------------------------------------------------ comparison of clips
 
 
-def test_clips_are_ranked_by_j_where_there_are_labels_else_by_quality() -> None:
+def test_clips_are_ranked_by_j_if_there_are_labels_else_by_quality() -> None:
     before, now = clip_table([0.5, 0.5, 0.5, 0.5], [0.1] * 4), clip_table([0.9, 0.2, 0.4, 0.8], [0.5] * 4)
     found = compare_clips({0: before, 1: now})
     assert found.measure == "final/J"
@@ -187,12 +187,12 @@ def test_a_clip_without_a_figure_comes_last_and_is_none() -> None:
     assert rows[-2]["clip"] == NASTY and rows[-2]["round 0"] is None and rows[0]["change"] is None
 
 
-def test_nothing_to_rank_by_is_said() -> None:
+def test_nothing_to_rank_by_is_an_error() -> None:
     with pytest.raises(RunError, match="no round has per-clip figures"):
         compare_clips({0: pd.DataFrame({"clip": ["a"], "frames": [8]})})
 
 
-def test_prefect_takes_the_artifact_key() -> None:
+def test_prefect_accepts_the_artifact_key() -> None:
     assert artifact_key("My Walks_2024 (é)") == "rounds-my-walks-2024"
 
 

@@ -50,7 +50,7 @@ def test_a_round_that_collapses_is_rolled_back(again: Home) -> None:
     assert masks == wanted and len(masks) == 2 * FRAMES
 
 
-def test_a_round_that_is_held_is_gone_on_from_but_its_masks_are_not_taken(
+def test_the_next_round_starts_from_a_held_one_whose_masks_are_not_used(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Decision(Verdict.HOLD, ("a person should look",))
@@ -62,7 +62,7 @@ def test_a_round_that_is_held_is_gone_on_from_but_its_masks_are_not_taken(
     assert champion_round(again) == "0"
 
 
-def test_the_champion_gives_way_to_what_is_no_worse(empty_database: Path, tmp_path: Path) -> None:
+def test_a_round_that_is_no_worse_replaces_the_champion(empty_database: Path, tmp_path: Path) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     tracker = Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="clips").open("")
     ledger = Ledger(tracker, source="clips", settings=SETTINGS, asked={}, start={}, figures="")
@@ -88,7 +88,7 @@ def test_the_champion_gives_way_to_what_is_no_worse(empty_database: Path, tmp_pa
     assert champion is not None and champion[0] == 4
 
 
-def test_a_smoke_run_keeps_its_results_apart_and_never_reigns(
+def test_a_smoke_run_keeps_its_results_apart_and_never_becomes_champion(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(again.path)
@@ -110,7 +110,7 @@ def test_a_smoke_run_keeps_its_results_apart_and_never_reigns(
     assert [path.name for path in (again.path / "motion-adapt" / "results").iterdir()] == ["clips-pruned"]
 
 
-def test_a_clip_far_behind_the_others_is_corrected_but_teaches_nothing(
+def test_a_clip_far_behind_the_others_is_corrected_but_not_trained_on(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

@@ -18,7 +18,7 @@ def tracker(tmp_path: Path, empty_database: Path) -> Tracker:
     return Tracker(f"sqlite:///{tmp_path}/mlflow.db", "pretraining")
 
 
-def test_a_curve_is_in_mlflow_while_it_grows_and_no_point_stands_twice(
+def test_a_growing_curve_is_logged_and_no_point_twice(
     tmp_path: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "EVERY", 0.05)
@@ -50,7 +50,7 @@ def test_a_curve_is_in_mlflow_while_it_grows_and_no_point_stands_twice(
     assert tracker.get(run_id).info.status == "FINISHED"
 
 
-def test_a_curve_that_cannot_be_entered_hinders_nobody(
+def test_a_curve_that_cannot_be_logged_does_not_stop_the_training(
     tmp_path: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(following, "EVERY", 0.05)

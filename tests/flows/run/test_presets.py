@@ -66,7 +66,7 @@ def test_raft_works_by_its_name_alone_with_weights_that_have_seen_no_real_flow(e
     assert load_settings(overrides=["flow.estimator=dis"]).flow.weights is None
 
 
-def test_text_needs_no_quotes_and_none_is_none() -> None:
+def test_text_needs_no_quotes_and_none_means_none() -> None:
     found = flat(overrides=["features.selector.backbone=vit_small", "flow.resolution=none"])
     assert found["features.selector.backbone"] == "vit_small"
     assert found["flow.resolution"] is None
@@ -100,7 +100,7 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
         ("=3", "--set needs field=value"),
     ],
 )
-def test_a_wrong_setting_is_named_with_the_nearest_right_one(text: str, said: str) -> None:
+def test_a_wrong_setting_is_named_with_the_closest_one(text: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said.replace("?", r"\?")):
         load_settings(overrides=[text])
 
@@ -125,7 +125,7 @@ def test_a_variable_that_names_no_setting_is_an_error(
         load_settings()
 
 
-def test_variables_that_the_program_itself_reads_are_no_wrong_settings(
+def test_variables_that_the_program_reads_are_not_wrong_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for variable in (ADDRESS, RUNNER, WORKERS, "MOTION_ADAPT_DATA", "MOTION_ADAPT_SOAK"):

@@ -53,7 +53,9 @@ def test_gpus_of_a_cluster_are_used_from_a_machine_without_one(
     assert found == 4 * [{"worker": "gpu", "device": "cuda"}]
 
 
-def test_a_flow_that_no_command_line_starts_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flow_not_started_from_the_command_line_reads_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert isinstance(runner_from_environment(), ThreadPoolTaskRunner)
     monkeypatch.setenv("MOTION_ADAPT_WORKERS", "2")
     assert share_of_cores() == max(1, (os.cpu_count() or 1) // 2)
@@ -69,7 +71,7 @@ def test_a_flow_that_no_command_line_starts_reads_the_environment(monkeypatch: p
     ("variable", "value"),
     [("WORKERS", "0"), ("WORKERS", "two"), ("RUNNER", "slurm"), ("DASK_ADDRESS", "nowhere")],
 )
-def test_what_the_environment_cannot_say_is_refused_by_name(
+def test_invalid_environment_variables_are_refused_by_name(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if variable == "DASK_ADDRESS":

@@ -81,7 +81,7 @@ def damage(run: Inline, artifact: Artifact) -> None:
     shard.write_bytes(data)
 
 
-def test_what_a_stage_finds_damaged_is_made_again_and_the_stage_goes_on(run: Inline) -> None:
+def test_an_artifact_that_a_stage_finds_damaged_is_recomputed_and_the_stage_continues(run: Inline) -> None:
     parts = [run.once(first, f"part {value}", value=value) for value in (1, 2, 3)]
     for part in parts[:2]:
         damage(run, part)
@@ -93,7 +93,7 @@ def test_what_a_stage_finds_damaged_is_made_again_and_the_stage_goes_on(run: Inl
         assert run.place.open().manifest(part).digest == part.digest
 
 
-def test_damage_behind_damage_is_mended_too(run: Inline) -> None:
+def test_damaged_inputs_of_a_damaged_artifact_are_repaired_too(run: Inline) -> None:
     part = run.once(first, "part", value=1)
     middle = run.once(second, "sum", before=[part])
     damage(run, part)
@@ -104,14 +104,14 @@ def test_damage_behind_damage_is_mended_too(run: Inline) -> None:
     assert len(run.warnings) == 2
 
 
-def test_what_is_read_outside_stages_is_mended_too(run: Inline) -> None:
+def test_damage_found_outside_stages_is_repaired_too(run: Inline) -> None:
     part = run.once(first, "part", value=4)
     damage(run, part)
     values = run.read(lambda: run.place.open().open(part).array("x")[:])
     np.testing.assert_array_equal(values, np.full((3, 2), 4, np.float32))
 
 
-def test_a_disk_that_damages_everything_is_not_worked_against(run: Inline) -> None:
+def test_recomputing_ends_if_the_disk_damages_everything(run: Inline) -> None:
     part = run.once(first, "part", value=1)
     call = Call(hopeless, "hopeless", {"before": part, "place": run.place})
     assert isinstance(run.collect(call, run.submit(call)), DamagedArtifact)
@@ -121,7 +121,7 @@ def test_a_disk_that_damages_everything_is_not_worked_against(run: Inline) -> No
         run.read(lambda: run.place.open().open(other))
 
 
-def test_what_a_run_under_way_needs_is_not_pruned(run: Inline) -> None:
+def test_artifacts_that_a_running_run_needs_are_not_pruned(run: Inline) -> None:
     store = run.place.open()
 
     def needed() -> set[str]:
@@ -147,7 +147,7 @@ def test_what_a_run_under_way_needs_is_not_pruned(run: Inline) -> None:
     assert len(recorded_runs(store)) == 3
 
 
-def test_a_gpu_that_others_keep_ends_the_run(
+def test_a_gpu_held_by_others_ends_the_run(
     run: Inline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -20,7 +20,7 @@ from motion_adapt.tasks.runtime.place import Place
         (["selection.method=score"], "the selector checkpoint is of the kind 'error_map'"),
     ],
 )
-def test_what_a_run_would_refuse_is_not_ready(
+def test_settings_that_a_run_would_refuse_are_not_ready(
     overrides: list[str], said: str | None, smoke_weights: Path, tmp_path: Path
 ) -> None:
     console = Console(width=200, record=True, file=io.StringIO())

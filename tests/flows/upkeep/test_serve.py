@@ -33,7 +33,7 @@ def test_a_cron_switches_the_nightly_schedule_on() -> None:
     assert (schedule.active, schedule.schedule.cron) == (True, "30 1 * * *")
 
 
-def test_a_cron_that_says_no_time_is_named() -> None:
+def test_an_invalid_cron_is_named() -> None:
     with pytest.raises(RunError, match="--cron 'nonsense': wanted minute, hour"):
         deployments("nonsense")
 

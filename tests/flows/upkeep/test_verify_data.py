@@ -17,7 +17,7 @@ FRAMES = [np.zeros((128, 224, 3), np.uint8)] * 2
 
 @pytest.mark.parametrize("speed", [0.9, 0.4, 0.1])
 @pytest.mark.parametrize("given", [(1, 2), (1, 3), (2, 1)])
-def test_advice_about_slow_motion_makes_settings(
+def test_advice_about_slow_motion_gives_valid_settings(
     speed: float, given: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gaps = GapSettings(inference=given[0], adaptation=given[1])

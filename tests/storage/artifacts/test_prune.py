@@ -73,7 +73,7 @@ def test_champions_beyond_the_first_page_are_known(nightly: Nightly, monkeypatch
     assert list(champions(nightly.tracking)) == ["motion-adapt-clips version 1"]
 
 
-def test_prune_takes_what_no_kept_run_and_no_champion_needs(nightly: Nightly) -> None:
+def test_prune_deletes_only_what_no_kept_run_and_no_champion_needs(nightly: Nightly) -> None:
     everything = nightly.kept()
     assert "0 items, 0.0 MB freed" in nightly.prune("--unused")  # everything is less than an hour old
     told = nightly.prune("--unused", "--older-than", "0", "--dry-run")
@@ -89,7 +89,7 @@ def test_prune_takes_what_no_kept_run_and_no_champion_needs(nightly: Nightly) ->
     assert nightly.kept() == {str(ref) for ref in (nightly.frames, nightly.champion, nightly.old)}
 
 
-def test_prune_stops_where_it_cannot_know_what_a_champion_needs(nightly: Nightly, tmp_path: Path) -> None:
+def test_prune_stops_if_a_champion_cannot_be_read(nightly: Nightly, tmp_path: Path) -> None:
     everything = nightly.kept()
     (tmp_path / "mlflow-artifacts").rename(tmp_path / "elsewhere")
     command = ["store", "prune", "--store", nightly.url, "--tracking-uri", nightly.tracking, "--unused"]
@@ -99,7 +99,7 @@ def test_prune_stops_where_it_cannot_know_what_a_champion_needs(nightly: Nightly
     assert nightly.kept() == everything
 
 
-def test_prune_stops_where_a_runs_record_is_damaged_and_verify_names_it(nightly: Nightly) -> None:
+def test_prune_stops_if_a_runs_record_is_damaged_and_verify_names_it(nightly: Nightly) -> None:
     everything = nightly.kept()
     [record] = (Path(nightly.url) / "_runs").iterdir()
     whole = record.read_text()
@@ -141,7 +141,7 @@ def test_explain_prints_the_chain_and_what_is_shared_once(nightly: Nightly) -> N
     assert "frames: gone from the store" in shown
 
 
-def test_a_store_on_s3_is_looked_after_like_any_other(bucket: str) -> None:
+def test_a_store_on_s3_is_maintained_like_any_other(bucket: str) -> None:
     store = ArtifactStore(f"{bucket}/looked-after")
     made = put(store, "frames", "x")
     for command, told in (

@@ -79,7 +79,7 @@ def test_processes_at_once_agree_on_what_is_published(
     assert list(store.litter(-1)) == list(store.verify()) == []
 
 
-def test_where_conditions_are_not_heeded_the_later_counts_and_all_is_whole(careless: str) -> None:
+def test_without_conditional_puts_the_later_writer_wins_and_nothing_breaks(careless: str) -> None:
     url = f"{careless}/careless-race"
     attempts, store = race(url), ArtifactStore(url)
     there = published(store)
@@ -93,7 +93,7 @@ def test_where_conditions_are_not_heeded_the_later_counts_and_all_is_whole(carel
 
 
 @pytest.mark.parametrize("where", ["array", "manifest", "link"])
-def test_a_kill_while_publishing_hinders_nobody(where: str, tmp_path: Path) -> None:
+def test_a_kill_while_publishing_does_not_block_others(where: str, tmp_path: Path) -> None:
     recipe, store = Recipe("flow", 1, {"key": 0}), ArtifactStore(tmp_path / "store")
     with process(STOP, store.url, where) as child:
         assert child.stdout and child.stdout.readline() == "there\n"

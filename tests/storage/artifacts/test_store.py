@@ -80,7 +80,7 @@ class TestStore:
         assert slow.published == fast == store.find(recipe)
         assert list(store.litter(-1)) == []
 
-    def test_of_many_publishers_at_once_one_counts(self, store: ArtifactStore) -> None:
+    def test_of_many_publishers_at_once_one_succeeds(self, store: ArtifactStore) -> None:
         recipe, ready, writers = Recipe("flow", 1), threading.Barrier(4), 4
 
         def race(_: int) -> Artifact:
@@ -95,7 +95,7 @@ class TestStore:
         assert set(published) == {store.find(recipe)}
         assert list(store.litter(-1)) == []
 
-    def test_a_manifest_is_never_put_over_another(self, store: ArtifactStore) -> None:
+    def test_a_manifest_never_replaces_another(self, store: ArtifactStore) -> None:
         made = publish(store, Recipe("flow", 1))
         manifest = store.manifest(made)
         assert not store.put_manifest(manifest.model_copy(update={"summary": {"other": True}}))
@@ -108,7 +108,9 @@ class TestStore:
         store.withdraw(made.stage, made.key, seen)
         assert store.lookup(Recipe("flow", 1)).why == NOT_MADE
 
-    def test_what_is_unpublished_is_made_again_and_its_files_are_swept(self, store: ArtifactStore) -> None:
+    def test_an_unpublished_artifact_is_recomputed_and_its_files_are_swept(
+        self, store: ArtifactStore
+    ) -> None:
         recipe = Recipe("flow", 1)
         first = publish(store, recipe)
         store.unpublish(first.stage, first.key)
@@ -121,14 +123,14 @@ class TestStore:
         store.remove_attempt(path)
         assert list(store.verify()) == []
 
-    def test_what_was_made_of_other_bytes_is_replaced(self, store: ArtifactStore) -> None:
+    def test_an_artifact_of_other_input_bytes_is_replaced(self, store: ArtifactStore) -> None:
         frames = publish(store, Recipe("frames", 1))
         publish(store, Recipe("flow", 1, {}, {"frames": frames}))
         other = Recipe("flow", 1, {}, {"frames": frames.model_copy(update={"digest": "0" * 64})})
         assert store.lookup(other).why == "its input 'frames' has other bytes now"
         assert publish(store, other) == store.find(other)
 
-    def test_only_what_nothing_kept_needs_is_pruned(self, store: ArtifactStore) -> None:
+    def test_only_artifacts_that_nothing_needs_are_pruned(self, store: ArtifactStore) -> None:
         frames = publish(store, Recipe("frames", 1))
         flow = publish(store, Recipe("flow", 1, {}, {"frames": frames}))
         publish(store, Recipe("flow", 1, {"gap": 3}, {"frames": frames}))
@@ -168,7 +170,7 @@ class TestStore:
         with pytest.raises(DamagedArtifact, match="note"):
             store.open(made).read("note.txt")
 
-    def test_a_damaged_manifest_is_no_artifact(self, store: ArtifactStore) -> None:
+    def test_a_damaged_manifest_is_not_an_artifact(self, store: ArtifactStore) -> None:
         recipe = Recipe("flow", 1)
         made = publish(store, recipe)
         path = f"{store.root}/{made.stage}/{made.key}/manifest.json"
@@ -178,7 +180,7 @@ class TestStore:
         with pytest.raises(DamagedArtifact):
             store.open(made)
 
-    def test_a_missing_shard_is_no_hit(self, store: ArtifactStore) -> None:
+    def test_a_missing_shard_is_not_a_hit(self, store: ArtifactStore) -> None:
         recipe = Recipe("flow", 1)
         made = publish(store, recipe)
         store.fs.rm_file(f"{store.prefix(store.manifest(made))}/x/c/0/0")
@@ -200,7 +202,7 @@ class TestStore:
         assert (flow.stage, flow.key) in needed
         assert (other.stage, other.key) not in needed
 
-    def test_a_chain_is_no_longer_than_the_store(self, store: ArtifactStore) -> None:
+    def test_a_chain_lists_inputs_once(self, store: ArtifactStore) -> None:
         tip = publish(store, Recipe("frames", 1))
         for version in range(12):  # every step reads the one before twice: 2**12 paths
             tip = publish(store, Recipe("flow", version, {}, {"a": tip, "b": tip}))
@@ -229,7 +231,7 @@ class TestStore:
         assert store.manifest(made).arrays["x"].shape == (133, 4)
 
 
-def test_a_stores_own_path_is_never_taken_for_a_pattern(patterned: ArtifactStore) -> None:
+def test_a_stores_own_path_is_never_read_as_a_pattern(patterned: ArtifactStore) -> None:
     assert list(patterned.manifests()) == list(patterned.verify()) == list(patterned.litter(-1)) == []
     frames = publish(patterned, Recipe("frames", 1))
     flow = publish(patterned, Recipe("flow", 1, {}, {"frames": frames}))
@@ -268,7 +270,7 @@ def test_a_key_depends_on_values_and_not_on_their_order(values: dict[str, object
 
 
 @pytest.mark.parametrize("value", [{1, 2}, np.zeros(2), object(), float("nan")])
-def test_what_has_no_stable_text_is_refused(value: object) -> None:
+def test_values_without_a_stable_text_are_refused(value: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         digest({"a": value})
 

@@ -74,14 +74,14 @@ def test_a_full_disk_leaves_nothing_behind(store: ArtifactStore, kind: str) -> N
     assert store.find(Recipe("flow", 1, {"kind": kind}))
 
 
-def test_a_store_that_may_only_be_read_says_so(store: ArtifactStore) -> None:
+def test_a_read_only_store_is_reported(store: ArtifactStore) -> None:
     Path(store.root).chmod(0o555)
     assert "can't be written: Permission denied. " in write(store, "file", 0)
     assert store.open(store.resolve("frames/")).read("note") == b"x"
     assert [path.name for path in Path(store.root).iterdir()] == ["frames"]
 
 
-def test_a_full_disk_keeps_no_half_of_a_runs_record(store: ArtifactStore) -> None:
+def test_a_full_disk_leaves_no_partial_run_record(store: ArtifactStore) -> None:
     assert "can't be written: File too large. " in write(store, "record", 2**16)
     assert not list((Path(store.root) / "_runs").iterdir())
     assert write(store, "record", 2**30) == ""
@@ -89,7 +89,7 @@ def test_a_full_disk_keeps_no_half_of_a_runs_record(store: ArtifactStore) -> Non
 
 
 @pytest.mark.parametrize("name", ["note", "manifest"])
-def test_damage_is_told_where_it_cannot_be_withdrawn(store: ArtifactStore, name: str) -> None:
+def test_damage_that_cannot_be_withdrawn_is_reported(store: ArtifactStore, name: str) -> None:
     [manifest] = store.manifests()
     path = Path(store.prefix(manifest)) / "note"
     if name == "manifest":
@@ -102,7 +102,7 @@ def test_damage_is_told_where_it_cannot_be_withdrawn(store: ArtifactStore, name:
     assert "It could not be withdrawn (Permission denied): " in told and "verify --withdraw" in told
 
 
-def test_a_store_below_a_file_says_so(tmp_path: Path) -> None:
+def test_a_store_path_below_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnwritable, match="Not a directory"):
         ArtifactStore(tmp_path / "file" / "store").write(Recipe("flow", 1)).__enter__()

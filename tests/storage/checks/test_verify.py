@@ -215,7 +215,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_sound_copy_has_no_finding_but_the_clips_it_lacks(sound: dict[str, Path], name: str) -> None:
+def test_a_correct_copy_has_no_findings_except_missing_clips(sound: dict[str, Path], name: str) -> None:
     assert not findings(sound[name], name)
     clips = clips_to_verify(sound[name])
     listed = verify_list(clips, sound[name])
@@ -225,7 +225,7 @@ def test_a_sound_copy_has_no_finding_but_the_clips_it_lacks(sound: dict[str, Pat
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_fault_is_named_with_its_path_and_no_other_is(
+def test_a_fault_is_named_with_its_path_and_nothing_else_is_found(
     sound: dict[str, Path], tmp_path: Path, case: str
 ) -> None:
     name, spoil, kind, path, words, fault = CASES[case]
@@ -258,7 +258,7 @@ def test_too_few_and_too_small_frames(tmp_path: Path) -> None:
     )
 
 
-def test_every_kind_is_made_by_some_case() -> None:
+def test_every_kind_of_finding_has_a_case() -> None:
     """The kinds missing here have separate tests: above, and in the tests of the flow."""
     made = {kind for _, _, kind, *_ in CASES.values()}
     assert set(KINDS) - made == {"too few frames", "ends early", "hardly any motion", "slow motion"}
@@ -272,7 +272,7 @@ def test_a_benchmark_without_annotations_says_so(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_what_may_be_meant_in_ones_own_clips_is_a_warning(tmp_path: Path) -> None:
+def test_faults_that_may_be_intended_in_own_clips_are_warnings(tmp_path: Path) -> None:
     root = make("DAVIS2016", tmp_path)
     (root / DOG).rename(root / DOG.parent / "my-dog")
     (root / DOG_MASKS).rename(root / DOG_MASKS.parent / "my-dog")
@@ -294,6 +294,6 @@ def test_other_splits_are_checked_when_they_are_asked_for(tmp_path: Path) -> Non
     assert len(find_clips(root).clips) == 3
 
 
-def test_sizes_differ_from_clip_to_clip_where_they_may(sound: dict[str, Path]) -> None:
+def test_sizes_may_differ_from_clip_to_clip(sound: dict[str, Path]) -> None:
     sizes = {clip.name for clip in find_clips(sound["SegTrackv2"]).clips}
     assert sizes == {"birdfall", "bmx"} and SIZE != (48, 72)

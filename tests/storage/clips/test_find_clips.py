@@ -64,7 +64,7 @@ def test_stray_files_are_no_frames(tmp_path: Path) -> None:
     assert [file.name for file in clip.files] == FRAMES
 
 
-def test_folders_inside_a_folder_of_frames_are_ignored_aloud(tmp_path: Path) -> None:
+def test_folders_inside_a_folder_of_frames_are_ignored_with_a_warning(tmp_path: Path) -> None:
     save_frames(tmp_path / "walk", FRAMES)
     save_frames(tmp_path / "walk" / "masks", FRAMES)
     found = find_clips(tmp_path / "walk")
@@ -72,7 +72,7 @@ def test_folders_inside_a_folder_of_frames_are_ignored_aloud(tmp_path: Path) -> 
     assert "masks" in found.warnings[0]
 
 
-def test_clips_that_share_a_name_are_told_apart(tmp_path: Path) -> None:
+def test_clips_that_share_a_name_are_distinguished(tmp_path: Path) -> None:
     save_frames(tmp_path / "a", FRAMES)
     for file in ("a.mp4", "A.avi", "b.mp4"):
         save_video(tmp_path / file)
@@ -143,7 +143,7 @@ def test_unusable_sources_say_what_to_give(tmp_path: Path) -> None:
         assert str(source) in str(caught.value)
 
 
-def test_clips_that_lie_deeper_are_hinted_at(tmp_path: Path) -> None:
+def test_clips_in_deeper_folders_are_suggested(tmp_path: Path) -> None:
     save_frames(tmp_path / "DAVIS" / "JPEGImages" / "480p" / "a", FRAMES)
     with pytest.raises(ValueError, match=r"Did you mean .*DAVIS\?"):
         find_clips(tmp_path)

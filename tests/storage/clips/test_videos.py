@@ -266,7 +266,7 @@ except ClipError as error:
         ("walk.avi", "walk.avi is damaged, or has more than the 67108864 pixels allowed"),
     ],
 )
-def test_what_is_huge_once_it_is_unpacked_is_refused_in_little_memory(
+def test_files_that_unpack_to_a_huge_size_are_refused_in_little_memory(
     tmp_path: Path, file: str, reason: str
 ) -> None:
     """Each file holds 144 MB of pixels in less than a megabyte per frame."""
@@ -307,7 +307,7 @@ def test_videos_that_do_not_open(tmp_path: Path, kind: str) -> None:
     assert refusal(path).startswith("walk.mp4 is ")
 
 
-def test_a_damaged_video_never_ends_quietly(tmp_path: Path) -> None:
+def test_a_damaged_video_never_ends_without_a_warning(tmp_path: Path) -> None:
     """If fewer frames are decoded than the header states, there is an error or at least a warning."""
     path = save_video(tmp_path / "walk.mp4", count=8, codec="mpeg4")
     data = bytearray(path.read_bytes())

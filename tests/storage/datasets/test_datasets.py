@@ -55,7 +55,7 @@ def test_colours_and_gaps_are_the_papers() -> None:
     [("davis17m", "DAVIS2017-motion"), ("DAVIS16", "DAVIS2016"), ("YTVOS18-m", "YouTubeVOS2018-motion"),
      ("stv2", "SegTrackv2"), ("FBMS59", "FBMS-59"), ("fbms", "FBMS-59"), ("moca", "MoCA")],
 )  # fmt: skip
-def test_short_names_will_do(said: str, name: str) -> None:
+def test_short_names_are_accepted(said: str, name: str) -> None:
     assert data_set(said).name == name
 
 
@@ -106,7 +106,7 @@ def test_labels_are_read_as_they_were_written(tmp_path: Path, name: str, clip: s
         np.testing.assert_array_equal(read, labels_of(index, objects))
 
 
-def test_an_object_a_folder(tmp_path: Path) -> None:
+def test_one_folder_per_object(tmp_path: Path) -> None:
     labels = labels_in(make("SegTrackv2", tmp_path), "SegTrackv2", "bmx")
     np.testing.assert_array_equal(labels.read("bmx_00020"), labels_of(2, 2, (48, 72)))
 
@@ -152,7 +152,7 @@ def test_every_fifth_frame_is_due_between_the_first_and_the_last(tmp_path: Path)
     assert due(frames, ["00003"], None) == frames
 
 
-def test_frames_between_come_before_every_fifth_alone(tmp_path: Path) -> None:
+def test_all_frames_are_preferred_over_every_fifth(tmp_path: Path) -> None:
     root = make("YouTubeVOS2018-motion", tmp_path)
     for index in (0, 5, 10):
         save_frames(root / "train" / "JPEGImages" / "0a275e7f12", [f"{index:05d}.jpg"])
@@ -163,7 +163,7 @@ def test_frames_between_come_before_every_fifth_alone(tmp_path: Path) -> None:
     assert len(clip.files) == 3
 
 
-def test_layouts_that_others_have_made_load_too(tmp_path: Path) -> None:
+def test_other_common_layouts_load_too(tmp_path: Path) -> None:
     for name, clip in (("FBMS-59", "camel01"), ("SegTrackv2", "bmx"), ("MoCA", "crab")):
         root = tmp_path / name
         save_frames(root / "JPEGImages" / clip, ["00001.jpg", "00002.jpg"], height=40)
@@ -207,7 +207,7 @@ def test_splits_come_from_the_lists_where_the_folder_has_none(tmp_path: Path) ->
     assert [clip.name for clip in find_clips(root, split="val").clips] == ["bear"]
 
 
-def test_ones_own_clips_are_nobodys_benchmark(tmp_path: Path) -> None:
+def test_own_clips_are_not_a_benchmark(tmp_path: Path) -> None:
     root = make("DAVIS2016", tmp_path)
     assert find_clips(root, dataset="none").data_set is None
     save_frames(root / "JPEGImages" / "480p" / "my-dog", ["0.png", "1.png"])
@@ -217,7 +217,7 @@ def test_ones_own_clips_are_nobodys_benchmark(tmp_path: Path) -> None:
     assert benchmark(tmp_path / "nothing") is None
 
 
-def test_a_folder_that_is_not_what_it_is_said_to_be(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_the_named_benchmark(tmp_path: Path) -> None:
     save_frames(tmp_path / "Other" / "dog", ["0.png", "1.png"])
     with pytest.raises(ValueError, match="has no JPEGImages, where DAVIS2016 keeps its frames"):
         find_clips(tmp_path, dataset="DAVIS2016")
@@ -228,7 +228,7 @@ def test_a_folder_that_is_not_what_it_is_said_to_be(tmp_path: Path) -> None:
         find_clips(tmp_path, dataset="DAVIS2016")
 
 
-def test_how_labels_are_read_is_part_of_what_they_are(tmp_path: Path) -> None:
+def test_the_rule_for_reading_labels_is_part_of_their_content(tmp_path: Path) -> None:
     """Scores are keyed by the annotations' content, which includes the rule by which a file is read."""
     root = make("DAVIS2017-motion", tmp_path)
     by_palette = labels_in(root, "DAVIS2017-motion", "judo")

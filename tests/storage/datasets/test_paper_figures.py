@@ -21,7 +21,7 @@ def test_every_table_loads_with_all_its_figures(table: int) -> None:
         assert figure.metric in ("J", "F", "JF", "AP", "seconds_per_frame")
 
 
-def test_no_figure_stands_twice() -> None:
+def test_no_figure_is_listed_twice() -> None:
     keys = [
         (item.table, item.model, tuple(item.setting.items()), item.data_set, item.protocol, item.metric)
         for item in published()
@@ -61,7 +61,7 @@ def test_jf_of_the_multi_object_table_is_the_mean_of_j_and_f_as_printed() -> Non
             assert value == pytest.approx(sum(parts) / 2, abs=0.11)
 
 
-def test_what_the_paper_does_not_have_is_an_error_that_says_what_it_has() -> None:
+def test_unknown_tables_and_data_sets_are_errors_that_list_the_known_ones() -> None:
     assert full_name("davis16") == full_name("DAVIS2016") == "DAVIS2016"
     with pytest.raises(ValueError, match="DAVIS2017-motion"):
         published(data_set="KITTI")

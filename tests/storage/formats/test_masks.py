@@ -142,7 +142,7 @@ def test_palettes(tmp_path: Path) -> None:
     assert decoded(tmp_path, greys) == ([0, 1], False)
 
 
-def test_what_is_no_mask(tmp_path: Path) -> None:
+def test_files_that_are_not_masks(tmp_path: Path) -> None:
     Image.new("CMYK", (4, 4)).save(tmp_path / "mask.tif")
     with pytest.raises(PictureError, match="CMYK"):
         decode_labels(tmp_path / "mask.tif")

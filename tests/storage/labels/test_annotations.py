@@ -48,7 +48,7 @@ def test_nothing_is_opened_before_it_is_read(tmp_path: Path) -> None:
         read.read("00001")
 
 
-def test_sizes_are_not_made_to_fit(tmp_path: Path) -> None:
+def test_other_sizes_are_refused(tmp_path: Path) -> None:
     annotate(tmp_path / "masks" / "dog", "00000", size=(18, 32))
     with pytest.raises(AnnotationError, match=r"00000.png is 32x18, its frame is 64x36"):
         annotations(tmp_path).read("00000")

@@ -87,7 +87,7 @@ def test_a_training_that_could_not_be_published_is_not_trained_again(place: Plac
     assert not left(place)
 
 
-def test_what_a_kill_right_after_the_publication_left_goes_away(place: Place, prefect_server: None) -> None:
+def test_files_left_by_a_kill_after_publication_are_deleted(place: Place, prefect_server: None) -> None:
     made = run(place)
     state_of(place).write_bytes(b"x")
     curve_file(state_of(place)).write_bytes(b"x")
@@ -100,7 +100,7 @@ def test_what_a_kill_right_after_the_publication_left_goes_away(place: Place, pr
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
-def test_a_point_that_was_half_written_is_written_again(place: Place, tmp_path: Path, cut: int) -> None:
+def test_an_incomplete_point_is_written_again(place: Place, tmp_path: Path, cut: int) -> None:
     undisturbed = place.model_copy(
         update={"store": str(tmp_path / "other"), "scratch": str(tmp_path / "more")}
     )
@@ -114,7 +114,7 @@ def test_a_point_that_was_half_written_is_written_again(place: Place, tmp_path: 
     assert TRAINED == [0, 1, 2, 2, 3, 4, 5]
 
 
-def test_values_that_are_not_finite_are_no_points_of_a_published_curve(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_left_out_of_a_published_curve(tmp_path: Path) -> None:
     curve = Curve(tmp_path / "training.curve", 2)
     curve.add(0, {"loss": float("nan"), "rate": 0.1, "validation": float("inf")})
     curve.add(1, {"loss": 2.0, "rate": 0.1, "validation": float("-inf")})

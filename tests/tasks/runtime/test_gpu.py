@@ -81,7 +81,7 @@ def test_the_gpu_of_a_killed_stage_is_free(place: Place, holder: subprocess.Pope
     assert place.open().find(recipe_of(on_gpu, {"value": 1, "place": place})) == made
 
 
-def test_who_has_waited_long_enough_for_a_gpu_says_so(place: Place, holder: subprocess.Popen[bytes]) -> None:
+def test_waiting_too_long_for_a_gpu_is_an_error(place: Place, holder: subprocess.Popen[bytes]) -> None:
     impatient = place.model_copy(update={"patience": 0.2})
     with pytest.raises(GpuBusy, match=r"cuda was in use by other stages on this machine for 0\.2 seconds"):
         on_gpu.fn(value=1, place=impatient)

@@ -42,7 +42,7 @@ def test_processes_of_this_machine() -> None:
     assert len(set(rows[:, 1])) == 2 and os.getpid() not in rows[:, 1]
 
 
-def test_what_has_no_room_twice_is_done_alone() -> None:
+def test_without_memory_for_two_processes_one_does_the_work() -> None:
     assert set(collected(2, memory=2**62)[:, 1]) == {os.getpid()}
 
 

@@ -73,7 +73,7 @@ def test_a_deleted_artifact_is_recomputed_and_what_depends_on_it_is_not(place: P
     assert chain(place)[0] == ["Cached"] * 3
 
 
-def test_a_truncated_file_is_no_hit(place: Place) -> None:
+def test_a_truncated_file_is_not_a_hit(place: Place) -> None:
     _, made = chain(place)
     store = place.open()
     shard = next(Path(store.prefix(store.manifest(made))).glob("x/c/*/*"))
@@ -116,13 +116,13 @@ def slow(*, value: int, place: Place, out: ArtifactWriter) -> None:
     out.summary = {"value": value}
 
 
-def test_what_two_ask_for_at_once_is_made_once(place: Place) -> None:
+def test_an_artifact_requested_twice_at_once_is_computed_once(place: Place) -> None:
     first, second = the_same_twice(place)
     assert first == second
     assert len(RUNS) == 1 and RUNS[0] == place.scratch
 
 
-def test_who_waits_no_longer_works_in_a_scratch_folder_of_its_own(place: Place) -> None:
+def test_after_its_patience_a_process_uses_its_own_scratch_folder(place: Place) -> None:
     first, second = the_same_twice(place.model_copy(update={"patience": 0.0}))
     assert (first.key, first.digest) == (second.key, second.digest)
     assert place.open().manifest(first).artifact in (first, second)  # one of the two is published completely
