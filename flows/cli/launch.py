@@ -40,22 +40,18 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
     def run(
         flow: Callable[..., Any], *, json_file: Path | None, strict: bool = False, **parameters: Any
     ) -> "Report":
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         from motion_adapt.flows.reports.run_report import Report
         from motion_adapt.flows.reports.tables import print_report
+        from motion_adapt.flows.run.console import progress_bars
         from motion_adapt.flows.run.run import NothingLeft
-        from motion_adapt.tasks.runtime.progress import shown_on
 
         if json_file and not json_file.resolve().parent.is_dir():
             raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
         if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
             parameters["tracking"].require_server()  # before a Prefect server is started
         imported = time.monotonic()
-        task = TextColumn("{task.description}", markup=False)
-        columns = (task, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         try:
-            with Progress(*columns, console=err, transient=True) as display, shown_on(display):
+            with progress_bars(err):
                 report: Report = flow(**parameters)
         except NothingLeft as error:
             if json_file:

@@ -104,19 +104,13 @@ def place_of(
     workers: int | None = None,
     dask_address: str | None = None,
 ) -> "Place":
-    """Return the place of a run whose `workers` share a machine: this one, or those of the cluster at an address.
+    """Return the place of a run, as `place_for` does; a wrong device is wrong usage."""
+    from motion_adapt.tasks.runtime.place import place_for
 
-    Unfinished trainings are kept next to a local store.
-    """
-    from motion_adapt.tasks.runtime.place import Place, scratch_beside, share_of_cores
-
-    threads = threads or share_of_cores(workers)
-    place = Place(store=store, scratch=str(scratch_beside(store)), device=device, threads=threads)
     try:
-        place.resolved(gpus_elsewhere=False if dask_address else None)
+        return place_for(store, device, threads, workers, elsewhere=bool(dask_address))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--device") from None
-    return place
 
 
 def tracking_of(uri: str, experiment: str) -> "Tracking":

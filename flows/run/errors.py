@@ -2,19 +2,21 @@
 
 import traceback
 from pathlib import Path
-
-from prefect.futures import PrefectFuture
+from typing import TYPE_CHECKING
 
 from motion_adapt.storage.artifacts.files import DamagedArtifact
 from motion_adapt.storage.clips.find_clips import ClipError
 from motion_adapt.storage.keys import Artifact
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
 
 
 class RunError(RuntimeError):
     """The whole run cannot continue; the message says why and what to do."""
 
 
-def outcome(future: PrefectFuture[Artifact]) -> Artifact | BaseException:
+def outcome(future: "PrefectFuture[Artifact]") -> Artifact | BaseException:
     """Return a task's artifact or its error. A task whose Dask workers died one after the other counts as failed."""
     try:
         result: Artifact | BaseException = future.result(raise_on_failure=False)

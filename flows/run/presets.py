@@ -63,7 +63,7 @@ def load_settings(
     preset: str = "compact",
     *,
     config: Path | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     data_set: DataSet | None = None,
 ) -> Settings:
     """Return the settings of a run.
@@ -71,7 +71,8 @@ def load_settings(
     Args:
         preset: a name in `PRESETS`.
         config: a TOML file with any fields of `Settings`.
-        overrides: items `a.b=value`; the value is read as JSON if it is valid JSON, else as text.
+        overrides: items `a.b=value`; the value is read as JSON if it is valid JSON, else as text. Or a mapping of
+            fields to values, with dotted names or nested as in a TOML file.
         data_set: a benchmark whose gaps and protocol are the defaults.
 
     Raises:
@@ -86,7 +87,10 @@ def load_settings(
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{config}: {error}") from None
     layers.append(read_environment())
-    layers += [parse_override(text) for text in overrides]
+    if isinstance(overrides, Mapping):
+        layers += [nested(name, value) for name, value in overrides.items()]
+    else:
+        layers += [parse_override(text) for text in overrides]
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = merge(merged, layer)
@@ -148,9 +152,13 @@ def parse_override(text: str) -> dict[str, Any]:
         parsed = json.loads(value)
     except json.JSONDecodeError:
         parsed = None if value.lower() in ("none", "") else value
-    for part in reversed(name.split(".")):
-        parsed = {part: parsed}
-    return dict(parsed)
+    return nested(name, parsed)
+
+
+def nested(name: str, value: Any) -> dict[str, Any]:
+    """Return the value of `a.b` as nested mappings."""
+    first, dot, rest = name.partition(".")
+    return {first: nested(rest, value) if dot else value}
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

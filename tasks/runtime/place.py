@@ -107,6 +107,32 @@ def scratch_beside(store: str) -> Path:
     return Path("motion-adapt/scratch") if "://" in store else Path(store).parent / "scratch"
 
 
+def place_for(
+    store: str,
+    device: str = "auto",
+    threads: int | None = None,
+    workers: int | None = None,
+    *,
+    elsewhere: bool = False,
+) -> Place:
+    """Return the place of a run. Unfinished trainings are kept next to a local store.
+
+    Args:
+        store: a folder or any fsspec URL.
+        device: cpu, cuda, cuda:1, ...; auto: a GPU if there is one.
+        threads: threads of every computation; None: a worker's share of the cores.
+        workers: how many clips are processed at once on one machine.
+        elsewhere: whether the tasks run on other machines, whose device cannot be tried here.
+
+    Raises:
+        ValueError: for a device that this machine does not have.
+    """
+    threads = threads or share_of_cores(workers)
+    place = Place(store=store, scratch=str(scratch_beside(store)), device=device, threads=threads)
+    place.resolved(gpus_elsewhere=False if elsewhere else None)
+    return place
+
+
 def use_threads(threads: int) -> None:
     """Set the thread count of torch and OpenCV in this thread. It affects the last bits of sums."""
     torch.set_num_threads(threads)

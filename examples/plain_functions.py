@@ -1,0 +1,68 @@
+"""The method as plain functions on arrays: no Prefect, no store, no MLflow.
+
+    python examples/plain_functions.py clip.mp4 masks
+
+Its masks are those of `motion-adapt segment clip.mp4`. Arrays: T frames, K = 3 objects, networks see 128 x 224.
+"""
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from motion_adapt.models.inference.pipeline import correct, propose, select
+from motion_adapt.models.inference.proposal_judges import propagation_judge
+from motion_adapt.models.inputs.features import CORRECTOR_GRID, load_features, stream_features
+from motion_adapt.models.inputs.flow import flow_estimator, stream_flow
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, native_labels, resize_frames
+from motion_adapt.models.networks.checkpoints import frozen, read_checkpoint
+from motion_adapt.storage.clips.find_clips import find_clips
+from motion_adapt.storage.clips.videos import open_frames
+from motion_adapt.storage.formats.masks import write_masks
+from motion_adapt.tasks.settings import Settings
+
+WEIGHTS = Path(str(files("motion_adapt.models"))) / "weights" / "compact"
+
+
+def segment(native: np.ndarray) -> np.ndarray:
+    """Return label maps u8 (T, H', W') of frames u8 (T, H', W', 3) RGB."""
+    settings = Settings()  # of the preset compact
+
+    # Motion shows what moves: optical flow to the frames before and after.
+    dis = stream_flow(native, gap=settings.gaps.inference, estimator=flow_estimator("dis"))
+    flow = np.concatenate([block for _, block in dis]).astype(np.float16)  # (T, 4, 128, 224)
+
+    # OCLR proposes object masks from flow alone: wrong if something stands still, or if flow is poor.
+    oclr: Any = frozen(read_checkpoint(WEIGHTS / "oclr.safetensors"), "oclr", "cpu")
+    asked = settings.proposal.model_dump(include={"chunk", "overlap", "link_iou", "contrast"})
+    proposed = np.concatenate([block.masks for block in propose(oclr, flow, **asked)])  # (T, K, 128, 224)
+
+    # Appearance recognises an object again: tokens of a feature network on a 16 x 28 grid.
+    features = load_features("compact", checkpoint=WEIGHTS / "features.safetensors")
+    tokens = np.concatenate([block for _, block in stream_features(native, features, CORRECTOR_GRID)])
+    rgb = resize_frames(native, HEIGHT, WIDTH)
+
+    # The frames whose masks fit those of their neighbours can be trusted: they are the exemplars.
+    parts = {"limit": settings.selection.limit, "target": settings.selection.limit}
+    chosen = list(select(propagation_judge(), rgb, tokens, proposed, t=settings.selection.exemplars, **parts))
+    scores = np.concatenate([part.scores for part in chosen])  # (T, K)
+    exemplars = np.concatenate([part.exemplars for part in chosen])  # bool (T, K)
+
+    # The corrector repairs the masks of all frames from the exemplars.
+    corrector: Any = frozen(read_checkpoint(WEIGHTS / "corrector.safetensors"), "corrector", "cpu")
+    repaired = correct(corrector, rgb, tokens, proposed, scores, exemplars, **parts)
+    masks = np.concatenate([block.masks for block in repaired])  # bool (T, K, 128, 224), disjoint
+    return native_labels(masks, *native.shape[1:3])
+
+
+def main(video: str, folder: str) -> None:
+    """Write the masks of every clip in `video`."""
+    for clip in find_clips(Path(video)).clips:
+        labels = segment(np.stack(list(open_frames(clip))))
+        print("written to", write_masks(Path(folder), clip.name, clip.frame_names(len(labels)), labels))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

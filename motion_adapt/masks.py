@@ -1,0 +1,78 @@
+"""Masks of clips as arrays, read from indexed PNGs when they are asked for."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from motion_adapt.storage.clips.find_clips import OWN, Clip, find_clips
+from motion_adapt.storage.formats.masks import read_masks
+
+EXPORTED = "masks"  # the folder of a run's results that has them
+
+
+class Masks(Mapping[str, NDArray[np.uint8]]):
+    """The masks of clips, by clip name.
+
+    `masks["clip"]` is u8 (T, H, W) at the frames' own size: 0 background, 1, 2, 3, ... the objects, 255 void. Each
+    access reads the files anew; `frames` reads a long clip one frame at a time.
+    """
+
+    def __init__(self, clips: Iterable[Clip]) -> None:
+        self._clips = {clip.name: clip for clip in clips}
+
+    def __getitem__(self, clip: str) -> NDArray[np.uint8]:
+        return np.stack(list(self.frames(clip)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._clips)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __repr__(self) -> str:
+        return f"Masks of {len(self)} clips: {', '.join(self)}"
+
+    def frames(self, clip: str) -> Iterator[NDArray[np.uint8]]:
+        """Yield the masks of a clip frame by frame, u8 (H, W) each.
+
+        Raises:
+            KeyError: if there is no such clip.
+            ValueError: for a file that is missing, damaged or of another size than the first; names the file.
+        """
+        if clip not in self._clips:
+            raise KeyError(f"no masks of a clip {clip!r}; there are {', '.join(self)}")
+        path = self._clips[clip].path
+        return read_masks(path.parent, path.name, self.frame_names(clip))
+
+    def frame_names(self, clip: str) -> tuple[str, ...]:
+        """Return the names of a clip's frames, in order."""
+        found = self._clips[clip]
+        return found.frame_names(len(found.files))
+
+
+def load_masks(folder: str | Path, *, clips: Sequence[str] | None = None) -> Masks:
+    """Read masks from a folder of results, or from any folder with one folder of indexed PNGs per clip.
+
+    >>> import motion_adapt
+    >>> masks = motion_adapt.load_masks("results")
+    >>> list(masks)
+    ['heron']
+    >>> masks["heron"].shape, masks["heron"].dtype
+    ((6, 96, 160), dtype('uint8'))
+
+    Args:
+        folder: the folder; of a run's results, the masks in it are taken.
+        clips: names of the clips to take; None: all.
+
+    Raises:
+        ValueError: if there are no masks in the folder, or a clip is missing or cannot be used.
+    """
+    root = Path(folder)
+    if any(path.is_dir() for path in (root / EXPORTED).glob("*")):
+        root = root / EXPORTED
+    found = find_clips(root, only=clips or (), dataset=OWN)
+    for unusable in found.set_aside:
+        raise ValueError(f"{root}: {unusable.name}: {unusable.reason}")
+    return Masks(found.clips)

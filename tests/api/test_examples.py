@@ -1,0 +1,41 @@
+"""The scripts and the notebook of examples/, run on a generated clip."""
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import motion_adapt
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run_script(name: str, *arguments: object) -> None:
+    runpy.run_path(str(EXAMPLES / name))["main"](*map(str, arguments))
+
+
+def test_scripts_and_plain_functions_give_the_same_masks(
+    example: Path, prefect_server: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_script("segment_a_video.py", "clips", "results")
+    told = capsys.readouterr().out
+    assert "heron: 6 frames" in told and "results/overlays/heron.mp4" in told
+    run_script("plain_functions.py", "clips", "plain")
+    by_stages, by_hand = motion_adapt.load_masks("results"), motion_adapt.load_masks("plain")
+    assert by_stages["heron"].any()
+    assert np.array_equal(by_stages["heron"], by_hand["heron"])
+
+
+def test_the_notebook_runs_from_top_to_bottom(example: Path, prefect_server: None) -> None:
+    Path("clips").rename("videos")
+    notebook = json.loads((EXAMPLES / "compare_rounds.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    assert "<img" in names["result"]._repr_html_()  # type: ignore[attr-defined]
+    assert names["clips"].columns.to_list() == ["round 0", "round 1", "change"]  # type: ignore[attr-defined]
+    assert names["clips"]["change"].notna().all()  # type: ignore[index]

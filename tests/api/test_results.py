@@ -1,0 +1,101 @@
+"""Masks, tables and pictures of results that are on disk already; nothing runs."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import motion_adapt
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.storage.formats.masks import write_masks
+
+ODD = "a %3Cb%3E"  # a clip of a folder "a <b>"
+LABELS = np.stack([np.full((20, 30), value, np.uint8) for value in (0, 1, 2)])
+CLIPS = {
+    ODD: {"frames": 3, "quality": 0.5, "alarms": ["its masks jump"]},
+    "tram": {"frames": 3, "quality": 0.25, "alarms": []},
+}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Results of two clips, and of a third that an earlier run left."""
+    for name in (*CLIPS, "earlier"):
+        write_masks(tmp_path / "masks", name, ["00", "01", "02"], LABELS)
+        for folder in ("strips", "overlays"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((400, 1600, 3), np.uint8)).save(tmp_path / "strips" / f"{name}.png")
+    return tmp_path
+
+
+def report(results: Path) -> Report:
+    return Report("segment", "videos", clips=dict(CLIPS), set_aside={"bad": "<empty>"}, output=str(results))
+
+
+def test_masks_are_those_of_the_run_and_read_when_asked_for(results: Path) -> None:
+    masks = motion_adapt.Segmentation(report(results)).masks
+    assert list(masks) == [ODD, "tram"]
+    assert masks["tram"].dtype == np.uint8 and np.array_equal(masks["tram"], LABELS)
+    assert masks.frame_names("tram") == ("00", "01", "02")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(results / "masks" / "tram" / "01.png")
+    frames = masks.frames("tram")
+    assert np.array_equal(next(frames), LABELS[0])
+    with pytest.raises(ValueError, match=r"01\.png"):
+        next(frames)
+    with pytest.raises(KeyError, match="there are a %3Cb%3E, tram"):
+        masks["earlier"]
+
+
+def test_masks_are_loaded_from_results_or_from_the_folder_itself(results: Path) -> None:
+    for folder in (results, results / "masks", str(results)):
+        loaded = motion_adapt.load_masks(folder)
+        assert list(loaded) == [ODD, "earlier", "tram"]
+        assert np.array_equal(loaded["earlier"], LABELS)
+    (results / "masks" / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty: no frames"):
+        motion_adapt.load_masks(results)
+
+
+def test_figures_are_a_table_and_warnings_stand_beside_it(results: Path) -> None:
+    result = motion_adapt.Segmentation(report(results))
+    assert result.clips.index.name == "clip"
+    assert result.clips["quality"].to_dict() == {ODD: 0.5, "tram": 0.25}
+    assert result.clips["alarms"].to_dict() == {ODD: "its masks jump", "tram": ""}
+    assert result.set_aside == {"bad": "<empty>"} and result.warnings == []
+
+
+def test_a_notebook_shows_tables_and_small_strips(results: Path) -> None:
+    result = motion_adapt.Segmentation(report(results))
+    page = result._repr_html_()
+    assert "&lt;empty&gt;" in page and "<empty>" not in page
+    assert page.count("<img ") == 2
+    picture = result.strips["tram"]
+    assert picture._repr_png_() == (results / "strips" / "tram.png").read_bytes()
+    assert picture.array.shape == (400, 1600, 3)
+    with Image.open(io.BytesIO(picture.small())) as small:
+        assert (small.format, small.width) == ("JPEG", 960)
+
+
+def test_rounds_are_a_table_and_the_kept_one_is_named(results: Path) -> None:
+    told = report(results)
+    told.final = {"round": 0}
+    told.mlflow = {"uri": "sqlite:///mlflow.db", "experiment": "videos", "run": "1"}
+    for index, decision in enumerate(("keep", "roll_back")):
+        told.rounds.append(
+            {
+                "round": index,
+                "metrics": {"quality": 0.5 - 0.1 * index, "seconds_per_frame/flow": 0.1},
+                "decision": decision,
+                "reasons": ["quality fell"] * index,
+                "weights": {},
+                "registered_version": index + 1,
+            }
+        )
+    result = motion_adapt.Adaptation(told)
+    assert result.rounds["quality"].to_dict() == {0: 0.5, 1: 0.4}
+    assert result.rounds.loc[1, "reasons"] == "quality fell"
+    assert (result.kept, result.experiment) == (0, "videos")
+    assert "roll_back" in result._repr_html_()
+    assert "seconds_per_frame" not in result._repr_html_()
