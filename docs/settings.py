@@ -45,7 +45,7 @@ it, and nothing else. Two kinds are not part of keys:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     sys.path.insert(0, str(ROOT))
     from motion_adapt.flows.run.presets import PRESETS
     from motion_adapt.tasks.settings import Settings
@@ -56,7 +56,7 @@ def page() -> str:
 
 
 def sections(model: type[BaseModel], compact: BaseModel, paper: BaseModel, prefix: str) -> list[str]:
-    """One headed table per group of settings, groups inside groups after it."""
+    """Return one table with a heading per group of settings, followed by those of the groups inside it."""
     lines: list[str] = []
     for name, info in model.model_fields.items():
         inner = info.annotation
@@ -75,7 +75,7 @@ def sections(model: type[BaseModel], compact: BaseModel, paper: BaseModel, prefi
 
 
 def table(model: type[BaseModel], compact: BaseModel, paper: BaseModel, prefix: str) -> list[str]:
-    """The fields of one group, with the defaults of both presets."""
+    """Return the table of one group's fields, with the defaults of both presets."""
     fields = [(name, info) for name, info in model.model_fields.items() if not is_group(info.annotation)]
     if not fields:
         return ["Two groups, each with the settings below it."]
@@ -88,19 +88,19 @@ def table(model: type[BaseModel], compact: BaseModel, paper: BaseModel, prefix: 
 
 
 def is_group(annotation: Any) -> bool:
-    """Whether a field holds settings of its own."""
+    """Return whether a field is a group of settings."""
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def kind(info: FieldInfo) -> str:
-    """What a field accepts, in words."""
+    """Describe the values that a field accepts."""
     bounds = [f"{sign} {getattr(item, name)}" for item in info.metadata for name, sign in SIGNS.items()
               if getattr(item, name, None) is not None]  # fmt: skip
     return " ".join([type_name(info.annotation), ", ".join(bounds)]).strip()
 
 
 def type_name(annotation: Any) -> str:
-    """A type in words."""
+    """Describe a type in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " ".join(f"`{value}`" for value in arguments)
@@ -113,7 +113,7 @@ def type_name(annotation: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A default as one would write it."""
+    """Format a default as a user would write it."""
     return "none" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
