@@ -14,6 +14,7 @@ from rich.console import Console
 from motion_adapt.flows.run.console import say
 from motion_adapt.flows.run.start_weights import SHIPPED, wanted
 from motion_adapt.flows.run.weight_checks import require_fit, require_precision
+from motion_adapt.models.inference.crf import CrfMissing, require_crf
 from motion_adapt.models.inputs.features import load_features
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
 from motion_adapt.models.networks.checkpoints import read_checkpoint
@@ -22,7 +23,7 @@ from motion_adapt.tasks.settings import BackboneSettings, Settings
 
 PACKAGES = (
     "motion-adapt", "torch", "torchvision", "timm", "opencv-python-headless", "av", "zarr", "prefect",
-    "prefect-dask", "dask", "mlflow", "pydensecrf2",
+    "prefect-dask", "dask", "mlflow",
 )  # fmt: skip
 ROOM = 5.0  # GB of disk that a run on a few clips may need
 
@@ -42,6 +43,7 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
     console.print(f"python {platform.python_version()} on {platform.platform()}", highlight=False)
     for package in PACKAGES:
         check(package, lambda package=package: importlib.metadata.version(package))  # type: ignore[misc]
+    check("CRF", lambda: crf_line(settings))
     check("device", lambda: device_line(place, settings))
     check("store", lambda: writable(place))
     check(
@@ -59,6 +61,17 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
         check(f"{model} weights", lambda model=model: checkpoint_line(model, preset, weights, settings))  # type: ignore[misc]
     console.print("ready to run" if healthy else "not ready: see the lines above", style="bold")
     return healthy
+
+
+def crf_line(settings: Settings) -> str:
+    """Return whether the CRF can run. It is only needed if the settings enable it."""
+    try:
+        require_crf()
+    except CrfMissing as error:
+        if settings.crf.enabled:
+            raise
+        return f"not available and not needed: {error}"
+    return f"ready, pydensecrf2 {importlib.metadata.version('pydensecrf2')}"
 
 
 def device_line(place: Place, settings: Settings) -> str:

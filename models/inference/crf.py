@@ -5,9 +5,27 @@ objects are refined together, so that masks stay disjoint. The CRF is optional i
 Its masks are never used as pseudo-labels.
 """
 
+from importlib.util import find_spec
+
 import cv2
 import numpy as np
-from pydensecrf.densecrf import DenseCRF2D
+
+
+class CrfMissing(ValueError):
+    """The package that the CRF needs is not installed."""
+
+
+def require_crf() -> None:
+    """Check that the CRF can run.
+
+    Raises:
+        CrfMissing: pydensecrf2 is not installed.
+    """
+    if find_spec("pydensecrf") is None:
+        raise CrfMissing(
+            "crf.enabled needs the package pydensecrf2, which is not installed. It does not build for Python 3.13: use "
+            "Python 3.11 or 3.12, or leave crf.enabled at false"
+        )
 
 
 def refine_masks(
@@ -44,7 +62,11 @@ def refine_masks(
 
     Raises:
         ValueError: an array has another shape, or a probability is outside [0, 1].
+        CrfMissing: pydensecrf2 is not installed.
     """
+    require_crf()
+    from pydensecrf.densecrf import DenseCRF2D  # here, since no other part of a run needs it
+
     if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
         raise ValueError(f"frame: wanted u8 (H, W, 3), got {frame.dtype} {frame.shape}")
     if probabilities.ndim != 3 or not ((probabilities >= 0) & (probabilities <= 1)).all():

@@ -21,6 +21,7 @@ from motion_adapt.storage.artifacts.run_records import recorded_runs
 from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import KIND_TAG
 from motion_adapt.tasks.runtime.prefect_records import damaged_records, record_key, record_path
+from tests import needs
 from tests.disks import room_for
 from tests.flows.conftest import SETTINGS, Home
 from tests.flows.test_adapt import STAGES
@@ -185,6 +186,7 @@ def test_a_full_disk_ends_a_run_and_sets_no_clip_aside(again: Home) -> None:
     assert computed(again.segment()) == {"flow": 2}
 
 
+@needs.crf
 def test_another_crf_setting_recomputes_final_masks_and_what_follows(again: Home) -> None:
     crf = SETTINGS.model_validate({**SETTINGS.model_dump(), "crf": {"enabled": True, "iterations": 1}})
     assert computed(again.adapt(settings=crf)) == {"final": 4, "pictures": 2, "scores": 4}

@@ -20,6 +20,7 @@ from motion_adapt.flows.segment import segment
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import stage
+from tests import needs
 from tests.flows.conftest import SETTINGS, Home, child_environment
 from tests.flows.servers import BIN, LOOPBACK, free_port, listening, running, training_begun, wait_until
 from tests.flows.test_killed import check_the_end
@@ -57,6 +58,7 @@ def test_processes_of_a_local_cluster_give_the_same_bytes(adapted: tuple[Home, R
     check_the_end(home, undisturbed)
 
 
+@needs.crf
 def test_the_frames_of_a_clip_are_refined_by_all_workers(home: Home) -> None:
     """The task that waits for the frames frees its slot, so its worker refines frames too."""
     crf = SETTINGS.model_validate({**SETTINGS.model_dump(), "crf": {"enabled": True, "iterations": 1}})

@@ -6,6 +6,9 @@ import pytest
 
 from motion_adapt.models.inference.crf import refine_masks
 from motion_adapt.models.scoring.metrics import region_similarity
+from tests import needs
+
+pytestmark = needs.crf
 
 H, W = 120, 200
 

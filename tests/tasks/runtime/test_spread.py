@@ -14,6 +14,7 @@ from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.keys import Artifact, Recipe
 from motion_adapt.tasks.crf_frames import refine_frames
 from motion_adapt.tasks.runtime.spread import SPAN, in_spans
+from tests import needs
 
 FRAMES = 4 * SPAN + 1
 H, W = 48, 80
@@ -75,6 +76,7 @@ def stored(store: ArtifactStore, name: str, rows: np.ndarray) -> Artifact:
     return out.published
 
 
+@needs.crf
 def test_the_crf_of_a_clip_is_that_of_its_frames(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     native = rng.integers(0, 256, (FRAMES, H, W, 3), np.uint8)
