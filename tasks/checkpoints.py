@@ -1,18 +1,22 @@
 """Checkpoints as artifacts, so that the weights a run used can be named, explained and used again."""
 
+import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Literal, overload
 
 from torch import nn
 
 from motion_adapt.models.networks.checkpoints import (
     Checkpoint,
+    Corrector,
     build_network,
     read_checkpoint,
     save_checkpoint,
     tensors_digest,
 )
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact, digest, file_digest
@@ -29,13 +33,17 @@ def keep_weights(*, content: str, path: NotKeyed[str], place: Place, out: Artifa
     Raises:
         ValueError: if the file no longer has that content.
     """
-    if weights_content(path) != content:
+    data = Path(path).read_bytes()
+    with tempfile.TemporaryDirectory() as folder:  # the bytes that are stored are those that are verified
+        copy = Path(folder) / FILE
+        copy.write_bytes(data)
+        found, checkpoint = _read(copy)
+    if found != content:
         raise ValueError(f"{path} changed while it was being imported")
-    out.put(FILE, Path(path).read_bytes())
-    try:
-        checkpoint = read_checkpoint(path)
+    out.put(FILE, data)
+    if checkpoint:
         out.summary = {"model": checkpoint.model, "settings": checkpoint.settings}
-    except ValueError:
+    else:
         out.summary = {"model": "file"}
 
 
@@ -45,11 +53,17 @@ def weights_content(path: str | Path) -> str:
     Raises:
         OSError: if the file cannot be read.
     """
+    return _read(Path(path))[0]
+
+
+def _read(path: Path) -> tuple[str, Checkpoint | None]:
+    """Return `weights_content`, and the checkpoint if the file is one."""
     try:
         checkpoint = read_checkpoint(path)
     except ValueError:
-        return file_digest(Path(path))
-    return digest([checkpoint.model, checkpoint.settings, tensors_digest(checkpoint.tensors)])
+        return file_digest(path), None
+    tensors = tensors_digest(checkpoint.tensors)
+    return digest([checkpoint.model, checkpoint.settings, tensors]), checkpoint
 
 
 def put_checkpoint(out: ArtifactWriter, checkpoint: Checkpoint, scratch: Path) -> None:
@@ -67,7 +81,13 @@ def get_checkpoint(place: Place, weights: Artifact) -> Checkpoint:
         return read_checkpoint(path)
 
 
-def get_network(place: Place, weights: Artifact, expect: str) -> Any:
+@overload
+def get_network(place: Place, weights: Artifact, expect: Literal["oclr"]) -> OCLR: ...
+@overload
+def get_network(place: Place, weights: Artifact, expect: Literal["selector"]) -> MaskSelector: ...
+@overload
+def get_network(place: Place, weights: Artifact, expect: Literal["corrector"]) -> Corrector: ...
+def get_network(place: Place, weights: Artifact, expect: str) -> nn.Module:
     """Return the network of a checkpoint, in evaluation mode on the place's device; the last few are cached."""
     return _network(place.store, weights, place.device, expect)
 

@@ -1,11 +1,10 @@
 """Selection: where each proposal is wrong, and which frames can be trusted (paper eq. 2-4)."""
 
-from typing import Any
-
 from motion_adapt.models.inference.pipeline import select as select_exemplars
 from motion_adapt.models.inference.planning import PART_LENGTH
-from motion_adapt.models.inference.proposal_judges import propagation_judge, random_judge
+from motion_adapt.models.inference.proposal_judges import Judge, propagation_judge, random_judge
 from motion_adapt.models.networks.precision import autocast_dtype
+from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import get_network
@@ -64,7 +63,7 @@ def select(
 
 def judge_of(
     method: str, weights: Artifact | None, seed: int | None, proposal: Artifact, place: Place
-) -> Any:
+) -> MaskSelector | Judge:
     """Return the judge of the proposals. The random judge depends on the seed and on the proposal's key.
 
     Raises:

@@ -7,7 +7,8 @@ from pathlib import Path
 from motion_adapt import models
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run
-from motion_adapt.flows.run.weight_checks import is_smoke, is_supervised, require_fit, require_precision
+from motion_adapt.flows.run.weight_checks import is_smoke, require_fit, require_precision
+from motion_adapt.models.networks.lineage import is_supervised
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import START_TAG, Tracker
@@ -154,7 +155,11 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
     trained = {model: run.summary(ref)["settings"] for model, ref in weights.networks.items()}
     require_fit(settings, trained)
     for model, how in trained.items():
-        if is_supervised(how):
+        try:
+            supervised = is_supervised(how)
+        except ValueError as error:
+            raise RunError(f"{model} weights: {error}") from error
+        if supervised:
             run.warn(f"the {model} was trained with annotations: its results are not label-free")
 
 

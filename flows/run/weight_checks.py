@@ -1,13 +1,14 @@
 """Checks of start weights: they must match the settings, the device and each other. Also their provenance."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.models.inputs.features import feature_provenance
 from motion_adapt.models.inputs.flow_estimators import flow_provenance
 from motion_adapt.models.networks.corrector import MaskCorrector
+from motion_adapt.models.networks.lineage import trainings_of
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
 
@@ -78,11 +79,6 @@ def provenance(settings: Settings) -> dict[str, str]:
     return told
 
 
-def is_supervised(settings: Mapping[str, Any]) -> bool:
-    """Return whether annotations were used for a checkpoint, in its own training or in one that it started from."""
-    return any(training.get("on") == "annotations" for training in _trainings(settings))
-
-
 def is_smoke(settings: Mapping[str, Any]) -> bool:
     """Return whether all pre-trainings that a checkpoint is based on were too short for its results to mean anything.
 
@@ -91,15 +87,8 @@ def is_smoke(settings: Mapping[str, Any]) -> bool:
     """
     pretrainings = [
         training
-        for training in _trainings(settings)
-        if "start" not in training or str(training.get("on")).startswith("synthetic")
+        for training in trainings_of(settings)
+        if training.from_scratch or (training.on and training.on.is_synthetic)
     ]
-    return bool(pretrainings) and all(t.get("steps", SMOKE_STEPS) < SMOKE_STEPS for t in pretrainings)
-
-
-def _trainings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the recipes of a checkpoint's trainings as far as recorded, latest first and that from scratch last."""
-    training = settings.get("training")
-    while training:
-        yield training
-        training = training.get("start")
+    lengths = [SMOKE_STEPS if training.steps is None else training.steps for training in pretrainings]
+    return bool(lengths) and max(lengths) < SMOKE_STEPS

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT, exemplar_table, parts
 from motion_adapt.models.inputs.readable import Readable, pieces
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import Batch
 from motion_adapt.models.training.continue_training import go_on
 from motion_adapt.models.training.course import Course
@@ -185,7 +186,13 @@ def adapt_corrector(
     """
     if not clips:
         raise ValueError("clips: wanted at least one to adapt to, got none")
-    training = {"on": "pseudo-labels", "batch": batch, "window": window, "limit": limit, "target": target}
+    training = {
+        "on": TrainedOn.PSEUDO_LABELS.value,
+        "batch": batch,
+        "window": window,
+        "limit": limit,
+        "target": target,
+    }
     training |= {"reconstruction": reconstruction, **(recipe or {})}
     return go_on(
         checkpoint,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import Batch
 from motion_adapt.models.training.continue_training import go_on
 from motion_adapt.models.training.course import Course
@@ -94,5 +95,5 @@ def finetune_oclr(
         OclrClipBatches(clips, frames, batch),
         OclrClipLoss(course.precision),
         course,
-        {"on": "pseudo-labels", "frames": frames, "batch": batch, **(recipe or {})},
+        {"on": TrainedOn.PSEUDO_LABELS.value, "frames": frames, "batch": batch, **(recipe or {})},
     )

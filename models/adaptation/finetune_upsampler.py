@@ -20,6 +20,7 @@ from motion_adapt.models.adaptation.adapt_corrector import (
 from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT
 from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.scoring.ranking import mask_ious
 from motion_adapt.models.training.continue_training import go_on
 from motion_adapt.models.training.course import Course
@@ -89,9 +90,15 @@ def finetune_upsampler(
     """
     if not clips:
         raise ValueError("clips: wanted at least one with annotations, got none")
-    training = {"on": "annotations", "batch": batch, "window": window, "limit": limit, "target": target}
+    training = {
+        "on": TrainedOn.ANNOTATIONS.value,
+        "batch": batch,
+        "window": window,
+        "limit": limit,
+        "target": target,
+    }
     training |= recipe or {}
-    module: Any = build_network(checkpoint, course.device, expect="corrector")
+    module = build_network(checkpoint, course.device, expect="corrector")
     module.requires_grad_(False)
     module.decoder.requires_grad_(True)
     return go_on(

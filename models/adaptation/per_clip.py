@@ -24,6 +24,7 @@ from motion_adapt.models.adaptation.adapt_corrector import (
 )
 from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import to_device
 from motion_adapt.models.training.continue_training import ADAPTATION_RATE, adapted, constant_schedule
 from motion_adapt.models.training.course import Course
@@ -119,7 +120,7 @@ def adapt_to_clip(
             watch.check(step + 1)
 
     course = course.at_rate(ADAPTATION_RATE)
-    training = {"on": "pseudo-labels of one clip", **course.told(), "check_every": check_every}
+    training = {"on": TrainedOn.PSEUDO_LABELS_OF_ONE_CLIP.value, **course.told(), "check_every": check_every}
     training |= {"patience": patience, "batch": batch, "window": window, "limit": limit, "target": target}
     training |= {"reconstruction": reconstruction, **(recipe or {})}
     with contextlib.suppress(_Enough):

@@ -30,7 +30,9 @@ from motion_adapt.models.inference.planning import (
 from motion_adapt.models.inference.proposal_judges import Judge, without_mask
 from motion_adapt.models.inputs.imaging import hard_masks, normalise_rgb
 from motion_adapt.models.inputs.readable import Readable
-from motion_adapt.models.networks.corrector import ExemplarMemory, MaskCorrector
+from motion_adapt.models.networks.checkpoints import Corrector
+from motion_adapt.models.networks.corrector import ExemplarMemory
+from motion_adapt.models.networks.dense_corrector import DenseMemory
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.networks.selector import MaskSelector, predicted_error, scores
 
@@ -169,7 +171,7 @@ def select(
 
 
 def correct(
-    net: MaskCorrector,
+    net: Corrector,
     frames: Readable,
     tokens: Readable,
     masks: Readable,
@@ -235,13 +237,13 @@ def _judge(
 
 @torch.inference_mode()
 def _remember(
-    net: MaskCorrector,
+    net: Corrector,
     table: NDArray[np.int64],
     tokens: Readable,
     masks: Readable,
     scores: Readable,
     device: torch.device,
-) -> ExemplarMemory:
+) -> ExemplarMemory | DenseMemory:
     if table.shape[1] == 0:
         raise ValueError("exemplars: wanted one or more in every part of the clip, got none")
     read = np.unique(table[table >= 0])
@@ -257,12 +259,12 @@ def _remember(
 
 @torch.inference_mode()
 def _correct_window(
-    net: MaskCorrector,
+    net: Corrector,
     frames: np.ndarray,
     tokens: np.ndarray,
     masks: np.ndarray,
     places: NDArray[np.int64],
-    memory: ExemplarMemory,
+    memory: ExemplarMemory | DenseMemory,
     use_masks: bool,
     device: torch.device,
     *,

@@ -174,7 +174,7 @@ def _load_compact(path: Path, device: str | torch.device) -> FeatureNetwork:
                 "name a checkpoint of the model `features`, or train one with `python -m motion_adapt.models.pretrain`"
             ],
         )
-    module: Any = build_network(read_checkpoint(path), device, expect="features")
+    module = build_network(read_checkpoint(path), device, expect="features")
     return CompactTokens(COMPACT, module, channels=module.channels, patch_size=module.patch_size)
 
 

@@ -6,31 +6,32 @@ or none.
 """
 
 import hashlib
-import importlib
 import inspect
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-# where the class of each model is found; imported when one is built
-_CLASSES = {
-    "oclr": ("motion_adapt.models.networks.oclr", "OCLR"),
-    "selector": ("motion_adapt.models.networks.selector", "MaskSelector"),
-    "corrector": ("motion_adapt.models.networks.corrector", "MaskCorrector"),
-    "features": ("motion_adapt.models.networks.compact_features", "CompactFeatures"),
-}
-# constructor arguments that select another class: (model, argument, value)
-_VARIANTS = {
-    ("corrector", "maps", "dense"): ("motion_adapt.models.networks.dense_corrector", "DenseCorrector")
+from motion_adapt.models.networks.compact_features import CompactFeatures
+from motion_adapt.models.networks.corrector import MaskCorrector
+from motion_adapt.models.networks.dense_corrector import DenseCorrector
+from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.models.networks.selector import MaskSelector
+
+Corrector = MaskCorrector | DenseCorrector
+_CLASSES: dict[str, type[nn.Module]] = {
+    "oclr": OCLR,
+    "selector": MaskSelector,
+    "corrector": MaskCorrector,
+    "features": CompactFeatures,
 }
 MODELS = tuple(_CLASSES)
 _ENTRY = "motion-adapt"  # the only metadata entry: the order of several would vary from file to file
@@ -113,6 +114,26 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+@overload
+def build_network(
+    checkpoint: Checkpoint, device: str | torch.device = ..., *, expect: Literal["oclr"]
+) -> OCLR: ...
+@overload
+def build_network(
+    checkpoint: Checkpoint, device: str | torch.device = ..., *, expect: Literal["selector"]
+) -> MaskSelector: ...
+@overload
+def build_network(
+    checkpoint: Checkpoint, device: str | torch.device = ..., *, expect: Literal["corrector"]
+) -> Corrector: ...
+@overload
+def build_network(
+    checkpoint: Checkpoint, device: str | torch.device = ..., *, expect: Literal["features"]
+) -> CompactFeatures: ...
+@overload
+def build_network(
+    checkpoint: Checkpoint, device: str | torch.device = ..., *, expect: str | None = ...
+) -> nn.Module: ...
 def build_network(
     checkpoint: Checkpoint, device: str | torch.device = "cpu", *, expect: str | None = None
 ) -> nn.Module:
@@ -159,13 +180,13 @@ def all_arguments(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {**defaults, **dict(arguments)}
 
 
-def _class_of(model: str, arguments: Mapping[str, Any]) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+def _class_of(model: str, arguments: Mapping[str, Any]) -> tuple[type[nn.Module], dict[str, Any]]:
     """Return the class that the arguments select, and the arguments that it takes."""
-    (module, name), given = _CLASSES[model], dict(arguments)
-    for (of, argument, value), variant in _VARIANTS.items():
-        if of == model and given.get(argument) == value:
-            (module, name), _ = variant, given.pop(argument)
-    return getattr(importlib.import_module(module), name), given
+    given = dict(arguments)
+    if model == "corrector" and given.get("maps") == "dense":
+        del given["maps"]
+        return DenseCorrector, given
+    return _CLASSES[model], given
 
 
 def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
@@ -188,8 +209,3 @@ def _write_whole(path: Path, content: bytes) -> None:
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """Return a copy of the module's tensors on the CPU."""
     return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
-
-
-def frozen(checkpoint: Checkpoint, model: str, device: str | torch.device) -> nn.Module:
-    """Build the checkpoint's network for inference only: its weights require no gradient."""
-    return build_network(checkpoint, device, expect=model).requires_grad_(False)

@@ -18,6 +18,7 @@ from motion_adapt.models.networks.checkpoints import (
     tensors_digest,
     weights_of,
 )
+from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.synthetic.shapes import MASK_SUFFIXES
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 from motion_adapt.models.synthetic.textures import SUFFIXES, list_pictures
@@ -130,7 +131,11 @@ def synthetic_recipe(
 
     If `features` is given, the recipe also identifies the feature network.
     """
-    recipe = {"on": "synthetic clips", **course.told(), **pictures_identity(photos, silhouettes)}
+    recipe = {
+        "on": TrainedOn.SYNTHETIC_CLIPS.value,
+        **course.told(),
+        **pictures_identity(photos, silhouettes),
+    }
     read = {"features": extractor_identity(features)} if features else {}
     return recipe | start_identity(start) | read
 

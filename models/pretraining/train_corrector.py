@@ -5,7 +5,7 @@ inference. In some steps the masks of the window are hidden from the UNet, so th
 """
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from motion_adapt.models.inputs.features import (
     TokenExtractor,
     extractor_identity,
 )
-from motion_adapt.models.networks.checkpoints import Checkpoint, frozen, tensors_digest
+from motion_adapt.models.networks.checkpoints import Checkpoint, build_network, tensors_digest
 from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.models.networks.sizes import COMPACT, PRETRAINING
 from motion_adapt.models.pretraining.clip_batches import ClipBatches, ClipProposals, ClipTokens
@@ -162,7 +162,7 @@ def judge_by(choice: str, selector: Checkpoint | None, device: str) -> MaskSelec
         return propagation_judge(device=device)
     if selector is None:
         raise ValueError("exemplars_by: wanted a trained selector to choose by, got None")
-    return cast(MaskSelector, frozen(selector, "selector", device))
+    return build_network(selector, device, expect="selector").requires_grad_(False)
 
 
 def pretrain_corrector(
@@ -224,7 +224,7 @@ def pretrain_corrector(
         "corrector", network, course.seed, start=start, features=features, first_guess=RARE
     )
     clips, unseen = seen_and_unseen(course.seed, photos=photos, silhouettes=silhouettes, frames=frames)
-    proposals = ClipProposals(frozen(oclr, "oclr", course.device), pool)
+    proposals = ClipProposals(build_network(oclr, course.device, expect="oclr").requires_grad_(False), pool)
     tokens = ClipTokens(features, CORRECTOR_GRID, pool)
     return trained(
         "corrector",

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from motion_adapt.models.inputs.imaging import normalise_rgb, resize_frames
 from motion_adapt.models.networks.checkpoints import Checkpoint
+from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.networks.sizes import COMPACT
 from motion_adapt.models.pretraining.recipe import first_network, seen_and_unseen, synthetic_recipe, trained
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
@@ -178,7 +179,7 @@ def pretrain_features(
     """
     network = dict(COMPACT["features"] if network is None else network)
     recipe = synthetic_recipe(course, photos, silhouettes, start)
-    recipe |= {"on": "synthetic correspondences", "pairs": pairs}
+    recipe |= {"on": TrainedOn.SYNTHETIC_CORRESPONDENCES.value, "pairs": pairs}
     module = first_network("features", network, course.seed, start=start)
     supply = {"photos": photos, "silhouettes": silhouettes, "frames": FRAMES}
     clips, unseen = (FeatureBatches(supplied, pairs) for supplied in seen_and_unseen(course.seed, **supply))

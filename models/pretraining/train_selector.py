@@ -8,7 +8,7 @@ from torch import Tensor
 
 from motion_adapt.models.inputs.features import SELECTOR_GRID, TokenExtractor
 from motion_adapt.models.inputs.imaging import normalise_rgb
-from motion_adapt.models.networks.checkpoints import Checkpoint, frozen, tensors_digest
+from motion_adapt.models.networks.checkpoints import Checkpoint, build_network, tensors_digest
 from motion_adapt.models.networks.sizes import COMPACT
 from motion_adapt.models.pretraining.clip_batches import ClipBatches, ClipProposals, ClipTokens
 from motion_adapt.models.pretraining.recipe import (
@@ -102,7 +102,7 @@ def pretrain_selector(
         "selector", network, course.seed, start=start, features=features, first_guess=first_guess
     )
     clips, unseen = seen_and_unseen(course.seed, photos=photos, silhouettes=silhouettes, frames=frames)
-    proposals = ClipProposals(frozen(oclr, "oclr", course.device), pool)
+    proposals = ClipProposals(build_network(oclr, course.device, expect="oclr").requires_grad_(False), pool)
     return trained(
         "selector",
         module,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ def validate_oclr(
     device: str = "cpu",
 ) -> float:
     """Compute the mean IoU of OCLR's proposals."""
-    net: Any = build_network(checkpoint, device, expect="oclr")
+    net = build_network(checkpoint, device, expect="oclr")
     ious = []
     for clip, seen in held_out(clips, frames, flow, photos, silhouettes):
         ious.append(iou(np.concatenate([part.masks for part in propose(net, seen)]), clip))
@@ -102,22 +102,21 @@ def validate_pipeline(
         device: device on which the networks run.
         on_clip: called with 1 after every clip.
     """
-    nets: dict[str, Any] = {
-        name: build_network(c, device, expect=name) for name, c in (("oclr", oclr), ("corrector", corrector))
-    }
-    judge: Any = selector
-    if isinstance(selector, Checkpoint):
-        judge = build_network(selector, device, expect="selector")
+    proposer = build_network(oclr, device, expect="oclr")
+    repairer = build_network(corrector, device, expect="corrector")
+    judge = (
+        build_network(selector, device, expect="selector") if isinstance(selector, Checkpoint) else selector
+    )
     results, aps = [], []
     for clip, seen in held_out(clips, frames, flow, photos, silhouettes):
-        masks = np.concatenate([part.masks for part in propose(nets["oclr"], seen)])
+        masks = np.concatenate([part.masks for part in propose(proposer, seen)])
         tokens = features.extract(clip.rgb, CORRECTOR_GRID)
         network = judge_features or features
         seen_by_judge = network.extract(clip.rgb, SELECTOR_GRID) if judge is not selector else tokens
         (selection,) = select(judge, clip.rgb, seen_by_judge, masks)
         (choice,) = select(chosen_by, clip.rgb, tokens, masks) if chosen_by else (selection,)
         given_to = clip.rgb, tokens, masks, choice.scores, choice.exemplars
-        corrected = np.concatenate([part.masks for part in correct(nets["corrector"], *given_to)])
+        corrected = np.concatenate([part.masks for part in correct(repairer, *given_to)])
         results.append((iou(masks, clip), iou(corrected, clip), ranking(selection.errors, masks, clip)))
         aps += object_aps(-selection.errors, mask_ious(masks, clip.modal)).tolist()
         on_clip(1)

@@ -12,7 +12,7 @@ from motion_adapt.flows.pretrain import pretrain
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.start_weights import wanted
-from motion_adapt.flows.run.weight_checks import SMOKE_STEPS, is_smoke, is_supervised
+from motion_adapt.flows.run.weight_checks import SMOKE_STEPS, is_smoke
 from motion_adapt.flows.segment import segment
 from motion_adapt.models.networks.checkpoints import read_checkpoint, tensors_digest
 from motion_adapt.models.networks.sizes import SIZES, STEP_SIZES
@@ -195,13 +195,6 @@ def test_without_annotations_there_is_nothing_to_finetune_on(again: Home) -> Non
             weights=str(again.weights),
             place=again.place,
         )
-
-
-def test_supervision_is_remembered_through_later_trainings() -> None:
-    start = {"on": "annotations", "start": {"steps": 1}}
-    assert is_supervised({"training": {"on": "pseudo-labels", "start": start}})
-    assert not is_supervised({"training": {"on": "pseudo-labels", "start": {"steps": 1, "start": None}}})
-    assert not is_supervised({"training": None})
 
 
 def test_too_short_a_training_is_remembered_through_later_ones() -> None:

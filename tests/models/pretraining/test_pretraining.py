@@ -16,7 +16,6 @@ from motion_adapt.models.inputs.features import CompactTokens
 from motion_adapt.models.networks.checkpoints import (
     all_arguments,
     build_network,
-    frozen,
     read_checkpoint,
     tensors_digest,
 )
@@ -100,7 +99,10 @@ def test_oclr_learns():
 def test_the_selector_learns(oclr, extractor):
     torch.manual_seed(0)
     module = MaskSelector(**TINY_SELECTOR, feature_channels=8)
-    loss = SelectorLoss(ClipProposals(frozen(oclr, "oclr", "cpu"), 0), ClipTokens(extractor, (4, 7), 0))
+    loss = SelectorLoss(
+        ClipProposals(build_network(oclr, expect="oclr").requires_grad_(False), 0),
+        ClipTokens(extractor, (4, 7), 0),
+    )
     before, after = first_and_last(module, ClipBatches(SMALL, 1, "exact", 0), loss)
     assert after < 0.9 * before
 
@@ -109,7 +111,9 @@ def test_the_corrector_learns(oclr, extractor):
     torch.manual_seed(0)
     module = MaskCorrector(**TINY_CORRECTOR, feature_channels=8)
     loss = CorrectorLoss(
-        ClipProposals(frozen(oclr, "oclr", "cpu"), 0), ClipTokens(extractor, (8, 14), 0), window=2
+        ClipProposals(build_network(oclr, expect="oclr").requires_grad_(False), 0),
+        ClipTokens(extractor, (8, 14), 0),
+        window=2,
     )
     before, after = first_and_last(module, ClipBatches(SMALL, 1, "exact", 0), loss)
     assert after < 0.9 * before
@@ -292,7 +296,7 @@ def test_batches_hold_what_they_promise(oclr):
 def test_proposals_come_from_oclr_if_requested(oclr):
     batch = ClipBatches(SyntheticClips(seed=0, frames=3), 1, "exact", 0)(0, np.random.default_rng(0))
     batch = to_device(batch, "cpu")
-    proposals = ClipProposals(frozen(oclr, "oclr", "cpu"), 1)
+    proposals = ClipProposals(build_network(oclr, expect="oclr").requires_grad_(False), 1)
     batch["proposed"] = torch.zeros(1, 3, 3, dtype=torch.bool)
     assert torch.equal(proposals.of(batch), batch["damaged"])
     batch["proposed"][0, 1] = True
