@@ -25,6 +25,7 @@ PACKAGES = (
     "motion-adapt", "torch", "torchvision", "timm", "opencv-python-headless", "av", "zarr", "prefect",
     "prefect-dask", "dask", "mlflow",
 )  # fmt: skip
+TESTED_ON = "Linux"
 ROOM = 5.0  # GB of disk that a run on a few clips may need
 
 
@@ -41,6 +42,8 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
             say(console, "wrong", f"{what}: {error}", "red")
 
     console.print(f"python {platform.python_version()} on {platform.platform()}", highlight=False)
+    if platform.system() != TESTED_ON:
+        say(console, "note ", f"system: tested on {TESTED_ON} only, never on {platform.system()}", "yellow")
     for package in PACKAGES:
         check(package, lambda package=package: importlib.metadata.version(package))  # type: ignore[misc]
     check("CRF", lambda: crf_line(settings))

@@ -195,15 +195,16 @@ def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 def _write_whole(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        beside = Path(file.name)
         try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+            file.close()  # Windows renames no open file
+            beside.chmod(0o644)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

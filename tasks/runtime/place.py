@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.keys import Recipe
@@ -38,9 +38,12 @@ class Place(BaseModel):
         description="seconds to wait for another process that computes the same artifact or holds the GPU",
     )
     label: str = Field("", description="name of this piece of work in progress lines")
+    _resolved: bool = PrivateAttr(False)
 
     def resolved(self, gpus_elsewhere: bool | None = None) -> "Place":
         """Return the place with a definite device and absolute paths, so that tasks in other processes agree on them.
+
+        A place that was resolved before is returned as it is.
 
         Args:
             gpus_elsewhere: if tasks run on other machines, whether those have GPUs; else None. An explicit device is
@@ -49,6 +52,8 @@ class Place(BaseModel):
         Raises:
             ValueError: if torch does not know or does not have the device.
         """
+        if self._resolved:
+            return self
         device, here = self.device, gpus_elsewhere is None
         if device == "auto":
             device = "cuda" if (torch.cuda.is_available() if here else gpus_elsewhere) else "cpu"
@@ -58,9 +63,11 @@ class Place(BaseModel):
         except (RuntimeError, AssertionError) as error:  # no such device; torch without CUDA
             raise ValueError(f"device '{device}' can't be used here: {str(error).splitlines()[0]}") from error
         store = self.store if "://" in self.store else str(Path(self.store).resolve())
-        return self.model_copy(
+        place = self.model_copy(
             update={"device": device, "store": store, "scratch": str(Path(self.scratch).resolve())}
         )
+        place._resolved = True
+        return place
 
     def labelled(self, label: str) -> "Place":
         """Return the place with another label."""
@@ -115,7 +122,9 @@ def place_for(
     *,
     elsewhere: bool = False,
 ) -> Place:
-    """Return the place of a run. Unfinished trainings are kept next to a local store.
+    """Return the place of a run, resolved unless its tasks run elsewhere.
+
+    Unfinished trainings are kept next to a local store.
 
     Args:
         store: a folder or any fsspec URL.
@@ -129,8 +138,7 @@ def place_for(
     """
     threads = threads or share_of_cores(workers)
     place = Place(store=store, scratch=str(scratch_beside(store)), device=device, threads=threads)
-    place.resolved(gpus_elsewhere=False if elsewhere else None)
-    return place
+    return place if elsewhere else place.resolved()
 
 
 def use_threads(threads: int) -> None:

@@ -30,3 +30,13 @@ def test_settings_that_a_run_would_refuse_are_not_ready(
     text = console.export_text()
     assert healthy is (said is None), text
     assert said is None or said in text
+
+
+def test_a_system_without_tests_is_named(
+    smoke_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    place = Place(store=str(tmp_path / "store"), device="cpu", threads=1)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    assert examine(console, "compact", load_settings(), smoke_weights, place)
+    assert "note  system: tested on Linux only, never on Darwin" in console.export_text()
