@@ -1,6 +1,7 @@
 """Charts as plain geometry, which a template draws as SVG, so that names of clips never enter markup unescaped.
 
-Everything is in the units of a view box; y grows downwards.
+Everything is in the units of a view box; y grows downwards. A plotting library would do less here: the template gives
+lines the page's colours, light and dark, and every mark a text that browsers show under the pointer.
 """
 
 import math

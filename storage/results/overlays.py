@@ -16,6 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from motion_adapt.storage.atomic import whole_file
 from motion_adapt.storage.formats.masks import VOID, davis_palette
 
+# torchvision's flow_to_image scales each picture by its own fastest motion, which would show noise as motion.
 # Hues of the Middlebury flow wheel, starting at rightward motion: the colour, and the number of steps to the next.
 _WHEEL = {
     "red": (255, 0, 0, 15), "yellow": (255, 255, 0, 6), "green": (0, 255, 0, 4),
