@@ -65,5 +65,5 @@ def test_clips_of_two_kinds_do_not_mix(folder, tmp_path):
     with pytest.raises(RunError, match="clips with other settings"):
         synthesise(str(folder), 1, MADE_OF.model_copy(update={"seed": 6}))
     (tmp_path / "mine.txt").write_text("something")
-    with pytest.raises(RunError, match="holds other things"):
+    with pytest.raises(RunError, match="holds files other than synthetic clips"):
         synthesise(str(tmp_path), 1, MADE_OF)
