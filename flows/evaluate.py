@@ -20,11 +20,10 @@ from motion_adapt.flows.run.runners import DEFAULT_RUNNER
 from motion_adapt.storage.clips.find_clips import ClipList, find_clips
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import davis_layout, is_table, lay_out, truth_folder
-from motion_adapt.storage.names import printable
+from motion_adapt.storage.formats.label_rules import Background
+from motion_adapt.storage.names import printable, some
 from motion_adapt.tasks.evaluation import Protocol, score_folder
 from motion_adapt.tasks.runtime.progress import track
-
-NAMED = 3  # clips without masks that a warning names; others are only counted
 
 
 @flow(name="evaluate", task_runner=DEFAULT_RUNNER)
@@ -35,8 +34,9 @@ def evaluate(
     objects: int = 3,
     clips: list[str] | None = None,
     data_set: str | None = None,
+    background: Background = "black",
 ) -> Report:
-    """Score folders of indexed PNGs.
+    """Score folders of masks.
 
     Args:
         predictions: a folder with one folder of masks per clip.
@@ -49,6 +49,7 @@ def evaluate(
         clips: names of the clips to score; None scores all.
         data_set: the benchmark of the annotations, or "none"; if None, it is recognised. It decides whether `single`
             leaves out each clip's first and last frame: DAVIS2016 does, and so do clips of no benchmark.
+        background: what is behind the objects of masks in colours: black, or the most frequent colour on the borders.
     """
     began = time.monotonic()
     report = Report("evaluate", predictions)
@@ -65,7 +66,7 @@ def evaluate(
         for clip in found.clips:
             try:
                 scores, warnings = score_folder(
-                    clip, root, protocol, objects, skip_ends=skip_ends, data_set=known
+                    clip, root, protocol, objects, skip_ends=skip_ends, data_set=known, background=background
                 )
             except (ValueError, OSError) as error:
                 report.set_aside[clip.name] = reason(error)
@@ -95,9 +96,7 @@ def without_masks(found: ClipList, annotated: list[str]) -> list[str]:
     missing = [printable(name) for name in annotated if name not in there]
     if not missing:
         return []
-    more = f" and {len(missing) - NAMED} more" if missing[NAMED:] else ""
-    named = ", ".join(missing[:NAMED])
-    return [f"no masks of {len(missing)} annotated clips, which do not count in the mean: {named}{more}"]
+    return [f"no masks of {len(missing)} annotated clips, which do not count in the mean: {some(missing)}"]
 
 
 def annotation_root(folder: Path, dataset: str | None = None) -> Path:

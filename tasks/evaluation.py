@@ -17,9 +17,12 @@ from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.datasets.catalogue import DataSet
-from motion_adapt.storage.formats.masks import MAX_OBJECTS, read_masks
+from motion_adapt.storage.formats.label_maps import ClipMasks
+from motion_adapt.storage.formats.label_rules import MAX_OBJECTS, Background
+from motion_adapt.storage.formats.masks import read_masks
 from motion_adapt.storage.keys import Artifact
-from motion_adapt.storage.labels.annotations import Annotations, open_annotations
+from motion_adapt.storage.labels.annotations import Annotations, annotated_frames, open_annotations
+from motion_adapt.storage.names import natural_key, printable, some
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
@@ -37,6 +40,7 @@ class Labels:
     content: str
     warnings: tuple[str, ...]  # of masks without a frame and frames without a mask
     data_set: DataSet | None = None  # the benchmark that they belong to
+    background: Background = "black"  # of those in colours
 
     def open(self) -> Annotations:
         """Open the annotations.
@@ -45,7 +49,12 @@ class Labels:
             AnnotationError: if they cannot be used.
         """
         return open_annotations(
-            self.root, self.clip, self.frame_names, size=self.size, data_set=self.data_set
+            self.root,
+            self.clip,
+            self.frame_names,
+            size=self.size,
+            data_set=self.data_set,
+            background=self.background,
         )
 
 
@@ -55,6 +64,7 @@ def find_labels(
     names: tuple[str, ...],
     size: tuple[int, int],
     data_set: DataSet | None = None,
+    background: Background = "black",
 ) -> Labels:
     """Locate the annotations of a clip.
 
@@ -64,15 +74,16 @@ def find_labels(
         names: names of its frames.
         size: (H, W) of its frames.
         data_set: the benchmark that the clip belongs to, or None; decides layout and colours.
+        background: what is behind the objects of annotations in colours, if they are no benchmark's.
 
     Raises:
         AnnotationError: if there are none.
     """
-    found = open_annotations(root, clip, names, size=size, data_set=data_set)
-    return Labels(root, clip, names, size, found.content(names), tuple(found.warnings), data_set)
+    found = open_annotations(root, clip, names, size=size, data_set=data_set, background=background)
+    return Labels(root, clip, names, size, found.content(names), tuple(found.warnings), data_set, background)
 
 
-@stage("scores", version=1)
+@stage("scores", version=2)
 def score(
     masks: Artifact,
     *,
@@ -143,28 +154,46 @@ def score_folder(
     *,
     skip_ends: bool = True,
     data_set: DataSet | None = None,
+    background: Background = "black",
 ) -> tuple[dict[str, float], list[str]]:
     """Score one folder of masks. Returns scores and warnings.
+
+    The annotations say which frames count. An annotated frame without a mask counts as an empty one, with a warning; of
+    a benchmark, whose own evaluator takes no such clip, it is an error.
 
     Raises:
         ValueError: if masks or annotations cannot be used; names the file.
     """
-    names = clip.frame_names(len(clip.files))
-    folder = clip.path.parent, clip.path.name
-    size = next(read_masks(*folder, names[:1])).shape
-    labels = open_annotations(root, clip, names, size=(size[0], size[1]), data_set=data_set)
-    largest = max(int(mask.max()) for mask in read_masks(*folder, names))
+    own = dict(zip(clip.frame_names(len(clip.files)), clip.files, strict=True))
+    masks = ClipMasks(clip.files, background)
+    height, width = next(read_masks(masks)).shape
+    annotated = annotated_frames(root, clip, data_set, tuple(own))
+    names = tuple(sorted({*own, *annotated}, key=natural_key))
+    labels = open_annotations(
+        root, clip, names, size=(height, width), data_set=data_set, background=background
+    )
+    missing = [name for name in labels.frames if name not in own]
+    lacking = f"{len(missing)} of {len(labels.frames)} annotated frames have no mask ({some(missing)})"
+    if len(missing) == len(labels.frames):
+        raise ValueError(f"{lacking}: masks must be named like the annotations")
+    if missing and data_set:
+        raise ValueError(f"{lacking}; the evaluation of {data_set.name} wants a mask of every one")
+    largest = max(int(mask.max()) for mask in read_masks(masks))
     objects = max(objects, min(largest, MAX_OBJECTS))
 
     def pairs() -> Iterator[Pair]:
-        known = set(labels.frames)
-        for name, mask in zip(names, read_masks(*folder, names), strict=True):
+        known, predicted = set(labels.frames), read_masks(masks)
+        for name in names:
+            mask = next(predicted) if name in own else np.zeros((height, width), np.uint8)
             yield (labels.read(name) if name in known else None), mask
 
     scores, frames = score_pairs(
         pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends
     )
-    return {"frames": frames, **scores}, labels.warnings
+    warnings = [f"masks of {clip.name}: {printable(path.name)} {note}" for path, note in masks.notes]
+    if missing:
+        warnings.append(f"masks of {clip.name}: {lacking}, which count as empty")
+    return {"frames": frames, **scores}, labels.warnings + warnings
 
 
 def label_maps(reader: ArtifactReader, size: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -15,7 +15,7 @@ from motion_adapt.tasks.settings import UpsamplerTrainingSettings
 from motion_adapt.tasks.training import course_of, parts_of, training
 
 
-@stage("finetuned-upsampler", version=1, gpu=True)
+@stage("finetuned-upsampler", version=2, gpu=True)
 def finetune(
     frames: list[Artifact],
     tokens: list[Artifact],

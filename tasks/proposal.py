@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from motion_adapt.models.inference.pipeline import propose as propose_masks
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import ClipError
-from motion_adapt.storage.formats.masks import masks_content, read_masks
+from motion_adapt.storage.formats.label_maps import ClipMasks
+from motion_adapt.storage.formats.label_rules import Background
+from motion_adapt.storage.formats.masks import mask_files, masks_content, read_masks
 from motion_adapt.storage.keys import Artifact
-from motion_adapt.storage.names import printable
+from motion_adapt.storage.names import printable, some
 from motion_adapt.tasks.checkpoints import get_network
 from motion_adapt.tasks.runtime.dims import MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
@@ -51,12 +55,13 @@ def propose(
     out.summary = {"frames": total, "new_objects": new}
 
 
-@stage("given-proposal", version=1)
+@stage("given-proposal", version=2)
 def take_proposals(
     frames: Artifact,
     *,
     content: str,
     objects: int,
+    background: Background,
     folder: NotKeyed[str],
     names: NotKeyed[tuple[str, ...]],
     place: Place,
@@ -64,19 +69,22 @@ def take_proposals(
 ) -> None:
     """Read the masks of another model: `<folder>/<clip>/<frame>.png`, 0 background, k object k.
 
-    `content` is the digest of their bytes. Masks are resized as in the reference code (bilinear map of each label,
-    thresholded at 0.5), and labels above `objects` are dropped, as there. Writes what `propose` writes.
+    `content` is the digest of their bytes; `storage.formats.label_rules` says how they are read. Masks are resized as
+    in the reference code (bilinear map of each label, thresholded at 0.5). Labels above `objects` are dropped, as
+    there, with a warning. Writes what `propose` writes.
 
     Raises:
-        ValueError: if a mask is missing, damaged or of another size than its frame.
+        ValueError: if a mask is missing, damaged, no mask, or of another size than its frame.
         ClipError: if the masks no longer have the digest `content`.
     """
-    clip = place.open().open(frames).summary
+    clip, dropped = place.open().open(frames).summary, set[int]()
+    given = ClipMasks(mask_files(Path(folder), place.label, names), background)
     with track(clip["frames"], f"take proposals of {place.label}") as advance:
-        for name, labels in zip(names, read_masks(Path(folder), place.label, names), strict=True):
+        for name, labels in zip(names, read_masks(given), strict=True):
             if labels.shape != (clip["height"], clip["width"]):
                 got, wanted = labels.shape[::-1], (clip["width"], clip["height"])
                 raise ValueError(f"{name}.png is {got[0]}x{got[1]}, its frame is {wanted[0]}x{wanted[1]}")
+            dropped |= set(np.unique(labels[labels > objects]).tolist())
             out.append(
                 "masks", resize_masks(masks_from_labels(labels[None], objects), HEIGHT, WIDTH), MASK_DIMS
             )
@@ -86,3 +94,8 @@ def take_proposals(
             place.label, f"its masks in {printable(folder)} changed while they were read; run again"
         )
     out.summary = {"frames": clip["frames"], "new_objects": []}
+    notes = [f"{printable(path.name)} {text}" for path, text in given.notes]
+    if dropped:
+        more = some([str(label) for label in sorted(dropped)])
+        notes.append(f"labels {more} are dropped: objects={objects} keeps 1 to {objects}")
+    out.made["warnings"] = [f"proposals of {place.label}: {note}" for note in notes]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from motion_adapt.models.networks.sizes import PRETRAINING
+from motion_adapt.storage.formats.label_rules import Background
 
 RAFT_WEIGHTS = "C_T_V1"  # the paper's, trained on synthetic data only
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
@@ -297,6 +298,11 @@ class Settings(StageSettings):
         "float32",
         description="number format of the proposing, selecting and correcting networks on a GPU; a CPU only supports "
         "float32",
+    )
+    mask_background: Background = Field(
+        "black",
+        description="what is behind the objects of annotations and ready-made proposals that are stored in colours: "
+        "black, or the most frequent colour on the borders of the clip's masks",
     )
     flow: FlowSettings = FlowSettings()
     gaps: GapSettings = GapSettings()

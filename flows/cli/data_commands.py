@@ -147,7 +147,7 @@ def export(
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="folder with one folder of indexed PNGs per clip")],
+    predictions: Annotated[Path, typer.Argument(help="folder with one folder of masks per clip")],
     annotations: Annotated[Path, typer.Argument(help="annotations in the same layout")],
     protocol: Annotated[
         str | None,
@@ -163,6 +163,9 @@ def evaluate(
         str | None,
         typer.Option("--dataset", help="the benchmark of the annotations, whose rules are followed"),
     ] = None,
+    background: Annotated[
+        str, typer.Option(help="of masks in colours: black, or border: what is most frequent there")
+    ] = "black",
     json_file: JsonFile = None,
     strict: Strict = False,
     verbose: Verbose = False,
@@ -170,6 +173,8 @@ def evaluate(
     """Score masks against annotations, with J and F."""
     if protocol not in (None, "single", "objects", "boxes"):
         raise typer.BadParameter("wanted 'single', 'objects' or 'boxes'", param_hint="--protocol")
+    if background not in ("black", "border"):
+        raise typer.BadParameter("wanted 'black' or 'border'", param_hint="--background")
     with running("evaluate", verbose) as run:
         from motion_adapt.flows.evaluate import evaluate as flow
         from motion_adapt.flows.reports.against_paper import print_against_paper
@@ -184,6 +189,7 @@ def evaluate(
             protocol=protocol,
             clips=names(clips),
             data_set=data_set,
+            background=background,
             json_file=json_file,
             strict=strict,
         )

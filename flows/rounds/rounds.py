@@ -76,6 +76,7 @@ def propose_clips(work: Work, this: Round) -> ByClip:
             "frames": work.materials.frames[name],
             "content": masks_content(Path(folder), name, names),
             "objects": work.settings.objects,
+            "background": work.settings.mask_background,
             "folder": folder,
             "names": names,
         }

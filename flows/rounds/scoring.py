@@ -37,6 +37,7 @@ def annotated(work: Work) -> dict[str, Labels]:
                 work.materials.names[name],
                 (size["height"], size["width"]),
                 work.run.data_set,
+                work.settings.mask_background,
             )
             for text in labels[name].warnings:
                 work.run.warn(text)

@@ -10,7 +10,7 @@ from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import is_table, truth_folder
 from motion_adapt.storage.formats.images import PictureError
-from motion_adapt.storage.formats.masks import VOID
+from motion_adapt.storage.formats.label_rules import VOID
 from motion_adapt.storage.labels.truth import Box, ForeignLabel, LayerFiles, OtherSize, Truth, due, found
 
 _KINDS: dict[type[Exception], str] = {ForeignLabel: "label", OtherSize: "annotation size"}
@@ -73,27 +73,30 @@ def _labels(
     """Decode every annotation and check its size, its labels, and when each object first appears."""
     first: set[int] | None = None
     seen: set[int] = set()
+    told: set[str] = set()
     for frame, truth in matched.items():
         try:
-            decoded = truth.decode(size)
+            labels = truth.decode(size)
         except PictureError as error:
             yield finding(
                 _KINDS.get(type(error), "undecodable annotation"), clip.name, truth.path, str(error)
             )
             continue
-        here: Size = decoded.labels.shape[0], decoded.labels.shape[1]
+        here: Size = labels.shape[0], labels.shape[1]
         if here != size:
             yield finding(
                 "annotation size", clip.name, truth.path, f"is {size_text(here)}, its frame {size_text(size)}"
             )
             continue
-        ids = set(np.flatnonzero(np.bincount(decoded.labels.ravel(), minlength=256)).tolist()) - {0, VOID}
+        ids = set(np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist()) - {0, VOID}
         if isinstance(truth, Box) and not ids:
             text = f"the box of {frame} is empty or outside the frame"
             yield finding("box", clip.name, truth.path, text)
-        if decoded.grey_levels and known is not None:
-            yield finding("label", clip.name, truth.path, "has grey levels; all but 0 would be foreground")
-        elif text := _unknown_labels(ids, truth, known):
+        for path, note in truth.notes:
+            if note not in told:
+                told.add(note)
+                yield finding("label" if known else "mask values", clip.name, path, note)
+        if text := _unknown_labels(ids, truth, known):
             yield finding("label", clip.name, truth.path, text)
             continue
         first = ids if first is None else first

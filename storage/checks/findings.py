@@ -22,6 +22,7 @@ KINDS = {
     "annotation size": "differs from that of its frame",
     "box": "empty, or outside its frame",
     "label": "a colour, a grey or an id that the benchmark does not have",
+    "mask values": "own annotations only: values that are not read as they are stored",
     "no object": "no object in any annotated frame or, in multi-object benchmarks, in the first one",
     "object count": "differs from the benchmark's own",
     "later object": "first seen after the first annotated frame: the protocol counts it as background",
@@ -30,7 +31,14 @@ KINDS = {
     "slow motion": "own clips only: too little motion from frame to frame at the gap of inference",
     "layout": "which folder was used where several were possible",
 }
-ALWAYS_WARNINGS = {"later object", "every fifth frame", "layout", "hardly any motion", "slow motion"}
+ALWAYS_WARNINGS = {
+    "mask values",
+    "later object",
+    "every fifth frame",
+    "layout",
+    "hardly any motion",
+    "slow motion",
+}
 # Faults in a benchmark that may be intended in one's own clips.
 OWN_WARNINGS = {
     "missing annotations",

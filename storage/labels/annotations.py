@@ -1,7 +1,7 @@
 """Annotations of a clip. Only evaluation and the supervised `finetune-upsampler` may open them.
 
 Files are <annotations>/<clip>/<frame>.png, or laid out as their benchmark has them (`storage.labels.truth`). Frames
-without an annotation are not scored. `storage.formats.masks.decode_labels`, or the benchmark's own rule, decides what
+without an annotation are not scored. `storage.formats.label_rules`, or the benchmark's own rule, decides what
 counts as an object.
 """
 
@@ -14,6 +14,7 @@ from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import is_table, truth_folder
 from motion_adapt.storage.formats.images import PictureError
+from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.keys import digest
 from motion_adapt.storage.labels.truth import Truth, due, found
 from motion_adapt.storage.names import printable, some
@@ -34,7 +35,7 @@ class Annotations:
     """The annotated frames of one clip, read one at a time.
 
     `frames` are the names that have a mask, in the clip's order. `warnings` names frames without a mask, masks
-    without a frame and, after they have been read, masks with grey levels.
+    without a frame and, after they have been read, what is not read as it is stored.
     """
 
     def __init__(
@@ -43,7 +44,6 @@ class Annotations:
         self.clip, self.size, self.warnings = clip, size, warnings
         self.frames = tuple(files)
         self._files = files
-        self._grey: str | None = None
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield each annotated frame's name and label map."""
@@ -62,19 +62,35 @@ class Annotations:
         """
         path = self._files[frame].path
         try:
-            decoded = self._files[frame].decode(self.size)
+            labels = self._files[frame].decode(self.size)
         except PictureError as error:
             raise AnnotationError(self.clip, f"{printable(path.name)} {error}") from error
-        if decoded.labels.shape != self.size:
-            height, width = decoded.labels.shape
+        if labels.shape != self.size:
+            height, width = labels.shape
             sizes = f"is {width}x{height}, its frame is {self.size[1]}x{self.size[0]}"
             raise AnnotationError(self.clip, f"{printable(path.name)} {sizes}")
-        if decoded.grey_levels and not self._grey:
-            self._grey = frame
-            self.warnings.append(
-                f"annotations of {self.clip}: {printable(path.name)} has grey levels; all but 0 is foreground"
-            )
-        return decoded.labels
+        for shown, note in self._files[frame].notes:
+            warning = f"annotations of {self.clip}: {printable(shown.name)} {note}"
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+        return labels
+
+
+def annotated_frames(
+    root: Path, clip: Clip, data_set: DataSet | None, frame_names: Sequence[str]
+) -> list[str]:
+    """Names of all frames that have an annotation, whether or not they are among `frame_names`, the clip's own.
+
+    Empty if the annotations can't be found; `open_annotations` says why.
+    """
+    try:
+        return list(found(root, _folder_name(clip), frame_names, data_set))
+    except (OSError, PictureError):
+        return []
+
+
+def _folder_name(clip: Clip) -> str:
+    return clip.path.stem if clip.kind == "video" else clip.path.name
 
 
 def open_annotations(
@@ -84,6 +100,7 @@ def open_annotations(
     *,
     size: tuple[int, int],
     data_set: DataSet | None = None,
+    background: Background = "black",
 ) -> Annotations:
     """Locate a clip's annotations without opening a picture.
 
@@ -93,14 +110,15 @@ def open_annotations(
         frame_names: names of the clip's frames, in order.
         size: (H, W) of its frames.
         data_set: the benchmark that the annotations belong to; decides layout and colours.
+        background: what is behind the objects of annotations in colours, if they are no benchmark's.
 
     Raises:
         AnnotationError: if the clip has no annotations or they cannot be read.
     """
-    name = clip.path.stem if clip.kind == "video" else clip.path.name
+    name = _folder_name(clip)
     folder = root if is_table(root) else truth_folder(root, name)
     try:
-        there = found(root, name, frame_names, data_set)
+        there = found(root, name, frame_names, data_set, background)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise AnnotationError(clip.name, f"there is no folder {printable(folder)}") from error
     except OSError as error:

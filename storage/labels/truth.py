@@ -22,7 +22,8 @@ import numpy as np
 from motion_adapt.storage.datasets.catalogue import Colour, DataSet
 from motion_adapt.storage.datasets.layouts import TRUTH_BESIDE, is_table, truth_folder
 from motion_adapt.storage.formats.images import FORMATS, PictureError, open_picture, read_rgb
-from motion_adapt.storage.formats.masks import Decoded, decode_labels
+from motion_adapt.storage.formats.label_maps import ClipMasks
+from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.keys import file_digest
 from motion_adapt.storage.names import frame_number, natural_key, safe_name
 
@@ -51,30 +52,43 @@ class Truth(Protocol):
     def content(self) -> Any:
         """Return what a digest must cover: the bytes, and how they are read if not by the common rule."""
 
-    def decode(self, size: tuple[int, int]) -> Decoded:
+    def decode(self, size: tuple[int, int]) -> np.ndarray:
         """Return the labels; `size` is the frame's (H, W).
 
         Raises:
             PictureError: if the annotation cannot be used.
         """
 
+    @property
+    def notes(self) -> tuple[tuple[Path, str], ...]:
+        """What is read otherwise than it is stored, with the file; the same for all frames of a clip."""
+
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A picture of labels. `colours` are those of a data set that tells objects apart by colour, else empty."""
+    """A picture of labels, one of `masks`. `colours`: of a data set that tells objects apart by colour, else empty."""
 
     path: Path
+    masks: ClipMasks
     colours: tuple[Colour, ...] = ()
 
     def content(self) -> Any:
         """See `Truth`."""
-        return [file_digest(self.path), "colours"] if self.colours else file_digest(self.path)
+        if self.colours:
+            return [file_digest(self.path), "colours"]
+        border = self.masks.background == "border"
+        return [file_digest(self.path), "border"] if border else file_digest(self.path)
 
-    def decode(self, size: tuple[int, int]) -> Decoded:
-        """Decode as `decode_labels` does, except that RGB pictures are read by the data set's colours."""
+    @property
+    def notes(self) -> tuple[tuple[Path, str], ...]:
+        """See `Truth`."""
+        return () if self.colours else self.masks.notes
+
+    def decode(self, size: tuple[int, int]) -> np.ndarray:
+        """Decode as `ClipMasks` does, except that RGB pictures are read by the data set's colours."""
         image = open_picture(self.path)
         if not self.colours or image.mode not in ("RGB", "RGBA"):
-            return decode_labels(self.path)
+            return self.masks.read(self.path)
         rgb = np.array(image)[..., :3]
         labels = np.full(rgb.shape[:2], len(self.colours), np.uint8)
         for index, colour in enumerate(self.colours):
@@ -85,7 +99,7 @@ class MaskFile:
             raise ForeignLabel(
                 f"has the colour {tuple(rgb[y, x].tolist())}, which none of its data set's labels has"
             )
-        return Decoded(labels)
+        return labels
 
 
 @dataclass(frozen=True)
@@ -99,11 +113,16 @@ class LayerFiles:
         """See `Truth`."""
         return self.paths[0]
 
+    @property
+    def notes(self) -> tuple[tuple[Path, str], ...]:
+        """See `Truth`."""
+        return ()
+
     def content(self) -> Any:
         """See `Truth`."""
         return [*(file_digest(path) for path in self.paths), "layers"]
 
-    def decode(self, size: tuple[int, int]) -> Decoded:
+    def decode(self, size: tuple[int, int]) -> np.ndarray:
         """Take pixels brighter than half as object, because edges are smoothed in some files."""
         labels = np.zeros(size, np.uint8)
         for label, path in enumerate(self.paths, start=1):
@@ -115,7 +134,7 @@ class LayerFiles:
             if layer.shape != size:
                 raise OtherSize(f"{which}is {_size(layer)}, its frame {_size(labels)}")
             labels[layer > 127] = label
-        return Decoded(labels)
+        return labels
 
 
 @dataclass(frozen=True)
@@ -125,17 +144,22 @@ class RegionFile:
     path: Path
     threshold: float = _REGION_DEFAULT
 
+    @property
+    def notes(self) -> tuple[tuple[Path, str], ...]:
+        """See `Truth`."""
+        return ()
+
     def content(self) -> Any:
         """See `Truth`."""
         return [file_digest(self.path), "regions", self.threshold]
 
-    def decode(self, size: tuple[int, int]) -> Decoded:
+    def decode(self, size: tuple[int, int]) -> np.ndarray:
         """See `Truth`."""
         grey = cv2.cvtColor(read_rgb(self.path), cv2.COLOR_RGB2GRAY) / 255.0
         foreground = grey > self.threshold
         if self.path.suffix.lower() == ".ppm":
             foreground &= grey <= _REGION_WHITE
-        return Decoded(foreground.astype(np.uint8))
+        return foreground.astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -148,21 +172,30 @@ class Box:
     width: float
     height: float
 
+    @property
+    def notes(self) -> tuple[tuple[Path, str], ...]:
+        """See `Truth`."""
+        return ()
+
     def content(self) -> Any:
         """See `Truth`."""
         return [self.left, self.top, self.width, self.height]
 
-    def decode(self, size: tuple[int, int]) -> Decoded:
+    def decode(self, size: tuple[int, int]) -> np.ndarray:
         """Draw the rectangle as label 1."""
         labels = np.zeros(size, np.uint8)
         left, top = max(self.left, 0.0), max(self.top, 0.0)
         rows = slice(round(top), round(top + self.height))
         labels[rows, round(left) : round(left + self.width)] = 1
-        return Decoded(labels)
+        return labels
 
 
 def found(
-    annotations: Path, clip: str, frame_names: Sequence[str], data_set: DataSet | None = None
+    annotations: Path,
+    clip: str,
+    frame_names: Sequence[str],
+    data_set: DataSet | None = None,
+    background: Background = "black",
 ) -> dict[str, Truth]:
     """Return a clip's annotations by frame name, without opening a picture.
 
@@ -173,6 +206,7 @@ def found(
         clip: name of the clip's folder.
         frame_names: names of the clip's frames, in order.
         data_set: the benchmark that the annotations belong to.
+        background: what is behind the objects of annotations in colours, if they are no benchmark's.
 
     Raises:
         PictureError: if the table of a data set with boxes cannot be read.
@@ -186,7 +220,10 @@ def found(
     if data_set is not None and data_set.name == "FBMS-59" and folder.name == TRUTH_BESIDE:
         return _regions(folder, clip, frame_names)
     colours = data_set.colours if data_set is not None and data_set.multi_object else ()
-    return {safe_name(path.stem): MaskFile(path, colours) for path in _pictures(folder, (".png",))}
+    files = {safe_name(path.stem): path for path in _label_pictures(folder)}
+    counting = [path for name, path in files.items() if name in set(frame_names)]
+    masks = ClipMasks(counting, "black" if data_set else background)
+    return {name: MaskFile(path, masks, colours) for name, path in files.items()}
 
 
 def due(frames: Sequence[str], annotated: Sequence[str], data_set: DataSet | None) -> list[str]:
@@ -270,6 +307,11 @@ def _regions(folder: Path, clip: str, frame_names: Sequence[str]) -> dict[str, T
         stem = re.sub("_gt$", "", path.stem)
         regions[frames.get(frame_number(stem), safe_name(stem))] = RegionFile(path, threshold)
     return regions
+
+
+def _label_pictures(folder: Path) -> list[Path]:
+    """PNGs; if there are none, pictures of any format."""
+    return _pictures(folder, (".png",)) or _pictures(folder, tuple(FORMATS))
 
 
 def _pictures(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

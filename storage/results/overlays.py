@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from motion_adapt.storage.atomic import whole_file
-from motion_adapt.storage.formats.masks import VOID, davis_palette
+from motion_adapt.storage.formats.label_rules import VOID, davis_palette
 
 # torchvision's flow_to_image scales each picture by its own fastest motion, which would show noise as motion.
 # Hues of the Middlebury flow wheel, starting at rightward motion: the colour, and the number of steps to the next.

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from motion_adapt.storage.atomic import whole_file
-from motion_adapt.storage.formats.masks import davis_palette
+from motion_adapt.storage.formats.label_rules import davis_palette
 from motion_adapt.storage.results.overlays import flow_colours, overlay
 
 _PAPER, _INK, _FAINT = (250, 250, 248), (34, 34, 38), (128, 128, 134)

@@ -23,7 +23,9 @@ from motion_adapt.storage.atomic import whole_file, whole_folder
 from motion_adapt.storage.clips.find_clips import Clip, find_clips
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.formats.images import PictureError, open_picture
-from motion_adapt.storage.formats.masks import MAX_OBJECTS, VOID, davis_palette, read_masks
+from motion_adapt.storage.formats.label_maps import ClipMasks
+from motion_adapt.storage.formats.label_rules import MAX_OBJECTS, VOID, davis_palette
+from motion_adapt.storage.formats.masks import mask_files, read_masks
 from motion_adapt.storage.names import frame_number, printable
 
 METHOD = "motion-adapt"
@@ -162,7 +164,7 @@ def _checked(clip: Clip, frames: dict[str, Clip]) -> tuple[str, ...]:
 
 
 def _maps(clip: Clip, names: Sequence[str]) -> Iterator[tuple[int, str, np.ndarray]]:
-    maps = read_masks(clip.path.parent, clip.path.name, names)
+    maps = read_masks(ClipMasks(mask_files(clip.path.parent, clip.path.name, names)))
     return ((index, name, labels) for index, (name, labels) in enumerate(zip(names, maps, strict=True)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from motion_adapt.storage.datasets.catalogue import YTVOS_COLOURS, data_sets
-from motion_adapt.storage.formats.masks import davis_palette
+from motion_adapt.storage.formats.label_rules import davis_palette
 
 SIZE = 40, 64
 FRAMES = 8

@@ -12,7 +12,7 @@ from motion_adapt.storage.checks.findings import KINDS, Finding
 from motion_adapt.storage.checks.verify import clips_to_verify, verify_clip, verify_list
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import open_frames
-from motion_adapt.storage.formats.masks import davis_palette
+from motion_adapt.storage.formats.label_rules import davis_palette
 from tests.storage.copies import EVALUATED, MAKERS, SIZE, frame_of, labels_of, make, save, white
 from tests.storage.media import save_video
 
@@ -48,6 +48,15 @@ def test_a_video_that_ends_early_is_a_fault_in_the_words_of_a_run(
     (found,) = findings(path, None)
     assert (found.kind, found.path, found.fault) == ("ends early", str(path), True)
     assert [f"walk: {found.text}"] == frames.warnings
+
+
+def test_how_own_annotations_are_read_is_told_once(tmp_path: Path) -> None:
+    for index in range(3):
+        save(tmp_path / "JPEGImages/480p/walk" / f"{index}.png", frame_of(labels_of(index, 2)))
+        save(tmp_path / "Annotations/480p/walk" / f"{index}.png", labels_of(index, 2) * 120)
+    (found,) = findings(tmp_path, None)
+    assert (found.kind, found.fault, Path(found.path).name) == ("mask values", False, "0.png")
+    assert "has the grey levels 120, 240; the clip's are taken as objects 1 to 2" in found.text
 
 
 def test_frames_that_a_run_refuses_are_faults(tmp_path: Path) -> None:
@@ -261,7 +270,13 @@ def test_too_few_and_too_small_frames(tmp_path: Path) -> None:
 def test_every_kind_of_finding_has_a_case() -> None:
     """The kinds missing here have separate tests: above, and in the tests of the flow."""
     made = {kind for _, _, kind, *_ in CASES.values()}
-    assert set(KINDS) - made == {"too few frames", "ends early", "hardly any motion", "slow motion"}
+    assert set(KINDS) - made == {
+        "too few frames",
+        "ends early",
+        "mask values",
+        "hardly any motion",
+        "slow motion",
+    }
 
 
 def test_a_benchmark_without_annotations_says_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from motion_adapt.storage.clips.videos import open_frames
 from motion_adapt.storage.datasets.catalogue import DAVIS_COLOURS, data_set, data_sets
 from motion_adapt.storage.datasets.layouts import lay_out
 from motion_adapt.storage.formats.images import PictureError
-from motion_adapt.storage.formats.masks import davis_palette
+from motion_adapt.storage.formats.label_rules import davis_palette
 from motion_adapt.storage.labels.annotations import AnnotationError, Annotations, open_annotations
 from motion_adapt.storage.labels.truth import due, read_boxes
 from tests.storage.copies import EVALUATED, FRAMES, MAKERS, SIZE, labels_of, make, save

@@ -1,18 +1,23 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from motion_adapt.storage.formats.images import PictureError
-from motion_adapt.storage.formats.masks import davis_palette, decode_labels, read_masks, write_masks
+from motion_adapt.storage.formats.label_maps import ClipMasks
+from motion_adapt.storage.formats.label_rules import davis_palette
+from motion_adapt.storage.formats.masks import mask_files, read_masks, write_masks
 
 NAMES = ("00000", "00001")
+
+
+def read(folder: Path, clip: str, names: Sequence[str]) -> list[np.ndarray]:
+    return list(read_masks(ClipMasks(mask_files(folder, clip, names))))
 
 
 def maps(value: int = 1, count: int = 2) -> list[np.ndarray]:
@@ -29,9 +34,10 @@ def test_the_palette_is_the_one_of_davis() -> None:
 def test_labels_come_back_as_they_went_in(
     tmp_path_factory: pytest.TempPathFactory, labels: np.ndarray
 ) -> None:
+    assume(set(np.unique(labels)) - {0} != {255})  # void beside nothing is read as the object of a white mask
     folder = tmp_path_factory.mktemp("masks")
     write_masks(folder, "clip", ["00000"], [labels])
-    (back,) = read_masks(folder, "clip", ["00000"])
+    (back,) = read(folder, "clip", ["00000"])
     np.testing.assert_array_equal(back, labels)
 
 
@@ -64,7 +70,7 @@ def test_a_failed_export_leaves_the_earlier_one(tmp_path: Path, labels: list[np.
         write_masks(tmp_path, "dog", NAMES, labels)
     with pytest.raises(RuntimeError):
         write_masks(tmp_path, "dog", NAMES, breaks_after_one())
-    assert [labels.max() for labels in read_masks(tmp_path, "dog", NAMES)] == [1, 1]
+    assert [labels.max() for labels in read(tmp_path, "dog", NAMES)] == [1, 1]
     assert [path.name for path in tmp_path.iterdir()] == ["dog"]
 
 
@@ -90,62 +96,14 @@ def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
 def test_missing_damaged_and_misshapen_masks_are_named(tmp_path: Path) -> None:
     folder = write_masks(tmp_path, "dog", NAMES, maps())
     with pytest.raises(ValueError, match=r"00002.png does not exist"):
-        list(read_masks(tmp_path, "dog", ["00000", "00002"]))
+        read(tmp_path, "dog", ["00000", "00002"])
     Image.fromarray(np.zeros((3, 3), np.uint8)).save(folder / "00001.png")
     with pytest.raises(ValueError, match=r"00001.png is \(3, 3\)"):
-        list(read_masks(tmp_path, "dog", NAMES))
+        read(tmp_path, "dog", NAMES)
     (folder / "00001.png").touch()
     (folder / "00001.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"00001.png is empty"):
-        list(read_masks(tmp_path, "dog", NAMES))
-
-
-def decoded(tmp_path: Path, image: Image.Image) -> tuple[list[int], bool]:
-    image.save(tmp_path / "mask.png")
-    result = decode_labels(tmp_path / "mask.png")
-    assert result.labels.dtype == np.uint8 and result.labels.ndim == 2
-    return result.labels.ravel().tolist(), result.grey_levels
-
-
-def grey(*values: int, dtype: type = np.uint8) -> Image.Image:
-    return Image.fromarray(np.array([values], dtype))
-
-
-@pytest.mark.parametrize(
-    ("stored", "labels", "grey_levels"),
-    [
-        (grey(0, 255), [0, 1], False),
-        (grey(0, 0), [0, 0], False),
-        (grey(0, 1, 2, 20), [0, 1, 2, 20], False),
-        (grey(0, 1, 255), [0, 1, 255], False),
-        (grey(0, 7, 130, 255), [0, 1, 1, 1], True),
-        (grey(0, 65535, dtype=np.uint16), [0, 1], False),
-        (grey(0, 256, dtype=np.uint16), [0, 1], False),
-        (grey(0, 255).convert("1"), [0, 1], False),
-        (grey(0, 255).convert("RGBA"), [0, 1], False),
-        (grey(0, 255).convert("LA"), [0, 1], False),
-        (Image.fromarray(np.array([[[0, 0, 0], [0, 0, 1]]], np.uint8)), [0, 1], False),
-    ],
-)
-def test_labels_by_what_a_file_holds(
-    tmp_path: Path, stored: Image.Image, labels: list[int], grey_levels: bool
-) -> None:
-    assert decoded(tmp_path, stored) == (labels, grey_levels)
-
-
-def test_palettes(tmp_path: Path) -> None:
-    ids = grey(0, 1, 200, 255)
-    ids.putpalette(davis_palette().tobytes())
-    assert decoded(tmp_path, ids) == ([0, 1, 200, 255], False)
-    greys = grey(0, 255)
-    greys.putpalette(np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes())
-    assert decoded(tmp_path, greys) == ([0, 1], False)
-
-
-def test_files_that_are_not_masks(tmp_path: Path) -> None:
-    Image.new("CMYK", (4, 4)).save(tmp_path / "mask.tif")
-    with pytest.raises(PictureError, match="CMYK"):
-        decode_labels(tmp_path / "mask.tif")
+        read(tmp_path, "dog", NAMES)
 
 
 @given(st.integers(0, 255))

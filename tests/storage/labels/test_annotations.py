@@ -55,7 +55,12 @@ def test_other_sizes_are_refused(tmp_path: Path) -> None:
 
 
 def test_grey_levels_warn_once(tmp_path: Path) -> None:
-    annotate(tmp_path / "masks" / "dog", "00000", "00001", "00002", value=130)
+    folder = tmp_path / "masks" / "dog"
+    folder.mkdir(parents=True)
+    for index in range(3):
+        Image.fromarray(np.tile(np.arange(0, 256, 4, dtype=np.uint8), (36, 1))).save(
+            folder / f"{index:05d}.png"
+        )
     read = annotations(tmp_path)
     assert all(labels.max() == 1 for _, labels in read)
     (warning,) = read.warnings

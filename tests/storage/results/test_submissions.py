@@ -10,7 +10,8 @@ from pycocotools.mask import decode
 
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.datasets.catalogue import data_set, data_sets
-from motion_adapt.storage.formats.masks import davis_palette, write_masks
+from motion_adapt.storage.formats.label_rules import davis_palette
+from motion_adapt.storage.formats.masks import write_masks
 from motion_adapt.storage.results.submissions import write_coco, write_submission
 from tests.storage.copies import EVALUATED, SIZE, labels_of, make
 
