@@ -9,7 +9,7 @@
                              greys alone are read as greys, DAVIS's colours as its labels
                              any others are an object each, in order of first appearance
 
-Whatever is not read as it is stored is put into words (`Legend.notes`); what fits no rule is refused (`Legend.refusals`).
+`Legend.notes` puts into words what is not read as it is stored. What fits no rule is refused (`Legend.refusals`).
 """
 
 from collections.abc import Mapping

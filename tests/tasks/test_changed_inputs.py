@@ -65,6 +65,7 @@ class Work:
             self.frames(),
             content=content,
             objects=3,
+            background="black",
             folder=str(self.root / "masks"),
             names=NAMES,
             place=self.place,
