@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motion_adapt.storage.clips.find_clips import OWN, Clip, find_clips
+from motion_adapt.storage.formats.label_maps import ClipMasks
 from motion_adapt.storage.formats.masks import read_masks
 
 EXPORTED = "masks"  # the folder of a run's results that has them
@@ -39,12 +40,11 @@ class Masks(Mapping[str, NDArray[np.uint8]]):
 
         Raises:
             KeyError: if there is no such clip.
-            ValueError: for a file that is missing, damaged or of another size than the first; names the file.
+            ValueError: for a file that is missing, damaged, no mask or of another size than the first; names it.
         """
         if clip not in self._clips:
             raise KeyError(f"no masks of a clip {clip!r}; there are {', '.join(self)}")
-        path = self._clips[clip].path
-        return read_masks(path.parent, path.name, self.frame_names(clip))
+        return read_masks(ClipMasks(self._clips[clip].files))
 
     def frame_names(self, clip: str) -> tuple[str, ...]:
         """Return the names of a clip's frames, in order."""
