@@ -135,32 +135,6 @@ def test_ready_made_proposals_replace_oclr(home: Home) -> None:
     assert not masks[1].any()
 
 
-def test_proposals_of_any_encoding_keep_their_objects_and_what_is_dropped_is_told(home: Home) -> None:
-    given = home.path / "given"
-    names = [f"{index:05d}" for index in range(FRAMES)]
-    labels = np.zeros(SIZE, np.uint8)
-    labels[20:60, 30:90], labels[62:80, 100:140], labels[5:15, 5:20], labels[70:85, 10:30] = 1, 2, 3, 5
-    write_masks(given, "heron", names, [labels] * FRAMES)
-    colours = np.array(
-        [(0, 0, 0), (250, 50, 83), (51, 221, 255), (9, 9, 200), (0, 0, 0), (7, 7, 7)], np.uint8
-    )
-    (given / "tram [raw]").mkdir()
-    for index in range(FRAMES):
-        Image.fromarray(colours[np.where(labels < 3, labels, 0)]).save(
-            given / "tram [raw]" / f"{5 + index:05d}.png"
-        )
-    settings = SETTINGS.model_copy(update={"proposal": ProposalSettings(folder=str(given))})
-    report = home.segment(settings=settings)
-    assert not report.set_aside
-    told = [text for text in report.warnings if text.startswith("proposals of ")]
-    assert "proposals of heron: labels 5 are dropped: objects=3 keeps 1 to 3" in told
-    assert any("tram [raw]: 00005.png has the colours (250, 50, 83), (51, 221, 255)" in text for text in told)
-    for manifest in home.store.manifests("given-proposal"):
-        masks = home.store.open(manifest.artifact).array("masks")[0]
-        assert masks[0].mean() == pytest.approx(40 * 60 / labels.size, rel=0.05)
-        assert masks[1].mean() == pytest.approx(18 * 40 / labels.size, rel=0.05)
-
-
 @pytest.mark.slow
 def test_a_killed_pretraining_resumes_to_the_same_weights(home: Home) -> None:
     settings = Settings(pretrain=PretrainSettings(steps=3, pool=2, checkpoint_every=1))
