@@ -21,7 +21,9 @@ Sets = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="override a setting, e.g. flow.updates=12"),
 ]
 Config = Annotated[Path | None, typer.Option(help="a TOML file with settings")]
-Clips = Annotated[str | None, typer.Option(help="only these clips, separated by commas")]
+Clips = Annotated[
+    list[str] | None, typer.Option(help="only these clips, separated by commas; may be repeated")
+]
 Split = Annotated[str | None, typer.Option(help="use the clips of this list of ImageSets, e.g. 2016/val")]
 Weights = Annotated[Path | None, typer.Option(help="folder with oclr, selector and corrector .safetensors")]
 From = Annotated[str, typer.Option("--from", help="start weights: 'preset', or the experiment's 'champion'")]
@@ -127,11 +129,6 @@ def is_from_champion(from_: str, weights: Path | None) -> bool:
     if from_ == "champion" and weights:
         raise typer.BadParameter("--weights and --from champion exclude each other", param_hint="--from")
     return from_ == "champion"
-
-
-def names(clips: str | None) -> list[str] | None:
-    """Split `a,b` into a list."""
-    return [name.strip() for name in clips.split(",") if name.strip()] if clips else None
 
 
 def text(path: Path | None) -> str | None:

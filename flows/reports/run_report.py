@@ -22,8 +22,10 @@ class Report:
     source: str
     clips: dict[str, dict[str, Any]] = field(default_factory=dict)
     set_aside: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)  # by path in the source: why it was not taken
     unscored: list[str] = field(default_factory=list)  # clips of an adaptation without usable annotations
     warnings: list[str] = field(default_factory=list)
+    still: dict[str, list[list[int]]] = field(default_factory=dict)  # first and last of frames without motion
     figures: str = ""  # "smoke" if the weights were trained too little for metrics to mean anything
     provenance: dict[str, str] = field(default_factory=dict)
     rounds: list[dict[str, Any]] = field(default_factory=list)
@@ -58,7 +60,9 @@ class Report:
     def take(self, run: Run) -> None:
         """Fill in the clips set aside, the warnings, the counts of the stages and the peak memory."""
         self.set_aside = dict(run.set_aside)
+        self.skipped = dict(run.skipped)
         self.warnings = list(run.warnings)
+        self.still = dict(run.still)
         self.stages = {name: asdict(count) for name, count in run.stages.items()}
         self.peak_memory_mb = peak_memory()
 

@@ -13,6 +13,7 @@ from motion_adapt.flows.run.console import say
 
 STAGE_SCORES = tuple(f"{stage}/{name}" for stage, _ in STEPS for name in "JF")
 SCORES = (*STAGE_SCORES, "final/J_matched")  # the last is chosen with the annotation, as its name says
+SKIPPED = 5  # entries of the source that a line names; --json has all
 CLIP_COLUMNS = ("frames", "J", "F", "J_matched", "coverage")
 
 
@@ -67,6 +68,15 @@ def print_clips(console: Console, report: Report) -> None:
             say(console, "alarm", f"{name}: {text}", "yellow")
     for name, why in report.set_aside.items():
         say(console, "set aside", f"{name}: {why}", "yellow")
+    for why in dict.fromkeys(report.skipped.values()):
+        paths = [path for path, reason in report.skipped.items() if reason == why]
+        more = f" and {len(paths) - SKIPPED} more" if len(paths) > SKIPPED else ""
+        what = (
+            f"{paths[0]} {why}"
+            if len(paths) == 1
+            else f"{len(paths)}, each {why}: {', '.join(paths[:SKIPPED])}{more}"
+        )
+        say(console, "skipped", what, "yellow")
     if report.unscored:
         say(console, "unscored,", f"no usable annotations: {', '.join(report.unscored)}")
 

@@ -40,6 +40,8 @@ class Run(Making):
     annotations: Path | None = None  # where the data set keeps them; opened by the evaluation stages only
     data_set: DataSet | None = None  # the benchmark that they belong to
     set_aside: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)  # by path in the source: why it is not taken
+    still: dict[str, list[list[int]]] = field(default_factory=dict)  # first and last of frames without motion
     output: Path | None = None  # where results go; set by `export_to`
     places: dict[str, Path] = field(
         default_factory=dict
@@ -57,6 +59,7 @@ class Run(Making):
             data_set=found.data_set,
             set_aside={item.name: item.reason for item in found.set_aside},
             places={item.name: item.path for item in found.set_aside if item.path},
+            skipped=dict(found.skipped),
         )
 
     def each(

@@ -29,6 +29,7 @@ KINDS = {
     "every fifth frame": "YouTubeVOS without the frames in between: motion is five times as fast",
     "hardly any motion": "own clips only: anything but the camera moves in too few frames",
     "slow motion": "own clips only: too little motion from frame to frame at the gap of inference",
+    "skipped": "own clips only: it is not taken, since it is no video or picture, or lies where no clip is looked for",
     "layout": "which folder was used where several were possible",
 }
 ALWAYS_WARNINGS = {
@@ -38,6 +39,7 @@ ALWAYS_WARNINGS = {
     "layout",
     "hardly any motion",
     "slow motion",
+    "skipped",
 }
 # Faults in a benchmark that may be intended in one's own clips.
 OWN_WARNINGS = {

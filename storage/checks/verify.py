@@ -13,6 +13,7 @@ import numpy as np
 from motion_adapt.storage.checks.annotation_faults import annotation_findings
 from motion_adapt.storage.checks.findings import Finding, finding, judged, size_text
 from motion_adapt.storage.clips.find_clips import Clip, ClipError, ClipList, find_clips
+from motion_adapt.storage.clips.numbering import numbering_gaps
 from motion_adapt.storage.clips.videos import MIN_SIDE, open_frames
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.formats.images import PictureError, read_rgb
@@ -66,6 +67,8 @@ def _listed(clips: ClipList, source: Path, split: str | None) -> Iterator[Findin
     for entry in clips.set_aside:
         kind = "missing clip" if "no such folder" in entry.reason else "unusable clip"
         yield finding(kind, entry.name, source / entry.name, entry.reason)
+    for path, reason in clips.skipped.items():
+        yield finding("skipped", "", source / path, reason)
     for text in clips.warnings:
         if " is used" in text:
             yield finding("layout", "", source, text)
@@ -145,12 +148,10 @@ def _numbers(clip: Clip, known: DataSet | None) -> list[Finding]:
     if known is not None and known.annotated == "fifth" and min(steps) >= 5:
         text = "has only every fifth frame; the download 'train_all_frames' has the others"
         return [finding("every fifth frame", clip.name, clip.path, text)]
-    usual = min(steps)
     return [
         finding(
             "missing frames", clip.name, clip.path,
             f"no frame between {printable(before.name)} and {printable(after.name)}",
         )
-        for (before, after), step in zip(pairwise(clip.files), steps, strict=True)
-        if step > usual
+        for before, after in numbering_gaps(clip.files)
     ]  # fmt: skip

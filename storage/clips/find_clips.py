@@ -8,19 +8,21 @@ layout (JPEGImages/480p/<clip>, Annotations/480p/<clip>, ImageSets/<split>.txt),
 import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
-from motion_adapt.storage.clips.source_layout import ACCEPTED, hint, is_video, lay_out_source, pictures
+from motion_adapt.storage.clips.media import is_video
+from motion_adapt.storage.clips.numbering import numbering_gaps
+from motion_adapt.storage.clips.source_layout import ACCEPTED, hint, lay_out_source, not_frames, pictures
 from motion_adapt.storage.clips.splits import read_split
 from motion_adapt.storage.datasets.catalogue import DataSet, data_set
 from motion_adapt.storage.datasets.layouts import detect
 from motion_adapt.storage.names import printable, safe_name, unique_names
 
+NAMED = 3  # entries that are not taken which an error names; it counts the others
 OWN = "none"  # the name that says that a source is no benchmark
 _ANNOTATIONS = ("Annotations", "Annotations_unsupervised")
 
@@ -63,13 +65,23 @@ class SetAside:
 
 @dataclass(frozen=True)
 class ClipList:
-    """Result of `find_clips`. `annotations`: where the data set keeps them, or None; never opened here."""
+    """Result of `find_clips`.
+
+    Attributes:
+        clips: the clips.
+        set_aside: clips that cannot be used.
+        annotations: where the data set keeps them, or None; never opened here.
+        warnings: what a reader should know.
+        data_set: the benchmark that the clips belong to, or None.
+        skipped: by path relative to the source: why it is not taken.
+    """
 
     clips: tuple[Clip, ...]
     set_aside: tuple[SetAside, ...] = ()
     annotations: Path | None = None
     warnings: tuple[str, ...] = ()
     data_set: DataSet | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def benchmark(source: Path, name: str | None = None) -> DataSet | None:
@@ -107,20 +119,25 @@ def find_clips(
             raise ValueError(f"{printable(source)} does not exist; give {ACCEPTED}")
         named = source.resolve() if source.name in ("", "..") else source.absolute()
         known = benchmark(named, dataset)
-        paths, annotations, warnings = lay_out_source(named, known)
-        if not paths:
-            raise ValueError(f"no clips in {printable(source)}; give {ACCEPTED}{hint(source)}")
+        layout = lay_out_source(named, known)
+        if not layout.paths:
+            told = not_taken(named, layout.skipped)
+            raise ValueError(f"no clips in {printable(source)}{told}; give {ACCEPTED}{hint(source)}")
     except OSError as error:
         reason = f"{printable(source)} cannot be read ({error.strerror}); check its permissions"
         raise ValueError(reason) from error
 
-    clips, set_aside = [], []
-    for path, name in zip(paths, _clip_names(paths), strict=True):
+    clips, set_aside, warnings = [], [], layout.warnings
+    root = named if known is None and not (named / "JPEGImages").is_dir() else None
+    for path, name in zip(layout.paths, _clip_names(layout.paths, root), strict=True):
         try:
             clips.append(_clip(path, name))
+            if clips[-1].kind == "frames" and path != named and known is None:
+                layout.skipped |= not_frames(path)
         except ClipError as error:
             set_aside.append(SetAside(error.clip, error.reason, path))
-    found = ClipList(tuple(clips), tuple(set_aside), annotations, data_set=known)
+    skipped = {_relative(path, named): reason for path, reason in layout.skipped.items()}
+    found = ClipList(tuple(clips), tuple(set_aside), layout.annotations, data_set=known, skipped=skipped)
     if split is not None and (known is None or split != "all"):
         found = _keep_split(found, split, read_split(source, split, known.splits if known else None))
     elif split is None and not only and known is not None and dataset:
@@ -132,12 +149,33 @@ def find_clips(
     return replace(found, warnings=tuple(warnings))
 
 
-def _clip_names(paths: Sequence[Path]) -> list[str]:
-    """Return the name of each clip: a video's loses its suffix unless two clips would then share a name."""
-    short = [path.stem if is_video(path) else path.name for path in paths]
+def not_taken(source: Path, skipped: Mapping[Path, str]) -> str:
+    """Name a few entries of a source that are not taken, in brackets; an empty string if there are none."""
+    if not skipped:
+        return ""
+    named = [f"{_relative(path, source)} {reason}" for path, reason in list(skipped.items())[:NAMED]]
+    more = f"; and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
+    return f" ({'; '.join(named)}{more})"
+
+
+def _relative(path: Path, source: Path) -> str:
+    return printable(path.relative_to(source) if path.is_relative_to(source) else path)
+
+
+def _clip_names(paths: Sequence[Path], source: Path | None) -> list[str]:
+    """Return the name of each clip: a video's loses its suffix unless two clips would then share a name.
+
+    The names of folders between `source` and a video are part of its name: day1-cam1. None: they are not.
+    """
+
+    def full(path: Path, name: str) -> str:
+        return "-".join([*path.relative_to(source).parts[:-1], name]) if source else name
+
+    short = [full(path, path.stem if is_video(path) else path.name) for path in paths]
     shared = {name for name, count in Counter(name.casefold() for name in short).items() if count > 1}
     return unique_names(
-        path.name if name.casefold() in shared else name for path, name in zip(paths, short, strict=True)
+        full(path, path.name) if name.casefold() in shared else name
+        for path, name in zip(paths, short, strict=True)
     )
 
 
@@ -163,17 +201,12 @@ def _clip(path: Path, name: str) -> Clip:
 
 
 def _numbering_gap(clip: Clip) -> str | None:
-    """Return a warning if frame numbers jump by more than their smallest step; numbering by fives is no gap."""
-    numbers = [re.findall("[0-9]+", file.stem)[-1:] for file in clip.files]
-    if clip.kind == "video" or not all(numbers):
+    """Return a warning if the numbers of the frames have gaps."""
+    gaps = numbering_gaps(clip.files) if clip.kind == "frames" else []
+    if not gaps:
         return None
-    counted = [int(number[0]) for number in numbers]
-    steps = [after - before for before, after in pairwise(counted)]
-    jumps = [index for index, step in enumerate(steps) if step > min(steps)]
-    if not jumps:
-        return None
-    before, after = (printable(file.name) for file in clip.files[jumps[0] : jumps[0] + 2])
-    more = f" ({len(jumps)} such gaps)" if jumps[1:] else ""
+    before, after = (printable(file.name) for file in gaps[0])
+    more = f" ({len(gaps)} such gaps)" if gaps[1:] else ""
     return f"{clip.name}: no frame between {before} and {after}{more}; neighbours in order are used"
 
 
@@ -220,7 +253,7 @@ def _keep_evaluated(found: ClipList, known: DataSet, source: Path) -> tuple[Clip
 def _keep_only(found: ClipList, only: Sequence[str], source: Path) -> ClipList:
     clips: set[str] = set()
     set_aside: set[str] = set()
-    for name in only:
+    for name in (part for names in only for part in _listed(found, names)):
         matches, already = _matching(found, name)
         if not matches and not already:
             known = [clip.name for clip in found.clips] + [entry.name for entry in found.set_aside]
@@ -234,6 +267,13 @@ def _keep_only(found: ClipList, only: Sequence[str], source: Path) -> ClipList:
         clips=tuple(clip for clip in found.clips if clip.name in clips),
         set_aside=tuple(entry for entry in found.set_aside if entry.name in set_aside),
     )
+
+
+def _listed(found: ClipList, names: str) -> list[str]:
+    """Split `a,b` at its commas, unless a clip is called just so."""
+    if any(_matching(found, names)) or "," not in names:
+        return [names]
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _matching(found: ClipList, name: str) -> tuple[list[Clip], list[SetAside]]:

@@ -1,47 +1,80 @@
-"""Layout of a source: which of its folders and files may be clips, and where its annotations are.
+"""Where the clips of a source are: which of its folders and files may be clips, and where annotations are.
 
-Only names are examined; whether a clip can be used is found out later.
+Folders of frames count if they are directly in the source; videos count at any depth, as in a folder of day folders.
+What is not taken is named with the reason. Whether a clip is usable is found out later.
 """
 
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from motion_adapt.storage.clips.media import VIDEO_SUFFIXES, is_video, kind_of
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import davis_layout, lay_out
 from motion_adapt.storage.formats.images import FORMATS
 from motion_adapt.storage.names import natural_key, printable
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".webm", ".mkv", ".m4v"})
 ACCEPTED = (
-    f"a video file ({' '.join(sorted(VIDEO_SUFFIXES))}), a folder of frames, a folder of clips, "
-    "a data set in DAVIS layout, or a benchmark"
+    "a video file (mp4, mov, avi, mkv, webm, mts, mpg, wmv, gif and whatever else the decoder opens), a folder of "
+    "frames, a folder of clips, a data set in DAVIS layout, or a benchmark"
 )
+LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # of operating systems; like hidden files, never named
+NO_MEDIUM = "is neither a video nor a picture that can be read"
+DEEPEST = 8  # folders below the source that are looked into
+_OWN = (".exported", "_runs")  # entries of a results folder and of a store
 
 
-def lay_out_source(source: Path, known: DataSet | None) -> tuple[list[Path], Path | None, list[str]]:
-    """Return the paths that may be clips, the folder of annotations or None, and warnings.
+@dataclass
+class Layout:
+    """What may be a clip of a source, and what is not taken.
+
+    Attributes:
+        paths: videos and folders of frames.
+        annotations: the folder of annotations, or None.
+        warnings: what a reader should know.
+        skipped: by path: why it is not taken.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    annotations: Path | None = None
+    warnings: list[str] = field(default_factory=list)
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+
+def lay_out_source(source: Path, known: DataSet | None) -> Layout:
+    """Find what may be a clip.
 
     Raises:
         ValueError: if `source` is a file that is no video, or if `known` keeps its frames elsewhere.
     """
     if not source.is_dir():
-        if source.suffix.lower() not in VIDEO_SUFFIXES:
-            raise ValueError(f"{printable(source)} is not a video that can be read; give {ACCEPTED}")
-        return [source], None, []
+        if not is_video(source):
+            what = "one picture, and not a video" if kind_of(source) else "not a video that can be read"
+            raise ValueError(f"{printable(source)} is {what}; give {ACCEPTED}")
+        return Layout([source])
 
     if known is not None or (source / "JPEGImages").is_dir():
-        layout = lay_out(source, known) if known else davis_layout(source)
-        paths = [path for folder in layout.images for path in candidates(folder)]
-        return paths, layout.annotations, list(layout.warnings)
+        there = lay_out(source, known) if known else davis_layout(source)
+        found = Layout(annotations=there.annotations, warnings=list(there.warnings))
+        for folder in there.images:
+            found.paths += candidates(folder)
+            if known is None:
+                _skip_rest(folder, found)
+        return found
 
-    paths, frames = candidates(source), pictures(source)
-    usable = [path for path in paths if is_video(path) or _holds_pictures(path)]
+    frames, found = pictures(source), _look_into(source)
+    usable = [path for path in found.paths if is_video(path) or _holds_pictures(path)]
     if len(frames) > 1 or (frames and not usable):
-        inside = [
-            f"{printable(source)} is one clip; {printable(path.name)} inside is ignored" for path in usable
+        inside = [path.relative_to(source) for path in usable]
+        warnings = [
+            f"{printable(source)} is one clip; {printable(path)} inside is ignored" for path in inside
         ]
-        return [source], None, inside
-    return paths if usable else [], None, []
+        alone = Layout([source], warnings=warnings, skipped=dict.fromkeys(usable, "is inside a clip"))
+        _skip_rest(source, alone)
+        return alone
+    found.skipped |= dict.fromkeys(frames, "is a single picture beside clips")
+    found.paths = found.paths if usable else []
+    return found
 
 
 def candidates(folder: Path) -> list[Path]:
@@ -49,19 +82,25 @@ def candidates(folder: Path) -> list[Path]:
 
     def may_be_clip(path: Path) -> bool:
         lost = path.is_symlink() and not path.exists()
-        return path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES or (lost and not path.suffix)
+        named = not path.suffix or path.suffix.lower() in VIDEO_SUFFIXES
+        return path.is_dir() or is_video(path) or (lost and named)
 
     return [path for path in _visible(folder) if may_be_clip(path)]
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Return the entries named like pictures, in natural order; only decoding shows whether they are usable."""
-    return [path for path in _visible(folder) if path.suffix.lower() in FORMATS]
+    """Return the pictures of a folder in natural order; only decoding shows whether they are usable."""
+    return [path for path in _visible(folder) if kind_of(path) == "picture" or _named_picture(path)]
 
 
-def is_video(path: Path) -> bool:
-    """Return whether the path has a video's suffix and is not a folder."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+def not_frames(folder: Path) -> dict[Path, str]:
+    """Return what a folder of frames holds beside them, with the reason why it is not taken."""
+    frames = set(pictures(folder))
+    return {
+        path: "is inside a clip" if path.is_dir() or is_video(path) else NO_MEDIUM
+        for path in _visible(folder)
+        if path not in frames
+    }
 
 
 def hint(source: Path) -> str:
@@ -73,6 +112,45 @@ def hint(source: Path) -> str:
     return ""
 
 
+def _look_into(source: Path) -> Layout:
+    """Find the videos at any depth, and the folders of frames directly in the source."""
+    found = Layout()
+    seen = {source.resolve()}
+
+    def look(folder: Path, depth: int) -> None:
+        for path in candidates(folder):
+            if not path.is_dir():
+                found.paths.append(path)
+            elif any((path / name).is_dir() for name in _OWN):
+                found.skipped[path] = "holds results or a store of earlier runs"
+            elif _is_frames(path) and depth == 0:
+                found.paths.append(path)
+            elif _is_frames(path):
+                found.skipped[path] = (
+                    f"is a folder of frames that lies deeper; give {printable(folder)} as the source"
+                )
+            elif path.resolve() in seen or depth == DEEPEST:
+                found.paths += [path] if depth == 0 else []
+            else:
+                seen.add(path.resolve())
+                before = len(found.paths), len(found.skipped)
+                look(path, depth + 1)
+                if before == (len(found.paths), len(found.skipped)) and depth == 0:
+                    found.paths.append(path)  # set aside later: it has no frames
+        _skip_rest(folder, found)
+        if depth:
+            found.skipped |= dict.fromkeys(pictures(folder), "is a single picture beside clips")
+
+    look(source, 0)
+    return found
+
+
+def _skip_rest(folder: Path, found: Layout) -> None:
+    """Name the files of a folder that are no clips and no pictures."""
+    taken = {*candidates(folder), *pictures(folder)}
+    found.skipped |= {path: NO_MEDIUM for path in _visible(folder) if path not in taken}
+
+
 def _holds_pictures(path: Path) -> bool:
     try:
         return path.is_dir() and bool(pictures(path))
@@ -80,6 +158,20 @@ def _holds_pictures(path: Path) -> bool:
         return True  # unreadable: kept here, so that it is set aside with the reason later
 
 
+def _is_frames(folder: Path) -> bool:
+    """Whether a folder is one clip: it holds pictures, and more than one if it holds videos too."""
+    try:
+        frames = pictures(folder)
+        return len(frames) > 1 or (bool(frames) and not any(map(is_video, candidates(folder))))
+    except OSError:
+        return True  # as above
+
+
+def _named_picture(path: Path) -> bool:
+    """Whether a folder or a broken link is named like a picture: a frame is damaged, and not to be passed over."""
+    return path.suffix.lower() in FORMATS and (path.is_dir() or not path.exists())
+
+
 def _visible(folder: Path) -> list[Path]:
-    entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX"]
+    entries = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in LITTER]
     return sorted(entries, key=lambda path: (natural_key(path.stem), path.name))

@@ -13,12 +13,11 @@ import numpy as np
 from av.container import InputContainer
 
 from motion_adapt.storage.clips.find_clips import Clip, ClipError
+from motion_adapt.storage.clips.media import CONTAINERS
 from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, read_rgb
 from motion_adapt.storage.names import printable
 
 MIN_SIDE = 16  # pixels; feature grids and flow of smaller frames mean nothing
-# Containers that hold their own data. Playlists are excluded: the decoder would open other files and URLs.
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts"
 
 _BOUNDED = {"max_pixels": str(MAX_PIXELS)}  # the decoder's own limit, applied before it allocates memory
 
@@ -171,7 +170,7 @@ def _opened(clip: Clip) -> Iterator[InputContainer]:
                 file,
                 "r",
                 metadata_errors="ignore",
-                container_options={"format_whitelist": _CONTAINERS},
+                container_options={"format_whitelist": CONTAINERS},
                 options=_BOUNDED,  # needed here too, because opening already decodes the first frames
             )
         except (av.FFmpegError, OSError, ValueError) as error:

@@ -15,7 +15,8 @@ from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 # Only formats that Pillow decodes itself: no PostScript, no plugin that starts another program.
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
-    ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM",
+    ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM", ".jpe": "JPEG", ".jfif": "JPEG",
+    ".avif": "AVIF", ".gif": "GIF", ".jp2": "JPEG2000", ".j2k": "JPEG2000", ".tga": "TGA", ".qoi": "QOI",
 }  # fmt: skip
 MAX_PIXELS = 2**26  # 8192 x 8192, twice an 8K frame
 

@@ -276,6 +276,7 @@ def test_every_kind_of_finding_has_a_case() -> None:
         "mask values",
         "hardly any motion",
         "slow motion",
+        "skipped",
     }
 
 

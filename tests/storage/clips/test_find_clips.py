@@ -219,6 +219,37 @@ def test_numbering_gap(tmp_path: Path, numbers: tuple[int, ...], warned: str | N
     assert warned is None or warned in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("files", "warned"),
+    [
+        (("20240105_100058", "20240105_100059", "20240105_100100"), None),
+        (("cam 2024-01-05T10-00-58.033", "cam 2024-01-05T10-00-58.066", "cam 2024-01-05T10-00-59.100"), None),
+        (("10-00-59", "10-01-00", "10-01-01"), None),
+        (("1693526400033", "1693526400066", "1693526400100"), None),
+        (
+            ("20240105_100058_01", "20240105_100058_02", "20240105_100058_05"),
+            "_02.png and 20240105_100058_05",
+        ),
+        (("a (copy) 1", "a (copy) 2", "a (copy) 4"), "2.png and a (copy) 4.png"),
+    ],
+)
+def test_a_date_and_time_is_no_counter(tmp_path: Path, files: tuple[str, ...], warned: str | None) -> None:
+    found = find_clips(save_frames(tmp_path, [f"{file}.png" for file in files]))
+    assert len(found.warnings) == (warned is not None)
+    assert warned is None or warned in found.warnings[0]
+
+
+def test_names_with_commas(tmp_path: Path) -> None:
+    for name in ("a", "b", "a,b", "c"):
+        save_frames(tmp_path / name, FRAMES)
+    save_video(tmp_path / "d, e.mp4")
+    assert names(tmp_path, only=["a,b"]) == ["a,b"]
+    assert names(tmp_path, only=["a, c"]) == ["a", "c"]
+    assert names(tmp_path, only=["b", "d, e.mp4"]) == ["b", "d, e"]
+    with pytest.raises(ValueError, match="no clip 'x'"):
+        find_clips(tmp_path, only=["a,x"])
+
+
 def test_clip_errors_survive_a_worker() -> None:
     error = pickle.loads(pickle.dumps(ClipError("dog", "00001.jpg is empty")))
     assert (error.clip, error.reason, str(error)) == ("dog", "00001.jpg is empty", "dog: 00001.jpg is empty")
