@@ -2,6 +2,8 @@
 
 from motion_adapt.models.adaptation import adapt_corrector as corrector_adaptation
 from motion_adapt.models.adaptation import finetune_oclr as oclr_finetuning
+from motion_adapt.models.inputs.readable import Stretch
+from motion_adapt.models.inputs.still_frames import stretches
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import get_checkpoint
@@ -61,13 +63,23 @@ def finetune_oclr(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Fine-tune OCLR on refined masks, with flow of another gap than inference uses."""
+    """Fine-tune OCLR on refined masks, with flow of another gap than inference uses.
+
+    Each stretch of frames with motion counts as a clip.
+    """
     store, start = place.open(), get_checkpoint(place, weights)
     clips = [
-        oclr_finetuning.OclrClip(
-            flow=store.open(motion).array("flow"), masks=store.open(label).array("masks")
+        oclr_finetuning.OclrClip(Stretch(motion, first, last + 1), Stretch(masks, first, last + 1))
+        for motion, masks, moving in (
+            (
+                store.open(one).array("flow"),
+                store.open(other).array("masks"),
+                store.open(other).array("moving")[:],
+            )
+            for one, other in zip(flow, labels, strict=True)
         )
-        for motion, label in zip(flow, labels, strict=True)
+        for first, last in stretches(moving)
+        if last > first
     ]
     with training(place, out, course_of(settings, seed)) as (course, publish):
         publish(

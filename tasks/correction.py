@@ -2,10 +2,12 @@
 
 from motion_adapt.models.inference.pipeline import correct as correct_masks
 from motion_adapt.models.inference.planning import PART_LENGTH
+from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import get_network
+from motion_adapt.tasks.proposal import kinds_of
 from motion_adapt.tasks.runtime.dims import MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
@@ -33,6 +35,7 @@ def correct(
     """
     store = place.open()
     chosen = store.open(selection)
+    kinds, done = kinds_of(store.open(proposal)), 0
     net = get_network(place, weights, "corrector")
     total, limit = chosen.summary["frames"], chosen.summary["limit"]
     with track(total, f"correct {place.label}") as advance:
@@ -48,8 +51,10 @@ def correct(
             target=min(limit, PART_LENGTH),
             precision=autocast_dtype(precision),
         ):
-            out.append("masks", block.masks, MASK_DIMS)
-            out.append("probabilities", block.probabilities, MASK_DIMS)
+            shows = (kinds[done : done + len(block.masks)] != BLANK)[:, None, None, None]
+            out.append("masks", block.masks & shows, MASK_DIMS)
+            out.append("probabilities", block.probabilities * shows, MASK_DIMS)
             out.append("segments", block.segments, ("time", "row", "column"))
             advance(len(block.masks))
+            done += len(block.masks)
     out.summary = {"frames": total}

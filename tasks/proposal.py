@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from motion_adapt.models.inference.pipeline import propose as propose_masks
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
+from motion_adapt.models.inputs.still_frames import MOVING, frame_kinds, stretches
 from motion_adapt.models.networks.precision import autocast_dtype
+from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import ClipError
 from motion_adapt.storage.formats.label_maps import ClipMasks
@@ -22,8 +25,9 @@ from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.settings import Precision, ProposalSettings
 
 
-@stage("proposal", version=1, gpu=True)
+@stage("proposal", version=2, gpu=True)
 def propose(
+    frames: Artifact,
     flow: Artifact,
     weights: Artifact,
     *,
@@ -36,7 +40,9 @@ def propose(
 
     The summary's `new_objects` lists the objects that match no object of the chunk before.
     """
-    reader = place.open().open(flow)
+    store = place.open()
+    reader = store.open(flow)
+    kinds = frame_kinds(reader.array("flow"), store.open(frames).array("rgb"), reader.summary["gap"])
     net = get_network(place, weights, "oclr")
     total, new = reader.summary["frames"], []
     with track(total, f"propose {place.label}") as advance:
@@ -49,10 +55,19 @@ def propose(
             contrast=settings.contrast,
             precision=autocast_dtype(precision),
         ):
-            out.append("masks", block.masks, MASK_DIMS)
+            here = kinds[block.start : block.start + len(block.masks)]
+            out.append("masks", block.masks & (here == MOVING)[:, None, None, None], MASK_DIMS)
             new += [item._asdict() for item in block.new_objects]
             advance(len(block.masks))
-    out.summary = {"frames": total, "new_objects": new}
+    out.append("kinds", kinds, ("time",))
+    out.summary = {"frames": total, "new_objects": new, "without_motion": stretches(kinds != MOVING)}
+
+
+def kinds_of(proposal: ArtifactReader) -> NDArray[np.uint8]:
+    """Return the kind of each frame, u8 (T,), see `models.inputs.still_frames`; ready-made proposals are all MOVING."""
+    if "kinds" in proposal.manifest.arrays:
+        return np.asarray(proposal.array("kinds")[:])
+    return np.full(proposal.summary["frames"], MOVING, np.uint8)
 
 
 @stage("given-proposal", version=2)

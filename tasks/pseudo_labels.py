@@ -3,6 +3,9 @@
 The corrector learns from an object's exemplar frames only; OCLR learns from all frames.
 """
 
+import numpy as np
+
+from motion_adapt.models.inputs.still_frames import stretches
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.runtime.dims import MASK_DIMS, ROW_DIMS
@@ -12,15 +15,22 @@ from motion_adapt.tasks.runtime.stage import stage
 
 @stage("pseudo-labels", version=1)
 def label(correction: Artifact, selection: Artifact, *, place: Place, out: ArtifactWriter) -> None:
-    """Write the targets: `masks` bool (T, K, 128, 224), the corrected masks, and `exemplars` bool (T, K).
+    """Write the targets: `masks` bool (T, K, 128, 224), the corrected masks, `exemplars` bool (T, K) and `moving`.
 
-    The summary counts the frames in which any object has a mask: a clip without one is not trained on.
+    `moving` bool (T,) is False for frames without motion, from which nothing is learnt. The summary counts the other
+    frames in which any object has a mask: a clip without one is not trained on.
     """
     store = place.open()
     refined, chosen = store.open(correction), store.open(selection)
-    labelled = 0
+    moving = np.asarray(chosen.array("moving")[:])
+    masked = []
     for _, masks in refined.array("masks").blocks():
         out.append("masks", masks, MASK_DIMS)
-        labelled += int(masks.any(axis=(1, 2, 3)).sum())
+        masked.append(masks.any(axis=(1, 2, 3)))
+    teaching = np.zeros_like(moving)
+    for first, last in stretches(moving):
+        teaching[first : last + 1] = last > first  # a single frame is no clip
+    labelled = int((np.concatenate(masked) & teaching).sum())
+    out.append("moving", moving, ("time",))
     out.append("exemplars", chosen.array("exemplars")[:], ROW_DIMS)
     out.summary = {"frames": refined.summary["frames"], "labelled_frames": labelled}

@@ -3,11 +3,13 @@
 from motion_adapt.models.inference.pipeline import select as select_exemplars
 from motion_adapt.models.inference.planning import PART_LENGTH
 from motion_adapt.models.inference.proposal_judges import Judge, propagation_judge, random_judge
+from motion_adapt.models.inputs.still_frames import MOVING
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import get_network
+from motion_adapt.tasks.proposal import kinds_of
 from motion_adapt.tasks.runtime.dims import MASK_DIMS, ROW_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
@@ -40,7 +42,7 @@ def select(
     store = place.open()
     reader = store.open(proposal)
     judge = judge_of(settings.method, weights, seed, proposal, place)
-    total = reader.summary["frames"]
+    total, moving = reader.summary["frames"], kinds_of(reader) == MOVING
     with track(total, f"select {place.label}") as advance:
         for part in select_exemplars(
             judge,
@@ -50,6 +52,7 @@ def select(
             t=settings.exemplars,
             limit=settings.limit,
             target=min(settings.limit, PART_LENGTH),
+            allowed=moving,
             precision=autocast_dtype(precision),
         ):
             out.append("errors", part.errors, ROW_DIMS)
@@ -58,6 +61,7 @@ def select(
             if part.error_labels is not None:
                 out.append("error_labels", part.error_labels, MASK_DIMS)
             advance(len(part.errors))
+    out.append("moving", moving, ("time",))
     out.summary = {"frames": total, "limit": settings.limit}
 
 

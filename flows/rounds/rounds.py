@@ -24,6 +24,8 @@ from motion_adapt.tasks.proposal import propose, take_proposals
 from motion_adapt.tasks.selection import select
 from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
 
+NAMED = 5  # stretches of frames without motion that a warning names; it counts the others
+
 
 def first_round(work: Work, weights: StartWeights) -> Round:
     """Run round 0: propose, select and correct with the start weights."""
@@ -59,16 +61,19 @@ def propose_clips(work: Work, this: Round) -> ByClip:
     """Propose masks for every clip with OCLR, or read the ready-made ones that the settings name."""
     folder = work.settings.proposal.folder
     if folder is None:
-        return work.run.each(
+        made = work.run.each(
             propose,
             f"{this.name}: propose",
             lambda name: {
+                "frames": work.materials.frames[name],
                 "flow": work.materials.flow[name],
                 "weights": this.weights.need("oclr"),
                 "settings": work.settings.proposal,
                 "precision": work.settings.precision,
             },
         )
+        name_still(work, made)
+        return made
 
     def given(name: str) -> dict[str, Any]:
         names = work.materials.names[name]
@@ -82,6 +87,25 @@ def propose_clips(work: Work, this: Round) -> ByClip:
         }
 
     return work.run.each(take_proposals, f"{this.name}: take proposals", given)
+
+
+def name_still(work: Work, proposals: ByClip) -> None:
+    """Warn about the frames without motion: they propose nothing, are no exemplars and teach nothing."""
+    for name, made in proposals.items():
+        summary = work.run.summary(made)
+        stretches = summary["without_motion"]
+        if not stretches:
+            continue
+        work.run.still[name] = stretches
+        names = work.materials.names[name]
+        told = [
+            names[first] if first == last else f"{names[first]} to {names[last]}" for first, last in stretches
+        ]
+        more = f" and {len(told) - NAMED} more stretches" if len(told) > NAMED else ""
+        work.run.warn(
+            f"{name}: nothing moves apart from the camera in {', '.join(told[:NAMED])}{more}; these frames propose "
+            "nothing and teach nothing"
+        )
 
 
 def select_clips(work: Work, this: Round) -> ByClip:

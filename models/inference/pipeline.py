@@ -141,6 +141,7 @@ def select(
     t: int = 10,
     limit: int = PART_LIMIT,
     target: int = PART_LENGTH,
+    allowed: NDArray[np.bool_] | None = None,
     precision: torch.dtype | None = None,
 ) -> Iterator[Selection]:
     """Judge proposals and choose up to t exemplars per object, part by part (equations 2-4).
@@ -154,6 +155,7 @@ def select(
         limit: maximum length of a part. A longer clip is judged in several parts, each with its own exemplars
             (models/inference/planning.py).
         target: approximate length of a part if there are several.
+        allowed: bool (T,), False for frames that are exemplars of no object; None: all frames may be.
         precision: see the module docstring.
     """
     T = _same_length(frames=frames, tokens=tokens, masks=masks)
@@ -165,7 +167,8 @@ def select(
                 error, labels = _judge(judge, frames[start:stop], tokens[start:stop], mask, device)
         else:
             error, labels = judge(np.asarray(tokens[start:stop]), mask, start), None
-        table = exemplars(error, np.any(mask, axis=(2, 3)), t)
+        may = None if allowed is None else allowed[start:stop]
+        table = exemplars(error, np.any(mask, axis=(2, 3)), t, allowed=may)
         score = scores(torch.from_numpy(error)[None])[0].numpy()  # (n, K)
         yield Selection(start, error, score, exemplar_marks(table, stop - start), labels)
 
@@ -186,6 +189,8 @@ def correct(
 ) -> Iterator[Corrected]:
     """Correct the masks of all frames, window by window, from the exemplars of their part (equations 5-8).
 
+    A part without exemplars gets empty masks.
+
     Args:
         net: the network.
         frames: u8 RGB (T, H, W, 3).
@@ -204,6 +209,9 @@ def correct(
     for first, last in parts(T, limit, target):
         table = exemplar_table(np.asarray(exemplars[first:last]))
         table[table >= 0] += first
+        if table.shape[1] == 0:
+            yield _nothing(first, (last - first, *masks.shape[1:]))
+            continue
         with _autocast(device, precision):
             memory = _remember(net, table, tokens, masks, scores, device)
         targets = windows(last - first, window) + first
@@ -244,8 +252,6 @@ def _remember(
     scores: Readable,
     device: torch.device,
 ) -> ExemplarMemory | DenseMemory:
-    if table.shape[1] == 0:
-        raise ValueError("exemplars: wanted one or more in every part of the clip, got none")
     read = np.unique(table[table >= 0])
     rows = np.searchsorted(read, np.maximum(table, read[0])).T  # (E, K); entries without exemplar: any frame
     objects = np.arange(len(table))
@@ -283,6 +289,13 @@ def _correct_window(
         probabilities.astype(np.float16),
         shares.argmax(dim=1).to(torch.uint8).cpu().numpy(),
     )
+
+
+def _nothing(start: int, shape: tuple[int, ...]) -> Corrected:
+    """Corrected masks (n, K, H, W) without any object: everything is explained by the first background query."""
+    count, objects, height, width = shape
+    segments = np.full((count, height, width), objects, np.uint8)
+    return Corrected(start, np.zeros(shape, np.bool_), np.zeros(shape, np.float16), segments)
 
 
 def _device(net: nn.Module) -> torch.device:

@@ -60,7 +60,13 @@ def parts(n: int, limit: int = PART_LIMIT, target: int = PART_LENGTH) -> list[tu
     return list(pairwise(bounds))
 
 
-def exemplars(errors: NDArray[np.floating], usable: NDArray[np.bool_], t: int = 10) -> NDArray[np.int64]:
+def exemplars(
+    errors: NDArray[np.floating],
+    usable: NDArray[np.bool_],
+    t: int = 10,
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
     """Choose the t frames with the smallest predicted error for each object (equation 4), sorted by frame.
 
     Ties go to the earlier frame. An object with fewer than t usable frames gets all of them.
@@ -70,6 +76,7 @@ def exemplars(errors: NDArray[np.floating], usable: NDArray[np.bool_], t: int = 
         usable: bool (T, K), False if the proposal is empty. Such a frame becomes an exemplar only if the object has no
             usable frame at all.
         t: maximum number of exemplars.
+        allowed: bool (T,), False for frames that are exemplars of no object; None: all frames may be.
 
     Returns:
         int64 (K, t') with t' <= t. Rows of objects with fewer than t' exemplars end with NO_EXEMPLAR.
@@ -85,8 +92,9 @@ def exemplars(errors: NDArray[np.floating], usable: NDArray[np.bool_], t: int = 
         frame, k = np.argwhere(~np.isfinite(errors))[0]
         raise ValueError(f"errors: wanted finite values, got {errors[frame, k]} at frame {frame}, object {k}")
     chosen = np.zeros(errors.shape, np.bool_)
+    allowed = np.ones(len(errors), np.bool_) if allowed is None else allowed
     for k, (error, use) in enumerate(zip(errors.T, usable.T, strict=True)):
-        candidates = np.flatnonzero(use) if use.any() else np.arange(len(error))
+        candidates = np.flatnonzero(use & allowed if (use & allowed).any() else allowed)
         best = np.argsort(error[candidates], kind="stable")[:t]
         chosen[candidates[best], k] = True
     return exemplar_table(chosen)

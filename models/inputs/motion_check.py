@@ -7,14 +7,14 @@ is computed by DIS at the networks' 128 x 224. Camera motion is assumed to be af
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from motion_adapt.models.inputs.flow import effective_gap
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
+from motion_adapt.models.inputs.still_frames import beside_camera, shows_motion
 
-MOVES = 0.5  # pixels of 128 x 224 relative to the camera's motion; smaller motions are within flow noise
-LEAST_SHARE = 0.005  # minimum share of moving pixels for a pair in which something moves
 LEAST_FRAMES = 0.3  # minimum share of pairs with motion for a clip that the method can work with
 SLOW = 1.0  # pixels between two frames at the gap; below this, proposals are little better than guesses
 LARGEST_GAP = 5
@@ -72,25 +72,10 @@ def measure_motion(frames: Sequence[np.ndarray], *, gap: int = 1, pairs: int = 8
         raise ValueError(f"frames: wanted u8 ({HEIGHT}, {WIDTH}, 3), got {first.shape[1:]}")
     flow = flow_estimator("dis")(first, second)
     speed = np.stack([np.linalg.norm(beside_camera(pair), axis=-1) for pair in flow])  # (pairs, H, W)
-    moving = (speed > MOVES).mean(axis=(1, 2)) >= LEAST_SHARE
+    grey = [
+        [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in side]
+        for side in (first, second)
+    ]
+    moving = [shows_motion(*pair) for pair in zip(flow, *grey, strict=True)]
     fastest = np.percentile(speed, 99, axis=(1, 2))
-    return Motion(float(moving.mean()), float(np.median(fastest)), gap)
-
-
-def beside_camera(flow: np.ndarray) -> np.ndarray:
-    """Subtract the dominant affine motion from flow f32 (H, W, 2). Returns f64 (H, W, 2).
-
-    The fit is least squares on every fourth row and column, repeated twice on the half that fits best. Objects that
-    cover less than half of the frame therefore do not distort it.
-    """
-    height, width, _ = flow.shape
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    places = np.stack([np.ones_like(x), x, y], axis=-1)  # (H, W, 3)
-    design = places[::4, ::4].reshape(-1, 3)  # (n, 3)
-    target = flow[::4, ::4].reshape(-1, 2).astype(np.float64)  # (n, 2)
-    kept = np.ones(len(design), bool)
-    for _ in range(3):
-        affine = np.linalg.lstsq(design[kept], target[kept], rcond=None)[0]  # (3, 2)
-        distance = np.linalg.norm(target - design @ affine, axis=1)
-        kept = distance <= np.median(distance)
-    return np.asarray(flow - places @ affine)  # (H, W, 2)
+    return Motion(float(np.mean(moving)), float(np.median(fastest)), gap)

@@ -1,6 +1,7 @@
 """A clip's data that can be read piece by piece: an array in memory or in the store."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,25 @@ class Readable(Protocol):
 
     def __getitem__(self, key: Any, /) -> Any:
         """Return the entries of the given frames."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The frames from `first` to before `stop` of a clip; it takes slices."""
+
+    clip: Readable
+    first: int
+    stop: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(stop - first, ...)."""
+        return (self.stop - self.first, *self.clip.shape[1:])
+
+    def __getitem__(self, key: slice, /) -> Any:
+        """Return the entries of the given frames, counted from `first`."""
+        start, stop, step = key.indices(self.stop - self.first)
+        return self.clip[self.first + start : self.first + stop : step]
 
 
 def pieces(*clips: Readable, chunk: int = 64) -> Iterator[tuple[np.ndarray, ...]]:

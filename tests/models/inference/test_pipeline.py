@@ -212,9 +212,22 @@ def test_parts_do_not_see_each_others_exemplars(corrector: MaskCorrector) -> Non
         assert np.array_equal(a.probabilities, b.probabilities) == (a.start < 10)
 
 
-def test_a_part_without_exemplars_is_refused(corrector: MaskCorrector) -> None:
-    with pytest.raises(ValueError, match="exemplars: wanted one or more"):
-        _correct(corrector, _clip(3), np.zeros((3, 3), bool))
+def test_a_part_without_exemplars_has_empty_masks(corrector: MaskCorrector) -> None:
+    marks = np.zeros((24, 3), bool)
+    marks[20] = True  # in the last of the parts
+    parts = _correct(corrector, _clip(24), marks)
+    for part in parts:
+        assert part.probabilities.any() == (part.start >= 12)
+        assert part.start >= 12 or not part.masks.any()
+    assert sum(len(part.masks) for part in parts) == 24
+
+
+def test_frames_that_are_not_allowed_are_exemplars_of_no_object(selector: MaskSelector) -> None:
+    clip, allowed = _clip(6), np.array([False, False, True, True, True, False])
+    (part,) = select(selector, clip["rgb"], clip["small"], clip["masks"], t=10, allowed=allowed)
+    assert part.exemplars.any(axis=1).tolist() == allowed.tolist()
+    (none,) = select(selector, clip["rgb"], clip["small"], clip["masks"], allowed=np.zeros(6, bool))
+    assert not none.exemplars.any()
 
 
 def test_lengths_and_modes_are_checked(corrector: MaskCorrector, selector: MaskSelector) -> None:

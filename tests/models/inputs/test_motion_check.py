@@ -5,7 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
-from motion_adapt.models.inputs.motion_check import beside_camera, measure_motion
+from motion_adapt.models.inputs.motion_check import measure_motion
+from motion_adapt.models.inputs.still_frames import beside_camera
 
 
 def clip(step: float, *, pan: int = 0, frames: int = 6) -> list[np.ndarray]:

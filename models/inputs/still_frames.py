@@ -1,0 +1,111 @@
+"""Which frames of a clip show motion that is not the camera's. The others give the proposals nothing to go by.
+
+Flow alone does not tell: estimators invent motion where pictures are dark, noisy, fade in or are cut. So motion counts
+only if it explains the pictures clearly better than the camera's affine motion does, apart from a change of brightness.
+On the frames of DAVIS it explains them at least 1.5 times as well, on still pictures with noise, pans, zooms, fades and
+cuts at most 1.3 times.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from motion_adapt.models.inputs.readable import Readable
+
+MOVES = 0.5  # pixels of 128 x 224 relative to the camera's motion; smaller motions are within flow noise
+LEAST_SHARE = 0.004  # minimum share of moving pixels for a pair in which something moves
+BETTER = 1.35  # how many times as well the flow must explain the moving pixels as the camera's motion does
+UNIFORM = 1.5  # grey levels: standard deviation of a blurred frame that shows nothing, such as a black one
+_BORDER = 6  # pixels along the border that are not looked at: the camera brings in what the other frame lacks
+MOVING, STILL, BLANK = 0, 1, 2  # kinds of frames
+_CHUNK = 32  # frames that are read at once
+
+
+def frame_kinds(flow: Readable, frames: Readable, gap: int) -> NDArray[np.uint8]:
+    """Return the kind of each frame, u8 (T,): MOVING, STILL, or BLANK if it shows nothing at all.
+
+    A frame is STILL if nothing moves to the frame at +gap nor to the one at -gap.
+
+    Args:
+        flow: float (T, 4, H, W), see `models.inputs.flow.stream_flow`.
+        frames: u8 (T, H, W, 3) RGB, of the same size.
+        gap: distance between the frames of a pair.
+    """
+    count = flow.shape[0]
+    kinds = np.full(count, STILL, np.uint8)
+    for start in range(0, count, _CHUNK):
+        stop = min(start + _CHUNK, count)
+        first = max(start - gap, 0)
+        grey = [_grey(frame) for frame in np.asarray(frames[first : min(stop + gap, count)])]
+        for index, both in enumerate(np.asarray(flow[start:stop], np.float32), start):
+            here = grey[index - first]
+            if cv2.blur(here, (9, 9)).std() < UNIFORM:
+                kinds[index] = BLANK
+                continue
+            for side, other in ((both[:2], index + gap), (both[2:], index - gap)):
+                if 0 <= other < count and shows_motion(side.transpose(1, 2, 0), here, grey[other - first]):
+                    kinds[index] = MOVING
+                    break
+    return kinds
+
+
+def shows_motion(flow: np.ndarray, here: np.ndarray, there: np.ndarray) -> bool:
+    """Whether something moves apart from the camera between two frames.
+
+    Args:
+        flow: f32 (H, W, 2) from the first frame to the second, in pixels.
+        here: the first frame, grey f32 (H, W) in [0, 255].
+        there: the second frame, likewise.
+    """
+    height, width = here.shape
+    rest = beside_camera(flow).astype(np.float32)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    seen = np.zeros((height, width), np.bool_)
+    seen[_BORDER:-_BORDER, _BORDER:-_BORDER] = True
+    carried = []
+    for motion in (flow, flow - rest):  # all of it, and the camera's alone
+        columns, rows = x + motion[..., 0], y + motion[..., 1]
+        seen &= (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+        carried.append(cv2.remap(there, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    moving = seen & (np.linalg.norm(rest, axis=-1) > MOVES)
+    if not moving.any() or moving.sum() < LEAST_SHARE * seen.sum():
+        return False
+    by_flow, by_camera = (_difference(here, picture, seen)[moving].mean() for picture in carried)
+    return bool(by_camera > BETTER * by_flow)
+
+
+def stretches(marks: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the runs of True in bool (T,) as (first, last) frames."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marks, [False]]).astype(np.int8)))
+    return [(int(first), int(stop) - 1) for first, stop in edges.reshape(-1, 2)]
+
+
+def beside_camera(flow: np.ndarray) -> np.ndarray:
+    """Subtract the dominant affine motion from flow f32 (H, W, 2). Returns f64 (H, W, 2).
+
+    The fit is least squares on every fourth row and column, repeated twice on the half that fits best. Objects that
+    cover less than half of the frame therefore do not distort it.
+    """
+    height, width, _ = flow.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    places = np.stack([np.ones_like(x), x, y], axis=-1)  # (H, W, 3)
+    design = places[::4, ::4].reshape(-1, 3)  # (n, 3)
+    target = flow[::4, ::4].reshape(-1, 2).astype(np.float64)  # (n, 2)
+    kept = np.ones(len(design), bool)
+    for _ in range(3):
+        affine = np.linalg.lstsq(design[kept], target[kept], rcond=None)[0]  # (3, 2)
+        distance = np.linalg.norm(target - design @ affine, axis=1)
+        kept = distance <= np.median(distance)
+    return np.asarray(flow - places @ affine)  # (H, W, 2)
+
+
+def _grey(frame: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def _difference(here: np.ndarray, picture: np.ndarray, seen: NDArray[np.bool_]) -> np.ndarray:
+    """|here - picture|, f32 (H, W), after the change of brightness and contrast that fits the seen pixels best."""
+    a, b = picture[seen], here[seen]
+    spread = float(np.square(a - a.mean()).sum())
+    gain = float(((a - a.mean()) * (b - b.mean())).sum()) / spread if spread > 0 else 0.0
+    return np.abs(here - b.mean() - gain * (picture - a.mean()))
