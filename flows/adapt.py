@@ -12,7 +12,6 @@ Only the evaluation stages open annotations. Whatever the store already has is n
 """
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from motion_adapt.flows.rounds.materials import (
     add_adaptation_flow,
     add_features,
     add_flow,
+    digest_clips,
     open_run,
     read_frames,
 )
@@ -34,6 +34,7 @@ from motion_adapt.flows.rounds.rounds import first_round, next_round
 from motion_adapt.flows.rounds.scoring import annotated, measure_round, score_round
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.readiness import require_ready
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
@@ -92,22 +93,24 @@ def adapt(
     require_ready(settings)
     require_one_start(weights, from_champion)
     place = resolved(place)
+    require_settings(settings, place.device)
     report = Report("adapt", source)
     tracker = tracking.open(source, prune)
     report.seconds["mlflow_start"] = time.monotonic() - began
 
-    results = partial(output_folder, output, source, prune)
+    results = output_folder(output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     run.begin_record("adapt", source)
-    materials = read_frames(run, source, prune=prune)
-    folder = results_folder(run, materials, output, source, prune)
+    start = None if from_champion else find_weights(run, settings, preset, Path(weights) if weights else None)
+    materials = digest_clips(run, prune=prune)
     asked: dict[str, Any] = {"clips": materials.content, "settings": settings, "rounds": rounds}
-    if from_champion:
+    if start is None:
         asked["from"] = "champion"  # not which version: after a promotion it is still the same request
         under_way = weights_under_way(run, settings, tracker, digest(asked))
         start = under_way or champion_weights(run, settings, tracking.open(source, create=False))
-    else:
-        start = find_weights(run, settings, preset, Path(weights) if weights else None)
+    run.export_to(results)  # from here on, results of an earlier run are moved
+    materials = read_frames(run, source, prune=prune, materials=materials)
+    folder = results_folder(run, materials, output, source, prune)
 
     report.provenance = provenance(settings)
     report.figures = smoke_note(run, start)

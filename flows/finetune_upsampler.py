@@ -21,6 +21,7 @@ from motion_adapt.flows.rounds.rounds import propose_clips, select_clips
 from motion_adapt.flows.rounds.scoring import annotated
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import find_weights, smoke_note
@@ -68,6 +69,7 @@ def finetune_upsampler(
     if settings.evaluation.protocol == "boxes":
         raise RunError("evaluation.protocol=boxes: the upsampler is trained on masks, not on boxes")
     place = resolved(place)
+    require_settings(settings, place.device)
     report = Report("finetune-upsampler", source)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     run.begin_record("finetune-upsampler", source)

@@ -20,6 +20,7 @@ from motion_adapt.flows.rounds.materials import (
     open_run,
     read_frames,
 )
+from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import find_backbones
@@ -43,7 +44,9 @@ def materialise(
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     report = Report("materialise", source)
-    run = open_run(source, resolved(place), clips=clips, split=split, prune=prune, dataset=dataset)
+    place = resolved(place)
+    require_settings(settings, place.device)
+    run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     run.begin_record("materialise", source)
     materials = read_frames(run, source, prune=prune)
     backbones = find_backbones(run, settings, Path(weights) if weights else None)

@@ -7,7 +7,6 @@ the length of a video.
 """
 
 import time
-from functools import partial
 from pathlib import Path
 
 from prefect import flow
@@ -19,6 +18,7 @@ from motion_adapt.flows.rounds.round_metrics import clip_figures
 from motion_adapt.flows.rounds.rounds import first_round
 from motion_adapt.flows.rounds.scoring import measure_round
 from motion_adapt.flows.rounds.state import Work
+from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.readiness import require_ready
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
@@ -51,15 +51,17 @@ def segment(
     require_one_start(weights, from_champion)
     place = resolved(place)
     report = Report("segment", source)
-    results = partial(output_folder, output, source, prune)
+    require_settings(settings, place.device)
+    results = output_folder(output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     run.begin_record("segment", source)
-    materials = read_frames(run, source, prune=prune)
-    folder = results_folder(run, materials, output, source, prune)
     if from_champion:
         start = champion_weights(run, settings, tracking.open(source, create=False))
     else:
         start = find_weights(run, settings, preset, Path(weights) if weights else None)
+    run.export_to(results)
+    materials = read_frames(run, source, prune=prune)
+    folder = results_folder(run, materials, output, source, prune)
     add_flow(run, materials, settings)
     add_features(run, materials, settings, start)
 

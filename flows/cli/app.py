@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from motion_adapt.flows.cli.data_commands import evaluate, export, synthesise, verify
+from motion_adapt.flows.cli.environment import quiet
 from motion_adapt.flows.cli.experiment_commands import report, rounds
 from motion_adapt.flows.cli.launch import errors, out
 from motion_adapt.flows.cli.options import (
@@ -64,6 +65,7 @@ def doctor(
     device: Device = "auto",
 ) -> None:
     """Report what is installed and which weights and device would be used, and suggest fixes. Exit 1 if not ready."""
+    quiet(store=store)
     with errors(verbose=False):
         from motion_adapt.flows.upkeep.doctor import examine
 

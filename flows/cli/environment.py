@@ -2,9 +2,17 @@
 
 Prefect's temporary server may need longer than its default of 20 s on a cold or busy machine. The libraries' log lines
 are silenced, because a run prints its own report. Telemetry is off.
+
+Containers and company networks often lack what Prefect takes for granted: a home folder that can be written, a user
+name, and a way to the own machine past the proxy. What is missing is made up for here.
 """
 
+import getpass
 import os
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 PREFECT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
@@ -22,14 +30,81 @@ _OTHERS = {
 }
 
 
-def quiet(*, verbose: bool = False, prefect: bool = True) -> None:
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def quiet(*, verbose: bool = False, prefect: bool = True, store: str | None = None) -> None:
     """Set the defaults of this process.
 
     Args:
         verbose: let Prefect's log through.
         prefect: set Prefect's defaults too; they have no effect if Prefect is already imported.
+        store: the artifact store of the run, beside which Prefect keeps its files if the home folder cannot be written.
     """
     for name, value in ({**PREFECT, **_OTHERS} if prefect else _OTHERS).items():
         os.environ.setdefault(name, value)
     if verbose:
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
+    spare_loopback()
+    name_user()
+    settle(store)
+
+
+def spare_loopback() -> None:
+    """Reach this machine without a proxy, and leave out proxies of a kind that Prefect's client fails on."""
+    for name in [*PROXIES, *map(str.lower, PROXIES)]:
+        scheme = os.environ.get(name, "").partition("://")[0].lower()
+        if scheme.startswith("socks") and (scheme not in ("socks5", "socks5h") or not find_spec("socksio")):
+            del os.environ[name]
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in given.split(",") if host.strip()]
+    if "*" not in hosts:
+        wanted = ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = wanted
+
+
+def name_user() -> None:
+    """Give a user without a name, as in many containers, one for the libraries that ask."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = os.environ["USER"] = f"uid{os.getuid()}"
+
+
+def settle(store: str | None) -> None:
+    """Name a folder for Prefect's files if `~/.prefect` cannot be used, and a home if there is none."""
+    try:
+        home: Path | None = Path.home()
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        home = None
+    if home is not None and ("PREFECT_HOME" in os.environ or usable(home / ".prefect")):
+        return
+    place = next(folder for folder in _places(store) if usable(folder))
+    if home is None:
+        os.environ["HOME"] = str(place.parent)
+    profiles = home / ".prefect" / "profiles.toml" if home else None
+    if profiles and os.access(profiles, os.R_OK):
+        os.environ.setdefault("PREFECT_PROFILES_PATH", str(profiles))
+    os.environ.setdefault("PREFECT_HOME", str(place))
+
+
+def usable(folder: Path) -> bool:
+    """Whether a folder is there, or can be made, and it and Prefect's files in it can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return False
+    there = [folder / name for name in ("prefect.db", "storage", "profiles.toml")]
+    return all(os.access(path, os.W_OK) for path in there if path.exists())
+
+
+def _places(store: str | None) -> Iterator[Path]:
+    """Where Prefect's files may go instead, the best first: beside a local store, else a folder of this process."""
+    if store is not None and "://" not in store:
+        yield Path(store).absolute().parent / "prefect"
+    yield Path("motion-adapt/prefect").absolute()
+    yield Path(tempfile.gettempdir()) / f"motion-adapt-{os.getuid()}" / "prefect"
+    yield Path(tempfile.mkdtemp(prefix="motion-adapt-")) / "prefect"

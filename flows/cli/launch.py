@@ -29,13 +29,13 @@ out, err = Console(width=WIDTH), Console(stderr=True)
 
 
 @contextmanager
-def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
+def running(command: str, verbose: bool, store: str | None = None) -> Iterator[Callable[..., "Report"]]:
     """Yield a function that runs a flow, prints its report, writes --json and sets the exit status.
 
-    It returns the report of a run in which at least one clip succeeded.
+    It returns the report of a run in which at least one clip succeeded. `store`: the run's artifact store.
     """
     began = time.monotonic()
-    quiet(verbose=verbose)
+    quiet(verbose=verbose, store=store)
 
     def run(
         flow: Callable[..., Any], *, json_file: Path | None, strict: bool = False, **parameters: Any
@@ -43,6 +43,7 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
         from motion_adapt.flows.reports.run_report import Report
         from motion_adapt.flows.reports.tables import print_report
         from motion_adapt.flows.run.console import progress_bars
+        from motion_adapt.flows.run.prefect_server import ensure_server
         from motion_adapt.flows.run.run import NothingLeft
 
         if json_file and not json_file.resolve().parent.is_dir():
@@ -50,6 +51,7 @@ def running(command: str, verbose: bool) -> Iterator[Callable[..., "Report"]]:
         if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
             parameters["tracking"].require_server()  # before a Prefect server is started
         imported = time.monotonic()
+        ensure_server(verbose=verbose)
         try:
             with progress_bars(err):
                 report: Report = flow(**parameters)

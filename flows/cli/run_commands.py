@@ -67,7 +67,7 @@ def adapt(
 ) -> None:
     """Segment a folder of videos and adapt the models to it, round by round."""
     from_champion = is_from_champion(from_, weights)
-    with running("adapt", verbose) as run:
+    with running("adapt", verbose, store) as run:
         from motion_adapt.flows.adapt import adapt as flow
 
         run(
@@ -116,7 +116,7 @@ def segment(
 ) -> None:
     """Compute masks of a video or a folder with given, bundled or champion weights. Nothing is trained."""
     from_champion = is_from_champion(from_, weights)
-    with running("segment", verbose) as run:
+    with running("segment", verbose, store) as run:
         from motion_adapt.flows.segment import segment as flow
 
         run(
@@ -159,7 +159,7 @@ def materialise(
     verbose: Verbose = False,
 ) -> None:
     """Compute frames, optical flow and features into the store, for later runs."""
-    with running("materialise", verbose) as run:
+    with running("materialise", verbose, store) as run:
         from motion_adapt.flows.materialise import materialise as flow
 
         run(
@@ -184,7 +184,7 @@ def demo(
     verbose: Verbose = False,
 ) -> None:
     """Try everything on generated clips: one short round of adaptation, with masks and pictures."""
-    with running("demo", verbose) as run:
+    with running("demo", verbose, str(folder / "store")) as run:
         from motion_adapt.flows.demo import demo as flow
 
         run(

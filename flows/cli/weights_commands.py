@@ -63,7 +63,7 @@ def finetune_upsampler(
     verbose: Verbose = False,
 ) -> None:
     """SUPERVISED: train the corrector's upsampler on human annotations, to see what labels would add (Table 16)."""
-    with running("finetune-upsampler", verbose) as run:
+    with running("finetune-upsampler", verbose, store) as run:
         from motion_adapt.flows.finetune_upsampler import finetune_upsampler as flow
 
         run(
@@ -122,7 +122,7 @@ def pretrain(
         chosen = [int(number) for number in seeds.split(",")] if seeds else []
     except ValueError:
         raise typer.BadParameter(f"wanted numbers, got '{seeds}'", param_hint="--seeds") from None
-    with running("pretrain", verbose) as run:
+    with running("pretrain", verbose, store) as run:
         from motion_adapt.flows.pretrain import pretrain as flow
         from motion_adapt.flows.reports.tables import print_spread
 

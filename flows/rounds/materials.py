@@ -1,6 +1,5 @@
 """Materials of a run: frames, optical flow and features, computed once per clip."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ def open_run(
     split: str | None = None,
     prune: int | None = None,
     dataset: str | None = None,
-    results: Callable[[], Path] | None = None,
+    results: Path | None = None,
 ) -> Run:
     """Find the clips of `source` and open a run over them.
 
@@ -56,7 +55,8 @@ def open_run(
         split: the data set's split to use.
         prune: for a smoke run, the number of clips to use.
         dataset: the benchmark's name, as in `find_clips`.
-        results: returns the folder for masks and pictures.
+        results: the folder for masks and pictures. Nothing in it is touched before `Run.export_to`, unless no clip is
+            usable.
 
     Raises:
         RunError: if there is no usable clip, or a requested clip does not exist.
@@ -66,14 +66,14 @@ def open_run(
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
     run = Run.of(place, found, prune=prune)
-    if results:
-        run.export_to(results())
+    if results and not run.clips:
+        run.export_to(results)
     run.require_clips(source)
     return run
 
 
-def read_frames(run: Run, source: str, *, prune: int | None) -> Materials:
-    """Decode every clip. Clips that cannot be read are set aside."""
+def digest_clips(run: Run, *, prune: int | None) -> Materials:
+    """Compute what identifies the content of every clip. Clips that cannot be read are set aside."""
     limit = PRUNED_FRAMES if prune else None
     materials = Materials()
     for name, clip in run.clips.copy().items():
@@ -81,6 +81,13 @@ def read_frames(run: Run, source: str, *, prune: int | None) -> Materials:
             materials.content[name] = content_digest(clip, limit=limit)
         except (ValueError, OSError) as error:
             run.put_aside(name, "frames", error)
+    return materials
+
+
+def read_frames(run: Run, source: str, *, prune: int | None, materials: Materials | None = None) -> Materials:
+    """Decode every clip, after `digest_clips` if that has not been done. Clips that cannot be read are set aside."""
+    limit = PRUNED_FRAMES if prune else None
+    materials = materials or digest_clips(run, prune=prune)
     materials.frames = run.each(
         decode,
         "frames",

@@ -43,9 +43,7 @@ class Run(Making):
     skipped: dict[str, str] = field(default_factory=dict)  # by path in the source: why it is not taken
     still: dict[str, list[list[int]]] = field(default_factory=dict)  # first and last of frames without motion
     output: Path | None = None  # where results go; set by `export_to`
-    places: dict[str, Path] = field(
-        default_factory=dict
-    )  # paths of clips that were set aside when the source was read
+    places: dict[str, Path] = field(default_factory=dict)  # paths of clips that were set aside
 
     @classmethod
     def of(cls, place: Place, found: ClipList, *, prune: int | None = None) -> "Run":
@@ -146,6 +144,7 @@ class Run(Making):
         clip = self.clips.pop(name)
         self.set_aside[name] = reason(error) if isinstance(error, ClipError) else f"{stage}: {reason(error)}"
         say(console, "set aside", f"{name}: {self.set_aside[name]}", "yellow")
+        self.places[name] = clip.path
         self._retire(name, clip.path)
 
     def require_clips(self, source: Path | str) -> None:

@@ -2,17 +2,19 @@
 
 import tempfile
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 from motion_adapt import models
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run
 from motion_adapt.flows.run.weight_checks import is_smoke, require_fit, require_precision
+from motion_adapt.models.networks.foreign_files import foreign
 from motion_adapt.models.networks.lineage import is_supervised
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import START_TAG, Tracker
-from motion_adapt.tasks.checkpoints import keep_weights, weights_content
+from motion_adapt.tasks.checkpoints import get_network, keep_weights, weights_content
 from motion_adapt.tasks.settings import NETWORK_METHODS, BackboneSettings, Settings
 
 NETWORKS = ("oclr", "selector", "corrector")
@@ -130,6 +132,12 @@ def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artif
         raise RunError(
             f"{wanted}: there is no file {path}. 'motion-adapt pretrain --out {path.parent}' trains the project's own"
         )
+    try:
+        what = foreign(path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror})") from error
+    if what:
+        raise RunError(f"{path} {what}")
     made = run.once(keep_weights, f"import {path.name}", content=weights_content(path), path=str(path))
     found = run.summary(made)["model"]
     if model and found == "file":
@@ -154,6 +162,11 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
     require_precision(settings, run.place.device)
     trained = {model: run.summary(ref)["settings"] for model, ref in weights.networks.items()}
     require_fit(settings, trained)
+    for model, ref in weights.networks.items():
+        try:
+            run.read(partial(get_network, run.place.model_copy(update={"device": "cpu"}), ref, model))
+        except ValueError as error:
+            raise RunError(str(error)) from error
     for model, how in trained.items():
         try:
             supervised = is_supervised(how)

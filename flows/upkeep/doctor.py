@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from motion_adapt.flows.run.console import say
+from motion_adapt.flows.run.prefect_server import ensure_server
 from motion_adapt.flows.run.start_weights import SHIPPED, wanted
 from motion_adapt.flows.run.weight_checks import require_fit, require_precision
 from motion_adapt.models.inference.crf import CrfMissing, require_crf
@@ -26,6 +27,7 @@ PACKAGES = (
     "prefect-dask", "dask", "mlflow",
 )  # fmt: skip
 TESTED_ON = "Linux"
+PATIENCE = 30.0  # seconds for Prefect's temporary server to start
 ROOM = 5.0  # GB of disk that a run on a few clips may need
 
 
@@ -49,6 +51,7 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
     check("CRF", lambda: crf_line(settings))
     check("device", lambda: device_line(place, settings))
     check("store", lambda: writable(place))
+    check("Prefect server", lambda: ensure_server(limit=PATIENCE))
     check(
         f"flow '{settings.flow.estimator}'",
         lambda: (

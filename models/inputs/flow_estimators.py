@@ -3,6 +3,8 @@
 RAFT (Teed and Deng, ECCV 2020) is torchvision's. DIS (Kroeger et al., ECCV 2016) is OpenCV's and needs no weights.
 """
 
+from pickle import UnpicklingError
+
 import cv2
 import numpy as np
 import torch
@@ -10,7 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import optical_flow as tv
 
-from motion_adapt.models.inputs.downloads import hub_file
+from motion_adapt.models.inputs.downloads import WeightsMissing, hub_file
+from motion_adapt.models.networks.foreign_files import foreign
 
 RAFT_MULTIPLE, RAFT_LEAST = 8, 128  # RAFT needs image sides that are multiples of 8, at least 128
 RAFT_VOLUME = 4 * 10**9  # bytes for the similarity of all pairs of points; RAFT holds about two such volumes
@@ -140,7 +143,16 @@ class RAFT(FlowEstimator):
             replacement="or do without: the flow estimator `dis` needs no weights",
         )
         self.network = build()
-        self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        try:
+            self.network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            raise WeightsMissing(
+                f"{name} {weights}",
+                megabytes=entry.meta["_file_size"],
+                looked_in=file,
+                why=f"the file there {foreign(file) or 'is damaged'}",
+                remedies=[f"get it again: curl -fL -o {file} {entry.url}"],
+            ) from error
         self.network.to(device).eval().requires_grad_(False)
         self.updates, self.keep_padding, self.device = updates, keep_padding, device
         if self.network.mask_predictor is not None:

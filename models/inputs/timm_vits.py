@@ -18,6 +18,7 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from motion_adapt.models.inputs.downloads import WeightsMissing, reachable
+from motion_adapt.models.networks.foreign_files import foreign, in_short
 
 
 def load_vit(backbone: str, path: Path | None = None) -> Any:
@@ -94,7 +95,8 @@ def _fill_vit(backbone: str, path: Path) -> Any:
     try:
         found = timm.models.load_checkpoint(vit, str(path), strict=False, filter_fn=adapt)
     except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
-        raise ValueError(f"features {backbone}: {path} does not fit: {error}") from error
+        why = foreign(path) or f"does not fit: {in_short(error)}"
+        raise ValueError(f"features {backbone}: {path} {why}") from error
     if found is not None and found.missing_keys:
         missing = found.missing_keys
         raise ValueError(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from motion_adapt.models.networks.compact_features import CompactFeatures
 from motion_adapt.models.networks.corrector import MaskCorrector
 from motion_adapt.models.networks.dense_corrector import DenseCorrector
+from motion_adapt.models.networks.foreign_files import foreign
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.networks.selector import MaskSelector
 
@@ -90,7 +91,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             entry = (file.metadata() or {}).get(_ENTRY)
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())} if entry else {}
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: damaged, or not a safetensors file ({error})") from error
+        what = foreign(path) or f": damaged, or not a safetensors file ({error})"
+        raise ValueError(f"{path}{what if what.startswith(':') else f' {what}'}") from error
     if entry is None:
         raise ValueError(f"{path}: a safetensors file, but not a motion-adapt checkpoint")
     try:

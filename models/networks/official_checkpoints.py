@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from motion_adapt.models.networks.checkpoints import Checkpoint
 from motion_adapt.models.networks.corrector import MaskCorrector
+from motion_adapt.models.networks.foreign_files import foreign, in_short
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.networks.selector import MaskSelector
 
@@ -71,15 +72,15 @@ def to_official(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
+    if what := foreign(path):
+        raise ValueError(f"{path} {what}")
     with path.open("rb") as file:
         try:
             content = torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            raise ValueError(
-                f"{path}: holds more than tensors, or is not a checkpoint; not loaded ({error})"
-            ) from error
+            raise ValueError(f"{path}: holds more than tensors, or is no checkpoint; not loaded") from error
         except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-            raise ValueError(f"{path}: damaged or truncated ({error})") from error
+            raise ValueError(f"{path}: damaged or truncated ({in_short(error)})") from error
     state = content.get("model_state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path}: wanted a dictionary of tensors, bare or under 'model_state_dict'")

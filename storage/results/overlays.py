@@ -16,6 +16,8 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from motion_adapt.storage.atomic import whole_file
 from motion_adapt.storage.formats.label_rules import VOID, davis_palette
 
+# Pixels of an overlay at most, of its longer and its shorter side: 4K would take most of a run's time and memory.
+LONG_SIDE, SHORT_SIDE = 1920, 1080
 # torchvision's flow_to_image scales each picture by its own fastest motion, which would show noise as motion.
 # Hues of the Middlebury flow wheel, starting at rightward motion: the colour, and the number of steps to the next.
 _WHEEL = {
@@ -42,6 +44,16 @@ def overlay(frame: np.ndarray, labels: np.ndarray, *, opacity: float = 0.5) -> n
         light = (davis_palette()[label] // 2 + 128).tolist()
         cv2.drawContours(drawn, contours, -1, light, thickness, cv2.LINE_AA)
     return drawn
+
+
+def at_most_full_hd(frame: np.ndarray) -> np.ndarray:
+    """Shrink a u8 (H, W, 3) frame whose sides exceed 1920 and 1080 pixels, the longer and the shorter one."""
+    sides = frame.shape[:2]
+    scale = min(1.0, LONG_SIDE / max(sides), SHORT_SIDE / min(sides))
+    if scale == 1:
+        return frame
+    height, width = (max(1, round(side * scale)) for side in sides)
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def flow_colours(flow: np.ndarray, *, largest: float | None = None) -> np.ndarray:
@@ -91,7 +103,7 @@ def write_overlay_video(
     ):
         stream: av.VideoStream | None = None
         for frame, labels in zip(frames, label_maps, strict=True):
-            drawn = overlay(frame, labels, opacity=opacity)
+            drawn = overlay(at_most_full_hd(frame), labels, opacity=opacity)
             height, width = drawn.shape[:2]
             drawn = np.pad(drawn, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             stream = stream or _h264_stream(container, drawn.shape[0], drawn.shape[1], rate)

@@ -68,6 +68,25 @@ def test_overlay_video_plays_in_browsers(tmp_path: Path, size: tuple[int, int]) 
     assert frame_rate(clip) == 12.5
 
 
+@pytest.mark.parametrize(
+    ("size", "drawn"),
+    [
+        ((2160, 3840), (1080, 1920)),
+        ((3840, 2160), (1920, 1080)),
+        ((1080, 1920), (1080, 1920)),
+        ((480, 4000), (230, 1920)),
+    ],
+)
+def test_pictures_are_full_hd_at_most(tmp_path: Path, size: tuple[int, int], drawn: tuple[int, int]) -> None:
+    labels = np.zeros(size, np.uint8)
+    labels[: size[0] // 2] = 1
+    write_overlay_video(tmp_path / "clip.mp4", [np.full((*size, 3), 90, np.uint8)] * 2, [labels] * 2)
+    with av.open(str(tmp_path / "clip.mp4")) as video:
+        frame = next(video.decode(video=0)).to_ndarray(format="rgb24")
+    assert frame.shape[:2] == drawn
+    assert frame[10, 10, 0] > frame[10, 10, 1] + 20 and abs(int(frame[-10, 10, 0]) - 90) < 8
+
+
 def test_a_failed_video_leaves_nothing(tmp_path: Path) -> None:
     for frames, maps in (([], []), ([picture()] * 2, [labels()])):
         with pytest.raises(ValueError):

@@ -1,0 +1,59 @@
+"""Checks of the settings that need no clip: a setting that is wrong for all clips is found before the first."""
+
+from pathlib import Path
+
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.weight_checks import require_precision
+from motion_adapt.models.inputs.downloads import WeightsMissing
+from motion_adapt.models.inputs.features import COMPACT, load_features
+from motion_adapt.models.inputs.flow_estimators import flow_estimator
+from motion_adapt.models.inputs.timm_vits import vit_entry
+from motion_adapt.tasks.settings import NETWORK_METHODS, FeatureSettings, FlowSettings, Settings
+
+
+def require_settings(settings: Settings, device: str) -> None:
+    """Check flow, features, folders and precision. Weights that are missing here may be there on another machine.
+
+    Raises:
+        RunError: if no clip could be processed with these settings.
+    """
+    require_precision(settings, device)
+    _require_flow(settings.flow)
+    _require_folder(settings.proposal.folder, "proposal.folder")
+    heads = ("selector", "corrector") if settings.selection.method in NETWORK_METHODS else ("corrector",)
+    for head in heads:
+        _require_features(settings.features, head)
+
+
+def _require_flow(flow: FlowSettings) -> None:
+    if flow.estimator == "flo":
+        _require_folder(flow.folder, "flow.folder")
+        return
+    try:
+        flow_estimator(
+            flow.estimator, weights=flow.weights, updates=flow.updates, keep_padding=flow.keep_padding
+        )
+    except ValueError as error:
+        raise RunError(f"flow: {error}") from error
+    except WeightsMissing:
+        return  # the stage says so, where it runs
+
+
+def _require_features(features: FeatureSettings, head: str) -> None:
+    chosen = getattr(features, head)
+    if chosen.backbone == COMPACT and chosen.checkpoint is None:
+        if chosen.reference:
+            raise RunError(f"features.{head}.reference=true is for DINO's ViTs; the backbone is compact")
+        return  # its file is among the start weights
+    try:
+        if chosen.backbone != COMPACT:
+            vit_entry(chosen.backbone)
+        if chosen.checkpoint is not None and Path(chosen.checkpoint).is_file():
+            load_features(chosen.backbone, checkpoint=chosen.checkpoint, reference=chosen.reference)
+    except ValueError as error:
+        raise RunError(f"features.{head}: {error}") from error
+
+
+def _require_folder(folder: str | None, field: str) -> None:
+    if folder is not None and not Path(folder).is_dir():
+        raise RunError(f"{field}: there is no folder {folder}")
