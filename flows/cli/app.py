@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from motion_adapt.flows.cli.data_commands import evaluate, export, synthesise, verify
+from motion_adapt.flows.cli.ending import hide_cancellations
 from motion_adapt.flows.cli.environment import quiet
 from motion_adapt.flows.cli.experiment_commands import report, rounds
 from motion_adapt.flows.cli.launch import errors, out
@@ -98,4 +99,5 @@ app.add_typer(store_app, name="store")
 
 def main() -> None:
     """Entry point of the console command."""
+    hide_cancellations()
     app()
