@@ -13,7 +13,7 @@ from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import stage
 
 
-@stage("pseudo-labels", version=1)
+@stage("pseudo-labels", version=2)
 def label(correction: Artifact, selection: Artifact, *, place: Place, out: ArtifactWriter) -> None:
     """Write the targets: `masks` bool (T, K, 128, 224), the corrected masks, `exemplars` bool (T, K) and `moving`.
 

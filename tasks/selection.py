@@ -17,7 +17,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import Precision, SelectionSettings
 
 
-@stage("selection", version=2, gpu=True)
+@stage("selection", version=3, gpu=True)
 def select(
     frames: Artifact,
     tokens: Artifact,

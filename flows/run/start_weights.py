@@ -9,12 +9,13 @@ from motion_adapt import models
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run
 from motion_adapt.flows.run.weight_checks import is_smoke, require_fit, require_precision
+from motion_adapt.models.networks.checkpoints import build_network
 from motion_adapt.models.networks.foreign_files import foreign
 from motion_adapt.models.networks.lineage import is_supervised
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import START_TAG, Tracker
-from motion_adapt.tasks.checkpoints import get_network, keep_weights, weights_content
+from motion_adapt.tasks.checkpoints import get_checkpoint, keep_weights, weights_content
 from motion_adapt.tasks.settings import NETWORK_METHODS, BackboneSettings, Settings
 
 NETWORKS = ("oclr", "selector", "corrector")
@@ -164,7 +165,7 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
     require_fit(settings, trained)
     for model, ref in weights.networks.items():
         try:
-            run.read(partial(get_network, run.place.model_copy(update={"device": "cpu"}), ref, model))
+            build_network(run.read(partial(get_checkpoint, run.place, ref)), expect=model)
         except ValueError as error:
             raise RunError(str(error)) from error
     for model, how in trained.items():
