@@ -7,7 +7,7 @@ from motion_adapt.flows.run.weight_checks import require_precision
 from motion_adapt.models.inputs.downloads import WeightsMissing
 from motion_adapt.models.inputs.features import COMPACT, load_features
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
-from motion_adapt.models.inputs.timm_vits import vit_entry
+from motion_adapt.models.inputs.timm_vits import require_vit
 from motion_adapt.tasks.settings import NETWORK_METHODS, FeatureSettings, FlowSettings, Settings
 
 
@@ -47,7 +47,7 @@ def _require_features(features: FeatureSettings, head: str) -> None:
         return  # its file is among the start weights
     try:
         if chosen.backbone != COMPACT:
-            vit_entry(chosen.backbone)
+            require_vit(chosen.backbone)
         if chosen.checkpoint is not None and Path(chosen.checkpoint).is_file():
             load_features(chosen.backbone, checkpoint=chosen.checkpoint, reference=chosen.reference)
     except ValueError as error:

@@ -22,6 +22,7 @@ from motion_adapt.flows.run.errors import RunError
 
 ANSWER = 8.0  # seconds for a server that is named to answer
 ANNOUNCED = 20.0  # seconds of waiting for a temporary server before that is said
+_LOG = 2**20  # bytes of what a temporary server prints that are read
 _PORT_TAKEN = 3  # exit status of a temporary server with which Prefect tries another port
 
 
@@ -86,7 +87,8 @@ def _start(limit: float, verbose: bool) -> None:
                     console,
                     "waiting",
                     f"the Prefect server of this run has not answered at {server.address} for {waited:.0f} s: the "
-                    f"machine is busy, or something keeps this process from its own address; at most {limit:.0f} s",
+                    "machine is busy, or something keeps this process from its own address; at most "
+                    f"{limit:.0f} s{_last_line(log)}",
                     "yellow",
                 )
         if failed:
@@ -113,8 +115,8 @@ def _errors_to(log: IO[bytes], *, unless: bool) -> Iterator[None]:
 
 def _last_line(log: IO[bytes]) -> str:
     """The last line of what a server has printed, after a colon; an empty string if it printed nothing."""
-    log.seek(0)
-    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+    printed = os.pread(log.fileno(), _LOG, 0)  # leaves alone where the server writes on
+    lines = [line.strip() for line in printed.decode(errors="replace").splitlines() if line.strip()]
     return f": {lines[-1]}" if lines else ""
 
 

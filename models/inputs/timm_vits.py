@@ -21,6 +21,17 @@ from motion_adapt.models.inputs.downloads import WeightsMissing, reachable
 from motion_adapt.models.networks.foreign_files import foreign, in_short
 
 
+def require_vit(backbone: str) -> None:
+    """Check that timm has a ViT of a name, without any weights.
+
+    Raises:
+        ValueError: if it has no such network, or it is no ViT.
+    """
+    vit_entry(backbone)
+    with torch.device("meta"):
+        _build_vit(backbone)
+
+
 def load_vit(backbone: str, path: Path | None = None) -> Any:
     """Load a ViT of timm without its head, for images of any size, with weights from a local file or timm's own.
 

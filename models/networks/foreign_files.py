@@ -14,8 +14,6 @@ def foreign(path: Path) -> str | None:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    if not head:
-        return "is empty: get it again"
     if head.startswith(b"version https://git-lfs"):
         return "is a Git LFS pointer and not the file itself: fetch that with 'git lfs pull'"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGES):

@@ -214,11 +214,11 @@ def test_parts_do_not_see_each_others_exemplars(corrector: MaskCorrector) -> Non
 
 def test_a_part_without_exemplars_has_empty_masks(corrector: MaskCorrector) -> None:
     marks = np.zeros((24, 3), bool)
-    marks[20] = True  # in the last of the parts
-    parts = _correct(corrector, _clip(24), marks)
+    marks[20] = True  # in the last of three parts of 8 frames
+    parts = _correct(corrector, _clip(24), marks, limit=12, target=10)
     for part in parts:
-        assert part.probabilities.any() == (part.start >= 12)
-        assert part.start >= 12 or not part.masks.any()
+        assert part.probabilities.any() == (part.start >= 16)
+        assert part.start >= 16 or not part.masks.any()
     assert sum(len(part.masks) for part in parts) == 24
 
 

@@ -19,7 +19,7 @@ class Code:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(POINTER, "Git LFS pointer"), (PAGE, "web page"), (b"", "is empty"), (pickle.dumps(Code()), "")],
+    [(POINTER, "Git LFS pointer"), (PAGE, "web page"), (pickle.dumps(Code()), "oclr.pth")],
 )
 def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "oclr.pth"
