@@ -115,9 +115,12 @@ def decide(tallies: Mapping[Kind, Tally], background: Background, *, transparenc
 
 def _settle(legend: Legend, tallies: Mapping[Kind, Tally], exact: Mapping[Kind, bool]) -> None:
     """Let kinds stand beside each other only if no label of the one can mean another object in the other."""
+    labels = {kind: set(legend.tables.get(kind, {0: 0}).values()) for kind in exact}
+    if not legend.halves and all(values <= {0, 1} for values in labels.values()):
+        return  # one object throughout
     for kind in (kind for kind, as_stored in exact.items() if not as_stored):
         first = min(tallies[kind].first[value] for value in tallies[kind].values)
-        if kind not in legend.halves and set(legend.tables.get(kind, {}).values()) <= {0, 1}:
+        if kind not in legend.halves and labels[kind] <= {0, 1}:
             legend.notes += (
                 Note(
                     "has one value where other masks of the clip hold labels; it is taken as object 1", first

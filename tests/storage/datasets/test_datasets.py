@@ -183,7 +183,7 @@ def test_boxes_as_their_makers_export_them(tmp_path: Path) -> None:
     )
     ((frame, box),) = read_boxes(table)["crab"].items()
     assert (frame, box.left, box.top, box.width, box.height) == ("00003", 1.5, -2.0, 10.0, 8.25)
-    drawn = box.decode((20, 30)).labels
+    drawn = box.decode((20, 30))
     assert drawn[:8, 2:12].all() and drawn.sum() == 80
     table.write_text("a,b\n1,2\n")
     with pytest.raises(PictureError, match="no columns file_list"):

@@ -248,6 +248,9 @@ def test_masks_of_several_kinds_that_agree_are_read(tmp_path: Path) -> None:
     maps, told = read(tmp_path, lambda labels: next(kinds)(labels))
     np.testing.assert_array_equal(maps[1], truth(1))
     assert not maps[2].any() and not told
+    kinds = iter([levels(0, 255, 255), levels(0, 65535, 65535, dtype=np.uint16), levels(0, 255, 255)])
+    maps, told = read(tmp_path, lambda labels: next(kinds)(labels))
+    assert [set(np.unique(labels)) for labels in maps[:2]] == [{0, 1}, {0, 1}]
     kinds = iter([levels(0, 255, 255), indexed, indexed])
     maps, told = read(tmp_path, lambda labels: next(kinds)(labels))
     np.testing.assert_array_equal(maps[0], truth(0) > 0)
