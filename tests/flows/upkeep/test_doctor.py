@@ -21,7 +21,7 @@ from motion_adapt.tasks.runtime.place import Place
     ],
 )
 def test_settings_that_a_run_would_refuse_are_not_ready(
-    overrides: list[str], said: str | None, smoke_weights: Path, tmp_path: Path
+    overrides: list[str], said: str | None, prefect_server: None, smoke_weights: Path, tmp_path: Path
 ) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     place = Place(store=str(tmp_path / "store"), device="cpu", threads=1)
@@ -30,10 +30,11 @@ def test_settings_that_a_run_would_refuse_are_not_ready(
     text = console.export_text()
     assert healthy is (said is None), text
     assert said is None or said in text
+    assert "Prefect server: answers at http://127.0.0.1" in text
 
 
 def test_a_system_without_tests_is_named(
-    smoke_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prefect_server: None, smoke_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     place = Place(store=str(tmp_path / "store"), device="cpu", threads=1)
