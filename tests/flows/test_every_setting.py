@@ -107,6 +107,15 @@ def make_inputs(home: Home) -> None:
     )
 
 
+# What a run on a CPU with the networks that ship refuses before it starts, and in which words.
+REFUSED = {
+    ("precision", "bfloat16"): "needs a GPU",
+    ("precision", "float16"): "needs a GPU",
+    ("features.selector.reference", True): "is for DINO's ViTs",
+    ("features.corrector.reference", True): "is for DINO's ViTs",
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("field", "value"), VALUES)
 def test_every_value_goes_through_segment_and_adapt(
@@ -117,12 +126,17 @@ def test_every_value_goes_through_segment_and_adapt(
     make_inputs(again)
     settings = settings_of(field, value, again.path, OVERRIDES)
     weights = str(again.path / "weights-score" if value == "score" else again.weights)
-    if field == "precision" and value != "float32":
-        with pytest.raises(RunError, match="needs a GPU"):
+    if (field, value) in REFUSED:
+        with pytest.raises(RunError, match=REFUSED[field, value]):
             again.segment(settings=settings)
         return
     for run in (again.segment, again.adapt):
-        report = run(settings=settings, weights=weights)
+        try:
+            report = run(settings=settings, weights=weights)
+        except RunError as error:
+            if "weights missing" in str(error):
+                pytest.skip(str(error))
+            raise
         assert set(report.clips) == set(CLIPS) and not report.set_aside
         assert not [text for text in report.warnings if "unexpected" in text]
 
