@@ -26,6 +26,8 @@ STEPS = (
     ("+ OCLR adapted: proposals", 1, "proposal"),
     ("+ OCLR adapted: corrected", 1, "corrected"),
     ("+ per clip", -1, "per_clip"),
+    ("+ smoothed along the flow", -1, "smoothed"),
+    ("+ clip network", -1, "clip_network"),
     ("final masks", -1, "final"),
 )
 COLUMNS = ("J_matched", "F_matched", "J", "F")

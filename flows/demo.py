@@ -17,10 +17,15 @@ from motion_adapt.flows.run.runners import DEFAULT_RUNNER
 from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.flows.synthesise import synthesise
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings, Settings
+from motion_adapt.tasks.settings import (
+    ClipNetworkSettings,
+    CorrectorTrainingSettings,
+    OclrTrainingSettings,
+    Settings,
+)
 from motion_adapt.tasks.synthesis import SyntheticSet
 
-CLIPS, STEPS = 3, 40
+CLIPS, STEPS, CLIP_STEPS = 3, 40, 150
 # a seed that pre-training, which counts its seeds from 0, never uses
 MADE_OF = SyntheticSet(seed=2024, frames=16, size=(240, 416), gaps=())
 
@@ -35,6 +40,7 @@ def demo(folder: str, place: Place = Place(), tracking: Tracking = Tracking()) -
         settings=Settings(
             corrector_adaptation=CorrectorTrainingSettings(steps=STEPS),
             oclr_finetuning=OclrTrainingSettings(steps=STEPS, frames=8),
+            clip_network=ClipNetworkSettings(steps=CLIP_STEPS),
         ),
         output=str(home / "results"),
         place=place,

@@ -1,9 +1,9 @@
 """Segment: compute masks of one video or a folder, with the weights as they are.
 
-    materialise -> propose -> select -> correct -> final masks and pictures
+    materialise -> propose -> select -> correct -> smooth -> clip network -> final masks and pictures
 
-Nothing is trained, unless the settings enable a corrector per clip, and nothing is tracked. Memory does not grow with
-the length of a video.
+Nothing is trained but each clip's own network, and its own corrector if the settings enable one. Nothing is tracked.
+Memory does not grow with the length of a video.
 """
 
 import time

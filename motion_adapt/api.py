@@ -44,7 +44,9 @@ def segment(
     workers: int = 1,
     progress: bool = False,
 ) -> Segmentation:
-    """Segment the moving objects of a video or of a folder of videos. Nothing is trained.
+    """Segment the moving objects of a video or of a folder of videos.
+
+    The weights stay as they are. A small network is trained for each clip unless `clip_network.enabled` is false.
 
     >>> import motion_adapt
     >>> result = motion_adapt.segment("clips", output="results")

@@ -26,6 +26,8 @@ def draw(
     proposal: Artifact,
     selection: Artifact,
     correction: Artifact,
+    smoothed: Artifact | None,
+    by_network: Artifact | None,
     final: Artifact,
     *,
     place: Place,
@@ -35,7 +37,8 @@ def draw(
     store = place.open()
     clip, done = store.open(frames), store.open(final)
     made = [store.open(item) for item in (flow, proposal, selection, correction)]
-    columns = [column(index, clip, made, done) for index in spread(clip.summary["frames"])]
+    refined = [store.open(item) if item else None for item in (smoothed, by_network)]
+    columns = [column(index, clip, made, refined, done) for index in spread(clip.summary["frames"])]
     with tempfile.TemporaryDirectory() as folder:
         overlay, strip = Path(folder) / OVERLAY, Path(folder) / STRIP
         write_overlay_video(
@@ -49,24 +52,38 @@ def draw(
         out.put(STRIP, strip.read_bytes())
 
 
-def column(index: int, clip: ArtifactReader, made: list[ArtifactReader], done: ArtifactReader) -> StageColumn:
+def column(
+    index: int,
+    clip: ArtifactReader,
+    made: list[ArtifactReader],
+    refined: list[ArtifactReader | None],
+    done: ArtifactReader,
+) -> StageColumn:
     """Collect all stages' results for one frame."""
     flow, proposal, selection, correction = made
+    smoothed, by_network = (labels_of(reader, index) if reader else None for reader in refined)
     exemplar_of = np.flatnonzero(selection.array("exemplars")[index]) + 1
     return StageColumn(
         frame_name=f"frame {index + 1}",
         frame=clip.array("native")[index],
         flow=flow.array("flow")[index][:2].transpose(1, 2, 0).astype(np.float32),
-        proposal=labels_from_masks(proposal.array("masks")[[index]])[0],
+        proposal=labels_of(proposal, index),
         errors=selection.array("error_labels")[index]
         if "error_labels" in selection.manifest.arrays
         else None,
         exemplar_of=tuple(exemplar_of.tolist()),
-        corrected=labels_from_masks(correction.array("masks")[[index]])[0],
+        corrected=labels_of(correction, index),
         regions=correction.array("segments")[index] if "segments" in correction.manifest.arrays else None,
         objects=correction.manifest.arrays["masks"].shape[1],
+        smoothed=smoothed,
+        by_network=by_network,
         final=done.array("labels")[index],
     )
+
+
+def labels_of(reader: ArtifactReader, index: int) -> np.ndarray:
+    """The label map u8 (h, w) of an artifact's masks in one frame."""
+    return labels_from_masks(reader.array("masks")[[index]])[0]
 
 
 def rows(reader: ArtifactReader, name: str) -> Iterator[np.ndarray]:

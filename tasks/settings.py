@@ -157,6 +157,16 @@ class CorrectionSettings(StageSettings):
     window: int = Field(7, ge=1, description="target frames per window (T)")
 
 
+class SmoothingSettings(StageSettings):
+    """Smoothing of the corrected masks along the flow (models/inference/smoothing.py)."""
+
+    enabled: bool = True
+    iterations: int = Field(10, ge=1, description="frames up to so many gaps away take part")
+    weight: float = Field(
+        2.0, gt=0, description="of a neighbouring frame's probabilities; the frame's own have 1"
+    )
+
+
 class TrainingSettings(StageSettings):
     """A training on pseudo-labels."""
 
@@ -199,6 +209,25 @@ class PerClipSettings(StageSettings):
     reconstruction: bool = Field(True, description="include the reconstruction of the features in the loss")
     check_every: int = Field(20, ge=1, description="steps between checks on the held-out exemplar frames")
     patience: int = Field(3, ge=1, description="checks without improvement after which the training stops")
+
+
+class ClipNetworkSettings(StageSettings):
+    """A small network that learns the masks of one clip, and gives better ones (models/networks/clip_network.py)."""
+
+    enabled: bool = Field(True, description="a training per clip")
+    steps: int = Field(400, ge=1, description="whatever the length of the clip")
+    learning_rate: float = Field(2e-3, gt=0, description="at its highest")
+    batch: int = Field(1, ge=1, description="frames of a step")
+    precision: TrainingPrecision = "float32"
+    agreement: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        description="a clip whose masks by the network have a lower IoU than this with those that it learnt from keeps "
+        "these",
+    )
+    # excluded from keys: how often the state is saved changes no result
+    checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")
 
 
 class CrfSettings(StageSettings):
@@ -310,10 +339,12 @@ class Settings(StageSettings):
     proposal: ProposalSettings = ProposalSettings()
     selection: SelectionSettings = SelectionSettings()
     correction: CorrectionSettings = CorrectionSettings()
+    smoothing: SmoothingSettings = SmoothingSettings()
     corrector_adaptation: CorrectorTrainingSettings = CorrectorTrainingSettings()
     oclr_finetuning: OclrTrainingSettings = OclrTrainingSettings()
     upsampler_finetuning: UpsamplerTrainingSettings = UpsamplerTrainingSettings()
     per_clip: PerClipSettings = PerClipSettings()
+    clip_network: ClipNetworkSettings = ClipNetworkSettings()
     crf: CrfSettings = CrfSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     pretrain: PretrainSettings = PretrainSettings()

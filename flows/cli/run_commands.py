@@ -100,6 +100,7 @@ def segment(
     weights: Weights = None,
     from_: From = "preset",
     prune: Prune = None,
+    fast: Annotated[bool, typer.Option("--fast", help="without a network of each clip's own")] = False,
     dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
     output: Output = None,
@@ -114,8 +115,9 @@ def segment(
     strict: Strict = False,
     verbose: Verbose = False,
 ) -> None:
-    """Compute masks of a video or a folder with given, bundled or champion weights. Nothing is trained."""
+    """Compute masks of a video or a folder with given, bundled or champion weights, which stay as they are."""
     from_champion = is_from_champion(from_, weights)
+    set_ = [*(set_ or ()), "clip_network.enabled=false"] if fast else set_
     with running("segment", verbose, store) as run:
         from motion_adapt.flows.segment import segment as flow
 

@@ -24,6 +24,8 @@ SHOWN = (
     "adapted/J",
     "corrected/J",
     "per_clip/J",
+    "smoothed/J",
+    "clip_network/J",
     "final/J",
     "final/F",
     "quality",

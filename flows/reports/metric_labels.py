@@ -18,6 +18,8 @@ MEASURES = {
     "adapted/J": Words("Corrector adapted J", 1, True, "old proposals, corrected by the adapted corrector"),
     "corrected/J": Words("Corrected J", 1, True, "the round's corrections"),
     "per_clip/J": Words("Adapted to each clip J", 1, True, "corrections by each clip's own corrector"),
+    "smoothed/J": Words("Smoothed J", 1, True, "corrections, smoothed along the flow"),
+    "clip_network/J": Words("Clip network J", 1, True, "with a network of each clip's own, smoothed again"),
     "final/J": Words("Final J", 1, True, "at the frames' own size: all objects as one foreground"),
     "final/F": Words("Final F", 1, True, "contours of the final masks"),
     "final/J_matched": Words("Final J, matched", 1, True, "the one object that fits the labels best"),
@@ -39,6 +41,8 @@ STEPS = (  # steps of a round's staircase chart: stage, words
     ("adapted", "corrector adapted"),
     ("corrected", "corrected"),
     ("per_clip", "per clip"),
+    ("smoothed", "smoothed"),
+    ("clip_network", "clip network"),
     ("final", "final"),
 )
 SMALL = ("quality", "flow_consistency", "frame_error", "agreement_proposal", "empty_frames", "coverage")

@@ -29,6 +29,8 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
             "proposal": kept.proposal[name],
             "selection": kept.selection[name],
             "correction": kept.correction[name],
+            "smoothed": kept.smoothed.get(name),
+            "by_network": kept.by_network.get(name),
             "final": kept.final[name],
         },
     )

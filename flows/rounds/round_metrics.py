@@ -80,6 +80,9 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
         ("correction", this.correction),
         ("clip_corrector", this.clip_correctors),
         ("clip_correction", {name: this.per_clip[name] for name in this.clip_correctors}),
+        ("smoothing", this.smoothed),
+        ("clip_network", this.clip_networks),
+        ("clip_masks", {name: this.by_network[name] for name in this.clip_networks}),
         ("final", this.final),
     ):
         made = [artifacts[name] for name in work.run.clips if name in artifacts]

@@ -17,12 +17,14 @@ from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.run import ByClip, Run
 from motion_adapt.flows.run.start_weights import StartWeights
 from motion_adapt.storage.formats.masks import masks_content
+from motion_adapt.tasks.clip_network import segment_clip, train_on_clip
 from motion_adapt.tasks.correction import correct
 from motion_adapt.tasks.final_masks import finish
 from motion_adapt.tasks.per_clip import adapt_to_clip
 from motion_adapt.tasks.proposal import propose, take_proposals
 from motion_adapt.tasks.selection import select
 from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
+from motion_adapt.tasks.smoothing import smooth
 
 NAMED = 5  # stretches of frames without motion that a warning names; it counts the others
 
@@ -46,14 +48,18 @@ def next_round(work: Work, index: int, before: Round) -> Round:
 
 
 def refine(work: Work, this: Round) -> Round:
-    """Propose, select, correct, adapt to each clip if the settings say so, and bring the masks to native size."""
+    """Propose, select and correct; refine each clip as the settings say; bring the masks to native size."""
     this.proposal = propose_clips(work, this)
     this.selection = select_clips(work, this)
     this.correction = correct_clips(work, this, this.proposal, this.selection)
     if work.settings.per_clip.enabled:
         this.per_clip = adapt_to_clips(work, this)
-    corrected = this.per_clip or this.correction
-    this.final = finish_clips(work.run, work.settings, work.materials, corrected, this.name)
+    refined = this.per_clip or this.correction
+    if work.settings.smoothing.enabled:
+        this.smoothed = refined = smooth_clips(work, this, refined)
+    if work.settings.clip_network.enabled:
+        this.by_network = refined = segment_by_network(work, this, refined)
+    this.final = finish_clips(work.run, work.settings, work.materials, refined, this.name)
     return this
 
 
@@ -173,6 +179,60 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
     )
     own = correct_clips(work, this, this.proposal, this.selection, this.clip_correctors)
     return {**this.correction, **own}
+
+
+def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
+    """Corrections smoothed along the flow that the proposals are made from."""
+    return work.run.each(
+        smooth,
+        f"{this.name}: smooth",
+        lambda name: {
+            "flow": work.materials.flow[name],
+            "correction": correction[name],
+            "settings": work.settings.smoothing,
+        },
+    )
+
+
+def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
+    """Masks by a network of each clip's own, which learns `masks`; these if it fails or finds something else.
+
+    They go into the final masks and nowhere else: no pseudo-label is made of them.
+    """
+    settings = work.settings.clip_network
+    this.clip_networks = work.run.each(
+        train_on_clip,
+        f"{this.name}: train clip networks",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "masks": masks[name],
+            "settings": settings,
+            "seed": work.settings.seed,
+        },
+        forgive=True,
+    )
+    own = work.run.each(
+        segment_clip,
+        f"{this.name}: segment by clip networks",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "flow": work.materials.flow[name],
+            "masks": masks[name],
+            "weights": this.clip_networks[name],
+            "agreement": settings.agreement,
+            "smoothing": work.settings.smoothing,
+        },
+        only=list(this.clip_networks),
+        forgive=True,
+    )
+    for name, made in own.items():
+        found = work.run.summary(made)
+        if not found["used"]:
+            why = f"IoU {found['agreement']:.2f} with the masks it learnt, clip_network.agreement={settings.agreement}"
+            work.run.warn(
+                f"{this.name}: {name} keeps its masks, its clip network shows something else ({why})"
+            )
+    return {**masks, **own}
 
 
 def finish_clips(run: Run, settings: Settings, materials: Materials, correction: ByClip, head: str) -> ByClip:

@@ -56,6 +56,8 @@ def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
         "adapted": this.adapted,
         "corrected": this.correction,
         "per_clip": this.per_clip,
+        "smoothed": this.smoothed,
+        "clip_network": this.by_network,
         "final": this.final,
     }
     for stage, masks in stages.items():

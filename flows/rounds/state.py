@@ -31,6 +31,9 @@ class Round:
     )  # corrections by the adapted corrector, before OCLR is fine-tuned
     clip_correctors: ByClip = field(default_factory=dict)  # correctors adapted to single clips
     per_clip: ByClip = field(default_factory=dict)  # corrections by those correctors
+    smoothed: ByClip = field(default_factory=dict)  # the last of these, smoothed along the flow
+    clip_networks: ByClip = field(default_factory=dict)
+    by_network: ByClip = field(default_factory=dict)  # masks by those networks and the ones before together
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)
     scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, if labels exist

@@ -33,6 +33,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "proposal": {"chunk": 30, "overlap": 10, "contrast": 0.0},
         "selection": {"method": "error_map", "limit": PART_LIMIT},
+        "smoothing": {"enabled": False},
+        "clip_network": {"enabled": False},
         "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
         "corrector_adaptation": {"steps": 2000},
         "pretrain": {

@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from motion_adapt.models.networks.clip_network import ClipNetwork
 from motion_adapt.models.networks.compact_features import CompactFeatures
 from motion_adapt.models.networks.corrector import MaskCorrector
 from motion_adapt.models.networks.dense_corrector import DenseCorrector
@@ -33,6 +34,7 @@ _CLASSES: dict[str, type[nn.Module]] = {
     "selector": MaskSelector,
     "corrector": MaskCorrector,
     "features": CompactFeatures,
+    "clip-network": ClipNetwork,
 }
 MODELS = tuple(_CLASSES)
 _ENTRY = "motion-adapt"  # the only metadata entry: the order of several would vary from file to file
@@ -132,6 +134,10 @@ def build_network(
 def build_network(
     checkpoint: Checkpoint, device: str | torch.device = ..., *, expect: Literal["features"]
 ) -> CompactFeatures: ...
+@overload
+def build_network(
+    checkpoint: Checkpoint, device: str | torch.device = ..., *, expect: Literal["clip-network"]
+) -> ClipNetwork: ...
 @overload
 def build_network(
     checkpoint: Checkpoint, device: str | torch.device = ..., *, expect: str | None = ...

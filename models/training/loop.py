@@ -101,6 +101,7 @@ def train(
     recipe: dict[str, Any] | None = None,
     validation: Batches | None = None,
     beside: dict[str, Any] | None = None,
+    gradient_norm: float | None = None,
 ) -> History:
     """Train `module` in place with Adam, resuming from the course's state file if it exists.
 
@@ -115,6 +116,7 @@ def train(
         validation: returns batches of clips that `batches` never returns. If a run has at least `LEAST_VALIDATED`
             steps, `module` ends with the weights that had the smallest mean loss on them, otherwise with the last.
         beside: the caller's own data, plain values and tensors. It is saved with the state and restored from it.
+        gradient_norm: limit on the norm of all gradients together. If None, each value is limited by itself.
 
     Raises:
         ValueError: the state file belongs to a run with another recipe.
@@ -141,7 +143,8 @@ def train(
         ahead = stream(batches, seed, start, steps, course.workers, pinned=bool(cuda))
         for step, batch in enumerate(ahead, start):
             torch.manual_seed(step_seed(seed, step))
-            terms = update(module, optimiser, loss, to_device(batch, device), schedule.at(step))
+            given = to_device(batch, device)
+            terms = update(module, optimiser, loss, given, schedule.at(step), gradient_norm)
             if terms is None:
                 history.skip(step)
             else:
@@ -184,7 +187,12 @@ def mean_loss(module: nn.Module, loss: Loss, batches: Sequence[Batch], device: s
 
 
 def update(
-    module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, batch: Batch, rate: float
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: Loss,
+    batch: Batch,
+    rate: float,
+    gradient_norm: float | None = None,
 ) -> dict[str, float] | None:
     """Take one optimiser step and return the loss and its terms.
 
@@ -198,7 +206,10 @@ def update(
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
     if not torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all():
         return None
-    torch.nn.utils.clip_grad_value_(module.parameters(), GRADIENT_LIMIT)
+    if gradient_norm is None:
+        torch.nn.utils.clip_grad_value_(module.parameters(), GRADIENT_LIMIT)
+    else:
+        torch.nn.utils.clip_grad_norm_(module.parameters(), gradient_norm)
     for group in optimiser.param_groups:
         group["lr"] = rate * group["share"]
     optimiser.step()

@@ -36,6 +36,8 @@ class StageColumn:
         None  # u8 (h, w): the query that explains each pixel; object queries first, then background
     )
     objects: int = 3  # number of object queries
+    smoothed: np.ndarray | None = None
+    by_network: np.ndarray | None = None
     pseudo_label: np.ndarray | None = None
     final: np.ndarray | None = None
 
@@ -117,6 +119,8 @@ def _rows(columns: Sequence[StageColumn], size: tuple[int, int]) -> list[_Row]:
             [_region_panel(column, frame) for column, frame in drawn],
             _note("query by query"),
         ),
+        masks("smoothed", "smoothed", "along the flow"),
+        masks("by_network", "clip network", "learnt from all frames"),
         masks("pseudo_label", "pseudo-label", "to learn from"),
         masks("final", "final", ""),
     ]

@@ -99,14 +99,14 @@ def test_a_flipped_byte_is_found_withdrawn_and_computed_again(again: Home) -> No
 def test_damage_found_in_a_run_is_repaired_within_the_run(again: Home) -> None:
     before = again.digests()
     corrections = {manifest.key: manifest for manifest in again.store.manifests("correction")}
-    for final in again.store.manifests("final"):
-        damaged = corrections[final.inputs["correction"].key]
+    for smoothed in again.store.manifests("smoothing"):
+        damaged = corrections[smoothed.inputs["correction"].key]
         if damaged.inputs["weights"].stage == "adapted-corrector":
             break
     flip_a_byte(again.file_of(damaged, "masks/c/0/0/0/0"))
-    flow = next(m for m in again.store.manifests("flow") if m.inputs["frames"] == final.inputs["frames"])
+    flow = next(m for m in again.store.manifests("flow") if m.inputs["frames"] == damaged.inputs["frames"])
     flip_a_byte(again.file_of(flow, "flow/c/0/0/0/0"))
-    again.store.delete(final)
+    again.store.delete(smoothed)
     trained = artifact(again, "adapted-corrector")
     labels = {manifest.key: manifest for manifest in again.store.manifests("pseudo-labels")}
     for name, made in trained.inputs.items():
@@ -116,7 +116,7 @@ def test_damage_found_in_a_run_is_repaired_within_the_run(again: Home) -> None:
     met = again.adapt()
     assert not met.set_aside
     assert again.digests() == before
-    assert {"correction": 1, "final": 1, "pseudo-labels": 2, "adapted-corrector": 1}.items() <= computed(
+    assert {"correction": 1, "smoothing": 1, "pseudo-labels": 2, "adapted-corrector": 1}.items() <= computed(
         met
     ).items()
     told = [text for text in met.warnings if "was damaged" in text and "has other bytes" in text]
@@ -203,7 +203,8 @@ def test_a_changed_frame_recomputes_only_its_clip_before_the_round(again: Home) 
     Image.fromarray(changed).save(frame)
     assert computed(again.adapt(rounds=0)) == {
         "frames": 1, "flow": 1, "features": 2, "proposal": 1, "selection": 1, "correction": 1, "quality": 1,
-        "selection-scores": 1, "scores": 3, "final": 1, "pictures": 2,
+        "selection-scores": 1, "scores": 5, "final": 1, "pictures": 2, "smoothing": 1, "clip-network": 1,
+        "clip-masks": 1,
     }  # fmt: skip
 
 
@@ -218,7 +219,7 @@ def test_before_the_round_only_new_clips_are_computed(again: Home) -> None:
     assert not report.set_aside
     assert computed(report) == {
         "frames": 1, "flow": 1, "features": 2, "proposal": 1, "selection": 1, "correction": 1, "quality": 1,
-        "final": 1, "pictures": 2,
+        "final": 1, "pictures": 2, "smoothing": 1, "clip-network": 1, "clip-masks": 1,
     }  # fmt: skip
 
 

@@ -258,12 +258,13 @@ def test_a_deleted_experiment_and_a_run_that_is_not_there_are_named(idle: Home, 
 
 def test_a_smoke_run_takes_so_many_clips_of_eight_frames_and_writes_its_numbers(home: Home) -> None:
     numbers = home.path / "report.json"
-    result = invoke("segment", home.clips, "--prune", 1, "--json", numbers, *home.options())
+    result = invoke("segment", home.clips, "--prune", 1, "--fast", "--json", numbers, *home.options())
     assert result.exit_code == 0, result.output
     report = json.loads(numbers.read_text())
     assert list(report["clips"]) == ["heron"]
     assert report["clips"]["heron"]["frames"] == 8
     assert report["stages"]["flow"] == {"computed": 1, "cached": 0, "seconds": pytest.approx(0, abs=60)}
+    assert "smoothing" in report["stages"] and "clip-network" not in report["stages"]
     assert {"imports", "prefect_start", "total"} <= set(report["seconds"])
     assert "rounds" in report
     assert str(home.output) in result.output

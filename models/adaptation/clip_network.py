@@ -1,0 +1,179 @@
+"""Train a clip network on the masks of its clip, and segment the clip with it."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from motion_adapt.models.inputs.imaging import RGB_MEAN, RGB_STD, normalise_rgb
+from motion_adapt.models.inputs.readable import Readable, pieces
+from motion_adapt.models.networks.checkpoints import Checkpoint, weights_of
+from motion_adapt.models.networks.clip_network import PATCH, WIDTHS, ClipNetwork, object_probabilities
+from motion_adapt.models.training.batches import Batch
+from motion_adapt.models.training.course import Course, Schedule
+from motion_adapt.models.training.loop import autocast, train
+
+RATE = 2e-3
+GRADIENT_NORM = 1.0
+MOST_FRAMES = 300  # of a clip that are learnt from
+ZOOM, SHIFT = (0.7, 1.3), 0.1  # about the frame's middle; of its height and width
+GAIN, OFFSET = (0.8, 1.2), 0.1  # of each colour, in [0, 1]
+
+
+class ClipFrames:
+    """The batches of a clip network: some frames of the clip, each changed at random, and their masks.
+
+    Up to `MOST_FRAMES` frames, spread over the clip, are read and kept in memory.
+
+    Args:
+        rgb: u8 (T, H, W, 3).
+        probabilities: float (T, K, H, W) in [0, 1], the masks to learn.
+        batch: frames of a step.
+    """
+
+    def __init__(self, rgb: Readable, probabilities: Readable, batch: int) -> None:
+        count = rgb.shape[0]
+        used = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int)).tolist()
+        self.rgb, self.targets = np.asarray(rgb[used]), np.asarray(probabilities[used], np.float16)
+        self.batch = min(batch, len(used))
+
+    def __call__(self, step: int, rng: np.random.Generator) -> Batch:
+        """rgb: f32 (N, 3, H, W), normalised. target: f32 (N, K + 1, H, W), sums to 1 over objects and background."""
+        chosen = rng.choice(len(self.rgb), self.batch, replace=False)
+        changed = [changed_frame(self.rgb[i], self.targets[i].astype(np.float32), rng) for i in chosen]
+        return {
+            "rgb": np.stack([rgb for rgb, _ in changed]),
+            "target": with_background(np.stack([target for _, target in changed])),
+        }
+
+
+def changed_frame(
+    rgb: NDArray[np.uint8], target: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A frame and its target, zoomed, shifted, perhaps mirrored, and the frame in other colours.
+
+    rgb: (H, W, 3). target: (K, H, W). Returns f32 (3, H, W), normalised, and f32 (K, H, W).
+    """
+    _, height, width = target.shape
+    zoom, mirror = rng.uniform(*ZOOM), rng.choice([-1.0, 1.0])
+    shift = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
+    middle = np.array([width - 1, height - 1]) / 2
+    turn = np.diag([zoom * mirror, zoom])
+    where = np.column_stack([turn, middle + shift - turn @ middle])
+
+    def moved(image: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            image, where, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+
+    colours = moved(rgb).astype(np.float32) / 255 * rng.uniform(*GAIN, 3) + rng.uniform(-OFFSET, OFFSET, 3)
+    normal = (colours - RGB_MEAN) / RGB_STD
+    return normal.transpose(2, 0, 1).astype(np.float32), np.stack([moved(channel) for channel in target])
+
+
+def with_background(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each channel's own probabilities as shares of objects and background: (N, K, H, W) -> (N, K + 1, H, W).
+
+    The foreground is as likely as the likeliest object, as it is in the masks: channels that are each a little in doubt
+    are no object together.
+    """
+    foreground = probabilities.max(axis=1, keepdims=True)
+    total = np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-6)
+    return np.concatenate([probabilities * (foreground / total), 1 - foreground], axis=1)
+
+
+def clip_network_loss(module: nn.Module, batch: Batch, precision: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross entropy with the soft targets, and soft Dice of the foreground, which keeps small objects in view."""
+    target = batch["target"]
+    with autocast(target.device, precision):
+        logits = module(batch["rgb"])
+    logits = logits.float()
+    entropy = -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    found, wanted = 1 - logits.softmax(dim=1)[:, -1], 1 - target[:, -1]
+    dice = 1 - (2 * (found * wanted).sum() + 1) / (found.sum() + wanted.sum() + 1)
+    return entropy + dice, {"entropy": entropy, "dice": dice}
+
+
+def fit_clip_network(
+    rgb: Readable,
+    probabilities: Readable,
+    course: Course,
+    *,
+    batch: int = 1,
+    recipe: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Train a clip network from scratch on a clip's masks.
+
+    Args:
+        rgb: u8 (T, H, W, 3).
+        probabilities: float (T, K, H, W) in [0, 1].
+        course: its rate is the highest of a rise and a fall; none: `RATE`.
+        batch: frames of a step.
+        recipe: what the checkpoint's training tells beside.
+    """
+    course = course.at_rate(RATE)
+    assert course.rate is not None
+    network: dict[str, Any] = {"objects": probabilities.shape[1], "widths": list(WIDTHS), "patch": PATCH}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(course.seed)
+        module = ClipNetwork(**network)
+    training = {"on": "masks of one clip", **course.told(), "batch": batch, **(recipe or {})}
+    train(
+        module,
+        ClipFrames(rgb, probabilities, batch),
+        lambda net, given: clip_network_loss(net, given, course.precision),
+        course,
+        schedule=Schedule(
+            course.rate, warmup=max(1, course.steps // 5), cool_down=(course.steps // 4, course.steps)
+        ),
+        recipe=training,
+        gradient_norm=GRADIENT_NORM,
+    )
+    settings = {"network": network, "features": None, "training": training}
+    return Checkpoint("clip-network", settings, weights_of(module))
+
+
+class Segmented:
+    """The probabilities of a clip network for the frames of its clip, worked out as they are read.
+
+    Each is the mean of those of the frame and of its mirror image. shape: (T, K, H, W).
+    """
+
+    def __init__(self, net: ClipNetwork, rgb: Readable) -> None:
+        self.net, self.rgb = net, rgb
+        count, height, width, _ = rgb.shape
+        self.shape = (count, net.objects, height, width)
+
+    @torch.inference_mode()
+    def __getitem__(self, key: slice) -> NDArray[np.float32]:
+        device = next(self.net.parameters()).device
+        seen = normalise_rgb(np.asarray(self.rgb[key])).to(device)
+        both = object_probabilities(self.net(seen)), object_probabilities(self.net(seen.flip(-1))).flip(-1)
+        return (torch.stack(both).mean(dim=0)).cpu().numpy()
+
+
+class Mean:
+    """The mean of two clips of one shape, worked out as it is read."""
+
+    def __init__(self, first: Readable, second: Readable) -> None:
+        self.first, self.second, self.shape = first, second, first.shape
+
+    def __getitem__(self, key: slice) -> NDArray[np.float32]:
+        both = np.stack([np.asarray(clip[key], np.float32) for clip in (self.first, self.second)])
+        mean: NDArray[np.float32] = both.mean(axis=0)
+        return mean
+
+
+def foreground_iou(first: Readable, second: Readable) -> float:
+    """IoU of two clips' foregrounds, the pixels of all frames together; 1 if both have none.
+
+    Both float (T, K, H, W): a pixel is foreground if any of its probabilities exceeds 0.5.
+    """
+    shared, union = 0, 0
+    for pair in pieces(first, second, chunk=16):
+        one, other = ((part > 0.5).any(axis=1) for part in pair)
+        shared, union = shared + int((one & other).sum()), union + int((one | other).sum())
+    return shared / union if union else 1.0

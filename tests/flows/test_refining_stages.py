@@ -1,0 +1,48 @@
+"""Smoothing and clip networks within a run: each under its clip's own key, and left out as the settings say."""
+
+from typing import Any
+
+import numpy as np
+
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.tasks.settings import Settings
+from tests.flows.conftest import SETTINGS, Home
+
+
+def computed(report: Report) -> dict[str, int]:
+    return {name: count["computed"] for name, count in report.stages.items() if count["computed"]}
+
+
+def with_(**sections: dict[str, Any]) -> Settings:
+    changed = {name: {**SETTINGS.model_dump()[name], **fields} for name, fields in sections.items()}
+    return Settings.model_validate({**SETTINGS.model_dump(), **changed})
+
+
+def test_a_clip_whose_network_shows_something_else_keeps_its_smoothed_masks(again: Home) -> None:
+    report = again.segment(settings=with_(clip_network={"agreement": 1.0}))
+    assert set(computed(report)) <= {"clip-masks", "final", "pictures"}
+    told = [
+        text for text in report.warnings if "keeps its masks, its clip network shows something else" in text
+    ]
+    assert len(told) == 2 and "clip_network.agreement=1.0" in told[0]
+    unused = [made for made in again.store.manifests("clip-masks") if not made.summary["used"]]
+    assert len(unused) == 2 and all(made.summary["agreement"] < 1 for made in unused)
+    for made in unused:
+        own, given = again.store.open(made.artifact), again.store.open(made.inputs["masks"])
+        for name in ("masks", "probabilities"):
+            np.testing.assert_array_equal(own.array(name)[:], given.array(name)[:])
+    networks = [made.summary["settings"]["training"] for made in again.store.manifests("clip-network")]
+    assert len({tuple(item["labels"]) for item in networks}) == len(networks)
+
+    alone = again.segment(settings=with_(clip_network={"agreement": 1.0}), clips=["heron"])
+    assert not alone.recomputed  # the other clip is not missed
+
+
+def test_what_is_switched_off_is_not_run(again: Home) -> None:
+    report = again.segment(settings=with_(smoothing={"enabled": False}, clip_network={"enabled": False}))
+    assert set(computed(report)) <= {"final", "pictures"}
+    assert not {"smoothing", "clip-network", "clip-masks"} & set(report.stages)
+    finals = [
+        made for made in again.store.manifests("final") if made.inputs["correction"].stage == "correction"
+    ]
+    assert len(finals) == 2
