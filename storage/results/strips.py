@@ -120,7 +120,7 @@ def _rows(columns: Sequence[StageColumn], size: tuple[int, int]) -> list[_Row]:
             _note("query by query"),
         ),
         masks("smoothed", "smoothed", "along the flow"),
-        masks("by_network", "clip network", "learnt from all frames"),
+        masks("by_network", "clip network", "this clip's own"),
         masks("pseudo_label", "pseudo-label", "to learn from"),
         masks("final", "final", ""),
     ]
