@@ -200,13 +200,14 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
     They go into the final masks and nowhere else: no pseudo-label is made of them.
     """
     settings = work.settings.clip_network
+    trained_by = settings.model_copy(update={"agreement": 0.0})  # another bound trains no network anew
     this.clip_networks = work.run.each(
         train_on_clip,
         f"{this.name}: train clip networks",
         lambda name: {
             "frames": work.materials.frames[name],
             "masks": masks[name],
-            "settings": settings,
+            "settings": trained_by,
             "seed": work.settings.seed,
         },
         forgive=True,
