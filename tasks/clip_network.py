@@ -5,10 +5,12 @@ import numpy as np
 from motion_adapt.models.adaptation.clip_network import Mean, Segmented, fit_clip_network, foreground_iou
 from motion_adapt.models.inference.smoothing import smooth
 from motion_adapt.models.inputs.imaging import hard_masks
+from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.training.course import Course
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import get_network
+from motion_adapt.tasks.proposal import kinds_of
 from motion_adapt.tasks.runtime.dims import MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
@@ -52,6 +54,7 @@ def train_on_clip(
 def segment_clip(
     frames: Artifact,
     flow: Artifact,
+    proposal: Artifact,
     masks: Artifact,
     weights: Artifact,
     *,
@@ -70,6 +73,9 @@ def segment_clip(
     store, net = place.open(), get_network(place, weights, "clip-network")
     given, motion = store.open(masks).array("probabilities"), store.open(flow)
     own = Segmented(net, store.open(frames).array("rgb"))
+    blank = (
+        kinds_of(store.open(proposal)) == BLANK
+    )  # whatever the network sees there, such a frame shows nothing
     iou = foreground_iou(own, given)
     used = iou >= agreement
     found = smooth(
@@ -78,9 +84,11 @@ def segment_clip(
         iterations=smoothing.iterations if used and smoothing.enabled else 0,
         weight=smoothing.weight,
         gap=motion.summary["gap"],
+        apart=blank,
     )
     with track(len(given), f"segment {place.label} by its network") as advance:
-        for frame in found:
+        for frame, empty in zip(found, blank, strict=True):
+            frame *= not empty
             out.append("masks", hard_masks(frame[None]), MASK_DIMS)
             out.append("probabilities", frame[None].astype(np.float16), MASK_DIMS)
             advance(1)

@@ -4,8 +4,10 @@ import numpy as np
 
 from motion_adapt.models.inference.smoothing import smooth as smooth_probabilities
 from motion_adapt.models.inputs.imaging import hard_masks
+from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.proposal import kinds_of
 from motion_adapt.tasks.runtime.dims import MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
@@ -15,9 +17,15 @@ from motion_adapt.tasks.settings import SmoothingSettings
 
 @stage("smoothing", version=1)
 def smooth(
-    flow: Artifact, correction: Artifact, *, settings: SmoothingSettings, place: Place, out: ArtifactWriter
+    flow: Artifact,
+    proposal: Artifact,
+    correction: Artifact,
+    *,
+    settings: SmoothingSettings,
+    place: Place,
+    out: ArtifactWriter,
 ) -> None:
-    """Smooth a clip's probabilities along the flow.
+    """Smooth a clip's probabilities along the flow; frames that show nothing stay as they are.
 
     Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape.
     """
@@ -30,6 +38,7 @@ def smooth(
             iterations=settings.iterations,
             weight=settings.weight,
             gap=motion.summary["gap"],
+            apart=kinds_of(store.open(proposal)) == BLANK,
         ):
             out.append("masks", hard_masks(found[None]), MASK_DIMS)
             out.append("probabilities", found[None].astype(np.float16), MASK_DIMS)

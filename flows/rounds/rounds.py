@@ -188,6 +188,7 @@ def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
         f"{this.name}: smooth",
         lambda name: {
             "flow": work.materials.flow[name],
+            "proposal": this.proposal[name],
             "correction": correction[name],
             "settings": work.settings.smoothing,
         },
@@ -218,6 +219,7 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
         lambda name: {
             "frames": work.materials.frames[name],
             "flow": work.materials.flow[name],
+            "proposal": this.proposal[name],
             "masks": masks[name],
             "weights": this.clip_networks[name],
             "agreement": settings.agreement,

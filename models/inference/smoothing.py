@@ -38,7 +38,13 @@ class _Frame(NamedTuple):
 
 
 def smooth(
-    probabilities: Readable, flow: Readable, *, iterations: int = 10, weight: float = 2.0, gap: int = 1
+    probabilities: Readable,
+    flow: Readable,
+    *,
+    iterations: int = 10,
+    weight: float = 2.0,
+    gap: int = 1,
+    apart: NDArray[np.bool_] | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Smooth the probabilities of a clip along its flow.
 
@@ -52,6 +58,7 @@ def smooth(
         iterations: how often; frames up to iterations * gap away take part.
         weight: of a neighbour; the frame's own probabilities have 1.
         gap: that of the flow, in frames.
+        apart: bool (T,), frames that are no neighbours of any other and keep what they were given. None: no frame is.
 
     Yields:
         f32 (K, H, W) in [0, 1], of every frame in order.
@@ -66,7 +73,8 @@ def smooth(
         raise ValueError(
             f"wanted iterations and weight of 0 or more and a gap of 1 or more, got {iterations}, {weight} and {gap}"
         )
-    frames = _linked(_rows(probabilities, flow), gap)
+    alone = np.zeros(count, np.bool_) if apart is None else apart
+    frames = _linked(zip(_rows(probabilities, flow), alone, strict=True), gap)
     for _ in range(iterations):
         frames = _iteration(frames, weight, gap)
     return (frame.found for frame in frames)
@@ -77,10 +85,13 @@ def _rows(*clips: Readable) -> Iterator[tuple[NDArray[np.float32], ...]]:
         yield from zip(*(part.astype(np.float32) for part in piece), strict=True)
 
 
-def _linked(frames: Iterable[tuple[NDArray[np.float32], ...]], gap: int) -> Iterator[_Frame]:
-    for before, (given, flow), after in _neighbourhoods(frames, gap):
-        earlier = _Link(*correspond(flow[2:], before[1][:2])) if before else None
-        later = _Link(*correspond(flow[:2], after[1][2:])) if after else None
+def _linked(frames: Iterable[tuple[tuple[NDArray[np.float32], ...], np.bool_]], gap: int) -> Iterator[_Frame]:
+    for before, ((given, flow), alone), after in _neighbourhoods(frames, gap):
+        earlier = later = None
+        if before and not (alone or before[1]):
+            earlier = _Link(*correspond(flow[2:], before[0][1][:2]))
+        if after and not (alone or after[1]):
+            later = _Link(*correspond(flow[:2], after[0][1][2:]))
         yield _Frame(given, given, earlier, later)
 
 

@@ -120,6 +120,15 @@ def test_what_is_hidden_in_the_neighbours_keeps_its_own_probability() -> None:
     assert (found[1, 0, :, 10:] == 0.75).all() and (found[1, 0, :, :10] < 0.5).all()
 
 
+def test_a_frame_apart_keeps_its_own_and_gives_nothing_to_others() -> None:
+    probabilities, flow = a_clip(5, 7)
+    apart = np.arange(7) == 3
+    found = smoothed(probabilities, flow, apart=apart)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found[3], probabilities[3])
+    np.testing.assert_array_equal(found[:3], smoothed(probabilities[:3], flow[:3]))
+    np.testing.assert_array_equal(found[4:], smoothed(probabilities[4:], flow[4:]))
+
+
 def test_wrong_arguments_are_named() -> None:
     probabilities, flow = a_clip(0, 3)
     with pytest.raises(ValueError, match=r"flow: wanted \(3, 4, 12, 20\)"):
