@@ -71,7 +71,8 @@ def segment_clip(
     and whether the network was used.
     """
     store, net = place.open(), get_network(place, weights, "clip-network")
-    given, motion = store.open(masks).array("probabilities"), store.open(flow)
+    kept, motion = store.open(masks), store.open(flow)
+    given = kept.array("probabilities")
     own = Segmented(net, store.open(frames).array("rgb"))
     blank = (
         kinds_of(store.open(proposal)) == BLANK
@@ -87,9 +88,9 @@ def segment_clip(
         apart=blank,
     )
     with track(len(given), f"segment {place.label} by its network") as advance:
-        for frame, empty in zip(found, blank, strict=True):
+        for index, (frame, empty) in enumerate(zip(found, blank, strict=True)):
             frame *= not empty
-            out.append("masks", hard_masks(frame[None]), MASK_DIMS)
+            out.append("masks", hard_masks(frame[None]) if used else kept.array("masks")[[index]], MASK_DIMS)
             out.append("probabilities", frame[None].astype(np.float16), MASK_DIMS)
             advance(1)
     out.summary = {"frames": len(given), "agreement": iou, "used": used}
