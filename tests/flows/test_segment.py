@@ -11,6 +11,7 @@ from PIL import Image
 from motion_adapt.flows.materialise import materialise
 from motion_adapt.flows.pretrain import pretrain
 from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.models.inputs.flow_estimators import flow_estimator
 from motion_adapt.models.networks.checkpoints import read_checkpoint
 from motion_adapt.storage.formats.flo import write_flo
 from motion_adapt.storage.formats.masks import write_masks
@@ -75,20 +76,25 @@ def test_ready_made_flow_is_read_and_new_files_are_new_flow(home: Home) -> None:
     assert run().stages["flow"] == {"computed": 0, "cached": 2, "seconds": 0.0}
     write_flo(folder / "Flows_gap1" / "short" / "b.flo", np.zeros((36, 64, 2), np.float32))
     assert run().stages["flow"]["computed"] == 2
-    settings = settings.model_copy(update={"proposal": ProposalSettings(folder="masks")})
+    settings = settings.model_copy(update={"proposal": ProposalSettings(folder=str(home.path))})
     assert run().stages["flow"]["cached"] == 1
 
 
-def save_flow(folder: Path, clip: str, gap: int, first: int) -> None:
-    flow = np.random.default_rng(abs(gap)).normal(0, 3, (36, 64, 2)).astype(np.float32)
-    for index in range(first, first + FRAMES):
-        write_flo(folder / f"Flows_gap{gap}" / clip / f"{index:05d}.flo", flow)
+def save_flow(home: Home, clip: str, gap: int) -> None:
+    """Write the flow that OpenCV estimates; at an end without a partner, that of the nearest frame that has one."""
+    files = sorted((home.clips / "JPEGImages" / "480p" / clip).iterdir())
+    frames = [np.asarray(Image.open(file))[None] for file in files]
+    last = len(frames) - 1
+    for index, file in enumerate(files):
+        here = min(max(index, -gap, 0), last, last - gap)
+        flow = flow_estimator("dis")(frames[here], frames[here + gap])[0]
+        write_flo(home.path / "flow" / f"Flows_gap{gap}" / clip / f"{file.stem}.flo", flow)
 
 
 def test_ready_made_flow_goes_through_whole_runs_and_what_lacks_it_does_not_fine_tune(home: Home) -> None:
     folder = home.path / "flow"
-    save_flow(folder, "heron", 1, 0)
-    save_flow(folder, "tram [raw]", 1, 5)
+    save_flow(home, "heron", 1)
+    save_flow(home, "tram [raw]", 1)
     settings = SETTINGS.model_copy(update={"flow": FlowSettings(estimator="flo", folder=str(folder))})
     report = home.segment(settings=settings)
     assert set(report.clips) == {"heron", "tram [raw]"} and not report.set_aside
@@ -100,7 +106,7 @@ def test_ready_made_flow_goes_through_whole_runs_and_what_lacks_it_does_not_fine
     assert any(lacking.format(folder, 2, "heron, tram [raw]") in text for text in report.warnings)
     assert any("OCLR stays as it is" in text for text in report.warnings)
 
-    save_flow(folder, "tram [raw]", -2, 5)
+    save_flow(home, "tram [raw]", -2)
     report = home.adapt(settings=settings)
     assert not report.set_aside and report.stages["finetuned-oclr"]["computed"] == 1
     assert any(lacking.format(folder, 1, "heron") in text for text in report.warnings)

@@ -78,7 +78,7 @@ MISTAKES: dict[str, tuple[Callable[[Home], list[object]], int, list[str]]] = {
             home.clips, "--weights", home.weights, "--set", "features.corrector.backbone=vit_tiny_patch16_224",
             "--set", f"features.corrector.checkpoint={home.weights / 'features.safetensors'}",
         ],
-        1, ["trained on features 'compact'", "features.corrector.backbone"],
+        1, ["features.corrector", "features.safetensors does not fit"],
     ),
     "half precision on a CPU": (
         lambda home: [home.clips, "--weights", home.weights, "--device", "cpu", "--set", "precision=bfloat16"], 1,
