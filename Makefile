@@ -6,7 +6,9 @@ STAMP := $(VENV)/.installed
 # The package under its installed name: mypy cannot follow the package-dir of setuptools.
 LINKS := build/ns/motion_adapt
 
-.PHONY: demo test soak check lint types clean
+OLDEST := build/oldest
+
+.PHONY: demo test soak oldest check lint types clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +27,13 @@ test: $(STAMP) check
 ## the slow tests (200 kills, clusters, deployments, real weights), and the property tests with many more examples
 soak: $(STAMP)
 	MOTION_ADAPT_SOAK=1 $(BIN)/python -m pytest -m "slow or hypothesis"
+
+## the tests with the oldest releases that pyproject.toml allows, in an environment of their own
+oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet uv
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[dev]'
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile
 
 check: lint types
 
