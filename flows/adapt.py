@@ -37,7 +37,6 @@ from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
-from motion_adapt.flows.run.readiness import require_ready
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import (
     champion_weights,
@@ -91,7 +90,6 @@ def adapt(
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
     if rounds < 0:
         raise RunError(f"rounds: wanted 0 or more, got {rounds}")
-    require_ready(settings)
     require_one_start(weights, from_champion)
     place = resolved(place)
     require_settings(settings, place.device)

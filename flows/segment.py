@@ -20,7 +20,6 @@ from motion_adapt.flows.rounds.scoring import measure_round
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
-from motion_adapt.flows.run.readiness import require_ready
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import champion_weights, find_weights, require_one_start, smoke_note
 from motion_adapt.flows.run.tracking import Tracking
@@ -47,7 +46,6 @@ def segment(
     """Segment the clips of a source. Arguments are as in `adapt`."""
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
-    require_ready(settings)
     require_one_start(weights, from_champion)
     place = resolved(place)
     report = Report("segment", source)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.weight_checks import require_precision
+from motion_adapt.models.inference.crf import CrfMissing, require_crf
 from motion_adapt.models.inputs.downloads import WeightsMissing
 from motion_adapt.models.inputs.features import COMPACT, load_features
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
@@ -12,17 +13,28 @@ from motion_adapt.tasks.settings import NETWORK_METHODS, FeatureSettings, FlowSe
 
 
 def require_settings(settings: Settings, device: str) -> None:
-    """Check flow, features, folders and precision. Weights that are missing here may be there on another machine.
+    """Check flow, features, folders, precision and the CRF.
+
+    Missing weights of flow and features pass: another machine may have them.
 
     Raises:
         RunError: if no clip could be processed with these settings.
     """
     require_precision(settings, device)
+    _require_crf(settings)
     _require_flow(settings.flow)
     _require_folder(settings.proposal.folder, "proposal.folder")
     heads = ("selector", "corrector") if settings.selection.method in NETWORK_METHODS else ("corrector",)
     for head in heads:
         _require_features(settings.features, head)
+
+
+def _require_crf(settings: Settings) -> None:
+    if settings.crf.enabled:
+        try:
+            require_crf()
+        except CrfMissing as error:
+            raise RunError(str(error)) from error
 
 
 def _require_flow(flow: FlowSettings) -> None:

@@ -1,1 +1,1 @@
-"""Inference: proposals, selection, correction and CRF as plain functions on arrays."""
+"""Inference: proposals, selection, correction, smoothing and CRF as plain functions on arrays."""

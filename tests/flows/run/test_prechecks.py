@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import load_settings
-from motion_adapt.flows.run.readiness import require_ready
 from motion_adapt.flows.upkeep.doctor import examine
 from motion_adapt.tasks.runtime.place import Place
 
@@ -23,11 +23,11 @@ def without_crf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_crf_that_is_not_installed_is_refused_if_it_is_asked_for(without_crf: None) -> None:
-    require_ready(load_settings())
+    require_settings(load_settings(), "cpu")
     with pytest.raises(
         RunError, match=r"crf\.enabled needs the package pydensecrf2.*leave crf\.enabled at false"
     ):
-        require_ready(load_settings(overrides=CRF))
+        require_settings(load_settings(overrides=CRF), "cpu")
 
 
 @pytest.mark.parametrize(("overrides", "said"), [([], "not available and not needed"), (CRF, "wrong CRF")])
