@@ -1,4 +1,4 @@
-"""The clip network: trained on the masks of one clip, and masks from both together."""
+"""Clip network: train a network on the masks of one clip, and combine its masks with them."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Smoothing: corrected masks that agree from frame to frame along the flow."""
+"""Smoothing: make corrected masks agree from frame to frame along the flow."""
 
 import numpy as np
 

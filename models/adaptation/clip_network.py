@@ -24,7 +24,7 @@ GAIN, OFFSET = (0.8, 1.2), 0.1  # of each colour, in [0, 1]
 
 
 class ClipFrames:
-    """The batches of a clip network: some frames of the clip, each changed at random, and their masks.
+    """Batches of a clip network: frames of the clip, augmented at random, and their masks.
 
     Up to `MOST_FRAMES` frames, spread over the clip, are read and kept in memory.
 
@@ -41,7 +41,7 @@ class ClipFrames:
         self.batch = min(batch, len(used))
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
-        """rgb: f32 (N, 3, H, W), normalised. target: f32 (N, K + 1, H, W), sums to 1 over objects and background."""
+        """Return `rgb` f32 (N, 3, H, W), normalised, and `target` f32 (N, K + 1, H, W), summing to 1 per pixel."""
         chosen = rng.choice(len(self.rgb), self.batch, replace=False)
         changed = [changed_frame(self.rgb[i], self.targets[i].astype(np.float32), rng) for i in chosen]
         return {
@@ -53,7 +53,7 @@ class ClipFrames:
 def changed_frame(
     rgb: NDArray[np.uint8], target: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A frame and its target, zoomed, shifted, perhaps mirrored, and the frame in other colours.
+    """Zoom, shift and perhaps mirror a frame and its target, and change the frame's colours.
 
     rgb: (H, W, 3). target: (K, H, W). Returns f32 (3, H, W), normalised, and f32 (K, H, W).
     """
@@ -75,7 +75,7 @@ def changed_frame(
 
 
 def with_background(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each channel's own probabilities as shares of objects and background: (N, K, H, W) -> (N, K + 1, H, W).
+    """Turn independent probabilities (N, K, H, W) into shares of objects and background (N, K + 1, H, W).
 
     The foreground is as likely as the likeliest object, as it is in the masks: channels that are each a little in doubt
     are no object together.
@@ -86,7 +86,7 @@ def with_background(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def clip_network_loss(module: nn.Module, batch: Batch, precision: str) -> tuple[Tensor, dict[str, Tensor]]:
-    """Cross entropy with the soft targets, and soft Dice of the foreground, which keeps small objects in view."""
+    """Add cross entropy with the soft targets and soft Dice of the foreground, which keeps small objects in view."""
     target = batch["target"]
     with autocast(target.device, precision):
         logits = module(batch["rgb"])
@@ -110,9 +110,9 @@ def fit_clip_network(
     Args:
         rgb: u8 (T, H, W, 3).
         probabilities: float (T, K, H, W) in [0, 1].
-        course: its rate is the highest of a rise and a fall; none: `RATE`.
-        batch: frames of a step.
-        recipe: what the checkpoint's training tells beside.
+        course: its rate is the peak of a rise and a fall; None means `RATE`.
+        batch: frames per step.
+        recipe: further entries of the checkpoint's recipe.
     """
     course = course.at_rate(RATE)
     assert course.rate is not None
@@ -137,7 +137,7 @@ def fit_clip_network(
 
 
 class Segmented:
-    """The probabilities of a clip network for the frames of its clip, worked out as they are read.
+    """Probabilities that a clip network gives to the frames of its clip, computed when they are read.
 
     Each is the mean of those of the frame and of its mirror image. shape: (T, K, H, W).
     """
@@ -156,7 +156,7 @@ class Segmented:
 
 
 class Mean:
-    """The mean of two clips of one shape, worked out as it is read."""
+    """The mean of two clips of one shape, computed when it is read."""
 
     def __init__(self, first: Readable, second: Readable) -> None:
         self.first, self.second, self.shape = first, second, first.shape
@@ -168,7 +168,7 @@ class Mean:
 
 
 def foreground_iou(first: Readable, second: Readable) -> float:
-    """IoU of two clips' foregrounds, the pixels of all frames together; 1 if both have none.
+    """Return the IoU of two clips' foregrounds over the pixels of all frames; 1 if both are empty.
 
     Both float (T, K, H, W): a pixel is foreground if any of its probabilities exceeds 0.5.
     """

@@ -1,8 +1,8 @@
-"""Smoothing along the flow: what a pixel is in the frames before and after says what it is in this one.
+"""Smoothing along the flow: average the probabilities of each point over neighbouring frames.
 
-Networks judge frame by frame, or a few frames at once, and err differently in each. Here probabilities are carried from
-frame to frame along the flow and averaged, again and again, so that every frame hears of more and more distant ones.
-What the networks said of the frame itself takes part every time, and holds the average there.
+Networks see one frame, or a few, and make different errors in each. Smoothing carries probabilities from frame to frame
+along the flow and averages them. Each iteration reaches frames that are one gap further away. The frame's own
+probabilities enter every iteration with the same weight, so the result stays close to them.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ _CHUNK = 16  # frames read at once
 
 
 class _Link(NamedTuple):
-    """Where the pixels of a frame are in a neighbour, and whether they can be seen there; see `correspond`."""
+    """The positions of a frame's pixels in a neighbour, and whether they are visible there; see `correspond`."""
 
     visible: NDArray[np.bool_]
     columns: NDArray[np.float32]
@@ -55,10 +55,11 @@ def smooth(
     Args:
         probabilities: float (T, K, H, W) in [0, 1].
         flow: float (T, 4, H, W), from frame i to i + gap and from i to i - gap, in pixels of H x W.
-        iterations: how often; frames up to iterations * gap away take part.
-        weight: of a neighbour; the frame's own probabilities have 1.
-        gap: that of the flow, in frames.
-        apart: bool (T,), frames that are no neighbours of any other and keep what they were given. None: no frame is.
+        iterations: number of iterations. Frames up to iterations * gap away affect the result.
+        weight: weight of a neighbour; the frame's own probabilities have weight 1.
+        gap: the flow's gap in frames.
+        apart: bool (T,), the frames that keep their probabilities and are neighbours of no other frame. None means
+            that there are none.
 
     Yields:
         f32 (K, H, W) in [0, 1], of every frame in order.
@@ -108,7 +109,7 @@ def _iteration(frames: Iterable[_Frame], weight: float, gap: int) -> Iterator[_F
 
 
 def _neighbourhoods(items: Iterable[Item], gap: int) -> Iterator[tuple[Item | None, Item, Item | None]]:
-    """Every item with those `gap` before and after it, which are None beyond the ends."""
+    """Yield every item with those `gap` before and after it, which are None beyond the ends."""
     window: deque[Item] = deque()
     place = 0  # in the window, of the item whose turn it is: `gap`, but at the start
     for item in items:
@@ -122,7 +123,7 @@ def _neighbourhoods(items: Iterable[Item], gap: int) -> Iterator[tuple[Item | No
 
 
 def _advance(window: deque[Item], place: int, gap: int) -> int:
-    """The place of the next item; the first one leaves the window if no later item needs it."""
+    """Return the place of the next item, and drop the first one if no later item needs it."""
     if place < gap:
         return place + 1
     window.popleft()

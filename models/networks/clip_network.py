@@ -1,7 +1,7 @@
-"""The clip network: a small UNet that learns what the objects of one clip look like, and nothing else.
+"""The clip network: a small UNet that learns the appearance of one clip's objects.
 
-It sees single frames. Masks that err in another way from frame to frame are too much for so small a network to learn by
-heart: what it learns is what they have in common.
+It sees single frames. It is too small to memorise errors that differ from frame to frame, so it learns what the masks
+have in common.
 """
 
 from collections.abc import Sequence
@@ -41,9 +41,10 @@ class ClipNetwork(nn.Module):
         self.out.bias = nn.Parameter(bias)
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """rgb: f32 (N, 3, H, W), normalised. Returns logits (N, K + 1, H, W), of the objects and of the background.
+        """Return logits (N, K + 1, H, W) of the objects and the background.
 
-        H and W are multiples of patch * 2 ** (levels - 1).
+        Args:
+            rgb: f32 (N, 3, H, W), normalised. H and W are multiples of patch * 2 ** (levels - 1).
         """
         x = F.pixel_unshuffle(torch.cat([rgb, _places(rgb)], dim=1), self.patch)
         maps: list[Tensor] = []
