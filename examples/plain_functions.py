@@ -2,7 +2,7 @@
 
     python examples/plain_functions.py clip.mp4 masks
 
-Its masks are those of `motion-adapt segment clip.mp4`. Arrays: T frames, K = 3 objects, networks see 128 x 224.
+Its masks are those of `motion-adapt segment clip.mp4 --fast`. Arrays: T frames, K = 3 objects, networks see 128 x 224.
 """
 
 import sys
@@ -14,10 +14,11 @@ import numpy as np
 
 from motion_adapt.models.inference.pipeline import correct, propose, select
 from motion_adapt.models.inference.proposal_judges import propagation_judge
+from motion_adapt.models.inference.smoothing import smooth
 from motion_adapt.models.inputs.features import CORRECTOR_GRID, load_features, stream_features
 from motion_adapt.models.inputs.flow import flow_estimator, stream_flow
-from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, native_labels, resize_frames
-from motion_adapt.models.networks.checkpoints import frozen, read_checkpoint
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, hard_masks, native_labels, resize_frames
+from motion_adapt.models.networks.checkpoints import build_network, read_checkpoint
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import open_frames
 from motion_adapt.storage.formats.masks import write_masks
@@ -35,7 +36,7 @@ def segment(native: np.ndarray) -> np.ndarray:
     flow = np.concatenate([block for _, block in dis]).astype(np.float16)  # (T, 4, 128, 224)
 
     # OCLR proposes object masks from flow alone: wrong if something stands still, or if flow is poor.
-    oclr: Any = frozen(read_checkpoint(WEIGHTS / "oclr.safetensors"), "oclr", "cpu")
+    oclr: Any = build_network(read_checkpoint(WEIGHTS / "oclr.safetensors"), expect="oclr")
     asked = settings.proposal.model_dump(include={"chunk", "overlap", "link_iou", "contrast"})
     proposed = np.concatenate([block.masks for block in propose(oclr, flow, **asked)])  # (T, K, 128, 224)
 
@@ -51,10 +52,14 @@ def segment(native: np.ndarray) -> np.ndarray:
     exemplars = np.concatenate([part.exemplars for part in chosen])  # bool (T, K)
 
     # The corrector repairs the masks of all frames from the exemplars.
-    corrector: Any = frozen(read_checkpoint(WEIGHTS / "corrector.safetensors"), "corrector", "cpu")
+    corrector: Any = build_network(read_checkpoint(WEIGHTS / "corrector.safetensors"), expect="corrector")
     repaired = correct(corrector, rgb, tokens, proposed, scores, exemplars, **parts)
-    masks = np.concatenate([block.masks for block in repaired])  # bool (T, K, 128, 224), disjoint
-    return native_labels(masks, *native.shape[1:3])
+    probabilities = np.concatenate([block.probabilities for block in repaired]).astype(np.float16)
+
+    # Neighbouring frames make different errors: probabilities are averaged along the flow.
+    how = settings.smoothing.model_dump(include={"iterations", "weight"})
+    smoothed = np.stack(list(smooth(probabilities, flow, gap=settings.gaps.inference, **how)))
+    return native_labels(hard_masks(smoothed), *native.shape[1:3])  # disjoint
 
 
 def main(video: str, folder: str) -> None:

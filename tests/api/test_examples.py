@@ -17,8 +17,9 @@ def run_script(name: str, *arguments: object) -> None:
 
 
 def test_scripts_and_plain_functions_give_the_same_masks(
-    example: Path, prefect_server: None, capsys: pytest.CaptureFixture[str]
+    example: Path, prefect_server: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MOTION_ADAPT_CLIP_NETWORK__ENABLED", "false")  # as `--fast` does
     run_script("segment_a_video.py", "clips", "results")
     told = capsys.readouterr().out
     assert "heron: 6 frames" in told and "results/overlays/heron.mp4" in told

@@ -107,7 +107,7 @@ def test_masks_that_are_right_score_one_under_every_benchmarks_own_protocol(tmp_
         }[name]
         masks, size = tmp_path / "masks" / name, (48, 72) if clip == "bmx" else (40, 64)
         digits = 3 if clip == "tennis" else 5
-        for index in range(8):
+        for index in range(11 if name.startswith("YouTube") else 8):
             label_map = labels_of(index, objects, size)
             save(masks / clip / f"{stem}{index + first:0{digits}d}.png", label_map, np.arange(768) % 251)
         final = evaluate.fn(str(masks), str(root)).final
@@ -148,7 +148,10 @@ def test_verify_warns_of_clips_with_too_little_motion(tmp_path: Path) -> None:
     result = invoke("verify", tmp_path / "clips")
     assert result.exit_code == 0, result.output
     told = " ".join(result.output.split())
-    assert "warning, hardly any motion:" in told and f"{tmp_path}/clips/still: something moves in 0%" in told
+    assert (
+        "warning, hardly any motion:" in told
+        and f"{tmp_path}/clips/still: anything but the camera moves in only 0%" in told
+    )
     assert "warning, slow motion:" in told and f"{tmp_path}/clips/slow:" in told
     assert "try --set gaps.inference=" in told
     assert "clips/lively" not in told and "faults: 0" in told

@@ -103,7 +103,7 @@ def test_damage_found_in_a_run_is_repaired_within_the_run(again: Home) -> None:
         damaged = corrections[smoothed.inputs["correction"].key]
         if damaged.inputs["weights"].stage == "adapted-corrector":
             break
-    flip_a_byte(again.file_of(damaged, "masks/c/0/0/0/0"))
+    flip_a_byte(again.file_of(damaged, "probabilities/c/0/0/0/0"))
     flow = next(m for m in again.store.manifests("flow") if m.inputs["frames"] == damaged.inputs["frames"])
     flip_a_byte(again.file_of(flow, "flow/c/0/0/0/0"))
     again.store.delete(smoothed)

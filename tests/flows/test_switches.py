@@ -54,7 +54,7 @@ def test_methods_without_a_network_need_no_selector(again: Home, method: str, tm
     assert report.stages["features"]["cached"] == 1 and "selector features" not in report.provenance
     made = [m for m in again.store.manifests("selection") if m.settings["settings"]["method"] == method]
     (manifest,) = made
-    assert set(manifest.arrays) == {"errors", "scores", "exemplars"}
+    assert set(manifest.arrays) == {"errors", "scores", "exemplars", "moving"}
     assert manifest.settings["seed"] == (0 if method == "random" else None)
     errors = again.store.open(again.store.resolve(f"selection/{manifest.key}")).array("errors")[:]
     assert 0 <= errors.min() < errors.max() <= 1

@@ -77,7 +77,7 @@ def test_prune_deletes_only_what_no_kept_run_and_no_champion_needs(nightly: Nigh
     everything = nightly.kept()
     assert "0 items, 0.0 MB freed" in nightly.prune("--unused")  # everything is less than an hour old
     told = nightly.prune("--unused", "--older-than", "0", "--dry-run")
-    assert "what 1 runs and 1 champions" in told
+    assert "everything that 1 runs and 1 champions" in told
     assert f"would delete {nightly.unused}" in told
     assert "2 items, 0.0 MB would be freed" in told
     assert nightly.kept() == everything and len(list(nightly.store.litter(-1))) == 1
