@@ -78,7 +78,7 @@ def test_an_old_store_is_found_and_its_records_are_rewritten(old_home: Home) -> 
     report = old_home.segment()
     needed = {artifact.stage for artifact in valid}
     assert {stage: report.stages[stage]["computed"] for stage in needed} == dict.fromkeys(needed, 0)
-    assert not report.warnings
+    assert not [text for text in report.warnings if "record" in text or "damaged" in text]
     rewritten = [path for path in records if path.exists() and "motion_adapt.storage" in path.read_text()]
     assert len(rewritten) >= 3
 
