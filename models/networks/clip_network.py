@@ -58,10 +58,12 @@ class ClipNetwork(nn.Module):
 
 
 def object_probabilities(logits: Tensor) -> Tensor:
-    """Probabilities of the objects, each in [0, 1] and the likeliest one that of the foreground.
+    """Return the objects' probabilities (N, K, H, W) in [0, 1], scaled so that the likeliest has the foreground's.
 
-    A pixel that is surely foreground is so in the mask too, even if the network can't tell which object it belongs to.
-    logits: (N, K + 1, H, W), the background last. Returns (N, K, H, W).
+    A pixel that is surely foreground stays so in the mask, even if the network cannot tell which object it belongs to.
+
+    Args:
+        logits: (N, K + 1, H, W), the background last.
     """
     shares = logits.softmax(dim=1)
     objects, background = shares[:, :-1], shares[:, -1:]
@@ -69,7 +71,7 @@ def object_probabilities(logits: Tensor) -> Tensor:
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
-    """Twice a 3 x 3 convolution, group norm and ReLU."""
+    """Build two layers of 3 x 3 convolution, group norm and ReLU."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.GroupNorm(_GROUPS, outputs)]
@@ -78,7 +80,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _places(like: Tensor) -> Tensor:
-    """Row and column of every pixel in [-1, 1], (N, 2, H, W)."""
+    """Return row and column of every pixel in [-1, 1], (N, 2, H, W)."""
     count, _, height, width = like.shape
     rows = torch.linspace(-1, 1, height, device=like.device, dtype=like.dtype)
     columns = torch.linspace(-1, 1, width, device=like.device, dtype=like.dtype)

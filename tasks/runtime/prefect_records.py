@@ -36,44 +36,42 @@ def record_fault(path: Path, artifact: Artifact) -> str | None:
     """Return what is wrong with the record at `path`, which should name `artifact`; None if it is right or missing.
 
     Raises:
-        OSError: if it cannot be read.
+        OSError: the record cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        record = json.loads(data)
-        metadata, result = record["metadata"], json.loads(record["result"])
-        version = metadata.pop("prefect_version")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return "it is not a record"
-    named = [{"__class__": name, "data": artifact.model_dump()} for name in (_CLASS, _CLASS_BEFORE)]
-    if result not in named or record.keys() != {"metadata", "result"}:
-        return "it names another artifact than the store has"
-    if metadata != _expected(path) or not _VERSION.fullmatch(str(version)):
-        return "its description is not the one that was written there"
-    return None
+    return _examine(path, artifact)[0]
 
 
 def drop_if_damaged(artifact: Artifact) -> str | None:
-    """Delete the record of an artifact if it is damaged. Returns a message, or None if it was not."""
-    path = record_path(record_key(artifact))
-    fault = record_fault(path, artifact)
-    if fault is None:
-        _drop_if_outdated(path)
-        return None
-    path.unlink(missing_ok=True)
-    return f"Prefect's record of {artifact} was damaged: {fault}. It is written again."
+    """Delete the record of an artifact if it is damaged. Returns a message, or None if it was not.
 
-
-def _drop_if_outdated(path: Path) -> None:
-    """Delete an undamaged record that names the artifact's class by its earlier import name, which Prefect cannot load.
-
+    A record under the class's earlier import name is deleted without a message, since Prefect cannot load that class.
     Its task then runs, finds the artifact in the store and writes a new record.
     """
-    if path.exists() and json.loads(json.loads(path.read_bytes())["result"])["__class__"] == _CLASS_BEFORE:
+    path = record_path(record_key(artifact))
+    fault, name = _examine(path, artifact)
+    if fault or name == _CLASS_BEFORE:
         path.unlink(missing_ok=True)
+    return f"Prefect's record of {artifact} was damaged: {fault}. It is written again." if fault else None
+
+
+def _examine(path: Path, artifact: Artifact) -> tuple[str | None, str | None]:
+    """Return (what is wrong, name of the class); both None if there is no record."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None, None
+    try:
+        record = json.loads(data)
+        metadata, result = record["metadata"], json.loads(record["result"])
+        version, name = metadata.pop("prefect_version"), result["__class__"]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return "it is not a record", None
+    expected = {"__class__": name, "data": artifact.model_dump()}
+    if name not in (_CLASS, _CLASS_BEFORE) or result != expected or record.keys() != {"metadata", "result"}:
+        return "it names another artifact than the store has", None
+    if metadata != _expected(path) or not _VERSION.fullmatch(str(version)):
+        return "its description is not the one that was written there", name
+    return None, name
 
 
 def damaged_records(store: ArtifactStore, stage: str = "*") -> Iterator[tuple[Path, str]]:
