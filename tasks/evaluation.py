@@ -83,7 +83,7 @@ def find_labels(
     return Labels(root, clip, names, size, found.content(names), tuple(found.warnings), data_set, background)
 
 
-@stage("scores", version=2)
+@stage("scores", version=3)
 def score(
     masks: Artifact,
     *,

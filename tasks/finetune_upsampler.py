@@ -4,7 +4,7 @@ import numpy as np
 
 from motion_adapt.models.adaptation.finetune_upsampler import LabelledClip, finetune_upsampler, true_masks
 from motion_adapt.models.inputs.imaging import masks_from_labels, resize_masks
-from motion_adapt.models.scoring.protocols import VOID
+from motion_adapt.models.scoring.protocols import VOID, one_foreground
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import get_checkpoint
@@ -15,7 +15,7 @@ from motion_adapt.tasks.settings import UpsamplerTrainingSettings
 from motion_adapt.tasks.training import course_of, parts_of, training
 
 
-@stage("finetuned-upsampler", version=2, gpu=True)
+@stage("finetuned-upsampler", version=3, gpu=True)
 def finetune(
     frames: list[Artifact],
     tokens: list[Artifact],
@@ -75,8 +75,8 @@ def finetune(
 def read_truth(labels: Labels, protocol: Protocol, size: tuple[int, int]) -> dict[int, np.ndarray]:
     """Return the true masks bool (N, H, W) of the annotated frames at size (H, W), by frame index.
 
-    Protocol `objects`: one mask per id in the first annotated frame; void pixels belong to no mask. Else there is one
-    foreground mask.
+    Protocol `objects`: one mask per id in the first annotated frame. Else there is one foreground mask. Void pixels
+    belong to no mask.
     """
     annotations = labels.open()
     index = {name: place for place, name in enumerate(labels.frame_names)}
@@ -84,7 +84,7 @@ def read_truth(labels: Labels, protocol: Protocol, size: tuple[int, int]) -> dic
     objects = 1
     for name, truth in annotations:
         if protocol != "objects":
-            truth = (truth != 0).astype(np.uint8)
+            truth = one_foreground(truth)
         elif not found:
             objects = int(truth.max(initial=0, where=truth != VOID))
         found[index[name]] = resize_masks(masks_from_labels(truth[None], objects)[0], *size)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from motion_adapt.models.inputs.imaging import masks_from_labels
-from motion_adapt.models.scoring.protocols import VOID
+from motion_adapt.models.scoring.protocols import VOID, one_foreground
 from motion_adapt.models.scoring.ranking import mask_ious, object_aps
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
@@ -12,7 +12,7 @@ from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
 
-@stage("selection-scores", version=2)
+@stage("selection-scores", version=3)
 def score_selection(
     proposal: Artifact,
     selection: Artifact,
@@ -26,8 +26,9 @@ def score_selection(
     """Score a selection by the IoU of the proposals at native size; `content` is `labels.content`.
 
     All annotated frames count, including the first and the last. Protocol `objects`: each annotated object with its
-    own mask, by assignment; else the one foreground with the mask that fits it best. The summary has the number of
-    `objects` and `scores`: {"AP": mean over the objects}, or {} if no object's masks can be ranked.
+    own mask, by assignment; else the one foreground with the mask that fits it best. Void pixels do not count. The
+    summary has the number of `objects` and `scores`: {"AP": mean over the objects}, or {} if no object's masks can be
+    ranked.
     """
     store = place.open()
     reader = store.open(proposal)
@@ -42,11 +43,10 @@ def score_selection(
             continue
         truth = annotations.read(name)
         if protocol != "objects":
-            truth = (truth != 0).astype(np.uint8)
+            truth = one_foreground(truth)
         elif not rows:  # as in the protocol, the first annotated frame decides how many there are
             objects = int(truth.max(initial=0, where=truth != VOID))
-        if protocol == "objects":
-            predicted = np.where(truth == VOID, np.uint8(0), predicted)
+        predicted = np.where(truth == VOID, np.uint8(0), predicted)
         rows.append(index)
         pair = (
             masks_from_labels(some[None], n)[0]

@@ -9,6 +9,10 @@ ground truth. A run without labels cannot do that, so its honest single-object n
 
 A clip is an iterable of (annotation, prediction) label maps in frame order, which is read once, frame by frame. The
 annotation is None in frames without one; these are not scored.
+
+Annotations hold 0 for the background, 1..N for objects and 255 for void: pixels that nobody labelled, which count
+nowhere. The annotations of DAVIS 2016 know no void. Their one object is stored as 255, which `storage.formats` reads
+as 1.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +73,7 @@ class ClipScore:
 
 
 def score_union(pairs: Iterable[Pair], *, clip: str = "", skip_ends: bool = True) -> ClipScore:
-    """Score all predicted objects as one foreground against all annotated ones. Every nonzero label is foreground.
+    """Score all predicted objects as one foreground against all annotated ones.
 
     Args:
         pairs: (annotation, prediction) of each frame in order.
@@ -79,7 +83,7 @@ def score_union(pairs: Iterable[Pair], *, clip: str = "", skip_ends: bool = True
 
     Raises:
         NothingToScore: no frame is left.
-        ValueError: annotation and prediction have different sizes.
+        ValueError: annotation and prediction have different sizes, or the annotations hold 255 and no object.
     """
     return _score_single(pairs, None, clip=clip, skip_ends=skip_ends)
 
@@ -97,10 +101,10 @@ def score_matched(
 def score_objects(pairs: Iterable[Pair], *, clip: str = "") -> ClipScore:
     """Score each annotated object with its own proposal: the DAVIS 2017 unsupervised multi-object protocol.
 
-    Annotations hold 0 for the background, 1..N for objects and 255 for void. N is the largest id of the first
-    annotated frame; larger ids in later frames are background. Predictions hold ids 1..P, P at most 20, with one id per
-    object throughout. Every annotated frame counts, including the first and last. The assignment of proposals to
-    objects maximises the mean of J and F over the clip. Surplus proposals are not penalised; missing ones are empty.
+    The number N of objects is the largest id of the first annotated frame; larger ids in later frames are background.
+    Predictions hold ids 1..P, P at most 20, with one id per object throughout. Every annotated frame counts, including
+    the first and last. The assignment of proposals to objects maximises the mean of J and F over the clip. Surplus
+    proposals are not penalised; missing ones are empty.
     """
     frames: list[int] = []
     rows: list[np.ndarray] = []
@@ -139,17 +143,36 @@ def _score_single(pairs: Iterable[Pair], channels: int | None, *, clip: str, ski
     """Score one annotated foreground against the union (`channels` is None) or against the best channel."""
     frames: list[int] = []
     rows: list[np.ndarray] = []
-    for index, truth, prediction in _scored(pairs, clip, skip_ends=skip_ends):
+    for index, truth, prediction in _scored(_with_objects(pairs, clip), clip, skip_ends=skip_ends):
         if channels is None:
             prediction = binary(prediction)
         else:
             _largest_id(prediction, channels, clip, index)
         frames.append(index)
-        rows.append(_score_labels(binary(truth), prediction, 1, channels or 1))
+        rows.append(_score_labels(one_foreground(truth), prediction, 1, channels or 1))
     scores = np.stack(rows)[:, :, 0]  # (frames, 2, channels)
     best = int(scores[:, 0].mean(axis=0).argmax())
     chosen = ObjectScore(1, 0 if channels is None else best + 1, J=scores[:, 0, best], F=scores[:, 1, best])
     return ClipScore(clip, "union" if channels is None else "matched", tuple(frames), (chosen,))
+
+
+def one_foreground(truth: np.ndarray) -> np.ndarray:
+    """Return a label map u8 (H, W) with every object as 1; background and void stay."""
+    return np.where(truth == VOID, truth, binary(truth))
+
+
+def _with_objects(pairs: Iterable[Pair], clip: str) -> Iterator[Pair]:
+    """Yield all pairs; raise at the end if the annotations hold void and nothing else, which would score 1."""
+    void = objects = False
+    for truth, prediction in pairs:
+        if truth is not None and not objects:
+            labels = truth[truth != 0]
+            void, objects = void or VOID in labels, bool((labels != VOID).any())
+        yield truth, prediction
+    if void and not objects:
+        raise ValueError(
+            f"{clip}: the annotations hold {VOID}, which is void, and no object; wanted objects as 1, 2, ..."
+        )
 
 
 def _score_labels(truth: np.ndarray, prediction: np.ndarray, objects: int, proposals: int) -> np.ndarray:

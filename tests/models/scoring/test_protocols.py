@@ -27,7 +27,8 @@ def test_single_object_rule(convention):
     frames = {(row["seq"], int(row["frame"])): row for row in rows(golden / "per_frame.csv")}
     scores = []
     for seq in SINGLE:
-        pairs = zip(label_maps(annotations / seq), label_maps(golden / "results" / seq), strict=True)
+        truths = label_maps(annotations / seq) != 0  # the one object is stored as 255
+        pairs = zip(truths, label_maps(golden / "results" / seq), strict=True)
         score = score_union(pairs, clip=seq, skip_ends=convention == "davis16")
         scores.append(score)
         (one,) = score.objects
@@ -190,11 +191,22 @@ def test_empty_annotations():
         score_objects(zip(empty, full, strict=True))
 
 
-def test_void_is_no_object_and_costs_nothing():
+@pytest.mark.parametrize("score", [score_objects, score_union, score_matched])
+def test_void_is_no_object_and_costs_nothing(score):
     truth = clip_of(LEFT)
     truth[:, :, 25:] = 255
-    score = score_objects(zip(truth, clip_of((5, 25, 5, 60)), strict=True))
-    assert len(score.objects) == 1 and score.objects[0].region.mean == 1
+    for prediction in (clip_of(LEFT), clip_of((5, 25, 5, 60))):
+        found = score(zip(truth, prediction, strict=True))
+        assert len(found.objects) == 1 and found.objects[0].region.mean == found.objects[0].contour.mean == 1
+
+
+@pytest.mark.parametrize("score", [score_union, score_matched])
+def test_an_object_that_is_gone_may_leave_void_but_void_alone_is_no_annotation(score):
+    truth = clip_of(LEFT)
+    truth[1:][truth[1:] > 0] = 255
+    assert score(zip(truth, clip_of(), strict=True)).objects[0].region.mean == 1
+    with pytest.raises(ValueError, match=r"clip-a: .* 255, which is void, and no object"):
+        score(zip(clip_of(LEFT) * 255, clip_of(), strict=True), clip="clip-a")
 
 
 def test_bad_predictions_are_named():
