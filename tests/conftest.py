@@ -4,7 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,3 +55,18 @@ def data() -> Path:
 def weights() -> Path:
     """Weights for offline use: torchvision's RAFT in `torch/`, and a ViT as a file."""
     return folder_from("MOTION_ADAPT_WEIGHTS")
+
+
+@pytest.fixture(scope="session")
+def tiny_sams(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of a tiny Segment Anything model of a kind, which is written once."""
+    from tests.tiny_sams import save_tiny_sam
+
+    root, made = tmp_path_factory.mktemp("sams"), dict[str, Path]()
+
+    def folder(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = save_tiny_sam(kind, root / kind)
+        return made[kind]
+
+    return folder

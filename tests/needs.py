@@ -1,4 +1,4 @@
-"""Marks of tests that need a package which not every Python version has."""
+"""Marks of tests that need a package which is optional, or which not every Python version has."""
 
 from importlib.util import find_spec
 
@@ -6,4 +6,8 @@ import pytest
 
 crf = pytest.mark.skipif(
     find_spec("pydensecrf") is None, reason="pydensecrf2 is not installed; it does not build for Python 3.13"
+)
+
+transformers = pytest.mark.skipif(
+    find_spec("transformers") is None, reason="transformers is not installed: pip install 'motion-adapt[sam]'"
 )
