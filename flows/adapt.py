@@ -108,7 +108,7 @@ def adapt(
         under_way = weights_under_way(run, settings, tracker, digest(asked))
         start = under_way or champion_weights(run, settings, tracking.open(source, create=False))
     run.export_to(results)  # from here on, results of an earlier run are moved
-    materials = read_frames(run, source, prune=prune, materials=materials)
+    materials = read_frames(run, source, settings, prune=prune, materials=materials)
     folder = results_folder(run, materials, output, source, prune)
 
     report.provenance = provenance(settings)

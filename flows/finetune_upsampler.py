@@ -74,7 +74,7 @@ def finetune_upsampler(
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     run.begin_record("finetune-upsampler", source)
     run.warn(WARNING)
-    materials = read_frames(run, source, prune=prune)
+    materials = read_frames(run, source, settings, prune=prune)
     start = find_weights(run, settings, preset, Path(weights) if weights else None)
     add_flow(run, materials, settings)
     add_features(run, materials, settings, start)

@@ -48,7 +48,7 @@ def materialise(
     require_settings(settings, place.device)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     run.begin_record("materialise", source)
-    materials = read_frames(run, source, prune=prune)
+    materials = read_frames(run, source, settings, prune=prune)
     backbones = find_backbones(run, settings, Path(weights) if weights else None)
     add_flow(run, materials, settings)
     add_adaptation_flow(run, materials, settings)

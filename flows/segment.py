@@ -58,7 +58,7 @@ def segment(
     else:
         start = find_weights(run, settings, preset, Path(weights) if weights else None)
     run.export_to(results)
-    materials = read_frames(run, source, prune=prune)
+    materials = read_frames(run, source, settings, prune=prune)
     folder = results_folder(run, materials, output, source, prune)
     add_flow(run, materials, settings)
     add_features(run, materials, settings, start)

@@ -3,25 +3,42 @@
 Worker processes import this file instead of the stage, because Prefect and torch take seconds to load.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from motion_adapt.models.inference.crf import refine_masks
+from motion_adapt.storage.artifacts.arrays import StoredArray
 from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.clips.find_clips import Clip
+from motion_adapt.storage.clips.source_frames import SourceFrames
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.native_frames import native_frames
 
 BYTES_PER_PIXEL = 600  # peak memory of the CRF for one frame; 540 were measured
 
 
 def refine_frames(
-    store: str, frames: Artifact, correction: Artifact, iterations: int, start: int, stop: int
+    store: str,
+    frames: Artifact,
+    clip: Clip,
+    correction: Artifact,
+    iterations: int,
+    start: int,
+    stop: int,
 ) -> np.ndarray:
     """Refine frames `start` to `stop`. Returns labels u8 (stop - start, H', W'): 0 background, k + 1 object k."""
-    kept = ArtifactStore(store)
-    native = kept.open(frames).array("native")[start:stop]
-    probabilities = kept.open(correction).array("probabilities")[start:stop]
+    native = _opened(store, frames, clip)[start:stop]
+    probabilities = ArtifactStore(store).open(correction).array("probabilities")[start:stop]
     return np.stack(
         [
             refine_masks(frame, chances, iterations=iterations)
             for frame, chances in zip(native, probabilities, strict=True)
         ]
     )
+
+
+@lru_cache(maxsize=4)
+def _opened(store: str, frames: Artifact, clip: Clip) -> StoredArray | SourceFrames:
+    """Return the frames of a clip; the last few are kept open, because a process gets spans in rising order."""
+    return native_frames(ArtifactStore(store), frames, clip)

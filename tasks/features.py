@@ -8,11 +8,13 @@ import numpy as np
 from motion_adapt.models.inputs.features import FeatureNetwork, load_features, stream_features
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import FILE
+from motion_adapt.tasks.native_frames import native_frames
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
-from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.settings import BackboneSettings
 
 DIMS = ("time", "row", "column", "channel")
@@ -25,22 +27,24 @@ def extract_features(
     weights: Artifact | None,
     settings: BackboneSettings,
     grid: tuple[int, int],
+    clip: NotKeyed[Clip],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
     """Extract features; `weights` are the network's, or None for timm's own pretrained ones.
 
     Writes `tokens` f16 (T, h, w, C).
+
+    Raises:
+        SourceLost: if the clip's source is gone or has changed.
     """
-    store = place.open()
-    reader = store.open(frames)
+    native = native_frames(place.open(), frames, clip)
     network = load_backbone(place.store, weights, settings.backbone, settings.reference, place.device)
-    total = reader.summary["frames"]
-    with track(total, f"features {grid[0]}x{grid[1]} of {place.label}") as advance:
-        for _, block in stream_features(reader.array("native"), network, grid):
+    with track(len(native), f"features {grid[0]}x{grid[1]} of {place.label}") as advance:
+        for _, block in stream_features(native, network, grid):
             out.append("tokens", block.astype(np.float16), DIMS)
             advance(len(block))
-    out.summary = {"frames": total, "name": network.name, "channels": network.channels}
+    out.summary = {"frames": len(native), "name": network.name, "channels": network.channels}
 
 
 @lru_cache(maxsize=2)

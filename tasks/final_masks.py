@@ -4,28 +4,38 @@ from functools import partial
 
 from motion_adapt.models.inputs.imaging import native_labels
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.crf_frames import BYTES_PER_PIXEL, refine_frames
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.spread import in_spans
-from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.settings import CrfSettings
 
 
 @stage("final", version=1)
 def finish(
-    frames: Artifact, correction: Artifact, *, settings: CrfSettings, place: Place, out: ArtifactWriter
+    frames: Artifact,
+    correction: Artifact,
+    *,
+    settings: CrfSettings,
+    clip: NotKeyed[Clip],
+    place: Place,
+    out: ArtifactWriter,
 ) -> None:
     """Bring corrected masks to native size: resize each channel bilinearly and threshold at 0.5, or apply a dense CRF.
 
     Writes `labels` u8 (T, H', W'): 0 background, k + 1 for object k. The summary records whether the CRF was used.
+
+    Raises:
+        SourceLost: if the CRF needs the native frames, and the clip's source is gone or has changed.
     """
     store = place.open()
-    masks, clip = store.open(correction).array("masks"), store.open(frames).summary
-    height, width = clip["height"], clip["width"]
+    masks, size = store.open(correction).array("masks"), store.open(frames).summary
+    height, width = size["height"], size["width"]
     if settings.enabled:
-        refine = partial(refine_frames, place.store, frames, correction, settings.iterations)
+        refine = partial(refine_frames, place.store, frames, clip, correction, settings.iterations)
         memory = BYTES_PER_PIXEL * height * width
         blocks = in_spans(refine, len(masks), threads=place.threads, memory=memory)
     else:

@@ -12,10 +12,11 @@ from motion_adapt.models.inputs.flow import effective_gap, stream_flow
 from motion_adapt.models.inputs.flow_estimators import FlowEstimator, flow_estimator
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_flow
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
-from motion_adapt.storage.clips.find_clips import ClipError
+from motion_adapt.storage.clips.find_clips import Clip, ClipError
 from motion_adapt.storage.formats.flo import flow_content, read_flow_pairs
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.names import printable
+from motion_adapt.tasks.native_frames import native_frames
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
@@ -36,6 +37,7 @@ def estimate_flow(
     gap: int,
     settings: FlowSettings,
     flo: str | None,
+    clip: NotKeyed[Clip],
     folder: NotKeyed[str | None],
     names: NotKeyed[tuple[str, ...]],
     place: Place,
@@ -48,10 +50,10 @@ def estimate_flow(
     the summary records.
 
     Raises:
-        ClipError: if the `.flo` files no longer have the digest `flo`.
+        ClipError: if the `.flo` files no longer have the digest `flo`, or the clip's source is gone or has changed.
     """
-    reader = place.open().open(frames)
-    total = reader.summary["frames"]
+    store = place.open()
+    total = store.open(frames).summary["frames"]
     used = effective_gap(total, gap)
     blocks: Iterator[tuple[int, np.ndarray]]
     if settings.estimator == "flo":
@@ -59,7 +61,10 @@ def estimate_flow(
     else:
         estimator = load_estimator(settings, place.device, threading.get_ident())
         blocks = stream_flow(
-            reader.array("native"), gap=used, estimator=estimator, resolution=settings.resolution
+            native_frames(store, frames, clip),
+            gap=used,
+            estimator=estimator,
+            resolution=settings.resolution,
         )
     with track(total, f"flow ±{used} of {place.label}") as advance:
         for _, block in blocks:

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from motion_adapt.models.inputs.imaging import labels_from_masks
+from motion_adapt.models.inputs.readable import pieces
 from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
+from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.results.overlays import write_overlay_video
 from motion_adapt.storage.results.strips import StageColumn, spread, stage_strip, write_png
+from motion_adapt.tasks.native_frames import native_frames
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.runtime.stage import stage
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
 OVERLAY, STRIP = "overlay.mp4", "strip.png"
 DEFAULT_RATE = 24.0  # frames per second of a folder of frames
@@ -30,22 +33,36 @@ def draw(
     by_network: Artifact | None,
     final: Artifact,
     *,
+    clip: NotKeyed[Clip],
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Write `overlay.mp4`, the frames with their final masks, and `strip.png`, all stages of a few frames."""
+    """Write `overlay.mp4`, the frames with their final masks, and `strip.png`, all stages of a few frames.
+
+    Raises:
+        SourceLost: if the clip's source is gone or has changed.
+    """
     store = place.open()
-    clip, done = store.open(frames), store.open(final)
+    shown, done = store.open(frames).summary, store.open(final)
     made = [store.open(item) for item in (flow, proposal, selection, correction)]
     refined = [store.open(item) if item else None for item in (smoothed, by_network)]
-    columns = [column(index, clip, made, refined, done) for index in spread(clip.summary["frames"])]
+    in_strip = set(spread(shown["frames"]))
+    columns: list[StageColumn] = []
+
+    def frames_once() -> Iterator[np.ndarray]:
+        """Yield every frame for the video, and make the strip's columns in passing: a frame is decoded once."""
+        for index, (frame,) in enumerate(pieces(native_frames(store, frames, clip), chunk=1)):
+            if index in in_strip:
+                columns.append(column(index, frame[0], made, refined, done))
+            yield frame[0]
+
     with tempfile.TemporaryDirectory() as folder:
         overlay, strip = Path(folder) / OVERLAY, Path(folder) / STRIP
         write_overlay_video(
             overlay,
-            rows(clip, "native"),
+            frames_once(),
             rows(done, "labels"),
-            rate=clip.summary["rate"] or DEFAULT_RATE,
+            rate=shown["rate"] or DEFAULT_RATE,
         )
         write_png(strip, stage_strip(columns))
         out.put(OVERLAY, overlay.read_bytes())
@@ -54,7 +71,7 @@ def draw(
 
 def column(
     index: int,
-    clip: ArtifactReader,
+    frame: np.ndarray,
     made: list[ArtifactReader],
     refined: list[ArtifactReader | None],
     done: ArtifactReader,
@@ -65,7 +82,7 @@ def column(
     exemplar_of = np.flatnonzero(selection.array("exemplars")[index]) + 1
     return StageColumn(
         frame_name=f"frame {index + 1}",
-        frame=clip.array("native")[index],
+        frame=frame,
         flow=flow.array("flow")[index][:2].transpose(1, 2, 0).astype(np.float32),
         proposal=labels_of(proposal, index),
         errors=selection.array("error_labels")[index]

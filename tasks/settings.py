@@ -28,6 +28,16 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class FramesSettings(StageSettings):
+    """Frames of native size."""
+
+    keep: Literal["source", "native"] = Field(
+        "source",
+        description="source: read native frames from the source whenever they are needed; native: keep a copy in the "
+        "store, about as large as PNGs, for sources that go away or that not all machines see",
+    )
+
+
 class FlowSettings(StageSettings):
     """Optical flow between frames i and i ± gap."""
 
@@ -333,6 +343,8 @@ class Settings(StageSettings):
         description="what is behind the objects of annotations and ready-made proposals that are stored in colours: "
         "black, or the most frequent colour on the borders of the clip's masks",
     )
+    # excluded from keys: where native frames are read changes no result
+    frames: FramesSettings = Field(FramesSettings(), exclude=True)
     flow: FlowSettings = FlowSettings()
     gaps: GapSettings = GapSettings()
     features: FeatureSettings = FeatureSettings()

@@ -16,7 +16,7 @@ from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.names import some
 from motion_adapt.tasks.features import extract_features
 from motion_adapt.tasks.flow import estimate_flow
-from motion_adapt.tasks.frames import decode
+from motion_adapt.tasks.frames import decode, keep_native
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import NETWORK_METHODS, BackboneSettings, Settings
 
@@ -84,8 +84,13 @@ def digest_clips(run: Run, *, prune: int | None) -> Materials:
     return materials
 
 
-def read_frames(run: Run, source: str, *, prune: int | None, materials: Materials | None = None) -> Materials:
-    """Decode every clip, after `digest_clips` if that has not been done. Clips that cannot be read are set aside."""
+def read_frames(
+    run: Run, source: str, settings: Settings, *, prune: int | None, materials: Materials | None = None
+) -> Materials:
+    """Decode every clip, after `digest_clips` if that has not been done. Clips that cannot be read are set aside.
+
+    If the settings say so, native frames are copied into the store.
+    """
     limit = PRUNED_FRAMES if prune else None
     materials = materials or digest_clips(run, prune=prune)
     materials.frames = run.each(
@@ -93,6 +98,16 @@ def read_frames(run: Run, source: str, *, prune: int | None, materials: Material
         "frames",
         lambda name: {"content": materials.content[name], "limit": limit, "clip": run.clips[name]},
     )
+    if settings.frames.keep == "native":
+        without = [
+            name for name, made in materials.frames.items() if not run.manifest(made).arrays["native"].stored
+        ]
+        run.each(
+            keep_native,
+            "native frames",
+            lambda name: {"frames": materials.frames[name], "clip": run.clips[name]},
+            only=without,
+        )
     run.require_clips(source)
     materials.names = {
         name: clip.frame_names(run.summary(materials.frames[name])["frames"])
@@ -147,6 +162,7 @@ def _flow(
             "frames": materials.frames[name],
             "gap": gap,
             "settings": keyed,
+            "clip": run.clips[name],
             "flo": flow_content(Path(folder), effective_gap(len(names), gap), name, names)
             if folder
             else None,
@@ -168,7 +184,7 @@ def add_features(run: Run, materials: Materials, settings: Settings, backbones: 
         return run.each(
             extract_features,
             f"{head} features",
-            lambda name: {"frames": materials.frames[name], **given},
+            lambda name: {"frames": materials.frames[name], "clip": run.clips[name], **given},
         )
 
     chosen = settings.features

@@ -18,7 +18,7 @@ from motion_adapt.tasks.runtime.progress import track
 def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> list[Path]:
     """Write indexed PNGs, an overlay video and a stage strip per clip to `folder`. Returns the strips' paths.
 
-    Warns of clips without a single mask.
+    Warns of clips without a single mask. A clip whose pictures fail, because its source is gone, gets its masks alone.
     """
     pictures = run.each(
         draw,
@@ -32,14 +32,16 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
             "smoothed": kept.smoothed.get(name),
             "by_network": kept.by_network.get(name),
             "final": kept.final[name],
+            "clip": run.clips[name],
         },
+        forgive=True,
     )
     store, strips = run.place.open(), []
     with track(len(run.clips), "export") as advance:
         for name in list(run.clips):
             if run.summary(kept.final[name])["masked_frames"] == 0:
                 run.warn(f"{name}: no moving object was found; its masks are empty")
-            made = kept.final[name], pictures[name]
+            made = kept.final[name], pictures.get(name)
             whose = origin(run, materials, name)
             write = partial(export_clip, store, *made, folder, name, materials.names[name], whose)
             try:
@@ -47,7 +49,7 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
             except (DamagedArtifact, ResultsTaken) as error:
                 run.put_aside(name, "export", error)
             else:
-                strips.append(written.strip)
+                strips += [written.strip] if written.strip else []
                 if written.moved:
                     run.warn(f"{name}: earlier results, not of these frames, were moved to {written.moved}")
             advance(1)

@@ -247,5 +247,6 @@ def finish_clips(run: Run, settings: Settings, materials: Materials, correction:
             "frames": materials.frames[name],
             "correction": correction[name],
             "settings": settings.crf,
+            "clip": run.clips[name],
         },
     )

@@ -101,6 +101,31 @@ class ArrayWriter:
         self._array[start : start + len(rows)] = rows
 
 
+class Witness:
+    """Takes the rows of an array that is kept outside the store: describes and digests them, and writes nothing."""
+
+    def __init__(self, *, dims: Sequence[str], row: tuple[int, ...], dtype: np.dtype) -> None:
+        self.dims, self.row, self.dtype, self.rows = tuple(dims), row, dtype, 0
+        self._hash = hashlib.sha256()
+
+    def append(self, block: np.ndarray) -> None:
+        """Take rows."""
+        self._hash.update(np.ascontiguousarray(block).data)
+        self.rows += len(block)
+
+    def close(self) -> ArrayEntry:
+        """Return the entry for the manifest, with the digest that the array would have in the store."""
+        return ArrayEntry(
+            shape=(self.rows, *self.row),
+            dtype=self.dtype.name,
+            dims=self.dims,
+            chunk_rows=0,
+            shard_rows=0,
+            digest=self._hash.hexdigest(),
+            stored=False,
+        )
+
+
 class StoredArray:
     """A published array, indexed along its first axis like a NumPy array.
 

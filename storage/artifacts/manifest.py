@@ -22,7 +22,10 @@ RECORDED_PACKAGES = (
 
 
 class ArrayEntry(BaseModel):
-    """One Zarr array of an artifact; `digest` is the SHA-256 of its decoded values in row order."""
+    """One array of an artifact; `digest` is the SHA-256 of its decoded values in row order.
+
+    An array that is not `stored` belongs to the result, but its values are elsewhere: native frames in their source.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,6 +35,7 @@ class ArrayEntry(BaseModel):
     chunk_rows: int
     shard_rows: int
     digest: str
+    stored: bool = True
 
 
 class FileEntry(BaseModel):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_adapt.storage.artifacts.arrays import StoredArray
-from motion_adapt.storage.artifacts.files import StoreFiles
+from motion_adapt.storage.artifacts.files import DamagedArtifact, StoreFiles
 from motion_adapt.storage.artifacts.manifest import Manifest
 
 
@@ -27,11 +27,15 @@ class ArtifactReader:
         """Open one array, indexed along its first axis.
 
         Raises:
-            KeyError: if the artifact has no array of that name.
+            KeyError: if the artifact has no array of that name, or does not keep it in the store.
         """
         if name not in self.manifest.arrays:
             raise KeyError(
                 f"{self.manifest.artifact} has arrays {sorted(self.manifest.arrays)}, not '{name}'"
+            )
+        if not self.manifest.arrays[name].stored:
+            raise KeyError(
+                f"array '{name}' of {self.manifest.artifact} is not in the store, but in its source"
             )
         store = self._files.zarr_store(self._prefix, read_only=True)
         return StoredArray(store, name, self.manifest.arrays[name], self._check)
@@ -53,6 +57,10 @@ class ArtifactReader:
             copy = Path(folder) / Path(name).name
             self._files.fs.get_file(f"{self._prefix}/{name}", str(copy))
             yield copy
+
+    def damaged(self, what: str) -> DamagedArtifact:
+        """Withdraw the artifact if the store is writable; return the error to raise."""
+        return self._files.damaged(self.manifest.stage, self.manifest.key, what)
 
     def _check(self, name: str) -> None:
         self._files.check(self.manifest, name)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import zarr
 
-from motion_adapt.storage.artifacts.arrays import ArrayWriter
+from motion_adapt.storage.artifacts.arrays import ArrayWriter, Witness
 from motion_adapt.storage.artifacts.files import StoreFiles
 from motion_adapt.storage.artifacts.manifest import FileEntry, Manifest, versions
 from motion_adapt.storage.keys import Artifact, Recipe, jsonable
@@ -37,8 +37,9 @@ class ArtifactWriter:
         self.summary: dict[str, Any] = {}
         self._files, self._attempt, self._publish = files, attempt, publish
         self._prefix = f"{files.root}/{recipe.stage}/{recipe.key}/{attempt}"
-        self._arrays: dict[str, ArrayWriter] = {}
+        self._arrays: dict[str, ArrayWriter | Witness] = {}
         self._payload: dict[str, str] = {}
+        self._aids: dict[str, str] = {}
         self._published: Artifact | None = None
 
     @property
@@ -57,14 +58,20 @@ class ArtifactWriter:
                 )
             self._arrays[name].append(rows)
 
-    def put(self, name: str, data: bytes) -> None:
-        """Add a plain file."""
+    def witness(self, name: str, rows: np.ndarray, dims: Sequence[str]) -> None:
+        """Digest rows of an array that belongs to the result and is kept outside the store."""
+        if name not in self._arrays:
+            self._arrays[name] = Witness(dims=dims, row=rows.shape[1:], dtype=rows.dtype)
+        self._arrays[name].append(rows)
+
+    def put(self, name: str, data: bytes, *, aid: bool = False) -> None:
+        """Add a plain file. An `aid` is verified like any file, but is not part of the result and its digest."""
         with self._files.writing():
             self._files.fs.makedirs(
                 self._prefix, exist_ok=True
             )  # a long training's folder may have been deleted as litter
             self._files.fs.pipe_file(f"{self._prefix}/{name}", data)
-        self._payload[name] = hashlib.sha256(data).hexdigest()
+        (self._aids if aid else self._payload)[name] = hashlib.sha256(data).hexdigest()
 
     def __enter__(self) -> Self:
         with self._files.writing():
@@ -93,7 +100,7 @@ class ArtifactWriter:
             name: FileEntry(size=size, digest=self._files.file_digest(f"{self._prefix}/{name}"))
             for name, size in self._files.sizes(self._prefix).items()
         }
-        for name, wanted in self._payload.items():
+        for name, wanted in (self._payload | self._aids).items():
             if files[name].digest != wanted:
                 raise OSError(f"{name}: reading back gave other bytes than were written")
         return Manifest(

@@ -53,6 +53,21 @@ def open_frames(clip: Clip, *, limit: int | None = None, max_pixels: int = MAX_P
     return FrameStream(lambda warnings: _checked(clip, source(clip, limit, max_pixels, warnings)))
 
 
+def decode_from(
+    clip: Clip, first: int, *, limit: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Iterator[np.ndarray]:
+    """Yield a clip's frames u8 (H, W, 3) RGB from number `first` on. Frames before it are decoded only in a video.
+
+    The clip has been read once by `open_frames` with the same `limit`, which makes all checks of the clip as a whole.
+
+    Raises:
+        ClipError: if a file cannot be read or decoded.
+    """
+    source = _decode_video if clip.kind == "video" else _decode_pictures
+    for _, frame in source(clip, limit, max_pixels, [], first):
+        yield frame
+
+
 def content_digest(clip: Clip, *, limit: int | None = None) -> str:
     """Return the SHA-256 (hex) of the bytes of a clip's files, in order. File names and paths do not affect it.
 
@@ -108,9 +123,9 @@ def _checked(clip: Clip, frames: Iterator[tuple[str, np.ndarray]]) -> Iterator[n
 
 
 def _decode_pictures(
-    clip: Clip, limit: int | None, max_pixels: int, warnings: list[str]
+    clip: Clip, limit: int | None, max_pixels: int, warnings: list[str], first: int = 0
 ) -> Iterator[tuple[str, np.ndarray]]:
-    for path in clip.files[:limit]:
+    for path in clip.files[first:limit]:
         try:
             yield printable(path.name), read_rgb(path, max_pixels=max_pixels)
         except PictureError as error:
@@ -118,7 +133,7 @@ def _decode_pictures(
 
 
 def _decode_video(
-    clip: Clip, limit: int | None, max_pixels: int, warnings: list[str]
+    clip: Clip, limit: int | None, max_pixels: int, warnings: list[str], first: int = 0
 ) -> Iterator[tuple[str, np.ndarray]]:
     file, decoded, last = printable(clip.path.name), 0, 0.0
     with _opened(clip) as container:
@@ -138,13 +153,16 @@ def _decode_video(
                 _check_pixels(clip, frame, max_pixels)
                 if frame.is_corrupt:
                     raise ClipError(clip.name, f"{file} is damaged at frame {decoded}{claimed}")
-                pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+                wanted = decoded >= first
+                pixels = frame.to_ndarray(format="rgb24") if wanted else np.empty((0, 0, 3), np.uint8)
+                pixels = np.rot90(pixels, round(frame.rotation / 90))
             except (av.FFmpegError, OSError, MemoryError) as error:
                 reason = f"{file} is damaged: {decoded} frames were decoded{claimed}"
                 if not stream.width:  # opening the file found no size within bounds either
                     reason = f"{file} is damaged, or has more than the {MAX_PIXELS} pixels allowed"
                 raise ClipError(clip.name, reason) from error
-            yield f"frame {decoded} of {file}", np.ascontiguousarray(pixels)
+            if wanted:
+                yield f"frame {decoded} of {file}", np.ascontiguousarray(pixels)
             decoded, last = decoded + 1, frame.time or last
 
 

@@ -57,9 +57,14 @@ class ResultsTaken(ValueError):
 
 @dataclass(frozen=True)
 class Exported:
-    """Result of `export_clip`. `moved`: the folder to which earlier results of other content were moved, or None."""
+    """Result of `export_clip`.
 
-    strip: Path
+    Attributes:
+        strip: the stage strip; None without pictures.
+        moved: the folder to which earlier results of other content were moved, or None.
+    """
+
+    strip: Path | None
     moved: Path | None = None
 
 
@@ -77,13 +82,13 @@ def require_free(folder: Path, name: str, origin: Origin) -> None:
 def export_clip(
     store: ArtifactStore,
     final: Artifact,
-    pictures: Artifact,
+    pictures: Artifact | None,
     folder: Path,
     name: str,
     frame_names: Sequence[str],
     origin: Origin,
 ) -> Exported:
-    """Write a clip's masks (`labels` of `final`) and pictures.
+    """Write a clip's masks (`labels` of `final`) and its pictures, if there are any.
 
     Earlier results of the same content are replaced. Those of other content, or of an unknown clip, are moved to
     <folder>/earlier/.
@@ -94,7 +99,8 @@ def export_clip(
     """
     masks_folder, overlay, strip = _parts(folder, name)
     stamp = _stamp(folder, name)
-    shows = [final.digest, pictures.digest, list(frame_names)]
+    shows = [final.digest, pictures and pictures.digest, list(frame_names)]
+    drawn = (overlay, strip) if pictures else ()
     masks = [masks_folder / f"{frame}.png" for frame in frame_names]
     with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
         if not held:
@@ -103,18 +109,20 @@ def export_clip(
         owner, moved = _owner(folder, name), None
         if owner is None or owner.content != origin.content:
             moved = _move_away(folder, name)
-        elif _read(stamp).get("shows") == shows and all(path.is_file() for path in (overlay, strip, *masks)):
+        elif _read(stamp).get("shows") == shows and all(path.is_file() for path in (*drawn, *masks)):
             if owner != origin:  # the clip has been moved
                 _sign(stamp, origin, shows)
-            return Exported(strip)
+            return Exported(strip if pictures else None)
         _sign(stamp, origin, None)  # first, so that a kill below never leaves new masks with an old stamp
         write_masks(folder / "masks", name, frame_names, _labels(store, final))
-        shown = store.open(pictures)
         for path, entry in ((overlay, "overlay.mp4"), (strip, "strip.png")):
+            if pictures is None:
+                path.unlink(missing_ok=True)  # it shows other masks
+                continue
             with whole_file(path) as beside:
-                beside.write_bytes(shown.read(entry))
+                beside.write_bytes(store.open(pictures).read(entry))
         _sign(stamp, origin, shows)
-        return Exported(strip, moved)
+        return Exported(strip if pictures else None, moved)
 
 
 def retire_clip(folder: Path, name: str, path: Path | None) -> Path | None:

@@ -54,6 +54,7 @@ class Work:
             gap=1,
             settings=FlowSettings(estimator="flo", folder=str(self.root / "flow")),
             flo=content,
+            clip=self.clip,
             folder=str(self.root / "flow"),
             names=NAMES,
             place=self.place,

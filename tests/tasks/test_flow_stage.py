@@ -34,7 +34,13 @@ def test_an_estimator_is_loaded_once_per_thread(tmp_path: Path, monkeypatch: pyt
     frames = decode.fn(content=content_digest(clip), limit=None, clip=clip, place=place)
 
     def estimate(gap: int) -> None:
-        options = {"settings": FlowSettings(), "flo": None, "folder": None, "names": ("0", "1", "2")}
+        options = {
+            "settings": FlowSettings(),
+            "flo": None,
+            "folder": None,
+            "names": ("0", "1", "2"),
+            "clip": clip,
+        }
         flow.estimate_flow.fn(frames, gap=gap, **options, place=place)
 
     estimate(1)

@@ -11,10 +11,15 @@ from distributed import Client, LocalCluster
 
 from motion_adapt.models.inference.crf import refine_masks
 from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.clips.find_clips import find_clips
+from motion_adapt.storage.clips.videos import content_digest, open_frames
 from motion_adapt.storage.keys import Artifact, Recipe
 from motion_adapt.tasks.crf_frames import refine_frames
+from motion_adapt.tasks.frames import decode
+from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.spread import SPAN, in_spans
 from tests import needs
+from tests.storage.media import save_frames
 
 FRAMES = 4 * SPAN + 1
 H, W = 48, 80
@@ -79,11 +84,14 @@ def stored(store: ArtifactStore, name: str, rows: np.ndarray) -> Artifact:
 @needs.crf
 def test_the_crf_of_a_clip_is_that_of_its_frames(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    native = rng.integers(0, 256, (FRAMES, H, W, 3), np.uint8)
+    save_frames(tmp_path / "walk", [f"{index:02d}.png" for index in range(FRAMES)], height=H, width=W)
+    (clip,) = find_clips(tmp_path / "walk").clips
+    native = np.stack(list(open_frames(clip)))
     probabilities = rng.random((FRAMES, 2, H // 2, W // 2)).astype(np.float16)
-    store = ArtifactStore(str(tmp_path))
-    inputs = stored(store, "native", native), stored(store, "probabilities", probabilities)
+    place = Place(store=str(tmp_path / "store"), scratch=str(tmp_path / "scratch"), device="cpu", threads=1)
+    frames = decode.fn(content=content_digest(clip), limit=None, clip=clip, place=place)
+    inputs = frames, clip, stored(place.open(), "probabilities", probabilities)
     wanted = np.stack([refine_masks(*pair, iterations=2) for pair in zip(native, probabilities, strict=True)])
     for threads in (1, 2):
-        spans = in_spans(partial(refine_frames, str(tmp_path), *inputs, 2), FRAMES, threads=threads, memory=1)
+        spans = in_spans(partial(refine_frames, place.store, *inputs, 2), FRAMES, threads=threads, memory=1)
         np.testing.assert_array_equal(np.concatenate(list(spans)), wanted)
