@@ -1,10 +1,8 @@
 """Clip network: train a network on the masks of one clip, and combine its masks with them."""
 
-import numpy as np
-
 from motion_adapt.models.adaptation.clip_network import Mean, Segmented, fit_clip_network, foreground_iou
 from motion_adapt.models.inference.smoothing import smooth
-from motion_adapt.models.inputs.imaging import hard_masks
+from motion_adapt.models.inputs.imaging import hard_masks, rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.training.course import Course
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -50,7 +48,7 @@ def train_on_clip(
         )
 
 
-@stage("clip-masks", version=1, gpu=True)
+@stage("clip-masks", version=2, gpu=True)
 def segment_clip(
     frames: Artifact,
     flow: Artifact,
@@ -91,6 +89,6 @@ def segment_clip(
         for index, (frame, empty) in enumerate(zip(found, blank, strict=True)):
             frame *= not empty
             out.append("masks", hard_masks(frame[None]) if used else kept.array("masks")[[index]], MASK_DIMS)
-            out.append("probabilities", frame[None].astype(np.float16), MASK_DIMS)
+            out.append("probabilities", rounded_probabilities(frame[None]), MASK_DIMS)
             advance(1)
     out.summary = {"frames": len(given), "agreement": iou, "used": used}

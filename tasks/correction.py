@@ -2,6 +2,7 @@
 
 from motion_adapt.models.inference.pipeline import correct as correct_masks
 from motion_adapt.models.inference.planning import PART_LENGTH
+from motion_adapt.models.inputs.imaging import rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -15,7 +16,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import CorrectionSettings, Precision
 
 
-@stage("correction", version=2, gpu=True)
+@stage("correction", version=3, gpu=True)
 def correct(
     frames: Artifact,
     tokens: Artifact,
@@ -30,8 +31,8 @@ def correct(
 ) -> None:
     """Correct a clip's masks.
 
-    Writes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape; and `segments` u8
-    (T, 128, 224), the query whose alpha is largest.
+    Writes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape, multiples of 1/256; and
+    `segments` u8 (T, 128, 224), the query whose alpha is largest.
     """
     store = place.open()
     chosen = store.open(selection)
@@ -53,7 +54,7 @@ def correct(
         ):
             shows = (kinds[done : done + len(block.masks)] != BLANK)[:, None, None, None]
             out.append("masks", block.masks & shows, MASK_DIMS)
-            out.append("probabilities", block.probabilities * shows, MASK_DIMS)
+            out.append("probabilities", rounded_probabilities(block.probabilities * shows), MASK_DIMS)
             out.append("segments", block.segments, ("time", "row", "column"))
             advance(len(block.masks))
             done += len(block.masks)

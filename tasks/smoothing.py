@@ -1,9 +1,7 @@
 """Smoothing: make corrected masks agree from frame to frame along the flow."""
 
-import numpy as np
-
 from motion_adapt.models.inference.smoothing import smooth as smooth_probabilities
-from motion_adapt.models.inputs.imaging import hard_masks
+from motion_adapt.models.inputs.imaging import hard_masks, rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
@@ -15,7 +13,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import SmoothingSettings
 
 
-@stage("smoothing", version=1)
+@stage("smoothing", version=2)
 def smooth(
     flow: Artifact,
     proposal: Artifact,
@@ -27,7 +25,7 @@ def smooth(
 ) -> None:
     """Smooth a clip's probabilities along the flow; frames that show nothing stay as they are.
 
-    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape.
+    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/256.
     """
     store = place.open()
     given, motion = store.open(correction).array("probabilities"), store.open(flow)
@@ -41,6 +39,6 @@ def smooth(
             apart=kinds_of(store.open(proposal)) == BLANK,
         ):
             out.append("masks", hard_masks(found[None]), MASK_DIMS)
-            out.append("probabilities", found[None].astype(np.float16), MASK_DIMS)
+            out.append("probabilities", rounded_probabilities(found[None]), MASK_DIMS)
             advance(1)
     out.summary = {"frames": len(given)}
