@@ -8,7 +8,6 @@ from motion_adapt.models.inference.crf import CrfMissing, require_crf
 from motion_adapt.models.inputs.downloads import WeightsMissing
 from motion_adapt.models.inputs.features import COMPACT, load_features
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
-from motion_adapt.models.inputs.timm_vits import require_vit
 from motion_adapt.tasks.settings import NETWORK_METHODS, FeatureSettings, FlowSettings, Settings
 
 
@@ -59,6 +58,8 @@ def _require_features(features: FeatureSettings, head: str) -> None:
         return  # its file is among the start weights
     try:
         if chosen.backbone != COMPACT:
+            from motion_adapt.models.inputs.timm_vits import require_vit  # timm takes seconds to import
+
             require_vit(chosen.backbone)
         if chosen.checkpoint is not None and Path(chosen.checkpoint).is_file():
             load_features(chosen.backbone, checkpoint=chosen.checkpoint, reference=chosen.reference)

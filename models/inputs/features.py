@@ -18,7 +18,6 @@ from motion_adapt.models.inputs.downloads import WeightsMissing
 from motion_adapt.models.inputs.imaging import RGB_MEAN, RGB_STD, normalise_rgb, resize_frames
 from motion_adapt.models.inputs.positions import reference_position_table
 from motion_adapt.models.inputs.readable import Readable
-from motion_adapt.models.inputs.timm_vits import load_vit, vit_entry
 from motion_adapt.models.networks.checkpoints import (
     build_network,
     read_checkpoint,
@@ -154,6 +153,8 @@ def feature_provenance(backbone: str, checkpoint: str | Path | None = None) -> s
     if backbone == COMPACT:
         return "compact: trained by this project on exact correspondences of synthetic clips, without labels"
     if checkpoint is None:
+        from motion_adapt.models.inputs.timm_vits import vit_entry
+
         tag = vit_entry(backbone).tag or ""
         return f"{backbone}: {_LABEL_FREE.get(tag, 'not known to be trained without labels')}"
     note = _metadata(Path(checkpoint)).get("warning", "what it was trained on is not known")
@@ -181,6 +182,8 @@ def _load_compact(path: Path, device: str | torch.device) -> FeatureNetwork:
 def _load_timm(
     backbone: str, path: Path | None, device: str | torch.device, reference: bool
 ) -> FeatureNetwork:
+    from motion_adapt.models.inputs.timm_vits import load_vit, vit_entry  # timm takes seconds to import
+
     entry, vit = vit_entry(backbone), load_vit(backbone, path)
     if reference and (vit.num_prefix_tokens, vit.no_embed_class) != (1, False):
         raise ValueError(f"features {backbone}: reference=True is for DINO's ViTs, with one class token")

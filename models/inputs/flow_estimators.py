@@ -4,13 +4,13 @@ RAFT (Teed and Deng, ECCV 2020) is torchvision's. DIS (Kroeger et al., ECCV 2016
 """
 
 from pickle import UnpicklingError
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models import optical_flow as tv
 
 from motion_adapt.models.inputs.downloads import WeightsMissing, hub_file
 from motion_adapt.models.networks.foreign_files import foreign
@@ -19,10 +19,7 @@ RAFT_MULTIPLE, RAFT_LEAST = 8, 128  # RAFT needs image sides that are multiples 
 RAFT_VOLUME = 4 * 10**9  # bytes for the similarity of all pairs of points; RAFT holds about two such volumes
 DIS_LEAST = 32  # in smaller images, DIS has no pyramid level
 
-_RAFT = {
-    "raft_large": (tv.raft_large, tv.Raft_Large_Weights),
-    "raft_small": (tv.raft_small, tv.Raft_Small_Weights),
-}
+_RAFT = {"raft_large": "Raft_Large_Weights", "raft_small": "Raft_Small_Weights"}  # torchvision's names
 ESTIMATORS = (*_RAFT, "dis")
 READY_MADE = "flo"  # no estimator: flow that somebody else's has left in files
 RAFT_DEFAULT = "C_T_V1"  # the original 'things' weights, the paper's
@@ -115,11 +112,18 @@ def _known_weights(name: str, weights: str | None) -> str | None:
         if weights is not None:
             raise ValueError(f"weights of {name}: wanted None, since it has no weights, got {weights!r}")
         return None
-    known = [entry.name for entry in _RAFT[name][1]]
+    known = [entry.name for entry in _torchvision(name)[1]]
     weights = weights or RAFT_DEFAULT
     if weights not in known:
         raise ValueError(f"weights of {name}: wanted one of {', '.join(known)}, got {weights!r}")
     return weights
+
+
+def _torchvision(name: str) -> tuple[Any, Any]:
+    """Return torchvision's network and its weights' names; imported here, because DIS can do without these seconds."""
+    from torchvision.models import optical_flow
+
+    return getattr(optical_flow, name), getattr(optical_flow, _RAFT[name])
 
 
 class RAFT(FlowEstimator):
@@ -134,7 +138,7 @@ class RAFT(FlowEstimator):
         super().__init__(name, weights)
         if updates < 1:
             raise ValueError(f"updates: wanted at least 1, got {updates}")
-        build, names = _RAFT[name]
+        build, names = _torchvision(name)
         entry = names[weights]
         file = hub_file(
             entry.url,

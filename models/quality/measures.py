@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.stats import spearmanr
 
 from motion_adapt.models.inputs.readable import Readable, pieces
 
@@ -151,6 +150,8 @@ def rank_correlation(measure: Iterable[float], scores: Iterable[float]) -> float
     one, other = one[known], other[known]
     if len(one) < 4 or len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
         return None
+    from scipy.stats import spearmanr  # a second to import, and needed with labels alone
+
     return float(spearmanr(one, other).statistic)
 
 
