@@ -25,6 +25,7 @@ from motion_adapt.flows.cli.options import (
     place_of,
     settings_of,
 )
+from motion_adapt.flows.cli.plan_command import plan
 from motion_adapt.flows.cli.run_commands import adapt, demo, materialise, segment
 from motion_adapt.flows.cli.serve_command import serve
 from motion_adapt.flows.cli.store_commands import store_app
@@ -79,6 +80,7 @@ def doctor(
 for command in (
     adapt,
     segment,
+    plan,
     materialise,
     pretrain,
     evaluate,

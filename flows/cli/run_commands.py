@@ -38,6 +38,7 @@ from motion_adapt.flows.cli.options import (
     tracking_of,
     with_runner,
 )
+from motion_adapt.flows.cli.plan_command import PlanOnly, show_plan
 
 
 def adapt(
@@ -63,10 +64,32 @@ def adapt(
     dask_address: DaskAddress = None,
     json_file: JsonFile = None,
     strict: Strict = False,
+    plan: PlanOnly = False,
     verbose: Verbose = False,
 ) -> None:
     """Segment a folder of videos and adapt the models to it, round by round."""
     from_champion = is_from_champion(from_, weights)
+    if plan:
+        show_plan(
+            "adapt",
+            source,
+            set_,
+            config,
+            json_file,
+            store=store,
+            device=device,
+            threads=threads,
+            from_champion=from_champion,
+            preset=preset,
+            rounds=rounds,
+            clips=clips or None,
+            split=split,
+            prune=prune,
+            dataset=dataset,
+            weights=text(weights),
+            workers=workers,
+        )
+        return
     with running("adapt", verbose, store) as run:
         from motion_adapt.flows.adapt import adapt as flow
 
@@ -113,11 +136,32 @@ def segment(
     dask_address: DaskAddress = None,
     json_file: JsonFile = None,
     strict: Strict = False,
+    plan: PlanOnly = False,
     verbose: Verbose = False,
 ) -> None:
     """Compute masks of a video or a folder with given, bundled or champion weights, which stay as they are."""
     from_champion = is_from_champion(from_, weights)
     set_ = [*(set_ or ()), "clip_network.enabled=false"] if fast else set_
+    if plan:
+        show_plan(
+            "segment",
+            source,
+            set_,
+            config,
+            json_file,
+            store=store,
+            device=device,
+            threads=threads,
+            from_champion=from_champion,
+            preset=preset,
+            clips=clips or None,
+            split=split,
+            prune=prune,
+            dataset=dataset,
+            weights=text(weights),
+            workers=workers,
+        )
+        return
     with running("segment", verbose, store) as run:
         from motion_adapt.flows.segment import segment as flow
 

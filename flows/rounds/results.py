@@ -7,7 +7,7 @@ from pathlib import Path
 from motion_adapt.flows.rounds.materials import Materials
 from motion_adapt.flows.rounds.state import Round
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.flows.run.run import Run, source_name
+from motion_adapt.flows.run.run import ByClip, Run, source_name
 from motion_adapt.storage.artifacts.files import DamagedArtifact
 from motion_adapt.storage.names import printable
 from motion_adapt.storage.results.export import Origin, ResultsTaken, export_clip, require_free
@@ -15,12 +15,9 @@ from motion_adapt.tasks.pictures import draw
 from motion_adapt.tasks.runtime.progress import track
 
 
-def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> list[Path]:
-    """Write indexed PNGs, an overlay video and a stage strip per clip to `folder`. Returns the strips' paths.
-
-    Warns of clips without a single mask. A clip whose pictures fail, because its source is gone, gets its masks alone.
-    """
-    pictures = run.each(
+def draw_clips(run: Run, materials: Materials, kept: Round) -> ByClip:
+    """Draw an overlay video and a stage strip of every clip. A clip whose source is gone gets none, with a warning."""
+    return run.each(
         draw,
         "pictures",
         lambda name: {
@@ -36,6 +33,14 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
         },
         forgive=True,
     )
+
+
+def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> list[Path]:
+    """Write indexed PNGs, an overlay video and a stage strip per clip to `folder`. Returns the strips' paths.
+
+    Warns of clips without a single mask. A clip whose pictures fail, because its source is gone, gets its masks alone.
+    """
+    pictures = draw_clips(run, materials, kept)
     store, strips = run.place.open(), []
     with track(len(run.clips), "export") as advance:
         for name in list(run.clips):

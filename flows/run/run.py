@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from prefect import Task
 
@@ -46,7 +46,7 @@ class Run(Making):
     places: dict[str, Path] = field(default_factory=dict)  # paths of clips that were set aside
 
     @classmethod
-    def of(cls, place: Place, found: ClipList, *, prune: int | None = None) -> "Run":
+    def of(cls, place: Place, found: ClipList, *, prune: int | None = None) -> Self:
         """Create a run over the clips found, or over the first `prune` of them."""
         clips = found.clips[:prune] if prune else found.clips
         return cls(

@@ -84,6 +84,17 @@ def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None)
     Raises:
         RunError: if a file is missing, is not what its name says, or disagrees with the settings.
     """
+    weights = named_weights(run, settings, preset, folder)
+    _check(run, settings, weights)
+    return weights
+
+
+def named_weights(run: Run, settings: Settings, preset: str, folder: Path | None) -> StartWeights:
+    """Return what `find_weights` does, without checking the networks against the settings.
+
+    Raises:
+        RunError: if a file is missing, or is not what its name says.
+    """
     where = folder or SHIPPED / preset
     if not where.is_dir():
         if folder:
@@ -94,9 +105,7 @@ def find_weights(run: Run, settings: Settings, preset: str, folder: Path | None)
             f"  motion-adapt pretrain --preset {preset} --out DIR"
         )
     found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
-    weights = replace(find_backbones(run, settings, where), **found)
-    _check(run, settings, weights)
-    return weights
+    return replace(find_backbones(run, settings, where), **found)
 
 
 def find_backbones(

@@ -86,6 +86,12 @@ class ArtifactStore(StoreFiles):
             with contextlib.suppress(ValueError, FileNotFoundError):
                 yield self._read_manifest(*address)
 
+    def read_manifest(self, stage: str, key: str) -> Manifest | None:
+        """Return the manifest at an address; None if it is missing or damaged."""
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            return self._read_manifest(stage, key)
+        return None
+
     def resolve(self, text: str) -> Artifact:
         """Return the artifact named by `stage/key`, `key` or an unambiguous prefix of a key.
 

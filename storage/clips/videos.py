@@ -7,6 +7,7 @@ with the clip's length. Videos are decoded by PyAV, pictures by `storage.formats
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import av
 import numpy as np
@@ -14,7 +15,7 @@ from av.container import InputContainer
 
 from motion_adapt.storage.clips.find_clips import Clip, ClipError
 from motion_adapt.storage.clips.media import CONTAINERS
-from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, read_rgb
+from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, picture_size, read_rgb
 from motion_adapt.storage.names import printable
 
 MIN_SIDE = 16  # pixels; feature grids and flow of smaller frames mean nothing
@@ -88,6 +89,53 @@ def content_digest(clip: Clip, *, limit: int | None = None) -> str:
     if clip.kind == "video" and limit is not None:
         total.update(f"first {limit} frames".encode())
     return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a clip's files say of its size before any frame is decoded.
+
+    Attributes:
+        frames: number of frames; for a video the number that it claims, or its duration times its rate.
+        height: of the first frame, in pixels.
+        width: of the first frame, in pixels.
+        bytes: size of its files.
+    """
+
+    frames: int
+    height: int
+    width: int
+    bytes: int
+
+
+def outline(clip: Clip, *, limit: int | None = None) -> Outline:
+    """Return the outline of a clip, or of its first `limit` frames, from the headers of its files.
+
+    Raises:
+        ClipError: if the first file cannot be read, or the clip has fewer than two frames.
+    """
+    files = clip.files if clip.kind == "video" else clip.files[:limit]
+    if clip.kind == "video":
+        with _opened(clip) as container:
+            stream = _video_stream(clip, container)
+            rate = float(stream.average_rate or 0)
+            frames = stream.frames or round((container.duration or 0) / av.time_base * rate)
+            height, width = stream.height, stream.width
+    else:
+        frames = len(files)
+        try:
+            height, width = picture_size(files[0])
+        except PictureError as error:
+            raise ClipError(clip.name, f"{printable(files[0].name)} {error}") from error
+        if frames < 2:
+            raise ClipError(clip.name, f"needs at least two frames, {printable(clip.path.name)} has {frames}")
+    try:
+        size = sum(path.stat().st_size for path in files)
+    except OSError as error:
+        raise ClipError(
+            clip.name, f"{printable(clip.path.name)} cannot be read ({error.strerror})"
+        ) from error
+    return Outline(min(frames, limit) if limit else frames, height, width, size)
 
 
 def frame_rate(clip: Clip) -> float | None:

@@ -77,6 +77,20 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise PictureError("is damaged or cut short") from error
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) from a picture's header, without decoding it.
+
+    Raises:
+        PictureError: if the file is no picture.
+    """
+    with open_bytes(path) as file:
+        try:
+            width, height = Image.open(file, formats=sorted(set(FORMATS.values()))).size
+        except Exception as error:  # as in `open_picture`
+            raise PictureError("is not a picture") from error
+    return height, width
+
+
 def _tile_size(image: Image.Image) -> tuple[int, int]:
     """Return (width, height) of a TIFF's tiles, else zeros. Tiles are decoded whole, even of a smaller picture."""
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}

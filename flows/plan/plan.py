@@ -1,0 +1,229 @@
+"""Plan: what `segment` or `adapt` would compute for a source, and what that costs, before anything runs.
+
+No Prefect server is started and nothing is written. The stages are those of a real run (`flows.plan.dry_run`).
+"""
+
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from motion_adapt.flows.plan.dry_run import PLANNED, DryRun
+from motion_adapt.flows.plan.rates import GUESSED, SHIPPED, STORED, Rates
+from motion_adapt.flows.rounds.materials import (
+    PRUNED_FRAMES,
+    add_adaptation_flow,
+    add_features,
+    add_flow,
+    digest_clips,
+    read_frames,
+)
+from motion_adapt.flows.rounds.results import draw_clips
+from motion_adapt.flows.rounds.rounds import first_round, next_round
+from motion_adapt.flows.rounds.scoring import measure_round
+from motion_adapt.flows.rounds.state import Work
+from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.start_weights import named_weights
+from motion_adapt.storage.clips.find_clips import find_clips
+from motion_adapt.storage.clips.videos import Outline
+from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import Settings
+
+START = {"segment": 12.0, "adapt": 20.0}  # seconds of imports, servers and the end of a run
+PER_PIECE = 0.02  # seconds that Prefect and the store take for an artifact, computed or found
+LIBRARIES = 1.1e9  # bytes of memory that the imported libraries take
+CLIP_MEMORY = {
+    True: 0.8e9,
+    False: 3e9,
+}  # bytes of the networks and arrays of one clip: compact; else on a CPU
+NATIVE_FRAMES = 24  # native frames in memory at once, as bytes and floats
+
+
+@dataclass
+class StagePlan:
+    """What a run needs of one stage."""
+
+    stored: int = 0
+    missing: int = 0
+    seconds: float = 0.0
+    bytes: float = 0.0
+    sources: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Plan:
+    """What a run would do and cost.
+
+    Attributes:
+        command: `segment` or `adapt`.
+        source: as the user named it.
+        clips: outline of every usable clip.
+        set_aside: unusable clips, and why.
+        stages: what is stored and what is missing, by stage in the order of the run.
+        seconds: of the whole run, start and end included.
+        disk: bytes that the store would grow by.
+        free: bytes that are free where the store is; None for a remote store.
+        memory: bytes of memory at the peak.
+        warnings: what to know before starting.
+        device: on which networks would run.
+    """
+
+    command: str
+    source: str
+    clips: dict[str, Outline]
+    set_aside: dict[str, str]
+    stages: dict[str, StagePlan]
+    seconds: float
+    disk: float
+    free: float | None
+    memory: float
+    warnings: list[str]
+    device: str
+
+    def json(self) -> dict[str, Any]:
+        """Return everything as JSON types."""
+        return {
+            "command": self.command,
+            "source": self.source,
+            "device": self.device,
+            "clips": {name: vars(size) for name, size in self.clips.items()},
+            "set_aside": self.set_aside,
+            "stages": {
+                name: {**vars(found), "sources": sorted(found.sources)} for name, found in self.stages.items()
+            },
+            "seconds": self.seconds,
+            "disk_bytes": self.disk,
+            "free_bytes": self.free,
+            "memory_bytes": self.memory,
+            "warnings": self.warnings,
+        }
+
+
+def make_plan(
+    command: str,
+    source: str,
+    settings: Settings,
+    place: Place,
+    *,
+    preset: str = "compact",
+    rounds: int = 1,
+    clips: list[str] | None = None,
+    split: str | None = None,
+    prune: int | None = None,
+    dataset: str | None = None,
+    weights: str | None = None,
+    workers: int = 1,
+) -> Plan:
+    """Return the plan of a run. Arguments are as in `adapt`; `workers`: clips that are processed at once.
+
+    Raises:
+        RunError: if the source has no clips.
+    """
+    try:
+        found = find_clips(Path(source), only=clips or (), split=split, dataset=dataset)
+    except (ValueError, OSError) as error:
+        raise RunError(str(error)) from error
+    run = DryRun.of(place, found, prune=prune)
+    for name in list(run.clips):
+        run.look_at(name, PRUNED_FRAMES if prune else None)
+    if run.clips:
+        go_through(run, command, source, settings, preset, rounds, prune, weights)
+    return priced(run, command, source, settings, workers)
+
+
+def go_through(
+    run: DryRun,
+    command: str,
+    source: str,
+    settings: Settings,
+    preset: str,
+    rounds: int,
+    prune: int | None,
+    weights: str | None,
+) -> None:
+    """Take the steps of `segment` or `adapt`; without start weights, as far as these are not needed."""
+    materials = read_frames(run, source, settings, prune=prune, materials=digest_clips(run, prune=prune))
+    for name, made in materials.frames.items():
+        if made.attempt != PLANNED:
+            known, seen = run.summary(made), run.outlines[name]
+            run.outlines[name] = Outline(known["frames"], known["height"], known["width"], seen.bytes)
+    add_flow(run, materials, settings)
+    if command == "adapt" and rounds:
+        add_adaptation_flow(run, materials, settings)
+    try:
+        start = named_weights(run, settings, preset, Path(weights) if weights else None)
+    except RunError as error:
+        run.warn(f"{error}; what follows from flow is not in this plan")
+        return
+    add_features(run, materials, settings, start)
+    work = Work(run, settings, materials)
+    this = first_round(work, start)
+    measure_round(work, this, None)
+    for index in range(1, rounds + 1 if command == "adapt" else 1):
+        before, this = this, next_round(work, index, this)
+        measure_round(work, this, before)
+    draw_clips(run, materials, this)
+
+
+def priced(run: DryRun, command: str, source: str, settings: Settings, workers: int) -> Plan:
+    """Add up the costs of a dry run."""
+    rates, stages = Rates(run.place.open(), run.place), defaultdict[str, StagePlan](StagePlan)
+    once = per_clip = 0.0
+    for piece in run.pieces.values():
+        stage, size = stages[piece.recipe.stage], run.outlines.get(piece.clip)
+        if piece.stored:
+            stage.stored += 1
+            continue
+        cost = rates.cost(piece, size)
+        stage.missing += 1
+        stage.seconds += cost.seconds
+        stage.bytes += cost.bytes
+        stage.sources.add(cost.source)
+        once, per_clip = (once, per_clip + cost.seconds) if size else (once + cost.seconds, per_clip)
+    side_by_side = max(min(workers, len(run.clips)), 1)
+    seconds = START[command] + PER_PIECE * len(run.pieces) + once + per_clip / side_by_side
+    disk, free = sum(stage.bytes for stage in stages.values()), free_bytes(run.place.store)
+    largest = max((size.height * size.width for size in run.outlines.values()), default=0)
+    compact = settings.features.corrector.backbone == "compact"
+    memory = LIBRARIES + side_by_side * (CLIP_MEMORY[compact] + NATIVE_FRAMES * 3 * 4 * largest)
+    warnings = list(run.warnings)
+    if run.set_aside:
+        warnings.append(f"{len(run.set_aside)} clips would be set aside")
+    if free is not None and disk > free:
+        warnings.append(
+            f"the store needs {disk / 1e9:.1f} GB more, but only {free / 1e9:.1f} GB are free there"
+        )
+    if memory > psutil.virtual_memory().available:
+        available = psutil.virtual_memory().available / 1e9
+        warnings.append(f"about {memory / 1e9:.1f} GB of memory are needed, {available:.1f} GB are free")
+    if any(GUESSED in stage.sources for stage in stages.values()):
+        warnings.append("the seconds are a guess for this GPU: this store has no figures of it yet")
+    return Plan(
+        command=command,
+        source=source,
+        clips={name: run.outlines[name] for name in run.clips},
+        set_aside=run.set_aside,
+        stages=dict(stages),
+        seconds=seconds,
+        disk=disk,
+        free=free,
+        memory=memory,
+        warnings=warnings,
+        device=run.place.device,
+    )
+
+
+def free_bytes(store: str) -> float | None:
+    """Return the free bytes of the disk that a store is or will be on; None for a remote store."""
+    if "://" in store:
+        return None
+    folder = Path(store).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+__all__ = ["GUESSED", "SHIPPED", "STORED", "Plan", "StagePlan", "make_plan"]

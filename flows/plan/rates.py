@@ -1,0 +1,159 @@
+"""Seconds and bytes of each stage: as this store's manifests record them, else as they were measured elsewhere.
+
+A stage's work is counted in units: frames, millions of native pixels, steps of a training, or clips.
+"""
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from motion_adapt.flows.plan.dry_run import Piece
+from motion_adapt.storage.artifacts.manifest import Manifest
+from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.clips.videos import Outline
+from motion_adapt.storage.keys import jsonable
+from motion_adapt.tasks.runtime.place import Place
+
+SAMPLE = 12  # artifacts of a stage that are looked at
+STORED, SHIPPED, GUESSED = "this store", "shipped figures", "a guess for this GPU"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """Figures for a stage where this store has none.
+
+    Attributes:
+        unit: `frame`, `megapixel`, `step` or `clip`: what the seconds are counted by.
+        seconds: per unit, with the compact preset on two CPU cores.
+        frame_bytes: stored per frame.
+        pixel_bytes: stored per native pixel.
+        clip_bytes: stored per clip, or per training.
+    """
+
+    unit: str
+    seconds: float
+    frame_bytes: float = 0
+    pixel_bytes: float = 0
+    clip_bytes: float = 0
+
+
+SHIPPED_FIGURES = {
+    "frames": Shipped("megapixel", 0.08, frame_bytes=76e3),
+    "native-frames": Shipped("megapixel", 0.05, pixel_bytes=2.2),
+    "flow": Shipped("megapixel", 0.27, frame_bytes=140e3),
+    "features": Shipped("frame", 0.02, frame_bytes=53e3),
+    "proposal": Shipped("frame", 0.05, frame_bytes=1e3),
+    "given-proposal": Shipped("megapixel", 0.03, frame_bytes=1e3),
+    "selection": Shipped("frame", 0.03, frame_bytes=1e3),
+    "correction": Shipped("frame", 0.17, frame_bytes=34e3),
+    "clip-corrector": Shipped("step", 0.5, clip_bytes=10e6),
+    "smoothing": Shipped("frame", 0.06, frame_bytes=33e3),
+    "clip-network": Shipped("step", 0.07, clip_bytes=400e3),
+    "clip-masks": Shipped("frame", 0.12, frame_bytes=33e3),
+    "final": Shipped("megapixel", 0.02, frame_bytes=1e3),
+    "quality": Shipped("frame", 0.02),
+    "pictures": Shipped("megapixel", 0.2, pixel_bytes=0.03, clip_bytes=600e3),
+    "pseudo-labels": Shipped("frame", 0.003, frame_bytes=1e3),
+    "adapted-corrector": Shipped("step", 0.6, clip_bytes=10e6),
+    "finetuned-oclr": Shipped("step", 1.5, clip_bytes=15e6),
+    "weights": Shipped("clip", 0.2, clip_bytes=8e6),
+}
+CRF = 3.0  # seconds per megapixel
+RAFT = 30.0  # seconds per megapixel on a CPU, of RAFT large
+FASTER = 12.0  # times that a GPU is faster with networks
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated cost of one artifact, and where the estimate comes from."""
+
+    seconds: float
+    bytes: float
+    source: str
+
+
+class Rates:
+    """Rates of one store and place, by stage; manifests are read once."""
+
+    def __init__(self, store: ArtifactStore, place: Place) -> None:
+        self._store, self._place = store, place
+        self._found: dict[str, list[Manifest]] = {}
+
+    def cost(self, piece: Piece, size: Outline | None) -> Cost:
+        """Estimate the seconds and bytes of an artifact; `size` is that of its clip, None for no clip."""
+        stage, shipped = piece.recipe.stage, SHIPPED_FIGURES.get(piece.recipe.stage, Shipped("clip", 1.0))
+        settings = jsonable(piece.recipe.settings)
+        frames, pixels = (size.frames, size.frames * size.height * size.width) if size else (0, 0)
+        counts = {"frame": frames, "megapixel": pixels / 1e6, "step": _steps(settings), "clip": 1}
+        rates = [self._rate(manifest, shipped.unit) for manifest in self._like(stage, settings)]
+        if known := [rate for rate in rates if rate]:
+            times, sizes = zip(*known, strict=True)
+            stored = statistics.median(sizes) * (frames if shipped.unit in ("frame", "megapixel") else 1)
+            return Cost(statistics.median(times) * counts[shipped.unit], stored, STORED)
+        seconds = shipped.seconds * counts[shipped.unit]
+        if stage == "final" and settings["settings"]["enabled"]:
+            seconds += CRF * counts["megapixel"]
+        if stage == "flow" and settings["settings"]["estimator"].startswith("raft"):
+            seconds = RAFT * counts["megapixel"]
+        on_gpu = piece.gpu and self._place.device.startswith("cuda")
+        stored = shipped.frame_bytes * frames + shipped.pixel_bytes * pixels + shipped.clip_bytes
+        return Cost(seconds / FASTER if on_gpu else seconds, stored, GUESSED if on_gpu else SHIPPED)
+
+    def _like(self, stage: str, settings: dict[str, Any]) -> list[Manifest]:
+        """Return stored artifacts of a stage that were made on this device with the same settings."""
+        if stage not in self._found:
+            keys = self._store.names(stage)
+            chosen = keys[:: max(len(keys) // SAMPLE, 1)]
+            found = [self._store.read_manifest(stage, key) for key in chosen]
+            self._found[stage] = [
+                item for item in found if item and item.made.get("device") == self._place.device
+            ]
+        return [item for item in self._found[stage] if _alike(item.settings, settings)]
+
+    def _rate(self, manifest: Manifest, unit: str) -> tuple[float, float] | None:
+        """Return the seconds per unit of an artifact, and its bytes per frame or, if it is a training's, in all.
+
+        None if the size of its clip is no longer known.
+        """
+        size = sum(entry.size for entry in manifest.files.values())
+        seconds = float(manifest.made["seconds"])
+        if unit == "step":
+            return seconds / max(_steps(manifest.settings), 1), size
+        if unit == "clip":
+            return seconds, size
+        frames, pixels = self._extent(manifest)
+        units = frames if unit == "frame" else pixels / 1e6
+        return (seconds / units, size / frames) if units else None
+
+    def _extent(self, manifest: Manifest) -> tuple[int, int]:
+        """Return the frames and native pixels of the clip that an artifact belongs to."""
+        for found in (manifest, *self._inputs(manifest)):
+            if found.stage == "frames":
+                summary = found.summary
+                return summary["frames"], summary["frames"] * summary["height"] * summary["width"]
+        frames = max(
+            (found.summary.get("frames", 0) for found in (manifest, *self._inputs(manifest))), default=0
+        )
+        return frames, 0
+
+    def _inputs(self, manifest: Manifest) -> Iterable[Manifest]:
+        for ref in manifest.inputs.values():
+            if found := self._store.read_manifest(ref.stage, ref.key):
+                yield found
+
+
+def _steps(settings: dict[str, Any]) -> int:
+    inner = settings.get("settings")
+    return int(inner.get("steps", 0)) if isinstance(inner, dict) else 0
+
+
+def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two artifacts of a stage were made in the same way: steps are counted, contents are not."""
+
+    def way(settings: dict[str, Any]) -> dict[str, Any]:
+        inner = settings.get("settings")
+        inner = {k: v for k, v in inner.items() if k != "steps"} if isinstance(inner, dict) else inner
+        return {"settings": inner, "grid": settings.get("grid"), "precision": settings.get("precision")}
+
+    return way(one) == way(other)

@@ -1,0 +1,96 @@
+"""A plan finds what a run has computed, and its figures are near those of the run."""
+
+from pathlib import Path
+from statistics import median
+
+import pytest
+from typer.testing import CliRunner
+
+from motion_adapt.flows.cli.app import app
+from motion_adapt.flows.plan.plan import Plan, make_plan
+from motion_adapt.flows.plan.rates import SHIPPED, STORED
+from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.errors import RunError
+from tests.flows.conftest import FRAMES, SETTINGS, SIZE, Home
+
+SCORING = {"scores", "selection-scores"}  # a plan opens no annotations
+
+
+def plan_of(home: Home, command: str = "adapt", **options: object) -> Plan:
+    given = {"weights": str(home.weights), **options}
+    return make_plan(command, str(home.clips), SETTINGS, home.place, **given)  # type: ignore[arg-type]
+
+
+def test_a_finished_adaptation_leaves_nothing_to_compute(adapted: tuple[Home, Report]) -> None:
+    """Every key of the plan, those of the trainings included, is the key of the run."""
+    home, report = adapted
+    plan = plan_of(home)
+    assert {name for name, stage in plan.stages.items() if stage.missing} == set()
+    assert {name: stage.stored for name, stage in plan.stages.items()} == {
+        name: count["computed"] + count["cached"] if name != "weights" else plan.stages[name].stored
+        for name, count in report.stages.items()
+        if name not in SCORING
+    }
+    assert plan.disk == 0 and plan.seconds < 60
+    assert {(size.frames, size.height, size.width) for size in plan.clips.values()} == {(FRAMES, *SIZE)}
+
+
+def test_what_is_missing_is_priced_by_what_is_stored(again: Home) -> None:
+    """One clip's frames and all that follows are deleted. Both clips are of one size, so the prices are known."""
+    stages = ("frames", "flow", "proposal", "selection", "correction")
+    for stage in stages:
+        again.store.delete(next(again.store.manifests(stage)))
+    plan = plan_of(again, "segment")
+    for name in stages:
+        stage, left = plan.stages[name], list(again.store.manifests(name))
+        if name == "flow":  # the size of a clip whose frames are gone is not known
+            left = [made for made in left if again.store.read_manifest("frames", made.inputs["frames"].key)]
+        assert stage.missing >= 1 and stage.sources == {STORED}
+        assert stage.seconds == pytest.approx(stage.missing * median(m.made["seconds"] for m in left))
+        sizes = [sum(entry.size for entry in manifest.files.values()) for manifest in left]
+        assert stage.bytes == pytest.approx(stage.missing * median(sizes))
+    assert plan.seconds > sum(stage.seconds for stage in plan.stages.values())
+
+
+def test_nothing_is_written_and_shipped_figures_price_a_first_run(home: Home) -> None:
+    before = sorted(home.path.rglob("*"))
+    plan = plan_of(home)
+    assert sorted(home.path.rglob("*")) == before
+    assert all(stage.stored == 0 and stage.sources == {SHIPPED} for stage in plan.stages.values())
+    assert plan.stages["adapted-corrector"].missing == plan.stages["finetuned-oclr"].missing == 1
+    assert plan.stages["flow"].missing == 4  # two clips, two gaps
+    assert 0 < plan.disk < 100e6 and 1e9 < plan.memory < 10e9
+
+
+def test_what_stands_in_the_way_is_told(home: Home) -> None:
+    folder = home.clips / "JPEGImages" / "480p"
+    (folder / "single").mkdir()
+    next(folder.glob("heron/*.jpg")).rename(folder / "single" / "00000.jpg")
+    plan = plan_of(home, weights=str(home.path / "nowhere"))
+    assert list(plan.set_aside) == ["single"] and "needs at least two frames" in plan.set_aside["single"]
+    assert any("nowhere" in text for text in plan.warnings)
+    assert set(plan.stages) == {"frames", "flow"}
+    with pytest.raises(RunError, match="does not exist"):
+        make_plan("segment", str(home.path / "gone"), SETTINGS, home.place)
+
+
+def test_the_command_and_the_option_print_the_same_plan(again: Home, tmp_path: Path) -> None:
+    options = [option for option in again.options() if "mlflow" not in option]
+    shared = [
+        part for name in ("--store", "--weights", "--device", "--threads") for part in pair(options, name)
+    ]
+    shared += [
+        part for index, part in enumerate(options) if "--set" in options[max(index - 1, 0) : index + 1]
+    ]
+    printed = []
+    for command in (["plan", "--for", "segment"], ["segment", "--plan"]):
+        result = CliRunner().invoke(
+            app, [*command, str(again.clips), *shared, "--json", str(tmp_path / "plan.json")]
+        )
+        assert result.exit_code == 0, result.output
+        printed.append(result.stdout)
+    assert printed[0] == printed[1] and "heron" in printed[0] and "correction" in printed[0]
+
+
+def pair(options: list[str], name: str) -> list[str]:
+    return options[options.index(name) : options.index(name) + 2]
