@@ -79,7 +79,7 @@ class ArtifactWriter:
                 self._files.remove_attempt(self._prefix)
             self._files.fs.makedirs(self._prefix, exist_ok=True)
             self._group = zarr.open_group(self._files.zarr_store(self._prefix, read_only=False), mode="w")
-        self._started = time.monotonic()
+        self._started, self._cpu = time.monotonic(), time.process_time()
         return self
 
     def __exit__(
@@ -117,6 +117,7 @@ class ArtifactWriter:
             made={
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - self._started, 3),
+                "process_seconds": round(time.process_time() - self._cpu, 3),
                 "versions": versions(),
                 **self.made,
             },
