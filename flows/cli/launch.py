@@ -43,15 +43,14 @@ def running(command: str, verbose: bool, store: str | None = None) -> Iterator[C
         from motion_adapt.flows.reports.run_report import Report
         from motion_adapt.flows.reports.tables import print_report
         from motion_adapt.flows.run.console import progress_bars
-        from motion_adapt.flows.run.prefect_server import ensure_server
         from motion_adapt.flows.run.run import NothingLeft
 
         if json_file and not json_file.resolve().parent.is_dir():
             raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
         if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
-            parameters["tracking"].require_server()  # before a Prefect server is started
+            parameters["tracking"].require_server()
         imported = time.monotonic()
-        ensure_server(verbose=verbose)
+        wait_for_server()
         try:
             with progress_bars(err):
                 report: Report = flow(**parameters)
@@ -74,6 +73,9 @@ def running(command: str, verbose: bool, store: str | None = None) -> Iterator[C
         return report
 
     with errors(verbose=verbose, going_on="the same command resumes where this one stopped"):
+        from motion_adapt.flows.run.prefect_server import begin_server
+
+        wait_for_server = begin_server(verbose=verbose)  # it starts while the flow is imported
         yield run
 
 

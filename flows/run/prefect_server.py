@@ -8,8 +8,9 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO
 
 import httpx
@@ -36,66 +37,80 @@ def ensure_server(*, verbose: bool = False, limit: float | None = None) -> str:
     Raises:
         RunError: if there is no server, and why.
     """
+    return begin_server(verbose=verbose, limit=limit)()
+
+
+def begin_server(*, verbose: bool = False, limit: float | None = None) -> Callable[[], str]:
+    """Begin what `ensure_server` does, and return a function that waits for it to end.
+
+    A temporary server takes seconds to start, in a process of its own; libraries can be imported meanwhile.
+    """
     if url := PREFECT_API_URL.value():
-        _ask(url)
-        return f"answers at {url}"
-    began = time.monotonic()
-    _start(limit or PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), verbose)
-    return f"a temporary one started in {time.monotonic() - began:.0f} s"
+        return partial(_ask, url)
+    starting = _Starting(limit or PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), verbose)
+    return starting.wait
 
 
-def _ask(url: str) -> None:
+def _ask(url: str) -> str:
     with get_client(sync_client=True, httpx_settings={"timeout": ANSWER}) as client:
         error = client.api_healthcheck()
-    if isinstance(error, httpx.HTTPStatusError):
-        return  # it answers; whether it lets this run in is found out by the run
-    if error is not None:
+    # a server that answers with an error is one; whether it lets this run in is found out by the run
+    if error is not None and not isinstance(error, httpx.HTTPStatusError):
         raise RunError(
             f"no Prefect server answers at {url} ({_in_short(error)}): start it, or unset PREFECT_API_URL and the run "
             "starts one of its own"
         ) from error
+    return f"answers at {url}"
 
 
-def _start(limit: float, verbose: bool) -> None:
-    """Start the temporary server that Prefect would start, as its one instance in this process."""
-    server, failed = SubprocessASGIServer(), []
+class _Starting:
+    """Starts the temporary server that Prefect would start, as its one instance in this process."""
 
-    def start() -> None:
-        try:
-            server.start(timeout=int(limit))
-        except Exception as error:  # told below, by the thread that waits
-            failed.append(error)
-
-    with tempfile.TemporaryFile() as log:
-        starter = threading.Thread(target=start, daemon=True, name="Prefect server")
-        began, announced = time.monotonic(), False
-        with _errors_to(log, unless=verbose):
-            starter.start()
-            while starter.is_alive() and server.server_process is None:
+    def __init__(self, limit: float, verbose: bool) -> None:
+        self.limit, self.server = limit, SubprocessASGIServer()
+        self.failed: list[Exception] = []
+        self.began = time.monotonic()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `wait`
+        self.thread = threading.Thread(target=self._start, daemon=True, name="Prefect server")
+        with _errors_to(self.log, unless=verbose):
+            self.thread.start()
+            while self.thread.is_alive() and self.server.server_process is None:
                 time.sleep(0.01)  # the server takes over what it prints to
-        while starter.is_alive():
-            starter.join(0.1)
-            status = server.server_process.poll() if server.server_process else None
-            if starter.is_alive() and status not in (None, _PORT_TAKEN):
+
+    def _start(self) -> None:
+        try:
+            self.server.start(timeout=int(self.limit))
+        except Exception as error:  # told by `wait`
+            self.failed.append(error)
+
+    def wait(self) -> str:
+        """Wait until the server answers; return a description of it."""
+        with self.log:
+            waiting, announced = time.monotonic(), False
+            while self.thread.is_alive():
+                self.thread.join(0.1)
+                status = self.server.server_process.poll() if self.server.server_process else None
+                if self.thread.is_alive() and status not in (None, _PORT_TAKEN):
+                    raise RunError(
+                        f"the Prefect server of this run ended at once (status {status}){_last_line(self.log)}"
+                    )
+                waited = time.monotonic() - self.began
+                if time.monotonic() - waiting > ANNOUNCED and not announced:
+                    announced = True
+                    say(
+                        console,
+                        "waiting",
+                        f"the Prefect server of this run has not answered at {self.server.address} for {waited:.0f} s: "
+                        "the machine is busy, or something keeps this process from its own address; at most "
+                        f"{self.limit:.0f} s{_last_line(self.log)}",
+                        "yellow",
+                    )
+            if self.failed:
+                why = _last_line(self.log) or f": {_in_short(self.failed[0])}"
                 raise RunError(
-                    f"the Prefect server of this run ended at once (status {status}){_last_line(log)}"
-                )
-            waited = time.monotonic() - began
-            if waited > ANNOUNCED and not announced:
-                announced = True
-                say(
-                    console,
-                    "waiting",
-                    f"the Prefect server of this run has not answered at {server.address} for {waited:.0f} s: the "
-                    "machine is busy, or something keeps this process from its own address; at most "
-                    f"{limit:.0f} s{_last_line(log)}",
-                    "yellow",
-                )
-        if failed:
-            why = _last_line(log) or f": {_in_short(failed[0])}"
-            raise RunError(
-                f"the Prefect server of this run did not answer at {server.address}{why}"
-            ) from failed[0]
+                    f"the Prefect server of this run did not answer at {self.server.address}{why}"
+                ) from self.failed[0]
+        return f"a temporary one started in {time.monotonic() - self.began:.0f} s"
 
 
 @contextmanager
