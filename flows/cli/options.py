@@ -1,5 +1,6 @@
 """Shared command-line options, and their conversion to flow parameters."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +57,14 @@ DaskAddress = Annotated[
     str | None, typer.Option(help="with --runner dask: scheduler of a running cluster, tcp://HOST:PORT")
 ]
 Workers = Annotated[int, typer.Option(min=1, help="clips processed at once, each with --threads threads")]
+SideBySide = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="clips processed at once, each with --threads threads; default: on a CPU, as many as there are cores, "
+        "clips and 2 GB of free memory; on a GPU or a cluster 1",
+    ),
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for masks and pictures")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write all numbers of the run to this file")]
 Strict = Annotated[bool, typer.Option("--strict", help="exit 1 if any clip was set aside")]
@@ -68,6 +77,7 @@ Experiment = Annotated[
     typer.Option(help="MLflow experiment; default: the source's name, or <source>-pruned with adapt --prune"),
 ]
 
+WORKER_MEMORY = 2 * 10**9  # bytes of free memory for each clip that is processed at once
 DEFAULT_STORE = "motion-adapt/store"
 DEFAULT_TRACKING = "sqlite:///motion-adapt/mlflow.db"
 
@@ -82,6 +92,39 @@ def with_runner(
         return flow.with_options(task_runner=task_runner(kind, workers, dask_address))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--runner") from error
+
+
+def clips_at_once(
+    asked: int | None,
+    device: str,
+    runner: str,
+    source: Path,
+    *,
+    clips: Any = None,
+    split: Any = None,
+    prune: Any = None,
+    dataset: Any = None,
+) -> int:
+    """Return how many clips a run without trainings processes at once: `asked`, or what suits this machine.
+
+    Networks as small as the compact ones hardly gain from a second thread, so two clips with one thread each are faster
+    than one after the other with two. A GPU, a Dask cluster and a source that cannot be read get 1.
+    """
+    if asked:
+        return asked
+    import psutil
+
+    from motion_adapt.storage.clips.find_clips import find_clips
+    from motion_adapt.tasks.runtime.place import place_for
+
+    try:
+        if runner != "threads" or place_for("", device, 1).device != "cpu":
+            return 1
+        found = len(find_clips(source, only=clips or (), split=split, dataset=dataset).clips)
+    except (ValueError, OSError):
+        return 1  # the run says what is wrong
+    room = psutil.virtual_memory().available // WORKER_MEMORY
+    return max(1, min(os.cpu_count() or 1, prune or found, found, room))
 
 
 def settings_of(

@@ -17,12 +17,13 @@ from motion_adapt.flows.cli.options import (
     Preset,
     Prune,
     Sets,
+    SideBySide,
     Source,
     Split,
     Store,
     Threads,
     Weights,
-    Workers,
+    clips_at_once,
     place_of,
     settings_of,
     text,
@@ -51,7 +52,7 @@ def plan(
     store: Store = DEFAULT_STORE,
     device: Device = "auto",
     threads: Threads = None,
-    workers: Workers = 1,
+    workers: SideBySide = None,
     json_file: JsonFile = None,
 ) -> None:
     """Tell what a run would compute, and its seconds, disk and memory. Computes nothing."""
@@ -97,6 +98,10 @@ def show_plan(
         from motion_adapt.flows.run.console import silence
 
         settings = settings_of(options["preset"], config, set_, source=source, dataset=options["dataset"])
+        if command == "segment":
+            among = {name: options[name] for name in ("clips", "split", "prune", "dataset")}
+            options["workers"] = clips_at_once(options["workers"], device, "threads", source, **among)
+        options["workers"] = options["workers"] or 1
         place = place_of(store, device, threads, options["workers"])
         with silence():
             made = make_plan(command, str(source), settings, place, **options)

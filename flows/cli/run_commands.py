@@ -22,6 +22,7 @@ from motion_adapt.flows.cli.options import (
     Prune,
     Runner,
     Sets,
+    SideBySide,
     Source,
     Split,
     Store,
@@ -31,6 +32,7 @@ from motion_adapt.flows.cli.options import (
     Verbose,
     Weights,
     Workers,
+    clips_at_once,
     is_from_champion,
     place_of,
     settings_of,
@@ -132,7 +134,7 @@ def segment(
     device: Device = "auto",
     threads: Threads = None,
     runner: Runner = "threads",
-    workers: Workers = 1,
+    workers: SideBySide = None,
     dask_address: DaskAddress = None,
     json_file: JsonFile = None,
     strict: Strict = False,
@@ -165,6 +167,8 @@ def segment(
     with running("segment", verbose, store) as run:
         from motion_adapt.flows.segment import segment as flow
 
+        among = {"clips": clips, "split": split, "prune": prune, "dataset": dataset}
+        workers = clips_at_once(workers, device, "dask" if dask_address else runner, source, **among)
         run(
             with_runner(flow, runner, workers, dask_address),
             source=str(source),
@@ -198,7 +202,7 @@ def materialise(
     device: Device = "auto",
     threads: Threads = None,
     runner: Runner = "threads",
-    workers: Workers = 1,
+    workers: SideBySide = None,
     dask_address: DaskAddress = None,
     json_file: JsonFile = None,
     strict: Strict = False,
@@ -208,6 +212,8 @@ def materialise(
     with running("materialise", verbose, store) as run:
         from motion_adapt.flows.materialise import materialise as flow
 
+        among = {"clips": clips, "split": split, "prune": prune, "dataset": dataset}
+        workers = clips_at_once(workers, device, "dask" if dask_address else runner, source, **among)
         run(
             with_runner(flow, runner, workers, dask_address),
             source=str(source),
