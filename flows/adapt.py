@@ -35,7 +35,7 @@ from motion_adapt.flows.rounds.rounds import first_round, next_round
 from motion_adapt.flows.rounds.scoring import annotated, measure_round, score_round
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.flows.run.prechecks import require_settings
+from motion_adapt.flows.run.prechecks import find_refiner, require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import (
@@ -46,7 +46,7 @@ from motion_adapt.flows.run.start_weights import (
     weights_under_way,
 )
 from motion_adapt.flows.run.tracking import Tracking
-from motion_adapt.flows.run.weight_checks import provenance
+from motion_adapt.flows.run.weight_checks import not_label_free, provenance
 from motion_adapt.models.quality.gate import Decision, Verdict, gate
 from motion_adapt.storage.keys import digest
 from motion_adapt.tasks.runtime.place import Place
@@ -93,6 +93,7 @@ def adapt(
     require_one_start(weights, from_champion)
     place = resolved(place)
     require_settings(settings, place.device)
+    refiner = find_refiner(settings.sam)
     report = Report("adapt", source)
     tracker = tracking.open(source, prune)
     report.seconds["mlflow_start"] = time.monotonic() - began
@@ -112,6 +113,8 @@ def adapt(
     folder = results_folder(run, materials, output, source, prune)
 
     report.provenance = provenance(settings)
+    if why := not_label_free(settings):
+        run.warn(why)
     report.figures = smoke_note(run, start)
     # Record the start weights before flow and features, which may take hours: a promotion must not change them.
     ledger = Ledger(
@@ -131,7 +134,7 @@ def adapt(
         add_features(run, materials, settings, start)
         run.require_clips(source)
 
-        work = Work(run, settings, materials)
+        work = Work(run, settings, materials, refiner)
         kept = go_through_rounds(work, first_round(work, start), rounds, ledger, report)
 
         strips = export_clips(run, materials, kept, folder)

@@ -18,12 +18,12 @@ from motion_adapt.flows.rounds.round_metrics import clip_figures
 from motion_adapt.flows.rounds.rounds import first_round
 from motion_adapt.flows.rounds.scoring import measure_round
 from motion_adapt.flows.rounds.state import Work
-from motion_adapt.flows.run.prechecks import require_settings
+from motion_adapt.flows.run.prechecks import find_refiner, require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import champion_weights, find_weights, require_one_start, smoke_note
 from motion_adapt.flows.run.tracking import Tracking
-from motion_adapt.flows.run.weight_checks import provenance
+from motion_adapt.flows.run.weight_checks import not_label_free, provenance
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import Settings
 
@@ -50,6 +50,7 @@ def segment(
     place = resolved(place)
     report = Report("segment", source)
     require_settings(settings, place.device)
+    refiner = find_refiner(settings.sam)
     results = output_folder(output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     run.begin_record("segment", source)
@@ -60,10 +61,12 @@ def segment(
     run.export_to(results)
     materials = read_frames(run, source, settings, prune=prune)
     folder = results_folder(run, materials, output, source, prune)
+    if why := not_label_free(settings):
+        run.warn(why)
     add_flow(run, materials, settings)
     add_features(run, materials, settings, start)
 
-    work = Work(run, settings, materials)
+    work = Work(run, settings, materials, refiner)
     only = first_round(work, start)
     measure_round(work, only, None)
     export_clips(run, materials, only, folder)

@@ -10,7 +10,7 @@ from motion_adapt.tasks.checkpoints import get_checkpoint
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import CorrectorTrainingSettings, OclrTrainingSettings
-from motion_adapt.tasks.training import corrector_clip, course_of, parts_of, training
+from motion_adapt.tasks.training import corrector_clip, course_of, learnt_from, parts_of, training
 
 
 @stage("adapted-corrector", version=4, gpu=True)
@@ -47,7 +47,7 @@ def adapt_corrector(
                 window=window,
                 **parts_of(store, selections[0]),
                 reconstruction=settings.reconstruction,
-                recipe={"labels": [label.key for label in labels], "start": start.settings.get("training")},
+                recipe=learnt_from(store, labels, start),
             )
         )
 
@@ -89,6 +89,6 @@ def finetune_oclr(
                 course,
                 frames=settings.frames,
                 batch=settings.batch,
-                recipe={"labels": [label.key for label in labels], "start": start.settings.get("training")},
+                recipe=learnt_from(store, labels, start),
             )
         )

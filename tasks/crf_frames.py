@@ -15,6 +15,7 @@ from motion_adapt.storage.clips.source_frames import SourceFrames
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.native_frames import native_frames
 
+VOID = 255  # label of pixels that belong to nothing
 BYTES_PER_PIXEL = 600  # peak memory of the CRF for one frame; 540 were measured
 
 
@@ -36,6 +37,23 @@ def refine_frames(
             for frame, chances in zip(native, probabilities, strict=True)
         ]
     )
+
+
+def refine_labels(
+    store: str, frames: Artifact, clip: Clip, masks: Artifact, iterations: int, start: int, stop: int
+) -> np.ndarray:
+    """Refine label maps of frames `start` to `stop`. Returns labels u8 (stop - start, H', W'), without void pixels."""
+    native = _opened(store, frames, clip)[start:stop]
+    given = ArtifactStore(store).open(masks).array("labels")[start:stop]
+    refined = np.zeros_like(given)
+    for index, (frame, labels) in enumerate(zip(native, given, strict=True)):
+        objects = [label for label in np.unique(labels) if label not in (0, VOID)]
+        if objects:
+            channels = np.stack([labels == label for label in objects])
+            refined[index] = np.array([0, *objects], np.uint8)[
+                refine_masks(frame, channels, iterations=iterations)
+            ]
+    return refined
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ from motion_adapt.tasks.checkpoints import get_checkpoint
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import PerClipSettings
-from motion_adapt.tasks.training import corrector_clip, parts_of, training
+from motion_adapt.tasks.training import corrector_clip, learnt_from, parts_of, training
 
 
 @stage("clip-corrector", version=3, gpu=True)
@@ -50,6 +50,6 @@ def adapt_to_clip(
                 window=window,
                 **parts_of(store, selection),
                 reconstruction=settings.reconstruction,
-                recipe={"labels": [labels.key], "start": start.settings.get("training")},
+                recipe=learnt_from(store, [labels], start),
             )
         )

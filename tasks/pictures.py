@@ -44,6 +44,8 @@ def draw(
     """
     store = place.open()
     shown, done = store.open(frames).summary, store.open(final)
+    unrefined = done.manifest.inputs.get("masks")  # SAM has made `final` of them
+    before = store.open(unrefined) if unrefined else None
     made = [store.open(item) for item in (flow, proposal, selection, correction)]
     refined = [store.open(item) if item else None for item in (smoothed, by_network)]
     in_strip = set(spread(shown["frames"]))
@@ -53,7 +55,7 @@ def draw(
         """Yield every frame for the video, and make the strip's columns in passing: a frame is decoded once."""
         for index, (frame,) in enumerate(pieces(native_frames(store, frames, clip), chunk=1)):
             if index in in_strip:
-                columns.append(column(index, frame[0], made, refined, done))
+                columns.append(column(index, frame[0], made, refined, before, done))
             yield frame[0]
 
     with tempfile.TemporaryDirectory() as folder:
@@ -74,6 +76,7 @@ def column(
     frame: np.ndarray,
     made: list[ArtifactReader],
     refined: list[ArtifactReader | None],
+    before: ArtifactReader | None,
     done: ArtifactReader,
 ) -> StageColumn:
     """Collect all stages' results for one frame."""
@@ -94,6 +97,7 @@ def column(
         objects=correction.manifest.arrays["masks"].shape[1],
         smoothed=smoothed,
         by_network=by_network,
+        before_sam=before.array("labels")[index] if before else None,
         final=done.array("labels")[index],
     )
 

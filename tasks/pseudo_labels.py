@@ -34,3 +34,5 @@ def label(correction: Artifact, selection: Artifact, *, place: Place, out: Artif
     out.append("moving", moving, ("time",))
     out.append("exemplars", chosen.array("exemplars")[:], ROW_DIMS)
     out.summary = {"frames": refined.summary["frames"], "labelled_frames": labelled}
+    if "refined_by" in refined.summary:  # a model that has seen annotations
+        out.summary["refined_by"] = refined.summary["refined_by"]

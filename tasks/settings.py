@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from motion_adapt.models.networks.sizes import PRETRAINING
+from motion_adapt.models.sam.asking import Output, PromptKind
 from motion_adapt.storage.formats.label_rules import Background
 
 RAFT_WEIGHTS = "C_T_V1"  # the paper's, trained on synthetic data only
@@ -247,6 +248,47 @@ class CrfSettings(StageSettings):
     iterations: int = Field(5, ge=1)
 
 
+class SamSettings(StageSettings):
+    """Refinement of the final masks by SAM, HQ-SAM or SAM 2 (models/sam/), which were trained with annotations."""
+
+    model: str | None = Field(
+        None,
+        description="a model of transformers: a name on the hub such as facebook/sam-vit-huge, or a folder; if none, "
+        "no mask is refined",
+    )
+    prompt: PromptKind = Field(
+        "mask+points", description="what the model is told of an object; the paper gives the mask and points"
+    )
+    points: int = Field(10, ge=1, description="about how many points of a grid inside the mask are given")
+    output: Output = Field(
+        "single",
+        description="single: the model's one answer; best: of its three, the one for which it predicts the highest "
+        "IoU; closest: of its three, the one that overlaps most with the mask",
+    )
+    least_iou: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="an object keeps its mask in a frame if the model's answer has a lower IoU with it than this",
+    )
+    video: bool = Field(
+        False,
+        description="SAM 2 carries the masks of the exemplar frames through the clip, instead of refining each frame",
+    )
+    teach: bool = Field(
+        False,
+        description="pseudo-labels are refined too; every checkpoint that is adapted on them is then marked as not "
+        "label-free",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> "SamSettings":
+        for name in ("video", "teach"):
+            if getattr(self, name) and not self.model:
+                raise ValueError(f"sam.{name}=true needs a model: name one with sam.model, or --sam")
+        return self
+
+
 class EvaluationSettings(StageSettings):
     """How masks are scored if labels exist."""
 
@@ -358,6 +400,7 @@ class Settings(StageSettings):
     per_clip: PerClipSettings = PerClipSettings()
     clip_network: ClipNetworkSettings = ClipNetworkSettings()
     crf: CrfSettings = CrfSettings()
+    sam: SamSettings = SamSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     pretrain: PretrainSettings = PretrainSettings()
 

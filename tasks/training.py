@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from motion_adapt.models.adaptation.adapt_corrector import CorrectorClip
 from motion_adapt.models.networks.checkpoints import Checkpoint
+from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.state_file import StateFile
 from motion_adapt.storage.artifacts.store import ArtifactStore
@@ -16,6 +18,13 @@ from motion_adapt.tasks.runtime.curves import Curve, curve_file, read_curve
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.settings import TrainingSettings
+
+
+def learnt_from(store: ArtifactStore, labels: list[Artifact], start: Checkpoint) -> dict[str, Any]:
+    """Return what a recipe says of the pseudo-labels; those refined by a model of supervised training are marked."""
+    told = {"labels": [made.key for made in labels], "start": start.settings.get("training")}
+    models = sorted({name for made in labels if (name := store.manifest(made).summary.get("refined_by"))})
+    return {**told, "on": TrainedOn.REFINED_PSEUDO_LABELS.value, "refined_by": models} if models else told
 
 
 @contextmanager

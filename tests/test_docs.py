@@ -19,7 +19,7 @@ import typer
 import yaml
 
 from motion_adapt.flows.cli.app import app
-from motion_adapt.flows.cli.options import settings_of
+from motion_adapt.flows.cli.options import settings_of, with_sam
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.models.quality.gate import RULES
 
@@ -96,7 +96,7 @@ def test_commands_parse(variables: list[str], arguments: list[str], monkeypatch:
         monkeypatch.setenv(*variable.split("=", 1))
     given = parsed(arguments)
     if "preset" in given:
-        settings_of(given["preset"], None, given.get("set_"))
+        settings_of(given["preset"], None, with_sam(given.get("set_"), given.get("sam")))
 
 
 def test_the_command_line_page_names_every_command_and_option() -> None:

@@ -38,24 +38,24 @@ _SAM2 = {
         "backbone_config": _HIERA,
         "backbone_channel_list": [32, 24, 16, 8],
         "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
-        "fpn_hidden_size": 32,
+        "fpn_hidden_size": 128,
     },
-    "prompt_encoder_config": {**_PROMPT, "hidden_size": 32},
-    "mask_decoder_config": {**_DECODER, "hidden_size": 32},
+    "prompt_encoder_config": {**_PROMPT, "hidden_size": 128},
+    "mask_decoder_config": {**_DECODER, "hidden_size": 128},
 }
 _MEMORY = {
     "image_size": SIDE,
     "num_maskmem": 3,
     "max_object_pointers_in_encoder": 4,
-    "memory_attention_hidden_size": 32,
+    "memory_attention_hidden_size": 128,
     "memory_attention_num_layers": 1,
     "memory_attention_feed_forward_hidden_size": 16,
     "memory_attention_rope_feat_sizes": [8, 8],
-    "memory_encoder_hidden_size": 32,
-    "memory_encoder_output_channels": 16,
-    "mask_downsampler_embed_dim": 32,
+    "memory_encoder_hidden_size": 128,
+    "memory_encoder_output_channels": 64,  # fixed in the memory attention, and less than the others
+    "mask_downsampler_embed_dim": 128,
     "memory_fuser_num_layers": 1,
-    "memory_fuser_embed_dim": 32,
+    "memory_fuser_embed_dim": 128,
     "memory_fuser_intermediate_dim": 16,
 }
 

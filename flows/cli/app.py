@@ -19,14 +19,16 @@ from motion_adapt.flows.cli.options import (
     Config,
     Device,
     Preset,
+    Sam,
     Sets,
     Store,
     Weights,
     place_of,
     settings_of,
+    with_sam,
 )
 from motion_adapt.flows.cli.plan_command import plan
-from motion_adapt.flows.cli.run_commands import adapt, demo, materialise, segment
+from motion_adapt.flows.cli.run_commands import adapt, demo, materialise, refine, segment
 from motion_adapt.flows.cli.serve_command import serve
 from motion_adapt.flows.cli.store_commands import store_app
 from motion_adapt.flows.cli.weights_commands import finetune_upsampler, import_checkpoint, pretrain
@@ -63,6 +65,7 @@ def doctor(
     set_: Sets = None,
     config: Config = None,
     weights: Weights = None,
+    sam: Sam = None,
     store: Store = DEFAULT_STORE,
     device: Device = "auto",
 ) -> None:
@@ -72,7 +75,11 @@ def doctor(
         from motion_adapt.flows.upkeep.doctor import examine
 
         healthy = examine(
-            out, preset, settings_of(preset, config, set_), weights, place_of(store, device, None)
+            out,
+            preset,
+            settings_of(preset, config, with_sam(set_, sam)),
+            weights,
+            place_of(store, device, None),
         )
     raise typer.Exit(0 if healthy else 1)
 
@@ -81,6 +88,7 @@ for command in (
     adapt,
     segment,
     plan,
+    refine,
     materialise,
     pretrain,
     evaluate,

@@ -1,5 +1,6 @@
 """Shared command-line options, and their conversion to flow parameters."""
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +44,14 @@ Photos = Annotated[
 ]
 Silhouettes = Annotated[
     Path | None, typer.Option(help="a folder of mask pictures for half of the shapes; default: drawn shapes")
+]
+Sam = Annotated[
+    str | None,
+    typer.Option(
+        "--sam",
+        metavar="NAME_OR_FOLDER",
+        help="refine the final masks by this model, SAM, HQ-SAM or SAM 2; sets sam.model",
+    ),
 ]
 Store = Annotated[str, typer.Option(help="artifact store: a folder or any fsspec URL")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one")]
@@ -140,6 +149,11 @@ def settings_of(
 
     known = known_benchmark(source, dataset) if source else None
     return load_settings(preset, config=config, overrides=overrides or (), data_set=known)
+
+
+def with_sam(overrides: list[str] | None, sam: str | None) -> list[str] | None:
+    """Return the values of --set with that of --sam, which sets sam.model."""
+    return [*(overrides or ()), f"sam.model={json.dumps(sam)}"] if sam else overrides
 
 
 def place_of(

@@ -16,6 +16,7 @@ from motion_adapt.flows.cli.options import (
     JsonFile,
     Preset,
     Prune,
+    Sam,
     Sets,
     SideBySide,
     Source,
@@ -27,6 +28,7 @@ from motion_adapt.flows.cli.options import (
     place_of,
     settings_of,
     text,
+    with_sam,
 )
 from motion_adapt.flows.run.console import say
 
@@ -47,6 +49,7 @@ def plan(
     clips: Clips = None,
     split: Split = None,
     weights: Weights = None,
+    sam: Sam = None,
     prune: Prune = None,
     dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
@@ -61,7 +64,7 @@ def plan(
     show_plan(
         for_,
         source,
-        set_,
+        with_sam(set_, sam),
         config,
         json_file,
         store=store,

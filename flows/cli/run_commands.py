@@ -1,4 +1,4 @@
-"""Commands that run the stages: `adapt`, `segment`, `materialise` and `demo`."""
+"""Commands that run the stages: `adapt`, `segment`, `refine`, `materialise` and `demo`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,7 @@ from motion_adapt.flows.cli.options import (
     Preset,
     Prune,
     Runner,
+    Sam,
     Sets,
     SideBySide,
     Source,
@@ -39,6 +40,7 @@ from motion_adapt.flows.cli.options import (
     text,
     tracking_of,
     with_runner,
+    with_sam,
 )
 from motion_adapt.flows.cli.plan_command import PlanOnly, show_plan
 
@@ -53,6 +55,7 @@ def adapt(
     split: Split = None,
     weights: Weights = None,
     from_: From = "preset",
+    sam: Sam = None,
     prune: Prune = None,
     dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
@@ -71,6 +74,7 @@ def adapt(
 ) -> None:
     """Segment a folder of videos and adapt the models to it, round by round."""
     from_champion = is_from_champion(from_, weights)
+    set_ = with_sam(set_, sam)
     if plan:
         show_plan(
             "adapt",
@@ -124,6 +128,7 @@ def segment(
     split: Split = None,
     weights: Weights = None,
     from_: From = "preset",
+    sam: Sam = None,
     prune: Prune = None,
     fast: Annotated[bool, typer.Option("--fast", help="without a network of each clip's own")] = False,
     dataset: Dataset = None,
@@ -143,7 +148,7 @@ def segment(
 ) -> None:
     """Compute masks of a video or a folder with given, bundled or champion weights, which stay as they are."""
     from_champion = is_from_champion(from_, weights)
-    set_ = [*(set_ or ()), "clip_network.enabled=false"] if fast else set_
+    set_ = with_sam([*(set_ or ()), "clip_network.enabled=false"] if fast else set_, sam)
     if plan:
         show_plan(
             "segment",
@@ -183,6 +188,49 @@ def segment(
             output=text(output),
             place=place_of(store, device, threads, workers, dask_address),
             tracking=tracking_of(tracking_uri, experiment),
+            json_file=json_file,
+            strict=strict,
+        )
+
+
+def refine(
+    masks: Annotated[
+        Path, typer.Argument(help="folder with one folder of masks per clip, or the results of a run")
+    ],
+    source: Source,
+    sam: Sam = None,
+    crf: Annotated[bool, typer.Option("--crf", help="refine by the dense CRF, before --sam")] = False,
+    set_: Sets = None,
+    config: Config = None,
+    clips: Clips = None,
+    split: Split = None,
+    dataset: Dataset = None,
+    store: Store = DEFAULT_STORE,
+    output: Output = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    runner: Runner = "threads",
+    workers: Workers = 1,
+    dask_address: DaskAddress = None,
+    json_file: JsonFile = None,
+    strict: Strict = False,
+    verbose: Verbose = False,
+) -> None:
+    """Sharpen ready-made masks of any model, by SAM or a dense CRF, at the frames' own size."""
+    set_ = with_sam([*(set_ or ()), "crf.enabled=true"] if crf else set_, sam)
+    with running("refine", verbose, store) as run:
+        from motion_adapt.flows.refine import refine as flow
+
+        run(
+            with_runner(flow, runner, workers, dask_address),
+            masks=str(masks),
+            source=str(source),
+            settings=settings_of("compact", config, set_, source=source, dataset=dataset),
+            clips=clips or None,
+            split=split,
+            dataset=dataset,
+            output=text(output),
+            place=place_of(store, device, threads, workers, dask_address),
             json_file=json_file,
             strict=strict,
         )

@@ -108,6 +108,7 @@ class DryRun(Run):
             found = read_checkpoint(Path(arguments["path"]))
             return {"model": found.model, "settings": found.settings}
         known: dict[str, Any] = {"used": True, "without_motion": [], "measures": {"quality": 1.0}}
+        known |= {"asked": 0, "kept": 0}
         if clip in self.outlines:
             known |= {"frames": self.outlines[clip].frames, "labelled_frames": self.outlines[clip].frames}
         return known

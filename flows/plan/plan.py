@@ -26,11 +26,12 @@ from motion_adapt.flows.rounds.rounds import first_round, next_round
 from motion_adapt.flows.rounds.scoring import measure_round
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.prechecks import find_refiner
 from motion_adapt.flows.run.start_weights import named_weights
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import Outline
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.settings import Settings
+from motion_adapt.tasks.settings import SamSettings, Settings
 
 START = {"segment": 12.0, "adapt": 20.0}  # seconds of imports, servers and the end of a run
 PER_PIECE = 0.02  # seconds that Prefect and the store take for an artifact, computed or found
@@ -159,7 +160,12 @@ def go_through(
         run.warn(f"{error}; what follows from flow is not in this plan")
         return
     add_features(run, materials, settings, start)
-    work = Work(run, settings, materials)
+    try:
+        refiner = find_refiner(settings.sam, download=False)
+    except RunError as error:
+        run.warn(f"{error}\nwithout it, the run would not start; refinement by SAM is not in this plan")
+        refiner, settings = None, settings.model_copy(update={"sam": SamSettings()})
+    work = Work(run, settings, materials, refiner)
     this = first_round(work, start)
     measure_round(work, this, None)
     for index in range(1, rounds + 1 if command == "adapt" else 1):

@@ -52,6 +52,9 @@ SHIPPED_FIGURES = {
     "clip-network": Shipped("step", 0.07, clip_bytes=400e3),
     "clip-masks": Shipped("frame", 0.12, frame_bytes=33e3),
     "final": Shipped("megapixel", 0.02, frame_bytes=1e3),
+    "sam": Shipped("frame", 20.0, frame_bytes=1e3),  # a large model; the small ones take a fifth
+    "sam-video": Shipped("frame", 20.0, frame_bytes=1e3),
+    "sam-labels": Shipped("frame", 0.005, frame_bytes=1e3),
     "quality": Shipped("frame", 0.02),
     "pictures": Shipped("megapixel", 0.2, pixel_bytes=0.03, clip_bytes=600e3),
     "pseudo-labels": Shipped("frame", 0.003, frame_bytes=1e3),

@@ -20,6 +20,7 @@ MEASURES = {
     "per_clip/J": Words("Adapted to each clip J", 1, True, "corrections by each clip's own corrector"),
     "smoothed/J": Words("Smoothed J", 1, True, "corrections, smoothed along the flow"),
     "clip_network/J": Words("Clip network J", 1, True, "with a network of each clip's own, smoothed again"),
+    "before_sam/J": Words("Before SAM J", 1, True, "at the frames' own size, before SAM refined them"),
     "final/J": Words("Final J", 1, True, "at the frames' own size: all objects as one foreground"),
     "final/F": Words("Final F", 1, True, "contours of the final masks"),
     "final/J_matched": Words("Final J, matched", 1, True, "the one object that fits the labels best"),
@@ -34,6 +35,7 @@ MEASURES = {
     "coverage": Words("Coverage", 0, True, "share of foreground pixels"),
     "identity_switches": Words("Identity switches", -1, True, "frames whose objects are in other channels than usual"),
     "identity_previous": Words("Same identities", 1, True, "frames whose objects keep the last round's channels"),
+    "sam_kept": Words("Kept from SAM", 0, True, "masks for which SAM showed something else"),
     "alarmed_clips": Words("Clips with an alarm", -1, True, "empty, full, or swapping identities"),
 }  # fmt: skip
 STEPS = (  # steps of a round's staircase chart: stage, words
@@ -43,6 +45,7 @@ STEPS = (  # steps of a round's staircase chart: stage, words
     ("per_clip", "per clip"),
     ("smoothed", "smoothed"),
     ("clip_network", "clip network"),
+    ("before_sam", "before SAM"),
     ("final", "final"),
 )
 SMALL = ("quality", "flow_consistency", "frame_error", "agreement_proposal", "empty_frames", "coverage")

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from motion_adapt.flows.rounds.final_masks import refine_to_teach
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.run import ByClip
 from motion_adapt.models.quality.measures import far_behind
@@ -29,13 +30,16 @@ def pseudo_label(
 ) -> ByClip:
     """Return pseudo-labels by clip, ordered by artifact key so that renaming a clip changes nothing.
 
-    Clips without a mask, and those in `without`, are skipped.
+    Clips without a mask, and those in `without`, are skipped. With `sam.teach`, the masks are refined by SAM first.
     """
+    taken = {name: correction[name] for name in work.run.clips if name not in without}
+    if work.settings.sam.teach:
+        taken = refine_to_teach(work, taken, selection, this.name)
     labels = work.run.each(
         label,
         f"{this.name}: pseudo-label",
-        lambda name: {"correction": correction[name], "selection": selection[name]},
-        only=[name for name in work.run.clips if name not in without],
+        lambda name: {"correction": taken[name], "selection": selection[name]},
+        only=list(taken),
     )
     in_order = sorted(labels.items(), key=lambda item: item[1].key)
     return {name: made for name, made in in_order if work.run.summary(made)["labelled_frames"]}

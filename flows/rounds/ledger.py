@@ -20,6 +20,7 @@ from motion_adapt.flows.rounds.round_metrics import SCORE_NAMES, clip_rows
 from motion_adapt.flows.rounds.state import Round
 from motion_adapt.flows.run.live_curves import enter_curves
 from motion_adapt.flows.run.run import Run, source_name
+from motion_adapt.flows.run.weight_checks import not_label_free
 from motion_adapt.models.quality.gate import Decision
 from motion_adapt.storage.keys import digest
 from motion_adapt.storage.names import printable
@@ -58,6 +59,8 @@ class Ledger:
     ) -> None:
         self.tracker, self.registry, self._pruned = tracker, Registry(tracker), pruned
         self._figures = {"figures": figures} if figures else {}
+        if why := not_label_free(settings):
+            self._figures["annotations"] = why
         self.key = digest({**asked, "start": start})[:16]
         self.parent = tracker.begin(
             kind="adaptation",

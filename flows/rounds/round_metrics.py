@@ -40,6 +40,9 @@ def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
         measures = run.summary(this.quality[name])["measures"]
         found |= {measure: value for measure, value in measures.items() if value is not None}
         found["alarms"] = run.summary(this.quality[name])["alarms"]
+    if name in this.before_sam:
+        refined = run.summary(this.final[name])
+        found["sam_kept"] = refined["kept"] / max(1, refined["asked"])
     found["new_objects"] = len(run.summary(this.proposal[name])["new_objects"])
     return found
 
@@ -83,6 +86,7 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
         ("smoothing", this.smoothed),
         ("clip_network", this.clip_networks),
         ("clip_masks", {name: this.by_network[name] for name in this.clip_networks}),
+        ("before_sam", this.before_sam),
         ("final", this.final),
     ):
         made = [artifacts[name] for name in work.run.clips if name in artifacts]

@@ -12,18 +12,17 @@ from motion_adapt.flows.rounds.adapt_models import (
     finetuned_oclr,
     pseudo_label,
 )
-from motion_adapt.flows.rounds.materials import Materials
+from motion_adapt.flows.rounds.final_masks import finish_clips, refine_clips
 from motion_adapt.flows.rounds.state import Round, Work
-from motion_adapt.flows.run.run import ByClip, Run
+from motion_adapt.flows.run.run import ByClip
 from motion_adapt.flows.run.start_weights import StartWeights
 from motion_adapt.storage.formats.masks import masks_content
 from motion_adapt.tasks.clip_network import segment_clip, train_on_clip
 from motion_adapt.tasks.correction import correct
-from motion_adapt.tasks.final_masks import finish
 from motion_adapt.tasks.per_clip import adapt_to_clip
 from motion_adapt.tasks.proposal import propose, take_proposals
 from motion_adapt.tasks.selection import select
-from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
+from motion_adapt.tasks.settings import NETWORK_METHODS
 from motion_adapt.tasks.smoothing import smooth
 
 NAMED = 5  # stretches of frames without motion that a warning names; it counts the others
@@ -59,7 +58,10 @@ def refine(work: Work, this: Round) -> Round:
         this.smoothed = refined = smooth_clips(work, this, refined)
     if work.settings.clip_network.enabled:
         this.by_network = refined = segment_by_network(work, this, refined)
-    this.final = finish_clips(work.run, work.settings, work.materials, refined, this.name)
+    this.final = finish_clips(work, refined, this.name)
+    if work.refiner:
+        this.before_sam = this.final
+        this.final = refine_clips(work, this.final, this.selection, this.name)
     return this
 
 
@@ -236,17 +238,3 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
                 f"{this.name}: {name} keeps its masks, its clip network shows something else ({why})"
             )
     return {**masks, **own}
-
-
-def finish_clips(run: Run, settings: Settings, materials: Materials, correction: ByClip, head: str) -> ByClip:
-    """Compute label maps at native size, with CRF if the settings say so."""
-    return run.each(
-        finish,
-        f"{head}: final masks",
-        lambda name: {
-            "frames": materials.frames[name],
-            "correction": correction[name],
-            "settings": settings.crf,
-            "clip": run.clips[name],
-        },
-    )

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 
 from motion_adapt.flows.rounds.materials import Materials
+from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import ByClip, Run
 from motion_adapt.flows.run.start_weights import StartWeights
+from motion_adapt.models.sam.find_sam import SamFiles
 from motion_adapt.tasks.settings import Settings
 
 
@@ -15,6 +17,17 @@ class Work:
     run: Run
     settings: Settings
     materials: Materials
+    refiner: SamFiles | None = None  # the model of the settings that refines masks
+
+    def need_refiner(self) -> SamFiles:
+        """Return the model that refines masks.
+
+        Raises:
+            RunError: if the run has none.
+        """
+        if self.refiner is None:
+            raise RunError("this run has no model that refines masks: name one with sam.model")
+        return self.refiner
 
 
 @dataclass
@@ -34,6 +47,7 @@ class Round:
     smoothed: ByClip = field(default_factory=dict)  # the last of these, smoothed along the flow
     clip_networks: ByClip = field(default_factory=dict)
     by_network: ByClip = field(default_factory=dict)  # masks by those networks and the ones before together
+    before_sam: ByClip = field(default_factory=dict)  # final masks before SAM refined them
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)
     scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, if labels exist

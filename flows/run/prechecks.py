@@ -8,7 +8,9 @@ from motion_adapt.models.inference.crf import CrfMissing, require_crf
 from motion_adapt.models.inputs.downloads import WeightsMissing
 from motion_adapt.models.inputs.features import COMPACT, load_features
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
-from motion_adapt.tasks.settings import NETWORK_METHODS, FeatureSettings, FlowSettings, Settings
+from motion_adapt.models.sam.find_sam import SamFiles, SamUnusable, find_sam
+from motion_adapt.models.sam.video import require_video
+from motion_adapt.tasks.settings import NETWORK_METHODS, FeatureSettings, FlowSettings, SamSettings, Settings
 
 
 def require_settings(settings: Settings, device: str) -> None:
@@ -20,7 +22,7 @@ def require_settings(settings: Settings, device: str) -> None:
         RunError: if no clip could be processed with these settings.
     """
     require_precision(settings, device)
-    _require_crf(settings)
+    require_crf_if_used(settings)
     _require_flow(settings.flow)
     _require_folder(settings.proposal.folder, "proposal.folder")
     heads = ("selector", "corrector") if settings.selection.method in NETWORK_METHODS else ("corrector",)
@@ -28,7 +30,31 @@ def require_settings(settings: Settings, device: str) -> None:
         _require_features(settings.features, head)
 
 
-def _require_crf(settings: Settings) -> None:
+def find_refiner(settings: SamSettings, *, download: bool = True) -> SamFiles | None:
+    """Find the model that refines masks; None if the settings name none.
+
+    Unlike other weights it cannot be missing on this machine, since its files are part of the keys.
+
+    Raises:
+        RunError: if it is not there and cannot or must not be downloaded, or is no such model.
+    """
+    if settings.model is None:
+        return None
+    try:
+        files = find_sam(settings.model, download=download)
+        if settings.video:
+            require_video(files)
+    except (SamUnusable, WeightsMissing) as error:
+        raise RunError(str(error)) from error
+    return files
+
+
+def require_crf_if_used(settings: Settings) -> None:
+    """Check that the CRF can run, if the settings enable it.
+
+    Raises:
+        RunError: if it cannot.
+    """
     if settings.crf.enabled:
         try:
             require_crf()

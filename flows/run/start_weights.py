@@ -183,7 +183,10 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
         except ValueError as error:
             raise RunError(f"{model} weights: {error}") from error
         if supervised:
-            run.warn(f"the {model} was trained with annotations: its results are not label-free")
+            run.warn(
+                f"the {model} was trained with annotations, be it through masks refined by SAM: its results are not "
+                "label-free"
+            )
 
 
 def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:

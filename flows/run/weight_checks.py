@@ -76,7 +76,18 @@ def provenance(settings: Settings) -> dict[str, str]:
         "a corrector of each clip's own" if settings.per_clip.enabled else "one corrector for all clips"
     )
     told["final masks"] = f"{correctors}, {'with' if settings.crf.enabled else 'without'} CRF"
+    if settings.sam.model:
+        told["final masks"] += f", refined by {settings.sam.model}"
+        told["annotations"] = not_label_free(settings)
     return told
+
+
+def not_label_free(settings: Settings) -> str:
+    """Return why the results of a run with these settings are not label-free; empty if the settings are no reason."""
+    if not settings.sam.model:
+        return ""
+    what = "final masks and pseudo-labels" if settings.sam.teach else "final masks"
+    return f"{settings.sam.model}, which refines {what}, was trained with human annotations: they are not label-free"
 
 
 def is_smoke(settings: Mapping[str, Any]) -> bool:

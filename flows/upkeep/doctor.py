@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from motion_adapt.flows.run.console import say
+from motion_adapt.flows.run.prechecks import find_refiner
 from motion_adapt.flows.run.prefect_server import ensure_server
 from motion_adapt.flows.run.start_weights import SHIPPED, wanted
 from motion_adapt.flows.run.weight_checks import require_fit, require_precision
@@ -19,6 +20,7 @@ from motion_adapt.models.inference.crf import CrfMissing, require_crf
 from motion_adapt.models.inputs.features import load_features
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
 from motion_adapt.models.networks.checkpoints import read_checkpoint
+from motion_adapt.models.sam.find_sam import KINDS, SamUnusable, require_transformers
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import BackboneSettings, Settings
 
@@ -49,6 +51,7 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
     for package in PACKAGES:
         check(package, lambda package=package: importlib.metadata.version(package))  # type: ignore[misc]
     check("CRF", lambda: crf_line(settings))
+    check("SAM", lambda: sam_line(settings))
     check("device", lambda: device_line(place, settings))
     check("store", lambda: writable(place))
     check("Prefect server", lambda: ensure_server(limit=PATIENCE))
@@ -78,6 +81,21 @@ def crf_line(settings: Settings) -> str:
             raise
         return f"not available and not needed: {error}"
     return f"ready, pydensecrf2 {importlib.metadata.version('pydensecrf2')}"
+
+
+def sam_line(settings: Settings) -> str:
+    """Return the model that refines masks, or whether one could be used."""
+    try:
+        require_transformers()
+    except SamUnusable as error:
+        if settings.sam.model:
+            raise
+        return f"not available and not needed: {error}"
+    package = f"transformers {importlib.metadata.version('transformers')}"
+    files = find_refiner(settings.sam)
+    if files is None:
+        return f"not used, {package} is there; --sam NAME_OR_FOLDER names a model"
+    return f"{KINDS[files.kind]} {files.name}, {files.megabytes:.0f} MB in {files.folder}, {package}"
 
 
 def device_line(place: Place, settings: Settings) -> str:

@@ -17,12 +17,18 @@ class TrainedOn(Enum):
     SYNTHETIC_CORRESPONDENCES = "synthetic correspondences"
     PSEUDO_LABELS = "pseudo-labels"
     PSEUDO_LABELS_OF_ONE_CLIP = "pseudo-labels of one clip"
+    REFINED_PSEUDO_LABELS = "pseudo-labels refined by a model that was trained with annotations"
     ANNOTATIONS = "annotations"
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the training was a pre-training."""
         return self in (TrainedOn.SYNTHETIC_CLIPS, TrainedOn.SYNTHETIC_CORRESPONDENCES)
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether annotations took part, be it through another model."""
+        return self in (TrainedOn.REFINED_PSEUDO_LABELS, TrainedOn.ANNOTATIONS)
 
 
 @dataclass(frozen=True)
@@ -61,4 +67,4 @@ def trainings_of(settings: Mapping[str, Any]) -> tuple[Training, ...]:
 
 def is_supervised(settings: Mapping[str, Any]) -> bool:
     """Return whether annotations were used for a checkpoint, in its own training or in one that it started from."""
-    return any(training.on is TrainedOn.ANNOTATIONS for training in trainings_of(settings))
+    return any(training.on is not None and training.on.is_supervised for training in trainings_of(settings))

@@ -10,9 +10,6 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import huggingface_hub
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
 from motion_adapt.models.inputs.downloads import WeightsMissing, reachable
 
 KINDS = {
@@ -59,6 +56,11 @@ class SamFiles:
     kind: str
 
     @property
+    def address(self) -> str:
+        """What finds them from any working folder: the name on the hub, or the absolute path of the folder."""
+        return self.name if self.content == f"{self.name}@{self.folder.name}" else str(self.folder)
+
+    @property
     def megabytes(self) -> float:
         """Size of the weights."""
         return sum(path.stat().st_size for path in self.folder.glob("*.safetensors")) / 1e6
@@ -76,12 +78,12 @@ def require_transformers() -> None:
         )
 
 
-def find_sam(name: str) -> SamFiles:
+def find_sam(name: str, *, download: bool = True) -> SamFiles:
     """Find a model by its name on the hub or its folder. Downloads it if it is neither in a folder nor in the cache.
 
     Raises:
         SamUnusable: transformers is not installed, or the files are those of no Segment Anything model.
-        WeightsMissing: there are no such files, and they cannot be downloaded.
+        WeightsMissing: there are no such files, and they cannot or must not be downloaded.
     """
     require_transformers()
     local = Path(name).expanduser()
@@ -90,15 +92,18 @@ def find_sam(name: str) -> SamFiles:
     elif local.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise _missing(name, looked_in=str(local), why="there is no such folder")
     else:
-        folder = _from_hub(name)
+        folder = _from_hub(name, download)
         content = f"{name}@{folder.name}"
     kind = _kind(name, folder)
     stamp = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in _files(folder))
     return SamFiles(name, folder, content or _digest(folder, stamp), kind)
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, download: bool) -> Path:
     """Return the folder of a model of the hub in the Hugging Face cache, which is asked first."""
+    import huggingface_hub  # here, since a run without SAM need not wait for it
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
     try:
         cached = Path(
             huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES), local_files_only=True)
@@ -112,7 +117,9 @@ def _from_hub(name: str) -> Path:
             f"sam.model={name}: no folder, and no name of a model on the hub: {error}"
         ) from None
     server = huggingface_hub.constants.ENDPOINT
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    if not download:
+        why = "it is not in the cache"
+    elif huggingface_hub.constants.HF_HUB_OFFLINE:
         why = "HF_HUB_OFFLINE is set"
     elif not reachable(server):
         why = f"no answer from {server}"

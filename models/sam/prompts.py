@@ -15,7 +15,6 @@ SAM and HQ-SAM get the same logits as SAM 2, since they too expect the logits of
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -23,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-PromptKind = Literal["mask+points", "mask", "points", "box"]
+from motion_adapt.models.sam.asking import PromptKind
+
 SURE = 10.0  # logit of a pixel inside a mask; -10 outside
 _SPACINGS = np.geomspace(
     2.0, 0.5, 25

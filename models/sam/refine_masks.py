@@ -6,34 +6,15 @@ So its answer counts only if it overlaps with the mask that asked for it; otherw
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from motion_adapt.models.sam.prompts import SURE, PromptKind, prompt_of
+from motion_adapt.models.sam.asking import Asking, Output
+from motion_adapt.models.sam.prompts import SURE, prompt_of
 from motion_adapt.models.sam.segmenter import Segmenter
 
-Output = Literal["single", "best", "closest"]
 VOID = 255  # label of pixels that belong to nothing; it asks nothing
-
-
-@dataclass(frozen=True)
-class Asking:
-    """How a model is asked, and which answers are taken.
-
-    Attributes:
-        prompt: the parts of the prompt.
-        points: about how many points a prompt has.
-        output: which answer counts. single: the model's one answer; best: of its three candidates, the one for which it
-            predicts the highest IoU; closest: the one that overlaps most with the mask of the prompt.
-        least_iou: least IoU of an answer with the mask of the prompt.
-    """
-
-    prompt: PromptKind = "mask+points"
-    points: int = 10
-    output: Output = "single"
-    least_iou: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -99,7 +80,9 @@ def choose(
 
 
 def settle(
-    labels: NDArray[np.uint8], answers: Iterable[tuple[int, NDArray[np.float32]]], least_iou: float
+    labels: NDArray[np.uint8],
+    answers: Iterable[tuple[int, NDArray[np.float32] | None]],
+    least_iou: float,
 ) -> Refined:
     """Make disjoint masks of the objects' answers, which are read one at a time.
 
@@ -108,16 +91,18 @@ def settle(
 
     Args:
         labels: u8 (H, W), the masks that the answers are compared with.
-        answers: label and logits f32 (H, W) of each object.
+        answers: label and logits f32 (H, W) of each object; None for one that was not asked about and keeps its mask.
         least_iou: between 0 and 1.
     """
     settled, best = np.zeros_like(labels), np.zeros(labels.shape, np.float32)
     asked = kept = 0
     for label, logits in answers:
         mask = labels == label
-        asked += 1
-        if iou(logits > 0, mask) < least_iou:
+        asked += logits is not None
+        if logits is not None and iou(logits > 0, mask) < least_iou:
             kept += 1
+            logits = None
+        if logits is None:
             logits = np.where(mask, np.float32(SURE), np.float32(-SURE))
         claimed = logits > best
         settled[claimed], best[claimed] = label, logits[claimed]

@@ -27,7 +27,7 @@ _CLASSES = {
     "sam2": ("Sam2Model", "Sam2Processor"),
     "sam2_video": ("Sam2Model", "Sam2Processor"),  # the same weights, of which images use a part
 }
-_loading = threading.RLock()  # transformers changes torch's global defaults while it loads a model
+load_lock = threading.RLock()  # transformers changes torch's global defaults while it loads a model
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,25 @@ class Segmenter:
     @torch.inference_mode()
     def look(self, frame: NDArray[np.uint8]) -> View:
         """Compute the embedding of a frame, u8 (H, W, 3) RGB."""
-        if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
-            raise ValueError(f"frame: wanted u8 (H, W, 3), got {frame.dtype} {frame.shape}")
-        native = (frame.shape[0], frame.shape[1])
-        # the layout is said, since that of a frame with three rows could not be told
-        seen = self.images(frame, return_tensors="pt", input_data_format="channels_last")
-        pixels = seen["pixel_values"].to(self.device)  # (1, 3, side, side)
-        found = self.model.get_image_embeddings(pixels)
+        seen = self._prepare(frame)
+        found = self.model.get_image_embeddings(seen["pixel_values"].to(self.device))
         if self.kind == "sam_hq":
             embeddings = {"image_embeddings": found[0], "intermediate_embeddings": found[1]}
         else:
             embeddings = {"image_embeddings": found}
         used = seen.get("reshaped_input_sizes", torch.tensor([[self.side, self.side]]))[0].tolist()
-        return View(embeddings, native, (int(used[0]), int(used[1])))
+        return View(embeddings, (frame.shape[0], frame.shape[1]), (int(used[0]), int(used[1])))
+
+    def pixels(self, frame: NDArray[np.uint8]) -> Tensor:
+        """Return a frame as the model takes it, f32 (1, 3, side, side)."""
+        pixels: Tensor = self._prepare(frame)["pixel_values"].to(self.device)
+        return pixels
+
+    def _prepare(self, frame: NDArray[np.uint8]) -> Any:
+        if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
+            raise ValueError(f"frame: wanted u8 (H, W, 3), got {frame.dtype} {frame.shape}")
+        # the layout is said, since that of a frame with three rows could not be told
+        return self.images(frame, return_tensors="pt", input_data_format="channels_last")
 
     @torch.inference_mode()
     def answer(
@@ -112,7 +118,7 @@ def load_segmenter(files: SamFiles, device: str) -> Segmenter:
     Raises:
         WeightsMissing: the files are damaged, or lack weights of the model.
     """
-    with _loading:
+    with load_lock:
         return _load_segmenter(files, device)
 
 
@@ -131,7 +137,7 @@ def load_parts(files: SamFiles, model: str, processor: str, device: str | torch.
     import transformers  # here, since it takes seconds and is optional
 
     from_files = {"local_files_only": True}
-    with _loading, _quiet():
+    with load_lock, _quiet():
         try:
             prepared = getattr(transformers, processor).from_pretrained(files.folder, **from_files)
             network, found = getattr(transformers, model).from_pretrained(

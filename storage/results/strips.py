@@ -38,6 +38,8 @@ class StageColumn:
     objects: int = 3  # number of object queries
     smoothed: np.ndarray | None = None
     by_network: np.ndarray | None = None
+    before_sam: np.ndarray | None = None
+    given: np.ndarray | None = None  # ready-made masks before they were refined
     pseudo_label: np.ndarray | None = None
     final: np.ndarray | None = None
 
@@ -99,6 +101,8 @@ def _rows(columns: Sequence[StageColumn], size: tuple[int, int]) -> list[_Row]:
     speeds = [np.hypot(*np.moveaxis(column.flow, 2, 0)) for column in columns if column.flow is not None]
     largest = max([1.0, *(float(np.percentile(speed, 99)) for speed in speeds)])
 
+    refined = any(column.before_sam is not None for column in columns)
+
     def masks(stage: str, name: str, note: str) -> _Row:
         maps = [(frame, getattr(column, stage)) for column, frame in drawn]
         return _Row(
@@ -122,7 +126,9 @@ def _rows(columns: Sequence[StageColumn], size: tuple[int, int]) -> list[_Row]:
         masks("smoothed", "smoothed", "along the flow"),
         masks("by_network", "clip network", "this clip's own"),
         masks("pseudo_label", "pseudo-label", "to learn from"),
-        masks("final", "final", ""),
+        masks("given", "given", "as they came"),
+        masks("before_sam", "before SAM", "its prompts"),
+        masks("final", "final", "by SAM" if refined else ""),
     ]
 
 

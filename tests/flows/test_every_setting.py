@@ -59,6 +59,7 @@ def settings_of(field: str, value: Any, home: Path, base: tuple[str, ...] = ()) 
     """The settings of a run with one value, and what that value asks for besides."""
     besides = [f"flow.folder={home / 'flow'}"] if value == "flo" else []
     besides += ["flow.updates=1"] if str(value).startswith("raft") else []
+    besides += [f"sam.model={home / 'sam'}"] if field.startswith("sam.") else []
     return load_settings(overrides=[*base, f"{field}={str(value).lower()}", *besides])
 
 
@@ -124,6 +125,8 @@ def test_every_value_goes_through_segment_and_adapt(
     if str(value).startswith("raft"):
         request.getfixturevalue("weights")
     make_inputs(again)
+    if field.startswith("sam."):
+        shutil.copytree(request.getfixturevalue("tiny_sams")("sam2_video"), again.path / "sam")
     settings = settings_of(field, value, again.path, OVERRIDES)
     weights = str(again.path / "weights-score" if value == "score" else again.weights)
     if (field, value) in REFUSED:
@@ -148,6 +151,7 @@ BEYOND = {
     "s3://": "a bucket: test_remote_store.py",
     "vit_": "a backbone of timm: test_imported.py",
     "raft_": "weights of RAFT: the test above",
+    "--sam": "a model that was trained: test_sam.py",
     "dask": "a cluster: test_dask.py",
 }
 DOCUMENTED = [

@@ -28,7 +28,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_tells_its_kind(kind: str, tiny_sams: Any) -> None:
     found = find_sam(str(tiny_sams(kind)))
     assert found.kind == kind and found.folder == tiny_sams(kind) and len(found.content) == 64
-    assert 0 < found.megabytes < 2
+    assert 0 < found.megabytes < 10 and found.address == str(tiny_sams(kind))
 
 
 def test_the_content_is_that_of_the_files_wherever_they_are(tiny_sams: Any, tmp_path: Path) -> None:
@@ -47,6 +47,7 @@ def test_a_model_in_the_cache_is_known_by_its_revision(tiny_sams: Any, offline: 
     shutil.copytree(tiny_sams("sam"), repository / "snapshots" / ("0123abcd" * 5))
     found = find_sam("facebook/sam-vit-base")
     assert found.content == "facebook/sam-vit-base@" + "0123abcd" * 5 and found.kind == "sam"
+    assert found.address == "facebook/sam-vit-base"
 
 
 def test_a_missing_model_is_told_with_its_size_and_how_to_get_it(offline: Path) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from motion_adapt.models.sam.asking import Asking
 from motion_adapt.models.sam.find_sam import find_sam
-from motion_adapt.models.sam.refine_masks import Asking, choose, iou, refine_frame, settle
+from motion_adapt.models.sam.refine_masks import choose, iou, refine_frame, settle
 from motion_adapt.models.sam.segmenter import Segmenter, View, load_segmenter
 from tests.needs import transformers
 from tests.tiny_sams import KINDS

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from motion_adapt.models.inputs.downloads import WeightsMissing
+from motion_adapt.models.sam.asking import PromptKind
 from motion_adapt.models.sam.find_sam import find_sam
-from motion_adapt.models.sam.prompts import Prompt, PromptKind, box_of, prompt_of
+from motion_adapt.models.sam.prompts import Prompt, box_of, prompt_of
 from motion_adapt.models.sam.segmenter import Segmenter, load_segmenter
 from tests.needs import transformers
 from tests.tiny_sams import KINDS, MASK_SIDE, SIDE

@@ -111,6 +111,18 @@ def test_strip_has_a_row_for_each_stage_that_ran() -> None:
     assert with_masks.shape[0] == frames_alone.shape[0] + round(100 * 36 / 64) + 6
 
 
+def test_masks_that_sam_refined_are_shown_before_and_after() -> None:
+    def strip(**stages: object) -> np.ndarray:
+        return stage_strip([column("00000", final=labels(), **stages)], panel_width=100)
+
+    alone, with_prompts, given_ = strip(), strip(before_sam=labels()), strip(given=labels())
+    row = 100 * 36 // 64 + 6  # the panel and the gap below it
+    assert abs(with_prompts.shape[0] - alone.shape[0] - row) <= 1 and given_.shape == with_prompts.shape
+    added = with_prompts.shape[0] - alone.shape[0]
+    assert (with_prompts[-added:, :110] != alone[-added:, :110]).any()  # the last row says that SAM made it
+    assert np.array_equal(given_[-added:, :110], alone[-added:, :110])
+
+
 def test_strip_of_every_stage(tmp_path: Path) -> None:
     errors = np.ones((3, 18, 32), np.uint8)
     errors[0, :9], errors[1, 9:] = 0, 2
