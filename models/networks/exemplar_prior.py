@@ -44,17 +44,21 @@ def recall(tokens: Tensor, exemplars: Recalled, hidden: Tensor) -> Tensor:
         f32 (B, T, K, h, w) in [-1, 1]: 1 is certainly inside the object, -1 certainly outside. It is 0 if all exemplars
         of an object are hidden from the frame.
     """
-    B, T, h, w, _ = tokens.shape
-    x = F.normalize(tokens.float(), dim=-1).flatten(1, 3)  # (B, T * h * w, C)
+    T, h, w = tokens.shape[1:4]
+    x = F.normalize(tokens.float(), dim=-1).flatten(1, 3) / TEMPERATURE  # (B, T * h * w, C)
     found = []
     for k in range(hidden.shape[2]):
-        likeness = x @ exemplars.tokens[:, k].flatten(1, 2).mT / TEMPERATURE  # (B, T * h * w, E * h * w)
-        nowhere = torch.finfo(
-            likeness.dtype
-        ).min  # not -inf: the softmax of a frame that sees no exemplar would be NaN
-        likeness = likeness.view(B, T, h * w, -1, h * w).masked_fill(hidden[:, :, k, None, :, None], nowhere)
-        weights = likeness.flatten(3).softmax(dim=-1).flatten(1, 2)  # (B, T * h * w, E * h * w)
-        inside = exemplars.inside[:, k].flatten(1).to(weights)  # (B, E * h * w)
-        found.append((weights @ inside[..., None]).view(B, T, h, w))
+        keys, inside = (
+            exemplars.tokens[:, k],
+            exemplars.inside[:, k].float(),
+        )  # (B, E, h * w, C), (B, E, h * w)
+        # The exponents are within 1 / TEMPERATURE of 0, so the softmax needs no maximum; its two sums are one product.
+        weights = (x @ keys.flatten(1, 2).mT).float().exp_()  # (B, T * h * w, E * h * w)
+        weights = weights.unflatten(2, inside.shape[1:]).transpose(1, 2)  # (B, E, T * h * w, h * w)
+        with torch.autocast(tokens.device.type, enabled=False):  # 16 bits could not hold them
+            sums = weights @ torch.stack([inside, torch.ones_like(inside)], dim=-1)  # (B, E, T * h * w, 2)
+        seen = ~hidden[:, :, k].mT[..., None, None]  # (B, E, T, 1, 1)
+        covered, total = (sums.unflatten(2, (T, h * w)) * seen).sum(dim=1).unbind(-1)  # (B, T, h * w) each
+        found.append((covered / total.clamp_min(torch.finfo(total.dtype).tiny)).unflatten(2, (h, w)))
     carried = 2 * torch.stack(found, dim=2) - 1  # (B, T, K, h, w)
-    return carried.float() * ~hidden.all(dim=-1)[..., None, None]
+    return carried * ~hidden.all(dim=-1)[..., None, None]
