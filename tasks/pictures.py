@@ -22,7 +22,7 @@ OVERLAY, STRIP = "overlay.mp4", "strip.png"
 DEFAULT_RATE = 24.0  # frames per second of a folder of frames
 
 
-@stage("pictures", version=3)
+@stage("pictures", version=4)
 def draw(
     frames: Artifact,
     flow: Artifact,
