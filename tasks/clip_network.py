@@ -1,36 +1,45 @@
-"""Clip network: train a network on the masks of one clip, and combine its masks with them."""
+"""Clip network: train a network on the masks of one clip, and combine its masks with them.
+
+It starts from a shared network, which learns the masks of many clips.
+"""
 
 from motion_adapt.models.adaptation.clip_network import Mean, Segmented, fit_clip_network, foreground_iou
+from motion_adapt.models.adaptation.shared_network import fit_shared_network
 from motion_adapt.models.inference.smoothing import smooth
 from motion_adapt.models.inputs.imaging import hard_masks, rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.training.course import Course
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
-from motion_adapt.tasks.checkpoints import get_network
+from motion_adapt.tasks.checkpoints import get_checkpoint, get_network
 from motion_adapt.tasks.proposal import kinds_of
 from motion_adapt.tasks.runtime.dims import MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.stage import stage
-from motion_adapt.tasks.settings import ClipNetworkSettings, SmoothingSettings
-from motion_adapt.tasks.training import training
+from motion_adapt.tasks.settings import ClipNetworkSettings, SharedNetworkSettings, SmoothingSettings
+from motion_adapt.tasks.training import course_of, training
 
 
-@stage("clip-network", version=1, gpu=True)
+@stage("clip-network", version=2, gpu=True)
 def train_on_clip(
     frames: Artifact,
     masks: Artifact,
+    start: Artifact | None,
     *,
     settings: ClipNetworkSettings,
     seed: int,
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Train a network from scratch on the probabilities of one clip's masks; the key is the clip's own."""
+    """Train a network on the probabilities of one clip's masks; the key is the clip's own.
+
+    `start` is a shared network; None means random weights.
+    """
     store = place.open()
+    rgb = store.open(frames).array("rgb")
     planned = Course(
-        steps=settings.steps,
+        steps=max(settings.steps, round(settings.steps_per_frame * len(rgb))),
         seed=seed,
         rate=settings.learning_rate,
         precision=settings.precision,
@@ -39,11 +48,41 @@ def train_on_clip(
     with training(place, out, planned) as (course, publish):
         publish(
             fit_clip_network(
-                store.open(frames).array("rgb"),
+                rgb,
                 store.open(masks).array("probabilities"),
                 course,
                 batch=settings.batch,
+                start=get_checkpoint(place, start) if start else None,
                 recipe={"labels": [masks.key]},
+            )
+        )
+
+
+@stage("shared-network", version=1, gpu=True)
+def train_on_clips(
+    frames: list[Artifact],
+    masks: list[Artifact],
+    start: Artifact | None,
+    *,
+    settings: SharedNetworkSettings,
+    seed: int,
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Train a network on the foreground of all clips, or `start` further; each list has one item per clip."""
+    store = place.open()
+    clips = [
+        (store.open(one).array("rgb"), store.open(other).array("probabilities"))
+        for one, other in zip(frames, masks, strict=True)
+    ]
+    with training(place, out, course_of(settings, seed)) as (course, publish):
+        publish(
+            fit_shared_network(
+                clips,
+                course,
+                batch=settings.batch,
+                start=get_checkpoint(place, start) if start else None,
+                recipe={"labels": [made.key for made in masks]},
             )
         )
 

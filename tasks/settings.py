@@ -226,8 +226,14 @@ class ClipNetworkSettings(StageSettings):
     """A small network that learns the masks of one clip, and gives better ones (models/networks/clip_network.py)."""
 
     enabled: bool = Field(True, description="a training per clip")
-    steps: int = Field(400, ge=1, description="whatever the length of the clip")
-    learning_rate: float = Field(2e-3, gt=0, description="at its highest")
+    start: Literal["shared", "scratch"] = Field(
+        "shared",
+        description="shared: from a network that learnt the masks of many clips, which ships or comes with the "
+        "weights; scratch: from random weights, which take about 400 steps",
+    )
+    steps: int = Field(120, ge=1, description="fewest steps of a clip")
+    steps_per_frame: float = Field(2.0, ge=0, description="steps for each frame of a clip, if that is more")
+    learning_rate: float = Field(1.5e-3, gt=0, description="at its highest")
     batch: int = Field(1, ge=1, description="frames of a step")
     precision: TrainingPrecision = "float32"
     agreement: float = Field(
@@ -239,6 +245,14 @@ class ClipNetworkSettings(StageSettings):
     )
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")
+
+
+class SharedNetworkSettings(TrainingSettings):
+    """Training of the network that clip networks start from, on all clips (models/adaptation/shared_network.py)."""
+
+    steps: int = Field(0, ge=0, description="in each round; 0 leaves the network as it is")
+    learning_rate: float = Field(2e-3, gt=0, description="at its highest")
+    batch: int = Field(4, ge=1, description="frames of a step, each of another clip")
 
 
 class CrfSettings(StageSettings):
@@ -398,6 +412,7 @@ class Settings(StageSettings):
     oclr_finetuning: OclrTrainingSettings = OclrTrainingSettings()
     upsampler_finetuning: UpsamplerTrainingSettings = UpsamplerTrainingSettings()
     per_clip: PerClipSettings = PerClipSettings()
+    shared_network: SharedNetworkSettings = SharedNetworkSettings()
     clip_network: ClipNetworkSettings = ClipNetworkSettings()
     crf: CrfSettings = CrfSettings()
     sam: SamSettings = SamSettings()

@@ -17,7 +17,8 @@ from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.run import ByClip
 from motion_adapt.flows.run.start_weights import StartWeights
 from motion_adapt.storage.formats.masks import masks_content
-from motion_adapt.tasks.clip_network import segment_clip, train_on_clip
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.clip_network import segment_clip, train_on_clip, train_on_clips
 from motion_adapt.tasks.correction import correct
 from motion_adapt.tasks.per_clip import adapt_to_clip
 from motion_adapt.tasks.proposal import propose, take_proposals
@@ -203,6 +204,8 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
     They go into the final masks and nowhere else: no pseudo-label is made of them.
     """
     settings = work.settings.clip_network
+    if work.settings.shared_network.steps:
+        this.weights = this.weights.with_(clip_network=shared_network(work, this, masks))
     trained_by = settings.model_copy(update={"agreement": 0.0})  # another bound trains no network anew
     this.clip_networks = work.run.each(
         train_on_clip,
@@ -210,6 +213,7 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
         lambda name: {
             "frames": work.materials.frames[name],
             "masks": masks[name],
+            "start": this.weights.clip_network,
             "settings": trained_by,
             "seed": work.settings.seed,
         },
@@ -238,3 +242,17 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
                 f"{this.name}: {name} keeps its masks, its clip network shows something else ({why})"
             )
     return {**masks, **own}
+
+
+def shared_network(work: Work, this: Round, masks: ByClip) -> Artifact:
+    """Train the shared network further on `masks`, in the order of their keys: renaming a clip changes nothing."""
+    in_order = sorted(masks.items(), key=lambda item: item[1].key)
+    return work.run.once(
+        train_on_clips,
+        f"{this.name}: train the shared network",
+        frames=[work.materials.frames[name] for name, _ in in_order],
+        masks=[made for _, made in in_order],
+        start=this.weights.clip_network,
+        settings=work.settings.shared_network,
+        seed=work.settings.seed + this.index,
+    )

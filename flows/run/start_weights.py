@@ -24,13 +24,17 @@ SHIPPED = Path(models.__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class StartWeights:
-    """The networks of a run. A feature network without an artifact has timm's own pretrained weights."""
+    """The networks of a run. A feature network without an artifact has timm's own pretrained weights.
+
+    `clip_network` is the shared network that clip networks start from; None if they start from random weights.
+    """
 
     oclr: Artifact | None = None
     selector: Artifact | None = None
     corrector: Artifact | None = None
     selector_features: Artifact | None = None
     corrector_features: Artifact | None = None
+    clip_network: Artifact | None = None
 
     def keys(self) -> dict[str, str | None]:
         """Return the artifact of each network as text, or None, by field name."""
@@ -58,7 +62,7 @@ class StartWeights:
 
     def files(self, settings: Settings) -> dict[str, Artifact]:
         """Return the networks by file name, as in a folder for --weights, without feature files of the user's own."""
-        files = self.networks
+        files = self.networks | ({"clip_network": self.clip_network} if self.clip_network else {})
         for backbone, features in (
             (settings.features.selector, self.selector_features),
             (settings.features.corrector, self.corrector_features),
@@ -105,7 +109,9 @@ def named_weights(run: Run, settings: Settings, preset: str, folder: Path | None
             f"  motion-adapt pretrain --preset {preset} --out DIR"
         )
     found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
-    return replace(find_backbones(run, settings, where), **found)
+    return replace(
+        find_backbones(run, settings, where), clip_network=find_shared_network(run, settings, where), **found
+    )
 
 
 def find_backbones(
@@ -129,6 +135,19 @@ def _backbone(
         return compact
     where = folder or SHIPPED / "compact"
     return keep_file(run, where / "features.safetensors", "features")
+
+
+def find_shared_network(run: Run, settings: Settings, folder: Path | None = None) -> Artifact | None:
+    """Return the network that clip networks start from: that of `folder`, else the one that ships; None if none do.
+
+    Raises:
+        RunError: if the file is no such network.
+    """
+    if not (settings.clip_network.enabled and settings.clip_network.start == "shared"):
+        return None
+    own = folder / "clip_network.safetensors" if folder else None
+    file = own if own and own.is_file() else SHIPPED / "compact" / "clip_network.safetensors"
+    return keep_file(run, file, "clip-network")
 
 
 def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artifact:
@@ -212,7 +231,8 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
         features = where / "features.safetensors"
         _require_its_features(who, settings, tracker, shipped=not features.is_file())
         backbones = find_backbones(run, settings, where if features.is_file() else None)
-    return replace(backbones, **found)
+        shared = find_shared_network(run, settings, where)
+    return replace(backbones, clip_network=shared, **found)
 
 
 def _require_its_features(who: str, settings: Settings, tracker: Tracker, *, shipped: bool) -> None:
@@ -256,6 +276,8 @@ def weights_under_way(run: Run, settings: Settings, tracker: Tracker, request: s
             continue
         run.made += found.values()  # no stage of this run has computed them, but it needs them from here on
         weights = StartWeights(**found)
+        if weights.clip_network is None:  # a run of a version that had none
+            weights = replace(weights, clip_network=find_shared_network(run, settings))
         _check(run, settings, weights)
         return weights
     return None

@@ -1,5 +1,6 @@
 """Train a clip network on the masks of its clip, and segment the clip with it."""
 
+import math
 from typing import Any
 
 import cv2
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 
 from motion_adapt.models.inputs.imaging import RGB_MEAN, RGB_STD, normalise_rgb
 from motion_adapt.models.inputs.readable import Readable, pieces
-from motion_adapt.models.networks.checkpoints import Checkpoint, weights_of
-from motion_adapt.models.networks.clip_network import PATCH, WIDTHS, ClipNetwork, object_probabilities
-from motion_adapt.models.training.batches import Batch
+from motion_adapt.models.networks.checkpoints import Checkpoint, build_network, weights_of
+from motion_adapt.models.networks.clip_network import ClipNetwork, object_probabilities
+from motion_adapt.models.networks.lineage import TrainedOn
+from motion_adapt.models.training.batches import Batch, Batches
 from motion_adapt.models.training.course import Course, Schedule
 from motion_adapt.models.training.loop import autocast, train
 
-RATE = 2e-3
+RATE = 1.5e-3
 GRADIENT_NORM = 1.0
 MOST_FRAMES = 300  # of a clip that are learnt from
 ZOOM, SHIFT = (0.7, 1.3), 0.1  # about the frame's middle; of its height and width
@@ -103,37 +105,70 @@ def fit_clip_network(
     course: Course,
     *,
     batch: int = 1,
+    start: Checkpoint | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Train a clip network from scratch on a clip's masks.
+    """Train a clip network on a clip's masks.
 
     Args:
         rgb: u8 (T, H, W, 3).
         probabilities: float (T, K, H, W) in [0, 1].
         course: its rate is the peak of a rise and a fall; None means `RATE`.
         batch: frames per step.
+        start: a shared network (models/adaptation/shared_network.py) to start from. None means random weights, which
+            take a few times as many steps.
         recipe: further entries of the checkpoint's recipe.
     """
+    about = {"on": TrainedOn.MASKS_OF_ONE_CLIP.value, "batch": batch, **(recipe or {})}
+    return fit(ClipFrames(rgb, probabilities, batch), probabilities.shape[1], course, start, about)
+
+
+def fit(
+    batches: Batches, objects: int, course: Course, start: Checkpoint | None, about: dict[str, Any]
+) -> Checkpoint:
+    """Train a network for `objects` objects on batches like those of `ClipFrames`; `about` goes into the recipe."""
     course = course.at_rate(RATE)
     assert course.rate is not None
-    network: dict[str, Any] = {"objects": probabilities.shape[1], "widths": list(WIDTHS), "patch": PATCH}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(course.seed)
-        module = ClipNetwork(**network)
-    training = {"on": "masks of one clip", **course.told(), "batch": batch, **(recipe or {})}
+    recipe = {**course.told(), **about, **({"start": start.settings["training"]} if start else {})}
+    module = started(start, objects) if start else _random_network(objects, course.seed)
     train(
         module,
-        ClipFrames(rgb, probabilities, batch),
+        batches,
         lambda net, given: clip_network_loss(net, given, course.precision),
         course,
         schedule=Schedule(
             course.rate, warmup=max(1, course.steps // 5), cool_down=(course.steps // 4, course.steps)
         ),
-        recipe=training,
+        recipe=recipe,
         gradient_norm=GRADIENT_NORM,
     )
-    settings = {"network": network, "features": None, "training": training}
+    settings = {"network": module.arguments, "features": None, "training": recipe}
     return Checkpoint("clip-network", settings, weights_of(module))
+
+
+def started(start: Checkpoint, objects: int) -> ClipNetwork:
+    """Build a network for `objects` objects that divides what `start` takes for foreground evenly among them.
+
+    Raises:
+        ValueError: `start` is no network of one object.
+    """
+    shared = build_network(start, expect="clip-network")
+    if shared.objects != 1:
+        raise ValueError(f"start: wanted a network of one object, got one of {shared.objects}")
+    net = ClipNetwork(**{**shared.arguments, "objects": objects})
+    pixels = shared.patch**2
+    tensors = weights_of(shared)
+    weight, bias = tensors["out.weight"], tensors["out.bias"]  # those of the object, then of the background
+    tensors["out.weight"] = torch.cat([weight[:pixels]] * objects + [weight[pixels:]])
+    tensors["out.bias"] = torch.cat([bias[:pixels] - math.log(objects)] * objects + [bias[pixels:]])
+    net.load_state_dict(tensors)
+    return net
+
+
+def _random_network(objects: int, seed: int) -> ClipNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ClipNetwork(objects)
 
 
 class Segmented:

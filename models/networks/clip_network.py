@@ -6,12 +6,13 @@ have in common.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTHS = (16, 32, 64, 96)
+WIDTHS = (16, 32, 64, 96, 128)
 PATCH = 2
 _GROUPS = 8  # of the group norm
 _BACKGROUND = 3.0  # logit before any training, beside 0 of each object
@@ -29,6 +30,7 @@ class ClipNetwork(nn.Module):
     def __init__(self, objects: int, widths: Sequence[int] = WIDTHS, patch: int = PATCH) -> None:
         super().__init__()
         self.objects, self.patch = objects, patch
+        self.arguments: dict[str, Any] = {"objects": objects, "widths": list(widths), "patch": patch}
         inputs = [5 * patch**2, *widths]  # colours, column and row
         self.down = nn.ModuleList(_block(a, b) for a, b in pairwise(inputs))
         self.up = nn.ModuleList(_block(a + b, a) for a, b in pairwise(widths))

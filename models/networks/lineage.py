@@ -18,6 +18,8 @@ class TrainedOn(Enum):
     PSEUDO_LABELS = "pseudo-labels"
     PSEUDO_LABELS_OF_ONE_CLIP = "pseudo-labels of one clip"
     REFINED_PSEUDO_LABELS = "pseudo-labels refined by a model that was trained with annotations"
+    MASKS_OF_ONE_CLIP = "masks of one clip"
+    MASKS_OF_CLIPS = "masks of clips"
     ANNOTATIONS = "annotations"
 
     @property

@@ -40,7 +40,7 @@ FIELDS = {
     "selection": {"method": "error_map", "exemplars": 3},
     "corrector_adaptation": {"steps": 4, "checkpoint_every": 1},
     "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
-    "clip_network": {"steps": 2, "agreement": 0},  # after two steps it shows anything
+    "clip_network": {"steps": 2, "steps_per_frame": 0, "agreement": 0},  # after two steps it shows anything
 }
 SETTINGS = Settings.model_validate(FIELDS)
 # The same from the command line.
@@ -53,6 +53,7 @@ OVERRIDES = (
     "oclr_finetuning.frames=4",
     "oclr_finetuning.checkpoint_every=1",
     "clip_network.steps=2",
+    "clip_network.steps_per_frame=0",
     "clip_network.agreement=0",
 )
 

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.start_weights import SHIPPED
+from motion_adapt.models.networks.checkpoints import read_checkpoint
 from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import SETTINGS, Home
 
@@ -36,6 +38,27 @@ def test_a_clip_whose_network_shows_something_else_keeps_its_smoothed_masks(agai
 
     alone = again.segment(settings=with_(clip_network={"agreement": 1.0}), clips=["heron"])
     assert not alone.recomputed  # the other clip is not missed
+
+
+def test_clip_networks_start_from_a_network_of_all_clips(again: Home) -> None:
+    longer = with_(shared_network={"steps": 3})
+    report = again.segment(settings=longer)
+    assert {"shared-network": 1, "clip-network": 2}.items() <= computed(report).items()
+    (shared,) = again.store.manifests("shared-network")
+    smoothed = [made.artifact.key for made in again.store.manifests("smoothing")]
+    assert shared.summary["settings"]["training"]["labels"] == sorted(smoothed)
+    shipped = read_checkpoint(SHIPPED / "compact" / "clip_network.safetensors").settings["training"]
+    assert shared.summary["settings"]["training"]["start"] == shipped
+    started = [
+        made for made in again.store.manifests("clip-network") if made.inputs.get("start") == shared.artifact
+    ]
+    assert len(started) == 2
+    assert not computed(again.segment(settings=longer))
+
+    alone = again.segment(settings=with_(clip_network={"start": "scratch"}), clips=["heron"])
+    assert computed(alone)["clip-network"] == 1
+    recipes = [made.summary["settings"]["training"] for made in again.store.manifests("clip-network")]
+    assert sum("start" not in recipe for recipe in recipes) == 1
 
 
 def test_what_is_switched_off_is_not_run(again: Home) -> None:

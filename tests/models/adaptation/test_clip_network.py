@@ -21,7 +21,7 @@ from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
 from motion_adapt.models.networks.clip_network import object_probabilities
 from motion_adapt.models.training.course import Course
 
-HEIGHT, WIDTH, FRAMES = 32, 48, 12
+HEIGHT, WIDTH, FRAMES = 32, 64, 12
 
 
 def a_clip() -> tuple[np.ndarray, np.ndarray]:
