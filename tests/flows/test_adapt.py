@@ -18,7 +18,7 @@ from tests.flows.conftest import FRAMES, SIZE, Home
 
 CLIPS = {"heron": range(8), "tram [raw]": range(5, 13)}
 STAGES = {
-    "frames": 2, "weights": 4, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 6,
+    "frames": 2, "weights": 5, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 6,
     "pseudo-labels": 4, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 22, "final": 4,
     "selection-scores": 4, "pictures": 2, "smoothing": 4, "clip-network": 4, "clip-masks": 4,
 }  # fmt: skip
@@ -109,7 +109,8 @@ def test_mlflow_has_a_parent_two_rounds_a_version_for_each_and_a_champion(
     assert champion[1] == rounds[report.final["round"]].info.run_id
     folder = Registry(tracker).download_champion(tmp_path / "champion")
     assert {path.name for path in folder.iterdir()} == {
-        "oclr.safetensors", "selector.safetensors", "corrector.safetensors", "features.safetensors"
+        "oclr.safetensors", "selector.safetensors", "corrector.safetensors", "features.safetensors",
+        "clip_network.safetensors",
     }  # fmt: skip
 
 
