@@ -92,7 +92,7 @@ def sam_line(settings: Settings) -> str:
             raise
         return f"not available and not needed: {error}"
     package = f"transformers {importlib.metadata.version('transformers')}"
-    files = find_refiner(settings.sam)
+    files = find_refiner(settings.sam, download=False)
     if files is None:
         return f"not used, {package} is there; --sam NAME_OR_FOLDER names a model"
     return f"{KINDS[files.kind]} {files.name}, {files.megabytes:.0f} MB in {files.folder}, {package}"
