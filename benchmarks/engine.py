@@ -15,7 +15,8 @@ import cv2
 
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
 from motion_adapt.models.networks.sizes import COMPACT, STEP_SIZES
-from motion_adapt.models.synthetic.synthetic_clips import SyntheticClip, SyntheticClips
+from motion_adapt.models.synthetic.synthetic_clip import SyntheticClip
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
 from motion_adapt.models.inputs.imaging import labels_from_masks
-from motion_adapt.models.synthetic.synthetic_clips import SyntheticClip, SyntheticClips
+from motion_adapt.models.synthetic.synthetic_clip import SyntheticClip
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 from motion_adapt.storage.results.synthetic_set import is_written, write_clip
 from motion_adapt.tasks.runtime.place import use_threads
 from motion_adapt.tasks.settings import Size

@@ -12,7 +12,8 @@ from motion_adapt.models.inference.proposal_judges import Judge
 from motion_adapt.models.inputs.features import CORRECTOR_GRID, SELECTOR_GRID, TokenExtractor
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
 from motion_adapt.models.scoring.ranking import mask_ious, object_aps
-from motion_adapt.models.synthetic.synthetic_clips import SyntheticClip, SyntheticClips
+from motion_adapt.models.synthetic.synthetic_clip import SyntheticClip
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 from motion_adapt.models.synthetic.synthetic_flow import clip_flow
 from motion_adapt.models.training.loop import VALIDATION_SEED
 from motion_adapt.models.training.matching import matched_ious

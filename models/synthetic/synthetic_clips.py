@@ -8,16 +8,15 @@ a pure function of (seed, index): the same on every machine and in any order.
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
+from motion_adapt.models.synthetic.drawing import draw
 from motion_adapt.models.synthetic.layers import Layer
 from motion_adapt.models.synthetic.shapes import Silhouettes
+from motion_adapt.models.synthetic.synthetic_clip import NUM_OBJECTS, SyntheticClip
 from motion_adapt.models.synthetic.textures import Textures, smooth_field
 from motion_adapt.models.synthetic.trajectories import (
     Motion,
@@ -27,86 +26,9 @@ from motion_adapt.models.synthetic.trajectories import (
     translation,
 )
 
-NUM_OBJECTS = 3
 FOREGROUND_SHARE = 0.45  # share of clips with a near part of the scene, which camera motion shifts more
-COMPRESSED_SHARE = 0.5  # share of clips compressed by JPEG, like the frames of most videos and data sets
-QUALITY = 30, 96  # JPEG quality range (OpenCV scale); blocking is visible at the low end
 # maximum shear or stretch of a sprite's canvas; below 0.5 the inverse needed for drawing converges
 BENDING = 0.4
-
-
-@dataclass(frozen=True)
-class SyntheticClip:
-    """A rendered clip of T frames of H x W pixels with K object channels. Absent objects come last and are empty.
-
-    Attributes:
-        rgb: u8 (T, H, W, 3).
-        amodal: bool (T, K, H, W).
-        modal: bool (T, K, H, W).
-        owner: u8 (T, H, W), the layer that is visible at each pixel.
-        points: f32 (T, H, W, 6), that layer's material point at each pixel.
-        layers: first the scene, then the objects.
-        num_objects: number of objects.
-    """
-
-    rgb: np.ndarray
-    amodal: np.ndarray
-    modal: np.ndarray
-    owner: np.ndarray
-    points: np.ndarray
-    layers: tuple[Layer, ...]
-    num_objects: int
-
-    @property
-    def order(self) -> np.ndarray:
-        """The object channels from back to front, (K,)."""
-        return np.arange(self.amodal.shape[1])
-
-    def displacement(self, t: int, s: int) -> np.ndarray:
-        """Return the exact motion of each pixel of frame t, from t to s, in pixels (x, y), f32 (H, W, 2)."""
-        height, width = self.owner.shape[1:]
-        moved = np.zeros((height, width, 2), np.float32)
-        for number, layer in enumerate(self.layers):
-            mine = self.owner[t] == number
-            material = self.points[t][mine]  # (N, 6)
-            here, there = layer.project(t, material), layer.project(s, material)
-            moved[mine] = np.stack([there[0] - here[0], there[1] - here[1]], axis=1)
-        return moved
-
-    def visible(self, t: int, s: int, displacement: np.ndarray) -> np.ndarray:
-        """Return which pixels of frame t are also visible in frame s (inside and not hidden), bool (H, W)."""
-        height, width = self.owner.shape[1:]
-        y, x = np.mgrid[0:height, 0:width]
-        to_x = np.rint(x + displacement[..., 0]).astype(int)
-        to_y = np.rint(y + displacement[..., 1]).astype(int)
-        inside = (to_x >= 0) & (to_x < width) & (to_y >= 0) & (to_y < height)
-        there = np.clip(to_y, 0, height - 1), np.clip(to_x, 0, width - 1)
-        return inside & (self.owner[s][there] == self.owner[t])
-
-    def flow(self, gap: int = 1) -> np.ndarray:
-        """Return the exact flow to the frames at +gap and -gap, f32 (T, 4, H, W): u+, v+, u-, v- in pixels.
-
-        If one of these frames is outside the clip, its flow is the negated flow of the other direction.
-
-        Raises:
-            ValueError: the clip has fewer than 2 * gap frames.
-        """
-        frames = len(self.rgb)
-        if not 1 <= gap <= frames // 2:
-            raise ValueError(f"gap: wanted 1 to {frames // 2} for a clip of {frames} frames, got {gap}")
-        forward = {t: self.displacement(t, t + gap) for t in range(frames - gap)}
-        backward = {t: self.displacement(t, t - gap) for t in range(gap, frames)}
-        return stack_flow(forward, backward, frames)
-
-
-def stack_flow(forward: dict[int, np.ndarray], backward: dict[int, np.ndarray], frames: int) -> np.ndarray:
-    """Stack fields (H, W, 2), given by frame, to f32 (T, 4, H, W). A missing field is the other one, negated."""
-    pairs = []
-    for t in range(frames):
-        ahead = forward[t] if t in forward else -backward[t]
-        behind = backward[t] if t in backward else -forward[t]
-        pairs.append(np.concatenate([ahead, behind], axis=2))
-    return np.ascontiguousarray(np.stack(pairs).transpose(0, 3, 1, 2))
 
 
 class SyntheticClips:
@@ -260,65 +182,3 @@ def articulation(rng: np.random.Generator, size: int, frames: int) -> tuple[np.n
 def centred(path: np.ndarray, x: float, y: float) -> np.ndarray:
     """Return the same homographies, acting around the point (x, y)."""
     return translation(x, y) @ path @ translation(-x, -y)
-
-
-def draw(
-    rng: np.random.Generator,
-    scene: list[Layer],
-    sprites: list[Layer],
-    size: tuple[int, int],
-    paint: bool = True,
-    only: Sequence[int] | None = None,
-) -> SyntheticClip:
-    """Paint scene and sprites from back to front, and record the visible layers; see `SyntheticClips.make`."""
-    height, width = size
-    layers = (*scene, *sprites)
-    frames = len(layers[0].paths)
-    rgb = np.zeros((frames, height, width, 3), np.uint8)
-    amodal = np.zeros((frames, NUM_OBJECTS, height, width), bool)
-    owner = np.zeros((frames, height, width), np.uint8)
-    points = np.zeros((frames, height, width, 6), np.float32)
-    blur, grain = max(0.0, rng.normal(0.2, 0.35)), abs(rng.normal(0, 3.0))
-    exposure = 1.0 + 0.03 * smooth_noise(rng, frames, 3.0, 1)[:, 0] * (rng.random() < 0.5)
-    quality = int(rng.integers(*QUALITY)) if rng.random() < COMPRESSED_SHARE else None
-    grains = rng.spawn(frames)
-    for t in range(frames) if only is None else only:
-        picture = np.zeros((height, width, 3), np.float32)
-        for number, layer in enumerate(layers):
-            rows, columns = layer.box(t, height, width)
-            if rows.start >= rows.stop or columns.start >= columns.stop:
-                continue
-            c_x, c_y = layer.canvas_points(t, rows, columns)
-            opacity = layer.opacity(c_x, c_y)
-            solid = opacity > 0.5
-            if paint:
-                window = picture[rows, columns]
-                window += opacity[..., None] * (layer.colours(c_x, c_y) - window)
-            owner[t, rows, columns][solid] = number
-            material = np.concatenate([c_x[..., None], c_y[..., None], layer.displacements(c_x, c_y)], axis=2)
-            points[t, rows, columns][solid] = material[solid]
-            if number >= len(scene):
-                amodal[t, number - len(scene), rows, columns] = solid
-        if paint:
-            rgb[t] = camera_noise(grains[t], picture * exposure[t], blur, grain)
-            if quality is not None:
-                rgb[t] = compressed(rgb[t], quality)
-    channels = np.arange(NUM_OBJECTS, dtype=np.uint8) + len(scene)
-    modal = owner[:, None] == channels[:, None, None]
-    return SyntheticClip(rgb, amodal, modal, owner, points, layers, len(sprites))
-
-
-def camera_noise(rng: np.random.Generator, picture: np.ndarray, blur: float, grain: float) -> np.ndarray:
-    """Add defocus of `blur` pixels and sensor noise of `grain` grey levels to f32 (H, W, 3). Returns u8."""
-    if blur > 0.1:
-        picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    noise = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(grain)
-    return np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8)
-
-
-def compressed(frame: np.ndarray, quality: int) -> np.ndarray:
-    """Compress a frame by JPEG of a quality from 0 to 100 and decode it, u8 (H, W, 3) RGB in and out."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    _, stored = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
-    left: Any = cv2.imdecode(stored, cv2.IMREAD_COLOR)
-    return cv2.cvtColor(left, cv2.COLOR_BGR2RGB)

@@ -6,7 +6,7 @@ import numpy as np
 
 from motion_adapt.models.inputs.imaging import HEIGHT
 from motion_adapt.models.synthetic.flow_noise import noisy_flow
-from motion_adapt.models.synthetic.synthetic_clips import SyntheticClip, stack_flow
+from motion_adapt.models.synthetic.synthetic_clip import SyntheticClip, stack_flow
 
 FLOW_KINDS = ("exact", "noisy", "dis", "mixed")
 MIXED_SHARES = {"noisy": 0.7, "dis": 0.3}

@@ -6,11 +6,8 @@ killed and resumed ends with the same bits as an uninterrupted one. A longer run
 validation batches, which it does not learn from, and ends with the weights that had the smallest one.
 """
 
-import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,75 +17,14 @@ from torch import Tensor, nn
 from motion_adapt.models.networks.precision import TRAINING_PRECISIONS, autocast_dtype
 from motion_adapt.models.training.batches import Batch, Batches, step_seed, stream, to_device
 from motion_adapt.models.training.course import Course, Schedule
+from motion_adapt.models.training.resuming import Best, History, restore, snapshot
 from motion_adapt.models.training.state_file import StateFile
 
 GRADIENT_LIMIT = 5.0
-BAD_STEPS_IN_A_ROW = 20
-HISTORY_ENTRIES = 100
 VALIDATIONS, VALIDATION_BATCHES = 20, 8
 LEAST_VALIDATED = 100  # steps; a shorter run offers little choice of weights
 VALIDATION_SEED = 1_000_003  # not used by any training
 Loss = Callable[[Any, Batch], tuple[Tensor, dict[str, Tensor]]]
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass
-class History:
-    """The history of a run: mean terms over about a hundred equal intervals, and the number of skipped steps."""
-
-    steps: int
-    entries: list[dict[str, float]] = field(default_factory=list)
-    stretch: list[dict[str, float]] = field(default_factory=list)
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-
-    def go_on_from(self, saved: dict[str, Any]) -> None:
-        """Restore the history of an interrupted run."""
-        self.entries, self.stretch = saved["entries"], saved["stretch"]
-        self.skipped, self.skipped_in_a_row = saved["skipped"], saved["skipped_in_a_row"]
-
-    def add(self, step: int, terms: dict[str, float]) -> None:
-        """Record a step that updated the weights."""
-        self.skipped_in_a_row = 0
-        self.stretch.append(terms)
-        if (step + 1) % max(1, self.steps // HISTORY_ENTRIES) == 0 or step + 1 == self.steps:
-            means = {name: float(np.mean([entry[name] for entry in self.stretch])) for name in terms}
-            self.entries.append({"step": float(step + 1), **means})
-            self.stretch.clear()
-
-    def skip(self, step: int) -> None:
-        """Record a step whose loss or gradient was not finite.
-
-        Raises:
-            FloatingPointError: too many consecutive steps were skipped.
-        """
-        self.skipped += 1
-        self.skipped_in_a_row += 1
-        logger.warning("step %d skipped: its loss or gradient is not finite", step)
-        if self.skipped_in_a_row >= BAD_STEPS_IN_A_ROW:
-            raise FloatingPointError(
-                f"training: no finite loss and gradient in the {BAD_STEPS_IN_A_ROW} steps up to {step}; "
-                "lower the learning rate or look at the inputs"
-            )
-
-
-@dataclass
-class Best:
-    """The weights with the smallest mean loss on the validation batches so far, and that loss."""
-
-    loss: float = math.inf
-    module: dict[str, Tensor] = field(default_factory=dict)
-
-    def go_on_from(self, saved: dict[str, Any]) -> None:
-        """Restore the best weights of an interrupted run."""
-        self.loss, self.module = saved["loss"], saved["module"]
-
-    def offer(self, loss: float, module: nn.Module) -> None:
-        """Keep a copy of the module's weights if their loss is smaller."""
-        if loss < self.loss:
-            self.loss = loss
-            self.module = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
 def train(
@@ -229,53 +165,3 @@ def mean_of(results: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Tensor
     """Return the mean of several losses whose terms have the same names."""
     total = torch.stack([loss for loss, _ in results]).mean()
     return total, {name: torch.stack([terms[name] for _, terms in results]).mean() for name in results[0][1]}
-
-
-# ----------------------------------------------------------------------------------------------------- state
-
-
-def snapshot(
-    step: int,
-    recipe: dict[str, Any],
-    module: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    history: History,
-    best: Best,
-) -> dict[str, Any]:
-    """Return everything that a resumed run needs."""
-    return {
-        "step": step,
-        "recipe": recipe,
-        "module": module.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "history": vars(history),
-        "best": vars(best),
-    }
-
-
-def restore(
-    saved: dict[str, Any],
-    recipe: dict[str, Any],
-    module: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    history: History,
-    best: Best,
-    path: Path,
-) -> int:
-    """Load a saved state into module, optimiser, history and best. Returns the step to resume from.
-
-    Raises:
-        ValueError: the state belongs to a run with another recipe.
-    """
-    changed = sorted(k for k in saved["recipe"] | recipe if saved["recipe"].get(k) != recipe.get(k))
-    if changed:
-        before, now = ({k: r.get(k) for k in changed} for r in (saved["recipe"], recipe))
-        raise ValueError(
-            f"training state {path} belongs to another run: it has {before}, wanted {now}; delete it to start again"
-        )
-    module.load_state_dict(saved["module"])
-    optimiser.load_state_dict(saved["optimiser"])
-    history.go_on_from(saved["history"])
-    if "best" in saved:  # absent in the states of earlier versions
-        best.go_on_from(saved["best"])
-    return int(saved["step"])

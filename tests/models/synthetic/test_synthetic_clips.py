@@ -6,15 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from motion_adapt.models.synthetic.drawing import QUALITY, compressed
 from motion_adapt.models.synthetic.flow_noise import noisy_flow
 from motion_adapt.models.synthetic.shapes import Silhouettes, random_silhouette
-from motion_adapt.models.synthetic.synthetic_clips import (
-    BENDING,
-    QUALITY,
-    SyntheticClips,
-    articulation,
-    compressed,
-)
+from motion_adapt.models.synthetic.synthetic_clips import BENDING, SyntheticClips, articulation
 from motion_adapt.models.synthetic.synthetic_flow import clip_flow, estimated_flow
 from tests.examples import examples
 
@@ -178,7 +173,7 @@ def test_clips_with_one_two_and_three_objects_are_equally_many(most):
 def test_half_of_the_clips_are_compressed_each_at_one_quality(monkeypatch):
     clips = SyntheticClips(seed=0, size=SIZE, frames=2)
     found = [clips.make(index).rgb for index in range(16)]
-    monkeypatch.setattr("motion_adapt.models.synthetic.synthetic_clips.COMPRESSED_SHARE", 0.0)
+    monkeypatch.setattr("motion_adapt.models.synthetic.drawing.COMPRESSED_SHARE", 0.0)
     plain = [clips.make(index).rgb for index in range(16)]
     hit = [(frames, before) for frames, before in zip(found, plain, strict=True) if (frames != before).any()]
     assert 4 <= len(hit) <= 12

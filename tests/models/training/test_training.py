@@ -9,7 +9,8 @@ from torch import nn
 
 from motion_adapt.models.training.batches import stream
 from motion_adapt.models.training.course import Course, Schedule
-from motion_adapt.models.training.loop import BAD_STEPS_IN_A_ROW, VALIDATION_SEED, mean_loss, train
+from motion_adapt.models.training.loop import VALIDATION_SEED, mean_loss, train
+from motion_adapt.models.training.resuming import BAD_STEPS_IN_A_ROW
 from motion_adapt.models.training.state_file import StateFile
 
 
