@@ -3,8 +3,10 @@
 import atexit
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,13 +30,47 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; must be set 
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 
+# Services of the server that no run asks anything of. Together they take more time than all requests of the runs.
+IDLE_SERVICES = (
+    "CANCELLATION_CLEANUP",
+    "EVENT_LOGGER",
+    "EVENT_PERSISTER",
+    "FOREMAN",
+    "LATE_RUNS",
+    "PAUSE_EXPIRATIONS",
+    "REPOSSESSOR",
+    "SCHEDULER",
+    "TASK_RUN_RECORDER",  # without it the server knows flow runs, and no task runs
+    "TRIGGERS",
+)
+
+
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def prefect_server() -> Iterator[None]:
     """Start a real Prefect server with its own database, once."""
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=180):
+    harness = prefect_test_harness(server_startup_timeout=180)
+    with pytest.MonkeyPatch.context() as environment:
+        for service in IDLE_SERVICES:
+            environment.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
+        harness.__enter__()
+    try:
         yield
+    finally:
+        harness.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def prefect_database(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database without runs, for servers that a test starts itself: the tables take longer than the start."""
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+
+    there = (PREFECT_SERVER_DATABASE_CONNECTION_URL.value() or "").partition(":///")[2]
+    path = tmp_path_factory.mktemp("prefect") / "prefect.db"
+    with closing(sqlite3.connect(there)) as database:
+        database.execute("VACUUM INTO ?", (str(path),))
+    return path
 
 
 def folder_from(variable: str) -> Path:

@@ -2,7 +2,6 @@
 
 import asyncio
 import doctest
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ import motion_adapt
 import motion_adapt.api
 import motion_adapt.masks
 from motion_adapt.flows.run.presets import load_settings
-from tests.flows.conftest import FIELDS, SIZE, Home
+from tests.flows.conftest import FIELDS, FRAMES, SIZE, Home, child_environment
 
 HEAVY = ("torch", "prefect", "mlflow", "pandas", "numpy", "pydantic", "rich", "typer")
 
@@ -71,7 +70,7 @@ def test_within_a_running_loop_and_twice_in_one_process(
     assert capfd.readouterr() == ("", "")
     assert first.report.recomputed and not second.report.recomputed
     assert list(second.clips.index) == ["heron", "tram [raw]"]
-    assert second.masks["tram [raw]"].shape == (8, *SIZE)
+    assert second.masks["tram [raw]"].shape == (FRAMES, *SIZE)
     with Image.open(home.output / "masks" / "heron" / "00003.png") as image:
         assert np.array_equal(second.masks["heron"][3], np.array(image))
 
@@ -144,16 +143,18 @@ import asyncio
 import motion_adapt
 async def cell():
     for _ in range(2):
-        motion_adapt.segment("clips", threads=1)
-    motion_adapt.segment("clips", clips=["heron"], threads=1, prune=1)
+        motion_adapt.segment("clips", threads=1, prune=1)
 asyncio.run(cell())
 """
 
 
 @pytest.mark.parametrize("before", ["", pytest.param("import prefect", marks=pytest.mark.slow)])
-def test_a_process_of_its_own_prints_nothing(example: Path, before: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment["PREFECT_HOME"] = str(example / "prefect")
+def test_a_process_of_its_own_prints_nothing(example: Path, prefect_database: Path, before: str) -> None:
+    given = child_environment(example / "prefect", prefect_database)
+    kept = "PREFECT_HOME"  # the others quieten Prefect, as the package must by itself
+    environment = {
+        name: value for name, value in given.items() if name == kept or not name.startswith("PREFECT_")
+    }
     done = subprocess.run(
         [sys.executable, "-c", f"{before}\n{ONCE}"], capture_output=True, text=True, env=environment
     )

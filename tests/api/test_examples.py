@@ -3,6 +3,7 @@
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,13 +30,21 @@ def test_scripts_and_plain_functions_give_the_same_masks(
     assert np.array_equal(by_stages["heron"], by_hand["heron"])
 
 
+def test_the_notebook_is_kept_without_outputs() -> None:
+    cells = code_cells()
+    assert cells and not any(cell["outputs"] or cell["execution_count"] for cell in cells)
+
+
+def code_cells() -> list[dict[str, Any]]:
+    notebook = json.loads((EXAMPLES / "compare_rounds.ipynb").read_text(encoding="utf-8"))
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+@pytest.mark.slow
 def test_the_notebook_runs_from_top_to_bottom(example: Path, prefect_server: None) -> None:
     Path("clips").rename("videos")
-    notebook = json.loads((EXAMPLES / "compare_rounds.ipynb").read_text(encoding="utf-8"))
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
     names: dict[str, object] = {}
-    for cell in cells:
+    for cell in code_cells():
         exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
     assert "<img" in names["result"]._repr_html_()  # type: ignore[attr-defined]
     assert names["clips"].columns.to_list() == ["round 0", "round 1", "change"]  # type: ignore[attr-defined]

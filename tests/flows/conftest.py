@@ -35,7 +35,7 @@ from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import Settings
 
 SIZE = 90, 160  # of the files; the networks' input is 128 x 224
-FRAMES = 8
+FRAMES = 5
 FIELDS = {
     "selection": {"method": "error_map", "exemplars": 3},
     "corrector_adaptation": {"steps": 4, "checkpoint_every": 1},
@@ -144,7 +144,7 @@ def smoke_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def smoke_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write two synthetic clips of 8 frames with their true masks, in DAVIS layout."""
+    """Write two synthetic clips of a few frames with their true masks, in DAVIS layout."""
     folder = tmp_path_factory.mktemp("clips")
     supply = SyntheticClips(seed=7, frames=FRAMES, size=SIZE)
     for index, name in enumerate(("heron", "tram [raw]")):
@@ -210,6 +210,9 @@ def make_home(path: Path, weights: Path, clips: Path, database: Path) -> Home:
     return Home(path, weights)
 
 
-def child_environment(home: Path) -> dict[str, str]:
-    """Return the environment of a command in a separate process with its own Prefect."""
+def child_environment(home: Path, database: Path | None = None) -> dict[str, str]:
+    """Return the environment of a command in a separate process with its own Prefect, in a copy of a database."""
+    if database:
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(database, home / "prefect.db")
     return {**os.environ, "PREFECT_HOME": str(home), "COLUMNS": "200"}

@@ -16,7 +16,7 @@ from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import KIND_TAG, PARENT_TAG
 from tests.flows.conftest import FRAMES, SIZE, Home
 
-CLIPS = {"heron": range(8), "tram [raw]": range(5, 13)}
+CLIPS = {"heron": range(FRAMES), "tram [raw]": range(5, 5 + FRAMES)}
 STAGES = {
     "frames": 2, "weights": 5, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 6,
     "pseudo-labels": 4, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 22, "final": 4,

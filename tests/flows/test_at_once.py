@@ -1,4 +1,4 @@
-"""Adaptations at the same time on one store and one MLflow: nothing is computed twice, mixed up or damaged."""
+"""Runs at the same time on one store and one MLflow: nothing is computed twice, mixed up or damaged."""
 
 import json
 from collections import Counter
@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from motion_adapt.flows.reports.run_report import Report
-from tests.flows.conftest import SETTINGS, Home, make_home
+from tests.flows.conftest import FRAMES, SETTINGS, Home, make_home
 from tests.flows.killing import Command
 from tests.flows.test_adapt import STAGES
 from tests.flows.test_killed import check_the_end
 
 
-def adapt(home: Home, name: str, *options: object) -> Command:
+def start(home: Home, name: str, *options: object, command: str = "adapt") -> Command:
     told = home.path / f"{name}.json"
     given = [*home.options(), "--json", told, *options]
-    return Command("adapt", home.clips, *given, log=home.path / f"{name}.log")
+    return Command(command, home.clips, *given, log=home.path / f"{name}.log")
 
 
 def computed(home: Home, *names: str) -> Counter[str]:
@@ -28,9 +28,26 @@ def computed(home: Home, *names: str) -> Counter[str]:
     return total
 
 
+def test_a_clip_segmented_twice_at_once_is_segmented_once(home: Home) -> None:
+    both = [
+        start(home, name, "--clips", "heron", "--fast", "--output", home.path / name, command="segment")
+        for name in ("first", "second")
+    ]
+    for command in both:
+        assert command.wait() == 0, command.log.read_text()
+    assert sum(computed(home, "first", "second").values()) == len(home.digests())
+    assert not list(home.store.verify())
+    first, second = (
+        {path.name: path.read_bytes() for path in (home.path / name).rglob("*.png")}
+        for name in ("first", "second")
+    )
+    assert first == second and len(first) == FRAMES + 1
+
+
+@pytest.mark.slow
 def test_one_adaptation_started_twice_is_one_adaptation(adapted: tuple[Home, Report], home: Home) -> None:
     undisturbed, _ = adapted
-    both = [adapt(home, name) for name in ("first", "second")]
+    both = [start(home, name) for name in ("first", "second")]
     for command in both:
         assert command.wait() == 0, command.log.read_text()
     assert computed(home, "first", "second") == STAGES
@@ -45,7 +62,7 @@ def test_two_adaptations_share_what_they_have_in_common_and_nothing_else(
     undisturbed, _ = adapted
     (home.path / "mlflow.db").unlink()  # both find no database, and one of them creates it
     other = ["--clips", "heron", "--set", "seed=3", "--experiment", "other", "--output", home.path / "other"]
-    both = [adapt(home, "first"), adapt(home, "second", *other)]
+    both = [start(home, "first"), start(home, "second", *other)]
     for command in both:
         assert command.wait() == 0, command.log.read_text()
     alone = make_home(tmp_path / "alone", home.weights, home.clips, empty_database)

@@ -58,6 +58,12 @@ class Run:
 def run(home: Home, command: list[str], output: Path | None = None) -> Run:
     report, output = home.path / "report.json", output or home.output
     options = [*home.options(), "--json", str(report), "--output", str(output)]
+    options += [
+        "--set",
+        "clip_network.enabled=false",
+        "--set",
+        "smoothing.enabled=false",
+    ]  # no clip is bad for them
     result = CliRunner().invoke(app, [*command, *options])
     return Run(result, json.loads(report.read_text()) if report.exists() else {}, output)
 

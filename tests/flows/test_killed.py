@@ -45,6 +45,8 @@ MOMENTS = {
     ),
     "masks are replaced and their stamp is not": ("motion_adapt.storage.results.export:write_masks", True, 2),
 }
+# Those of `make test`: within a stage, and within a training.
+FEW = ("all arrays are written and the manifest is not", "a step is trained and its state is saved")
 
 
 class Watch:
@@ -121,12 +123,14 @@ def check_the_end(home: Home, undisturbed: Home) -> None:
     assert len(versions[0]) == len(versions[1])
 
 
+@pytest.mark.parametrize("moments", [FEW, pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)])
 def test_killed_at_its_worst_moments_a_run_ends_as_an_undisturbed_one(
-    adapted: tuple[Home, Report], home: Home
+    adapted: tuple[Home, Report], home: Home, moments: tuple[str, ...]
 ) -> None:
     undisturbed, _ = adapted
     dice, watch = random.Random(7), Watch(home, undisturbed)
-    for moment, (function, after, most) in MOMENTS.items():
+    for moment in moments:
+        function, after, most = MOMENTS[moment]
         command = adapt(home, fuse=Fuse(function, dice.randint(1, most), after))
         assert command.wait() == -9, f"{moment}: {command.log.read_text()}"
         watch.look()
@@ -138,14 +142,15 @@ def test_killed_at_its_worst_moments_a_run_ends_as_an_undisturbed_one(
 @pytest.mark.parametrize(
     ("signals", "status"),
     [
-        ([signal.SIGINT], 130),
+        pytest.param([signal.SIGINT], 130, marks=pytest.mark.slow),
         ([signal.SIGINT] * 2, 130),  # pressed twice, as impatient people do
         ([signal.SIGTERM], -signal.SIGTERM),
     ],
 )
 def test_stopped_in_a_long_training_a_run_ends_soon_and_keeps_its_state(
-    home: Home, signals: list[signal.Signals], status: int
+    again: Home, signals: list[signal.Signals], status: int
 ) -> None:
+    home, before = again, again.digests("adapted-corrector")
     endless = [*home.options(), "--set", "corrector_adaptation.steps=1000000"]
     command = Command("adapt", home.clips, *endless, log=home.path / "log")
     command.wait_for(lambda: training_begun(Path(home.place.scratch)))
@@ -159,7 +164,7 @@ def test_stopped_in_a_long_training_a_run_ends_soon_and_keeps_its_state(
     saved = StateFile(state).read()
     assert saved and saved["step"] >= 1
     (run,) = home.tracker.adaptations()
-    assert run.info.status == "FAILED" and not home.digests("adapted-corrector")
+    assert run.info.status == "FAILED" and home.digests("adapted-corrector") == before
 
 
 def test_a_promotion_does_not_change_a_resumed_run(again: Home) -> None:

@@ -18,7 +18,7 @@ from motion_adapt.models.networks.checkpoints import read_checkpoint, tensors_di
 from motion_adapt.models.networks.sizes import SIZES, STEP_SIZES
 from motion_adapt.storage.artifacts.run_records import recorded_runs
 from motion_adapt.tasks.settings import Settings
-from tests.flows.conftest import SETTINGS, Home
+from tests.flows.conftest import FRAMES, SETTINGS, Home
 
 TINY = {"features": 4, "width": 16, "num_heads": 2, "num_layers": 1, "dropout": 0.0}
 
@@ -87,9 +87,9 @@ def test_a_champion_is_given_no_other_features_than_its_own(again: Home, models:
     assert {name for name, count in report.stages.items() if count["computed"]} <= {"pictures"}
 
 
-def test_pretraining_trains_the_variants_that_a_run_loads(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a pre-training of one step with networks as small as possible, in other variants than usual."""
     sizes = {
         "features": {"channels": 8, "width": 16},
         "oclr": {**TINY, "width": 32},
@@ -101,7 +101,7 @@ def test_pretraining_trains_the_variants_that_a_run_loads(
     monkeypatch.setitem(SIZES, "compact", sizes)
     monkeypatch.setitem(STEP_SIZES, "compact", steps)
     monkeypatch.setattr("motion_adapt.flows.pretrain.VALIDATED_ON", {"clips": 1, "frames": 3})
-    settings = Settings.model_validate(
+    return Settings.model_validate(
         {
             "selection": {"method": "score", "exemplars": 3},
             "pretrain": {
@@ -113,8 +113,11 @@ def test_pretraining_trains_the_variants_that_a_run_loads(
             },
         }
     )
+
+
+def test_pretraining_trains_the_variants_that_a_run_loads(home: Home, tiny: Settings) -> None:
     out = home.path / "variants"
-    pretrain(str(out), settings=settings, place=home.place, tracking=home.tracking)
+    pretrain(str(out), settings=tiny, place=home.place, tracking=home.tracking)
     (record,) = recorded_runs(home.store)
     assert record.command == "pretrain" and record.ended
     assert {"pretrained-oclr", "pretrained-head"} < {artifact.stage for artifact in record.artifacts}
@@ -127,22 +130,28 @@ def test_pretraining_trains_the_variants_that_a_run_loads(
     assert training["selector"] == tensors_digest(
         selector.tensors
     )  # the selector just trained chose the exemplars
+    report = home.segment(clips=["heron"], settings=tiny, weights=str(out))
+    assert list(report.clips) == ["heron"] and not report.set_aside
+    (chosen,) = home.store.manifests("selection")
+    assert "error_labels" not in chosen.arrays
+
+
+def test_a_pretraining_that_starts_from_weights_does_not_write_over_them(home: Home, tiny: Settings) -> None:
+    with pytest.raises(RunError, match="is the folder to write to"):
+        same = str(home.weights)
+        pretrain(same, settings=tiny, place=home.place, tracking=home.tracking, start=same)
+
+
+@pytest.mark.slow
+def test_pretraining_continues_from_other_weights(home: Home, tiny: Settings) -> None:
+    out = home.path / "variants"
+    pretrain(str(out), settings=tiny, place=home.place, tracking=home.tracking)
     further = pretrain(
-        str(home.path / "further"),
-        settings=settings,
-        place=home.place,
-        tracking=home.tracking,
-        start=str(out),
+        str(home.path / "further"), settings=tiny, place=home.place, tracking=home.tracking, start=str(out)
     )
     assert further.stages["pretrained-oclr"]["computed"] == 1  # its key differs from the first one's
     oclr, first = (read_checkpoint(f / "oclr.safetensors") for f in (home.path / "further", out))
     assert oclr.settings["training"]["start"]["sha256"] == tensors_digest(first.tensors)
-    with pytest.raises(RunError, match="is the folder to write to"):
-        pretrain(str(out), settings=settings, place=home.place, tracking=home.tracking, start=str(out))
-    report = home.segment(clips=["heron"], settings=settings, weights=str(out))
-    assert list(report.clips) == ["heron"] and not report.set_aside
-    (chosen,) = home.store.manifests("selection")
-    assert "error_labels" not in chosen.arrays
 
 
 def test_a_long_pretraining_is_not_smoke_whatever_it_started_from() -> None:
@@ -173,7 +182,7 @@ def test_finetuning_the_upsampler_warns_and_marks_its_checkpoint(again: Home) ->
         str(again.clips), str(out), settings=settings, weights=str(again.weights), place=again.place
     )
     assert WARNING in report.warnings and report.provenance["corrector"] == WARNING
-    assert report.clips == {name: {"annotated_frames": 8} for name in ("heron", "tram [raw]")}
+    assert report.clips == {name: {"annotated_frames": FRAMES} for name in ("heron", "tram [raw]")}
     assert {name for name, count in report.stages.items() if count["computed"]} == {"finetuned-upsampler"}
     made, start = (read_checkpoint(f / "corrector.safetensors") for f in (out, again.weights))
     assert made.settings["training"]["on"] == "annotations"

@@ -12,7 +12,14 @@ from motion_adapt.models.quality.gate import Decision, Verdict
 from motion_adapt.storage.registry import Registry
 from tests.flows.conftest import FRAMES, SETTINGS, Home
 
-RUINOUS = SETTINGS.model_copy(
+# What follows the corrections decides nothing here.
+PLAIN = SETTINGS.model_copy(
+    update={
+        name: getattr(SETTINGS, name).model_copy(update={"enabled": False})
+        for name in ("clip_network", "smoothing")
+    }
+)
+RUINOUS = PLAIN.model_copy(
     update={
         name: getattr(SETTINGS, name).model_copy(update={"learning_rate": 1.0})
         for name in ("corrector_adaptation", "oclr_finetuning")
@@ -42,7 +49,7 @@ def test_a_round_that_collapses_is_rolled_back(again: Home) -> None:
     assert gone_on_from(again, report, 1) == gone_on_from(again, report, 2) == start
     assert report.final["round"] == 0
     assert champion_round(again) == "0"
-    again.adapt(rounds=0, output=str(again.path / "alone"))
+    again.adapt(rounds=0, settings=PLAIN, output=str(again.path / "alone"))
     masks, wanted = (
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.png")}
         for folder in (again.output / "masks", again.path / "alone" / "masks")
@@ -55,7 +62,7 @@ def test_the_next_round_starts_from_a_held_one_whose_masks_are_not_used(
 ) -> None:
     held = Decision(Verdict.HOLD, ("a person should look",))
     monkeypatch.setattr("motion_adapt.flows.adapt.gate", lambda *_: held)
-    report = again.adapt(rounds=2)
+    report = again.adapt(rounds=2, settings=PLAIN)
     assert [item["decision"] for item in report.rounds] == ["keep", "hold", "hold"]
     assert gone_on_from(again, report, 2) == report.rounds[1]["weights"]["corrector"]
     assert report.final["round"] == 0
@@ -116,7 +123,7 @@ def test_a_clip_far_behind_the_others_is_corrected_but_not_trained_on(
     monkeypatch.setattr(
         "motion_adapt.flows.rounds.adapt_models.far_behind", lambda quality: sorted(quality)[:1]
     )
-    report = again.adapt(rounds=1)
+    report = again.adapt(rounds=1, settings=PLAIN)
     first, second = sorted(report.clips)
     (warning,) = (text for text in report.warnings if "is left out of the trainings" in text)
     assert warning.startswith(f"round 1: {first} is left out of the trainings: its quality in round 0")
