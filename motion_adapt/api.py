@@ -173,7 +173,7 @@ def evaluate(
     >>> import motion_adapt
     >>> scores = motion_adapt.evaluate("results/masks", "annotations")
     >>> scores.clips.columns[:3].to_list(), round(float(scores.mean["J"]), 1)
-    (['frames', 'J', 'F'], 0.7)
+    (['frames', 'J', 'F'], 0.8)
 
     Args:
         predictions: a folder with one folder of indexed PNGs per clip, or what `segment` or `adapt` returned.

@@ -19,7 +19,7 @@ READ = (
     "motion_adapt/models/weights/compact/README.md",
     *(
         f"motion_adapt/models/weights/compact/{model}.safetensors"
-        for model in ("features", "oclr", "selector", "corrector")
+        for model in ("features", "oclr", "selector", "corrector", "clip_network")
     ),
 )
 

@@ -15,10 +15,13 @@ def test_supervision_is_remembered_through_later_trainings() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*/*.safetensors")), ids=lambda path: path.stem)
-def test_shipped_networks_saw_synthetic_clips_alone(path) -> None:
+def test_shipped_networks_saw_synthetic_clips_or_masks_of_the_method(path) -> None:
     found = trainings_of(read_checkpoint(path).settings)
     assert found and found[-1].from_scratch
-    assert all(training.on is not None and training.on.is_synthetic for training in found)
+    if path.stem == "clip_network":
+        assert [training.on for training in found] == [TrainedOn.MASKS_OF_CLIPS]
+    else:
+        assert all(training.on is not None and training.on.is_synthetic for training in found)
 
 
 def test_an_imported_checkpoint_states_no_data() -> None:
