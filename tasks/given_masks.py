@@ -9,17 +9,15 @@ import numpy as np
 
 from motion_adapt.models.inputs.readable import pieces
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
-from motion_adapt.storage.clips.find_clips import Clip, ClipError
-from motion_adapt.storage.formats.label_maps import ClipMasks
+from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.formats.label_rules import Background
-from motion_adapt.storage.formats.masks import mask_files, masks_content, read_masks
 from motion_adapt.storage.keys import Artifact
-from motion_adapt.storage.names import printable
 from motion_adapt.storage.results.overlays import write_overlay_video
 from motion_adapt.storage.results.strips import StageColumn, spread, stage_strip, write_png
 from motion_adapt.tasks.crf_frames import BYTES_PER_PIXEL, refine_labels
 from motion_adapt.tasks.native_frames import native_frames
 from motion_adapt.tasks.pictures import DEFAULT_RATE, OVERLAY, STRIP, rows
+from motion_adapt.tasks.ready_made import ReadyMade
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.spread import in_spans
@@ -49,23 +47,13 @@ def take_masks(
         ClipError: if the masks no longer have the digest `content`.
     """
     clip, masked = place.open().open(frames).summary, 0
-    given = ClipMasks(mask_files(Path(folder), place.label, names), background)
-    with track(clip["frames"], f"take masks of {place.label}") as advance:
-        for name, labels in zip(names, read_masks(given), strict=True):
-            if labels.shape != (clip["height"], clip["width"]):
-                got, wanted = labels.shape[::-1], (clip["width"], clip["height"])
-                raise ValueError(f"{name}.png is {got[0]}x{got[1]}, its frame is {wanted[0]}x{wanted[1]}")
-            out.append("labels", labels[None], DIMS)
-            masked += bool(labels.any())
-            advance(1)
-    if masks_content(Path(folder), place.label, names) != content:
-        raise ClipError(
-            place.label, f"its masks in {printable(folder)} changed while they were read; run again"
-        )
+    size = clip["height"], clip["width"]
+    given = ReadyMade(folder, place.label, names, background=background, content=content, size=size)
+    for labels in given.read("take masks"):
+        out.append("labels", labels[None], DIMS)
+        masked += bool(labels.any())
     out.summary = {"frames": clip["frames"], "masked_frames": masked}
-    out.made["warnings"] = [
-        f"masks of {place.label}: {printable(path.name)} {text}" for path, text in given.notes
-    ]
+    out.made["warnings"] = [f"masks of {place.label}: {note}" for note in given.notes()]
 
 
 @stage("crf", version=1)

@@ -1,7 +1,5 @@
 """Proposal: K object masks per frame from flow alone, one identity per object along the clip (paper eq. 1)."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,13 +9,11 @@ from motion_adapt.models.inputs.still_frames import MOVING, frame_kinds, stretch
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
-from motion_adapt.storage.clips.find_clips import ClipError
-from motion_adapt.storage.formats.label_maps import ClipMasks
 from motion_adapt.storage.formats.label_rules import Background
-from motion_adapt.storage.formats.masks import mask_files, masks_content, read_masks
 from motion_adapt.storage.keys import Artifact
-from motion_adapt.storage.names import printable, some
+from motion_adapt.storage.names import some
 from motion_adapt.tasks.checkpoints import get_network
+from motion_adapt.tasks.ready_made import ReadyMade
 from motion_adapt.tasks.runtime.dims import MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
@@ -93,23 +89,13 @@ def take_proposals(
         ClipError: if the masks no longer have the digest `content`.
     """
     clip, dropped = place.open().open(frames).summary, set[int]()
-    given = ClipMasks(mask_files(Path(folder), place.label, names), background)
-    with track(clip["frames"], f"take proposals of {place.label}") as advance:
-        for name, labels in zip(names, read_masks(given), strict=True):
-            if labels.shape != (clip["height"], clip["width"]):
-                got, wanted = labels.shape[::-1], (clip["width"], clip["height"])
-                raise ValueError(f"{name}.png is {got[0]}x{got[1]}, its frame is {wanted[0]}x{wanted[1]}")
-            dropped |= set(np.unique(labels[labels > objects]).tolist())
-            out.append(
-                "masks", resize_masks(masks_from_labels(labels[None], objects), HEIGHT, WIDTH), MASK_DIMS
-            )
-            advance(1)
-    if masks_content(Path(folder), place.label, names) != content:
-        raise ClipError(
-            place.label, f"its masks in {printable(folder)} changed while they were read; run again"
-        )
+    size = clip["height"], clip["width"]
+    given = ReadyMade(folder, place.label, names, background=background, content=content, size=size)
+    for labels in given.read("take proposals"):
+        dropped |= set(np.unique(labels[labels > objects]).tolist())
+        out.append("masks", resize_masks(masks_from_labels(labels[None], objects), HEIGHT, WIDTH), MASK_DIMS)
     out.summary = {"frames": clip["frames"], "new_objects": []}
-    notes = [f"{printable(path.name)} {text}" for path, text in given.notes]
+    notes = given.notes()
     if dropped:
         more = some([str(label) for label in sorted(dropped)])
         notes.append(f"labels {more} are dropped: objects={objects} keeps 1 to {objects}")
