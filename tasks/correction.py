@@ -9,7 +9,7 @@ from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import get_network
 from motion_adapt.tasks.proposal import kinds_of
-from motion_adapt.tasks.runtime.dims import MASK_DIMS
+from motion_adapt.tasks.runtime.dims import LABEL_DIMS, MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.stage import stage
@@ -55,7 +55,7 @@ def correct(
             shows = (kinds[done : done + len(block.masks)] != BLANK)[:, None, None, None]
             out.append("masks", block.masks & shows, MASK_DIMS)
             out.append("probabilities", rounded_probabilities(block.probabilities * shows), MASK_DIMS)
-            out.append("segments", block.segments, ("time", "row", "column"))
+            out.append("segments", block.segments, LABEL_DIMS)
             advance(len(block.masks))
             done += len(block.masks)
     out.summary = {"frames": total}

@@ -12,10 +12,10 @@ from motion_adapt.storage.artifacts.arrays import StoredArray
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.clips.source_frames import SourceFrames
+from motion_adapt.storage.formats.label_rules import VOID
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.native_frames import native_frames
 
-VOID = 255  # label of pixels that belong to nothing
 BYTES_PER_PIXEL = 600  # peak memory of the CRF for one frame; 540 were measured
 
 

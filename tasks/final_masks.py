@@ -7,6 +7,7 @@ from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.crf_frames import BYTES_PER_PIXEL, refine_frames
+from motion_adapt.tasks.runtime.dims import LABEL_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.spread import in_spans
@@ -43,7 +44,7 @@ def finish(
     masked = 0
     with track(len(masks), f"final masks of {place.label}") as advance:
         for labels in blocks:
-            out.append("labels", labels, ("time", "row", "column"))
+            out.append("labels", labels, LABEL_DIMS)
             masked += int(labels.any(axis=(1, 2)).sum())
             advance(len(labels))
     out.summary = {"frames": len(masks), "masked_frames": masked, "crf": settings.enabled}

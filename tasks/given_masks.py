@@ -1,30 +1,24 @@
 """Masks of any other model or of a person: taken at the frames' own size, refined by the CRF, and shown."""
 
-import tempfile
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from motion_adapt.models.inputs.readable import pieces
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.keys import Artifact
-from motion_adapt.storage.results.overlays import write_overlay_video
-from motion_adapt.storage.results.strips import StageColumn, spread, stage_strip, write_png
+from motion_adapt.storage.results.strips import StageColumn
 from motion_adapt.tasks.crf_frames import BYTES_PER_PIXEL, refine_labels
 from motion_adapt.tasks.native_frames import native_frames
-from motion_adapt.tasks.pictures import DEFAULT_RATE, OVERLAY, STRIP, rows
+from motion_adapt.tasks.pictures import put_pictures
 from motion_adapt.tasks.ready_made import ReadyMade
+from motion_adapt.tasks.runtime.dims import LABEL_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.spread import in_spans
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.settings import CrfSettings
-
-DIMS = ("time", "row", "column")
 
 
 @stage("given-masks", version=1)
@@ -50,7 +44,7 @@ def take_masks(
     size = clip["height"], clip["width"]
     given = ReadyMade(folder, place.label, names, background=background, content=content, size=size)
     for labels in given.read("take masks"):
-        out.append("labels", labels[None], DIMS)
+        out.append("labels", labels[None], LABEL_DIMS)
         masked += bool(labels.any())
     out.summary = {"frames": clip["frames"], "masked_frames": masked}
     out.made["warnings"] = [f"masks of {place.label}: {note}" for note in given.notes()]
@@ -76,7 +70,7 @@ def refine_by_crf(
     masked = 0
     with track(total, f"CRF on {place.label}") as advance:
         for labels in in_spans(refine, total, threads=place.threads, memory=BYTES_PER_PIXEL * height * width):
-            out.append("labels", labels, DIMS)
+            out.append("labels", labels, LABEL_DIMS)
             masked += int(labels.any(axis=(1, 2)).sum())
             advance(len(labels))
     out.summary = {"frames": total, "masked_frames": masked}
@@ -99,25 +93,9 @@ def draw_refined(
     """
     store = place.open()
     shown, before, after = store.open(frames).summary, store.open(given), store.open(final)
-    in_strip = set(spread(shown["frames"]))
-    columns: list[StageColumn] = []
 
-    def frames_once() -> Iterator[np.ndarray]:
-        for index, (frame,) in enumerate(pieces(native_frames(store, frames, clip), chunk=1)):
-            if index in in_strip:
-                columns.append(
-                    StageColumn(
-                        frame_name=f"frame {index + 1}",
-                        frame=frame[0],
-                        given=before.array("labels")[index],
-                        final=after.array("labels")[index],
-                    )
-                )
-            yield frame[0]
+    def column(index: int, frame: np.ndarray) -> StageColumn:
+        given_labels, labels = (reader.array("labels")[index] for reader in (before, after))
+        return StageColumn(frame_name=f"frame {index + 1}", frame=frame, given=given_labels, final=labels)
 
-    with tempfile.TemporaryDirectory() as folder:
-        overlay, strip = Path(folder) / OVERLAY, Path(folder) / STRIP
-        write_overlay_video(overlay, frames_once(), rows(after, "labels"), rate=shown["rate"] or DEFAULT_RATE)
-        write_png(strip, stage_strip(columns))
-        out.put(OVERLAY, overlay.read_bytes())
-        out.put(STRIP, strip.read_bytes())
+    put_pictures(native_frames(store, frames, clip), after, shown["rate"], column, out)

@@ -1,13 +1,13 @@
 """Pictures: an overlay video and a stage strip per clip."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from motion_adapt.models.inputs.imaging import labels_from_masks
-from motion_adapt.models.inputs.readable import pieces
+from motion_adapt.models.inputs.readable import Readable, pieces
 from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
@@ -48,24 +48,44 @@ def draw(
     before = store.open(unrefined) if unrefined else None
     made = [store.open(item) for item in (flow, proposal, selection, correction)]
     refined = [store.open(item) if item else None for item in (smoothed, by_network)]
-    in_strip = set(spread(shown["frames"]))
+    put_pictures(
+        native_frames(store, frames, clip),
+        done,
+        shown["rate"],
+        lambda index, frame: column(index, frame, made, refined, before, done),
+        out,
+    )
+
+
+def put_pictures(
+    native: Readable,
+    done: ArtifactReader,
+    rate: float | None,
+    column_of: Callable[[int, np.ndarray], StageColumn],
+    out: ArtifactWriter,
+) -> None:
+    """Write `overlay.mp4` and `strip.png`.
+
+    Args:
+        native: the frames u8 (T, H', W', 3). Each is read once, in order.
+        done: has the final `labels`.
+        rate: frames per second; None for a folder of frames.
+        column_of: makes the strip's column of a frame, from its index and the frame u8 (H', W', 3).
+        out: takes the files.
+    """
+    in_strip = set(spread(native.shape[0]))
     columns: list[StageColumn] = []
 
     def frames_once() -> Iterator[np.ndarray]:
-        """Yield every frame for the video, and make the strip's columns in passing: a frame is decoded once."""
-        for index, (frame,) in enumerate(pieces(native_frames(store, frames, clip), chunk=1)):
+        """Yield every frame for the video, and make the strip's columns in passing."""
+        for index, (frame,) in enumerate(pieces(native, chunk=1)):
             if index in in_strip:
-                columns.append(column(index, frame[0], made, refined, before, done))
+                columns.append(column_of(index, frame[0]))
             yield frame[0]
 
     with tempfile.TemporaryDirectory() as folder:
         overlay, strip = Path(folder) / OVERLAY, Path(folder) / STRIP
-        write_overlay_video(
-            overlay,
-            frames_once(),
-            rows(done, "labels"),
-            rate=shown["rate"] or DEFAULT_RATE,
-        )
+        write_overlay_video(overlay, frames_once(), rows(done, "labels"), rate=rate or DEFAULT_RATE)
         write_png(strip, stage_strip(columns))
         out.put(OVERLAY, overlay.read_bytes())
         out.put(STRIP, strip.read_bytes())

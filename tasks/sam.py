@@ -17,13 +17,11 @@ from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.native_frames import native_frames
-from motion_adapt.tasks.runtime.dims import MASK_DIMS
+from motion_adapt.tasks.runtime.dims import LABEL_DIMS, MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.settings import SamSettings
-
-LABEL_DIMS = ("time", "row", "column")
 
 
 @stage("sam", version=1, gpu=True)

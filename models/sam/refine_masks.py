@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from motion_adapt.models.sam.asking import Asking, Output
 from motion_adapt.models.sam.prompts import SURE, prompt_of
 from motion_adapt.models.sam.segmenter import Segmenter
-
-VOID = 255  # label of pixels that belong to nothing; it asks nothing
+from motion_adapt.models.scoring.protocols import VOID
 
 
 @dataclass(frozen=True)

@@ -2,4 +2,6 @@
 
 ROW_DIMS = ("time", "object")
 
+LABEL_DIMS = ("time", "row", "column")
+
 MASK_DIMS = ("time", "object", "row", "column")
