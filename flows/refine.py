@@ -6,16 +6,15 @@ Nothing is trained, and no flow or features are computed.
 """
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from motion_adapt.flows.reports.run_report import Report
-from motion_adapt.flows.rounds.final_masks import refine_clips
+from motion_adapt.flows.rounds.final_masks import refine_clips, share_kept
 from motion_adapt.flows.rounds.materials import Materials, open_run, read_frames
-from motion_adapt.flows.rounds.results import origin, output_folder, results_folder
+from motion_adapt.flows.rounds.results import output_folder, results_folder, write_clips
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.prechecks import find_refiner, require_crf_if_used
@@ -23,9 +22,7 @@ from motion_adapt.flows.run.presets import load_settings
 from motion_adapt.flows.run.run import ByClip, Run, source_name
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.weight_checks import not_label_free
-from motion_adapt.storage.artifacts.files import DamagedArtifact
 from motion_adapt.storage.formats.masks import masks_content
-from motion_adapt.storage.results.export import ResultsTaken, export_clip
 from motion_adapt.tasks.given_masks import draw_refined, refine_by_crf, take_masks
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import Settings
@@ -164,14 +161,7 @@ def export(run: Run, materials: Materials, given: ByClip, refined: ByClip, folde
         only=list(refined),
         forgive=True,
     )
-    store = run.place.open()
-    for name in list(run.clips):
-        made = refined[name], pictures.get(name)
-        whose = origin(run, materials, name)
-        try:
-            run.read(partial(export_clip, store, *made, folder, name, materials.names[name], whose))
-        except (DamagedArtifact, ResultsTaken) as error:
-            run.put_aside(name, "export", error)
+    write_clips(run, materials, refined, pictures, folder)
 
 
 def figures(run: Run, refined: Any) -> dict[str, Any]:
@@ -179,5 +169,5 @@ def figures(run: Run, refined: Any) -> dict[str, Any]:
     summary = run.summary(refined)
     found = {"frames": summary["frames"], "masked_frames": summary["masked_frames"]}
     if "asked" in summary:
-        found["sam_kept"] = summary["kept"] / max(1, summary["asked"])
+        found["sam_kept"] = share_kept(summary)
     return found

@@ -3,6 +3,7 @@
 No pseudo-label is refined unless `sam.teach` is set, because these models were trained with annotations.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from motion_adapt.flows.rounds.state import Work
@@ -54,6 +55,12 @@ def refine_clips(work: Work, masks: ByClip, selection: ByClip, head: str) -> ByC
             f"(IoU below sam.least_iou={settings.least_iou})"
         )
     return refined
+
+
+def share_kept(summary: Mapping[str, Any]) -> float:
+    """Return the share of a clip's masks for which SAM showed something else, from the summary of its refined masks."""
+    share: float = summary["kept"] / max(1, summary["asked"])
+    return share
 
 
 def refine_to_teach(work: Work, correction: ByClip, selection: ByClip, head: str) -> ByClip:

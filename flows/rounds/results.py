@@ -41,12 +41,18 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
     Warns of clips without a single mask. A clip whose pictures fail, because its source is gone, gets its masks alone.
     """
     pictures = draw_clips(run, materials, kept)
+    for name in run.clips:
+        if run.summary(kept.final[name])["masked_frames"] == 0:
+            run.warn(f"{name}: no moving object was found; its masks are empty")
+    return write_clips(run, materials, kept.final, pictures, folder)
+
+
+def write_clips(run: Run, materials: Materials, final: ByClip, pictures: ByClip, folder: Path) -> list[Path]:
+    """Write the final masks of every clip, and its pictures if it has some, to `folder`. Returns the strips' paths."""
     store, strips = run.place.open(), []
     with track(len(run.clips), "export") as advance:
         for name in list(run.clips):
-            if run.summary(kept.final[name])["masked_frames"] == 0:
-                run.warn(f"{name}: no moving object was found; its masks are empty")
-            made = kept.final[name], pictures.get(name)
+            made = final[name], pictures.get(name)
             whose = origin(run, materials, name)
             write = partial(export_clip, store, *made, folder, name, materials.names[name], whose)
             try:

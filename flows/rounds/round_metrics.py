@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from motion_adapt.flows.rounds.final_masks import share_kept
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.run import Run
 from motion_adapt.models.quality.measures import rank_correlation
@@ -41,8 +42,7 @@ def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
         found |= {measure: value for measure, value in measures.items() if value is not None}
         found["alarms"] = run.summary(this.quality[name])["alarms"]
     if name in this.before_sam:
-        refined = run.summary(this.final[name])
-        found["sam_kept"] = refined["kept"] / max(1, refined["asked"])
+        found["sam_kept"] = share_kept(run.summary(this.final[name]))
     found["new_objects"] = len(run.summary(this.proposal[name])["new_objects"])
     return found
 
