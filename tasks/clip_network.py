@@ -3,12 +3,13 @@
 It starts from a shared network, which learns the masks of many clips.
 """
 
+from dataclasses import replace
+
 from motion_adapt.models.adaptation.clip_network import Mean, Segmented, fit_clip_network, foreground_iou
 from motion_adapt.models.adaptation.shared_network import fit_shared_network
 from motion_adapt.models.inference.smoothing import smooth
 from motion_adapt.models.inputs.imaging import hard_masks, rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
-from motion_adapt.models.training.course import Course
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.checkpoints import get_checkpoint, get_network
@@ -38,13 +39,7 @@ def train_on_clip(
     """
     store = place.open()
     rgb = store.open(frames).array("rgb")
-    planned = Course(
-        steps=max(settings.steps, round(settings.steps_per_frame * len(rgb))),
-        seed=seed,
-        rate=settings.learning_rate,
-        precision=settings.precision,
-        checkpoint_every=settings.checkpoint_every,
-    )
+    planned = replace(course_of(settings, seed), steps=settings.steps_for(len(rgb)))
     with training(place, out, planned) as (course, publish):
         publish(
             fit_clip_network(

@@ -246,6 +246,10 @@ class ClipNetworkSettings(StageSettings):
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")
 
+    def steps_for(self, frames: int) -> int:
+        """Return the steps of a clip of so many frames."""
+        return max(self.steps, round(self.steps_per_frame * frames))
+
 
 class SharedNetworkSettings(TrainingSettings):
     """Training of the network that clip networks start from, on all clips (models/adaptation/shared_network.py)."""

@@ -17,7 +17,7 @@ from motion_adapt.tasks.checkpoints import put_checkpoint
 from motion_adapt.tasks.runtime.curves import Curve, curve_file, read_curve
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
-from motion_adapt.tasks.settings import TrainingSettings
+from motion_adapt.tasks.settings import ClipNetworkSettings, TrainingSettings
 
 
 def learnt_from(store: ArtifactStore, labels: list[Artifact], start: Checkpoint) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def training(
         yield replace(course, device=place.device, state=state, on_step=on_step), publish
 
 
-def course_of(settings: TrainingSettings, seed: int) -> Course:
-    """Return the course of a training on pseudo-labels or annotations."""
+def course_of(settings: TrainingSettings | ClipNetworkSettings, seed: int) -> Course:
+    """Return the course of a training on pseudo-labels, annotations or masks."""
     return Course(
         steps=settings.steps,
         seed=seed,

@@ -14,6 +14,7 @@ from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.clips.videos import Outline
 from motion_adapt.storage.keys import jsonable
 from motion_adapt.tasks.runtime.place import Place
+from motion_adapt.tasks.settings import ClipNetworkSettings
 
 SAMPLE = 12  # artifacts of a stage that are looked at
 STORED, SHIPPED, GUESSED = "this store", "shipped figures", "a guess for this GPU"
@@ -49,7 +50,8 @@ SHIPPED_FIGURES = {
     "correction": Shipped("frame", 0.17, frame_bytes=34e3),
     "clip-corrector": Shipped("step", 0.5, clip_bytes=10e6),
     "smoothing": Shipped("frame", 0.06, frame_bytes=33e3),
-    "clip-network": Shipped("step", 0.07, clip_bytes=400e3),
+    "shared-network": Shipped("step", 0.24, clip_bytes=4e6),
+    "clip-network": Shipped("step", 0.07, clip_bytes=4e6),
     "clip-masks": Shipped("frame", 0.12, frame_bytes=33e3),
     "final": Shipped("megapixel", 0.02, frame_bytes=1e3),
     "sam": Shipped("frame", 20.0, frame_bytes=1e3),  # a large model; the small ones take a fifth
@@ -88,7 +90,12 @@ class Rates:
         stage, shipped = piece.recipe.stage, SHIPPED_FIGURES.get(piece.recipe.stage, Shipped("clip", 1.0))
         settings = jsonable(piece.recipe.settings)
         frames, pixels = (size.frames, size.frames * size.height * size.width) if size else (0, 0)
-        counts = {"frame": frames, "megapixel": pixels / 1e6, "step": _steps(settings), "clip": 1}
+        counts = {
+            "frame": frames,
+            "megapixel": pixels / 1e6,
+            "step": _steps(stage, settings, frames),
+            "clip": 1,
+        }
         rates = [self._rate(manifest, shipped.unit) for manifest in self._like(stage, settings)]
         if known := [rate for rate in rates if rate]:
             times, sizes = zip(*known, strict=True)
@@ -122,7 +129,7 @@ class Rates:
         size = sum(entry.size for entry in manifest.files.values())
         seconds = float(manifest.made["seconds"])
         if unit == "step":
-            return seconds / max(_steps(manifest.settings), 1), size
+            return seconds / manifest.summary["settings"]["training"]["steps"], size
         if unit == "clip":
             return seconds, size
         frames, pixels = self._extent(manifest)
@@ -146,9 +153,14 @@ class Rates:
                 yield found
 
 
-def _steps(settings: dict[str, Any]) -> int:
+def _steps(stage: str, settings: dict[str, Any], frames: int) -> int:
+    """Return the steps that a training would take, 0 for any other stage; `frames`: of its clip."""
     inner = settings.get("settings")
-    return int(inner.get("steps", 0)) if isinstance(inner, dict) else 0
+    if not isinstance(inner, dict):
+        return 0
+    if stage == "clip-network":
+        return ClipNetworkSettings.model_validate(inner).steps_for(frames)
+    return int(inner.get("steps", 0))
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:

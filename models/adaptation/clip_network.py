@@ -1,6 +1,7 @@
 """Train a clip network on the masks of its clip, and segment the clip with it."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -37,19 +38,30 @@ class ClipFrames:
     """
 
     def __init__(self, rgb: Readable, probabilities: Readable, batch: int) -> None:
-        count = rgb.shape[0]
-        used = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int)).tolist()
+        used = spread(rgb.shape[0], MOST_FRAMES)
         self.rgb, self.targets = np.asarray(rgb[used]), np.asarray(probabilities[used], np.float16)
         self.batch = min(batch, len(used))
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
         """Return `rgb` f32 (N, 3, H, W), normalised, and `target` f32 (N, K + 1, H, W), summing to 1 per pixel."""
         chosen = rng.choice(len(self.rgb), self.batch, replace=False)
-        changed = [changed_frame(self.rgb[i], self.targets[i].astype(np.float32), rng) for i in chosen]
-        return {
-            "rgb": np.stack([rgb for rgb, _ in changed]),
-            "target": with_background(np.stack([target for _, target in changed])),
-        }
+        return batch_of(((self.rgb[i], self.targets[i]) for i in chosen), rng)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return the indices of up to `most` of `count` frames, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+
+
+def batch_of(
+    frames: Iterable[tuple[NDArray[np.uint8], NDArray[np.float16]]], rng: np.random.Generator
+) -> Batch:
+    """Augment frames u8 (H, W, 3) with their probabilities f16 (K, H, W), and stack them to a batch."""
+    changed = [changed_frame(rgb, target.astype(np.float32), rng) for rgb, target in frames]
+    return {
+        "rgb": np.stack([rgb for rgb, _ in changed]),
+        "target": with_background(np.stack([target for _, target in changed])),
+    }
 
 
 def changed_frame(

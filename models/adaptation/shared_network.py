@@ -5,12 +5,13 @@ separates an object from its surroundings in other clips (outlines, texture, wha
 to it if it starts from a network that has seen those clips. The masks are the method's own: no label is used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from motion_adapt.models.adaptation.clip_network import changed_frame, fit, with_background
+from motion_adapt.models.adaptation.clip_network import batch_of, fit, spread
 from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.networks.checkpoints import Checkpoint
 from motion_adapt.models.networks.lineage import TrainedOn
@@ -34,22 +35,20 @@ class FramesOfClips:
         share = max(1, MOST_FRAMES // len(clips))
         self.clips, self.batch = [], batch
         for rgb, probabilities in clips:
-            count = rgb.shape[0]
-            used = np.unique(np.linspace(0, count - 1, min(count, share)).round().astype(int)).tolist()
+            used = spread(rgb.shape[0], share)
             foreground = np.asarray(probabilities[used], np.float16).max(axis=1, keepdims=True)
             self.clips.append((np.asarray(rgb[used]), foreground))
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
         """Return `rgb` f32 (N, 3, H, W), normalised, and `target` f32 (N, 2, H, W): foreground and background."""
-        changed = []
+        return batch_of(self._drawn(rng), rng)
+
+    def _drawn(self, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float16]]]:
+        """Yield frames with their foreground; each is drawn when it is asked for."""
         for which in rng.choice(len(self.clips), self.batch, replace=self.batch > len(self.clips)):
-            rgb, target = self.clips[which]
+            rgb, targets = self.clips[which]
             frame = rng.integers(len(rgb))
-            changed.append(changed_frame(rgb[frame], target[frame].astype(np.float32), rng))
-        return {
-            "rgb": np.stack([rgb for rgb, _ in changed]),
-            "target": with_background(np.stack([target for _, target in changed])),
-        }
+            yield rgb[frame], targets[frame]
 
 
 def fit_shared_network(
