@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from motion_adapt.flows.plan.dry_run import PLANNED, DryRun
-from motion_adapt.flows.plan.rates import GUESSED, SHIPPED, STORED, Rates
+from motion_adapt.flows.plan.rates import GUESSED, Rates
 from motion_adapt.flows.rounds.materials import (
     PRUNED_FRAMES,
     add_adaptation_flow,
@@ -191,7 +191,11 @@ def priced(run: DryRun, command: str, source: str, settings: Settings, workers: 
         once, per_clip = (once, per_clip + cost.seconds) if size else (once + cost.seconds, per_clip)
     side_by_side = max(min(workers, len(run.clips)), 1)
     seconds = START[command] + PER_PIECE * len(run.pieces) + once + per_clip / side_by_side
-    disk, free = sum(stage.bytes for stage in stages.values()), free_bytes(run.place.store)
+    folder = run.place.disk()
+    disk, free = (
+        sum(stage.bytes for stage in stages.values()),
+        shutil.disk_usage(folder).free if folder else None,
+    )
     largest = max((size.height * size.width for size in run.outlines.values()), default=0)
     compact = settings.features.corrector.backbone == "compact"
     memory = LIBRARIES + side_by_side * (CLIP_MEMORY[compact] + NATIVE_FRAMES * 3 * 4 * largest)
@@ -220,16 +224,3 @@ def priced(run: DryRun, command: str, source: str, settings: Settings, workers: 
         warnings=warnings,
         device=run.place.device,
     )
-
-
-def free_bytes(store: str) -> float | None:
-    """Return the free bytes of the disk that a store is or will be on; None for a remote store."""
-    if "://" in store:
-        return None
-    folder = Path(store).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
-__all__ = ["GUESSED", "SHIPPED", "STORED", "Plan", "StagePlan", "make_plan"]

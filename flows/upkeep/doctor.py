@@ -109,14 +109,12 @@ def device_line(place: Place, settings: Settings) -> str:
 
 def writable(place: Place) -> str:
     """Check that the store can be written, and return how much disk space is free."""
-    if "://" in place.store:
+    folder = place.disk()
+    if folder is None:
         store = place.open()
         store.fs.pipe_file(f"{store.root}/.doctor", b"")
         store.fs.rm_file(f"{store.root}/.doctor")
         return f"{place.store} can be written"
-    folder = Path(place.store).resolve()
-    while not folder.exists():
-        folder = folder.parent
     with tempfile.TemporaryFile(dir=folder):
         free = shutil.disk_usage(folder).free / 1e9
     if free < ROOM:

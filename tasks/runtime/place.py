@@ -77,6 +77,13 @@ class Place(BaseModel):
         """Open the store of this place."""
         return ArtifactStore(self.store)
 
+    def disk(self) -> Path | None:
+        """Return the folder that a local store is in or will be made in; None for a remote store."""
+        if "://" in self.store:
+            return None
+        folder = Path(self.store).resolve()
+        return next(path for path in (folder, *folder.parents) if path.exists())
+
     @contextmanager
     def alone(self, recipe: Recipe, attempt: str) -> Iterator["Place"]:
         """Lock an artifact against other processes of this machine; yield the place at which to compute it.
