@@ -165,7 +165,7 @@ def export(run: Run, materials: Materials, given: ByClip, refined: ByClip, folde
 
 
 def figures(run: Run, refined: Any) -> dict[str, Any]:
-    """Return what the report says of a clip."""
+    """Return a clip's figures for the report."""
     summary = run.summary(refined)
     found = {"frames": summary["frames"], "masked_frames": summary["masked_frames"]}
     if "asked" in summary:

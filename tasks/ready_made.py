@@ -20,7 +20,7 @@ class ReadyMade:
         folder: the folder with one folder of masks per clip.
         clip: the clip's name.
         names: names of its frames.
-        background: what is behind objects that are stored in colours.
+        background: the colour behind objects that are stored in colours.
         content: digest of the masks' bytes.
         size: height and width of the frames.
     """
@@ -58,5 +58,5 @@ class ReadyMade:
             )
 
     def notes(self) -> list[str]:
-        """Return what is not read as it is stored, by file."""
+        """Return a note for each file that is not read as it is stored."""
         return [f"{printable(path.name)} {text}" for path, text in self.masks.notes]

@@ -1,4 +1,4 @@
-"""The command `plan`, and `--plan` of `adapt` and `segment`: what a run would compute and cost."""
+"""The command `plan`, and `--plan` of `adapt` and `segment`: the work and the costs of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

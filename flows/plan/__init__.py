@@ -1,1 +1,1 @@
-"""What a run would compute, and what that costs, without running it."""
+"""The work and the costs of a run, told without running it."""

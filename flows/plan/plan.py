@@ -1,4 +1,4 @@
-"""Plan: what `segment` or `adapt` would compute for a source, and what that costs, before anything runs.
+"""Plan `segment` or `adapt`: the artifacts that a run would compute for a source, and their costs.
 
 No Prefect server is started and nothing is written. The stages are those of a real run (`flows.plan.dry_run`).
 """
@@ -45,7 +45,7 @@ NATIVE_FRAMES = 24  # native frames in memory at once, as bytes and floats
 
 @dataclass
 class StagePlan:
-    """What a run needs of one stage."""
+    """The artifacts that a run needs of one stage, and the costs of the missing ones."""
 
     stored: int = 0
     missing: int = 0
@@ -56,19 +56,19 @@ class StagePlan:
 
 @dataclass
 class Plan:
-    """What a run would do and cost.
+    """The work and the costs of a run.
 
     Attributes:
         command: `segment` or `adapt`.
         source: as the user named it.
         clips: outline of every usable clip.
         set_aside: unusable clips, and why.
-        stages: what is stored and what is missing, by stage in the order of the run.
+        stages: stored and missing artifacts, by stage in the order of the run.
         seconds: of the whole run, start and end included.
         disk: bytes that the store would grow by.
         free: bytes that are free where the store is; None for a remote store.
         memory: bytes of memory at the peak.
-        warnings: what to know before starting.
+        warnings: reasons not to start the run as it is.
         device: on which networks would run.
     """
 

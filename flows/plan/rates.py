@@ -25,7 +25,7 @@ class Shipped:
     """Figures for a stage where this store has none.
 
     Attributes:
-        unit: `frame`, `megapixel`, `step` or `clip`: what the seconds are counted by.
+        unit: the seconds are counted by `frame`, `megapixel`, `step` or `clip`.
         seconds: per unit, with the compact preset on two CPU cores.
         frame_bytes: stored per frame.
         pixel_bytes: stored per native pixel.

@@ -1,4 +1,4 @@
-"""How a Segment Anything model is asked about an object, and which answers are taken."""
+"""The choices in asking a Segment Anything model about an object, and in taking its answers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ Output = Literal["single", "best", "closest"]
 
 @dataclass(frozen=True)
 class Asking:
-    """How a model is asked, and which answers are taken.
+    """The choices in asking a model and in taking its answers.
 
     Attributes:
         prompt: the parts of the prompt.

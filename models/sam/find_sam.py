@@ -46,7 +46,7 @@ class SamFiles:
     Attributes:
         name: the name on the hub or the folder, as it was given.
         folder: the folder with the files.
-        content: what identifies them: `name@revision` on the hub, the SHA-256 of the files in a folder.
+        content: their identity: `name@revision` on the hub, the SHA-256 of the files in a folder.
         kind: a key of `KINDS`.
     """
 
@@ -57,7 +57,7 @@ class SamFiles:
 
     @property
     def address(self) -> str:
-        """What finds them from any working folder: the name on the hub, or the absolute path of the folder."""
+        """The name on the hub, or the absolute path of the folder: found from any working folder."""
         return self.name if self.content == f"{self.name}@{self.folder.name}" else str(self.folder)
 
     @property

@@ -32,7 +32,7 @@ _SPACINGS = np.geomspace(
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is asked about one object, in pixels of the frame; None leaves a part out.
+    """A question to a model about one object, in pixels of the frame; None leaves a part out.
 
     Attributes:
         mask: bool (H, W).

@@ -32,7 +32,7 @@ load_lock = threading.RLock()  # transformers changes torch's global defaults wh
 
 @dataclass(frozen=True)
 class View:
-    """What a model has seen of one frame.
+    """One frame as a model has seen it.
 
     Attributes:
         embeddings: arguments for the model that stand for the frame.

@@ -93,7 +93,7 @@ def content_digest(clip: Clip, *, limit: int | None = None) -> str:
 
 @dataclass(frozen=True)
 class Outline:
-    """What a clip's files say of its size before any frame is decoded.
+    """A clip's size as its files state it, before any frame is decoded.
 
     Attributes:
         frames: number of frames; for a video the number that it claims, or its duration times its rate.

@@ -1,4 +1,4 @@
-"""A source that goes away during a run: what needs native frames says so, everything else is served."""
+"""A source goes away during a run: stages that need native frames say so, and everything else is served."""
 
 import shutil
 from pathlib import Path
