@@ -50,7 +50,7 @@ def test_a_second_run_computes_nothing_and_adds_nothing_to_mlflow(again: Home) -
     points = {run.info.run_id: run.data.metrics for run in runs}
     second = again.adapt(name="second")
     assert second.recomputed == 0
-    assert {name: count["cached"] for name, count in second.stages.items()} == {**STAGES, "weights": 5}
+    assert {name: count["cached"] for name, count in second.stages.items()} == {**STAGES, "weights": 6}
     assert (second.rounds, second.final, second.clips) == (first.rounds, first.final, first.clips)
     after = tracker.client.search_runs([tracker.experiment_id])
     assert {run.info.run_id: run.data.metrics for run in after} == points
