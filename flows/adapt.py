@@ -13,6 +13,7 @@ Only the evaluation stages open annotations. Whatever the store already has is n
 """
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from prefect import flow
 
 from motion_adapt.flows.reports.publish import PAGE, publish_comparison
 from motion_adapt.flows.reports.run_report import Report, mean_scores
+from motion_adapt.flows.rounds.by_hand import add_by_hand, find_by_hand
+from motion_adapt.flows.rounds.doubtful import list_doubtful
 from motion_adapt.flows.rounds.ledger import Ledger
 from motion_adapt.flows.rounds.materials import (
     add_adaptation_flow,
@@ -33,6 +36,7 @@ from motion_adapt.flows.rounds.results import export_clips, output_folder, resul
 from motion_adapt.flows.rounds.round_metrics import clip_figures, round_metrics
 from motion_adapt.flows.rounds.rounds import first_round, next_round
 from motion_adapt.flows.rounds.scoring import annotated, measure_round, score_round
+from motion_adapt.flows.rounds.shots import join_shots, split_shots, take_frames
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.prechecks import find_refiner, require_settings
@@ -100,19 +104,31 @@ def adapt(
 
     results = output_folder(output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
+    take_frames(run, settings)
     run.begin_record("adapt", source)
     start = None if from_champion else find_weights(run, settings, preset, Path(weights) if weights else None)
     materials = digest_clips(run, prune=prune)
-    asked: dict[str, Any] = {"clips": materials.content, "settings": settings, "rounds": rounds}
+    masks = find_by_hand(run, settings, all_clips=not (clips or split or prune or dataset))
+    asked: dict[str, Any] = {
+        "clips": materials.content,
+        "settings": settings.without_given(),  # the masks' content counts, not where they are
+        "rounds": rounds,
+        **({"given": masks.content} if masks.content else {}),
+    }
     if start is None:
         asked["from"] = "champion"  # not which version: after a promotion it is still the same request
         under_way = weights_under_way(run, settings, tracker, digest(asked))
         start = under_way or champion_weights(run, settings, tracking.open(source, create=False))
     run.export_to(results)  # from here on, results of an earlier run are moved
     materials = read_frames(run, source, settings, prune=prune, materials=materials)
+    split_shots(run, materials, settings, prune=prune)
+    run.require_clips(source)
+    add_by_hand(run, materials, settings, masks, pruned=bool(prune))
     folder = results_folder(run, materials, output, source, prune)
 
-    report.provenance = provenance(settings)
+    learnt = start.by_hand(run)
+    report.by_hand = {name: list(frames) for name, frames in materials.by_hand.items()}
+    report.provenance = provenance(settings, by_hand=materials.masks_by_hand, learnt=learnt)
     if why := not_label_free(settings):
         run.warn(why)
     report.figures = smoke_note(run, start)
@@ -125,6 +141,7 @@ def adapt(
         start=start.keys(),
         figures=report.figures,
         pruned=bool(prune),
+        by_hand=max(materials.masks_by_hand, learnt),
     )
     report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment, "run": ledger.parent}
     with ledger:
@@ -139,6 +156,9 @@ def adapt(
 
         strips = export_clips(run, materials, kept, folder)
         run.require_clips(source)
+        join_shots(run, materials, folder)
+        doubtful, pictures = list_doubtful(run, materials, kept, folder)
+        report.doubtful = [asdict(item) for item in doubtful]
         report.clips = {name: clip_figures(run, kept, name) for name in run.clips}
         report.unscored = [name for name in run.clips if name not in kept.scores.get("final", {})]
         report.final = {"round": kept.index, **mean_scores(report.clips)}
@@ -146,7 +166,7 @@ def adapt(
         report.take(run)
         report.seconds["total"] = time.monotonic() - began
         run.end_record()
-        ledger.close(kept, strips, report)
+        ledger.close(kept, strips, pictures, report)
         try:
             publish_comparison(tracker, ledger.parent, folder)
         except RunError as error:  # the masks are written, so a missing page does not fail the run

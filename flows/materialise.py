@@ -20,6 +20,7 @@ from motion_adapt.flows.rounds.materials import (
     open_run,
     read_frames,
 )
+from motion_adapt.flows.rounds.shots import split_shots, take_frames
 from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
@@ -48,7 +49,10 @@ def materialise(
     require_settings(settings, place.device)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     run.begin_record("materialise", source)
+    take_frames(run, settings)
     materials = read_frames(run, source, settings, prune=prune)
+    split_shots(run, materials, settings, prune=prune)
+    run.require_clips(source)
     backbones = find_backbones(run, settings, Path(weights) if weights else None)
     add_flow(run, materials, settings)
     add_adaptation_flow(run, materials, settings)

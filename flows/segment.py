@@ -7,16 +7,20 @@ Memory does not grow with the length of a video.
 """
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from prefect import flow
 
 from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.rounds.by_hand import add_by_hand, find_by_hand
+from motion_adapt.flows.rounds.doubtful import list_doubtful
 from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
 from motion_adapt.flows.rounds.results import export_clips, output_folder, results_folder
 from motion_adapt.flows.rounds.round_metrics import clip_figures
 from motion_adapt.flows.rounds.rounds import first_round
 from motion_adapt.flows.rounds.scoring import measure_round
+from motion_adapt.flows.rounds.shots import join_shots, split_shots, take_frames
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.prechecks import find_refiner, require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
@@ -52,14 +56,20 @@ def segment(
     require_settings(settings, place.device)
     refiner = find_refiner(settings.sam)
     results = output_folder(output, source, prune)
+    all_clips = not (clips or split or prune or dataset)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
+    take_frames(run, settings)
     run.begin_record("segment", source)
     if from_champion:
         start = champion_weights(run, settings, tracking.open(source, create=False))
     else:
         start = find_weights(run, settings, preset, Path(weights) if weights else None)
+    masks = find_by_hand(run, settings, all_clips=all_clips)
     run.export_to(results)
     materials = read_frames(run, source, settings, prune=prune)
+    split_shots(run, materials, settings, prune=prune)
+    run.require_clips(source)
+    add_by_hand(run, materials, settings, masks, pruned=bool(prune))
     folder = results_folder(run, materials, output, source, prune)
     if why := not_label_free(settings):
         run.warn(why)
@@ -71,9 +81,13 @@ def segment(
     measure_round(work, only, None)
     export_clips(run, materials, only, folder)
     run.require_clips(source)
+    join_shots(run, materials, folder)
+    doubtful, _ = list_doubtful(run, materials, only, folder)
+    report.doubtful = [asdict(item) for item in doubtful]
 
     report.output = str(folder)
-    report.provenance = provenance(settings)
+    report.by_hand = {name: list(frames) for name, frames in materials.by_hand.items()}
+    report.provenance = provenance(settings, by_hand=materials.masks_by_hand, learnt=start.by_hand(run))
     report.figures = smoke_note(run, start)
     report.clips = {name: clip_figures(run, only, name) for name in run.clips}
     report.take(run)

@@ -57,6 +57,16 @@ def unique_names(names: Iterable[str]) -> list[str]:
     return unique
 
 
+def shot_name(video: str, number: int) -> str:
+    """Return the name of a video's shot, counted from 1: `video#01`."""
+    return f"{video}#{number:02d}"
+
+
+def whole_name(name: str) -> str:
+    """Return the name of the video that a shot's name is of; other names unchanged."""
+    return re.sub(r"#[0-9]{2,}$", "", name)
+
+
 def some(names: Sequence[str], most: int = 3) -> str:
     """Format the first names for a message, and how many more there are: `a, b, c and 4 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -5,13 +5,23 @@ It starts from a shared network, which learns the masks of many clips.
 
 from dataclasses import replace
 
-from motion_adapt.models.adaptation.clip_network import Mean, Segmented, fit_clip_network, foreground_iou
+import numpy as np
+
+from motion_adapt.models.adaptation.clip_network import (
+    Mean,
+    Replaced,
+    Segmented,
+    fit_clip_network,
+    foreground_iou,
+)
 from motion_adapt.models.adaptation.shared_network import fit_shared_network
 from motion_adapt.models.inference.smoothing import smooth
 from motion_adapt.models.inputs.imaging import hard_masks, rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
+from motion_adapt.models.networks.lineage import masks_by_hand
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import BY_HAND, by_hand_of
 from motion_adapt.tasks.checkpoints import get_checkpoint, get_network
 from motion_adapt.tasks.proposal import kinds_of
 from motion_adapt.tasks.runtime.dims import MASK_DIMS
@@ -40,15 +50,19 @@ def train_on_clip(
     store = place.open()
     rgb = store.open(frames).array("rgb")
     planned = replace(course_of(settings, seed), steps=settings.steps_for(len(rgb)))
+    taught = store.open(masks)
+    marks = by_hand_of(taught)
+    by_hand = [] if marks is None else np.flatnonzero(marks).tolist()
     with training(place, out, planned) as (course, publish):
         publish(
             fit_clip_network(
                 rgb,
-                store.open(masks).array("probabilities"),
+                taught.array("probabilities"),
                 course,
                 batch=settings.batch,
                 start=get_checkpoint(place, start) if start else None,
-                recipe={"labels": [masks.key]},
+                given=by_hand,
+                recipe={"labels": [masks.key], **masks_by_hand(len(by_hand))},
             )
         )
 
@@ -66,6 +80,8 @@ def train_on_clips(
 ) -> None:
     """Train a network on the foreground of all clips, or `start` further; each list has one item per clip."""
     store = place.open()
+    marks = (by_hand_of(store.open(made)) for made in masks)
+    by_hand = sum(0 if mark is None else int(mark.sum()) for mark in marks)
     clips = [
         (store.open(one).array("rgb"), store.open(other).array("probabilities"))
         for one, other in zip(frames, masks, strict=True)
@@ -77,7 +93,7 @@ def train_on_clips(
                 course,
                 batch=settings.batch,
                 start=get_checkpoint(place, start) if start else None,
-                recipe={"labels": [made.key for made in masks]},
+                recipe={"labels": [made.key for made in masks], **masks_by_hand(by_hand)},
             )
         )
 
@@ -104,24 +120,30 @@ def segment_clip(
     """
     store, net = place.open(), get_network(place, weights, "clip-network")
     kept, motion = store.open(masks), store.open(flow)
-    given = kept.array("probabilities")
+    given, by_hand = kept.array("probabilities"), by_hand_of(kept)
+    fixed = np.zeros(len(given), np.bool_) if by_hand is None else by_hand
+    if by_hand is not None:
+        out.append(BY_HAND, by_hand, ("time",))
     own = Segmented(net, store.open(frames).array("rgb"))
     blank = (
         kinds_of(store.open(proposal)) == BLANK
     )  # whatever the network sees there, such a frame shows nothing
     iou = foreground_iou(own, given)
     used = iou >= agreement
+    at = np.flatnonzero(fixed).tolist()
     found = smooth(
-        Mean(own, given) if used else given,
+        Replaced(Mean(own, given), given, at) if used else given,
         motion.array("flow"),
         iterations=smoothing.iterations if used and smoothing.enabled else 0,
         weight=smoothing.weight,
         gap=motion.summary["gap"],
         apart=blank,
+        fixed=fixed,
     )
     with track(len(given), f"segment {place.label} by its network") as advance:
         for index, (frame, empty) in enumerate(zip(found, blank, strict=True)):
-            frame *= not empty
+            if empty and not fixed[index]:
+                frame *= 0
             out.append("masks", hard_masks(frame[None]) if used else kept.array("masks")[[index]], MASK_DIMS)
             out.append("probabilities", rounded_probabilities(frame[None]), MASK_DIMS)
             advance(1)

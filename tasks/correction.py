@@ -7,6 +7,7 @@ from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import BY_HAND, by_hand_of
 from motion_adapt.tasks.checkpoints import get_network
 from motion_adapt.tasks.proposal import kinds_of
 from motion_adapt.tasks.runtime.dims import LABEL_DIMS, MASK_DIMS
@@ -35,8 +36,11 @@ def correct(
     `segments` u8 (T, 128, 224), the query whose alpha is largest.
     """
     store = place.open()
-    chosen = store.open(selection)
-    kinds, done = kinds_of(store.open(proposal)), 0
+    chosen, proposed = store.open(selection), store.open(proposal)
+    shows, given, done = kinds_of(proposed) != BLANK, by_hand_of(proposed), 0
+    if given is not None:
+        shows |= given
+        out.append(BY_HAND, given, ("time",))
     net = get_network(place, weights, "corrector")
     total, limit = chosen.summary["frames"], chosen.summary["limit"]
     with track(total, f"correct {place.label}") as advance:
@@ -44,17 +48,18 @@ def correct(
             net,
             store.open(frames).array("rgb"),
             store.open(tokens).array("tokens"),
-            store.open(proposal).array("masks"),
+            proposed.array("masks"),
             chosen.array("scores"),
             chosen.array("exemplars"),
             window=settings.window,
             limit=limit,
             target=min(limit, PART_LENGTH),
+            given=given,
             precision=autocast_dtype(precision),
         ):
-            shows = (kinds[done : done + len(block.masks)] != BLANK)[:, None, None, None]
-            out.append("masks", block.masks & shows, MASK_DIMS)
-            out.append("probabilities", rounded_probabilities(block.probabilities * shows), MASK_DIMS)
+            here = shows[done : done + len(block.masks)][:, None, None, None]
+            out.append("masks", block.masks & here, MASK_DIMS)
+            out.append("probabilities", rounded_probabilities(block.probabilities * here), MASK_DIMS)
             out.append("segments", block.segments, LABEL_DIMS)
             advance(len(block.masks))
             done += len(block.masks)

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import numpy as np
+
 from motion_adapt.models.inputs.imaging import native_labels
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
@@ -11,7 +13,7 @@ from motion_adapt.tasks.runtime.dims import LABEL_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.spread import in_spans
-from motion_adapt.tasks.runtime.stage import NotKeyed, stage
+from motion_adapt.tasks.runtime.stage import IfGiven, NotKeyed, stage
 from motion_adapt.tasks.settings import CrfSettings
 
 
@@ -22,10 +24,13 @@ def finish(
     *,
     settings: CrfSettings,
     clip: NotKeyed[Clip],
+    given: IfGiven[Artifact] = None,
     place: Place,
     out: ArtifactWriter,
 ) -> None:
     """Bring corrected masks to native size: resize each channel bilinearly and threshold at 0.5, or apply a dense CRF.
+
+    Masks by hand, `given`, are taken as they are.
 
     Writes `labels` u8 (T, H', W'): 0 background, k + 1 for object k. The summary records whether the CRF was used.
 
@@ -41,9 +46,16 @@ def finish(
         blocks = in_spans(refine, len(masks), threads=place.threads, memory=memory)
     else:
         blocks = (native_labels(masks[[index]], height, width) for index in range(len(masks)))
-    masked = 0
+    by_hand: dict[int, np.ndarray] = {}
+    if given:
+        hand = store.open(given)
+        by_hand = dict(zip(hand.summary["at"], hand.array("labels")[:], strict=True))
+    masked = done = 0
     with track(len(masks), f"final masks of {place.label}") as advance:
         for labels in blocks:
+            for index in by_hand.keys() & range(done, done + len(labels)):
+                labels[index - done] = by_hand[index]
+            done += len(labels)
             out.append("labels", labels, LABEL_DIMS)
             masked += int(labels.any(axis=(1, 2)).sum())
             advance(len(labels))

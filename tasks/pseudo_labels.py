@@ -6,8 +6,10 @@ The corrector learns from an object's exemplar frames only; OCLR learns from all
 import numpy as np
 
 from motion_adapt.models.inputs.still_frames import stretches
+from motion_adapt.models.networks.lineage import masks_by_hand
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import BY_HAND, by_hand_of
 from motion_adapt.tasks.runtime.dims import MASK_DIMS, ROW_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import stage
@@ -18,7 +20,8 @@ def label(correction: Artifact, selection: Artifact, *, place: Place, out: Artif
     """Write the targets: `masks` bool (T, K, 128, 224), the corrected masks, `exemplars` bool (T, K) and `moving`.
 
     `moving` bool (T,) is False for frames without motion, from which nothing is learnt. The summary counts the other
-    frames in which any object has a mask: a clip without one is not trained on.
+    frames in which any object has a mask: a clip without one is not trained on. With masks by hand, it counts those
+    too, and `by_hand` bool (T,) says where they are.
     """
     store = place.open()
     refined, chosen = store.open(correction), store.open(selection)
@@ -33,6 +36,10 @@ def label(correction: Artifact, selection: Artifact, *, place: Place, out: Artif
     labelled = int((np.concatenate(masked) & teaching).sum())
     out.append("moving", moving, ("time",))
     out.append("exemplars", chosen.array("exemplars")[:], ROW_DIMS)
-    out.summary = {"frames": refined.summary["frames"], "labelled_frames": labelled}
+    by_hand = by_hand_of(refined)
+    if by_hand is not None:
+        out.append(BY_HAND, by_hand, ("time",))
+    count = 0 if by_hand is None else int(by_hand.sum())
+    out.summary = {"frames": refined.summary["frames"], "labelled_frames": labelled, **masks_by_hand(count)}
     if "refined_by" in refined.summary:  # a model that has seen annotations
         out.summary["refined_by"] = refined.summary["refined_by"]

@@ -8,6 +8,7 @@ from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import by_hand_of
 from motion_adapt.tasks.checkpoints import get_network
 from motion_adapt.tasks.proposal import kinds_of
 from motion_adapt.tasks.runtime.dims import MASK_DIMS, ROW_DIMS
@@ -53,6 +54,7 @@ def select(
             limit=settings.limit,
             target=min(settings.limit, PART_LENGTH),
             allowed=moving,
+            given=by_hand_of(reader),
             precision=autocast_dtype(precision),
         ):
             out.append("errors", part.errors, ROW_DIMS)

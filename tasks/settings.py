@@ -5,7 +5,14 @@ The defaults are the `compact` preset; `flows/run/presets.py` has the other pres
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from motion_adapt.models.networks.sizes import PRETRAINING
 from motion_adapt.models.sam.asking import Output, PromptKind
@@ -30,7 +37,16 @@ class StageSettings(BaseModel):
 
 
 class FramesSettings(StageSettings):
-    """Frames of native size."""
+    """The frames of a clip, and where those of native size are kept."""
+
+    start: int = Field(0, ge=0, description="first frame of each clip to use, counted from 0")
+    end: int | None = Field(
+        None, ge=2, description="the frame before which each clip ends; if none, its own end"
+    )
+    every: int = Field(1, ge=1, description="use every so-many-th frame")
+    fps: float | None = Field(
+        None, gt=0, description="for videos: use about so many frames per second, in place of `every`"
+    )
 
     keep: Literal["source", "native"] = Field(
         "source",
@@ -160,6 +176,21 @@ class SelectionSettings(StageSettings):
         ge=2,
         description="frames that the selector processes at once and that share exemplars; longer clips are split",
     )
+    given: str | None = Field(
+        None,
+        description="masks by hand for a few frames, <clip>/<frame>.png indexed; they are exemplars for the whole clip "
+        "and come out unchanged. Results are then not label-free",
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `given` out if it is None: keys are then as they were before this setting existed."""
+        told: dict[str, Any] = serialize(self)
+        return {name: value for name, value in told.items() if name != "given" or value is not None}
+
+    def without_given(self) -> "SelectionSettings":
+        """Return the settings without `given`: the masks' content is part of keys, not where they are."""
+        return self.model_copy(update={"given": None})
 
 
 class CorrectionSettings(StageSettings):
@@ -398,6 +429,11 @@ class Settings(StageSettings):
         description="number format of the proposing, selecting and correcting networks on a GPU; a CPU only supports "
         "float32",
     )
+    shots: Literal["split", "off"] = Field(
+        "split",
+        description="split: a video with cuts becomes one clip per shot; off: it stays whole. Clips of benchmarks and "
+        "clips with annotations are never split",
+    )
     mask_background: Background = Field(
         "black",
         description="what is behind the objects of annotations and ready-made proposals that are stored in colours: "
@@ -422,6 +458,10 @@ class Settings(StageSettings):
     sam: SamSettings = SamSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     pretrain: PretrainSettings = PretrainSettings()
+
+    def without_given(self) -> "Settings":
+        """Return the settings without `selection.given`."""
+        return self.model_copy(update={"selection": self.selection.without_given()})
 
 
 NETWORK_METHODS = ("error_map", "score")  # values of selection.method that need a selector

@@ -7,12 +7,13 @@ from typing import Any
 
 from motion_adapt.models.adaptation.adapt_corrector import CorrectorClip
 from motion_adapt.models.networks.checkpoints import Checkpoint
-from motion_adapt.models.networks.lineage import TrainedOn
+from motion_adapt.models.networks.lineage import BY_HAND, TrainedOn, masks_by_hand
 from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.state_file import StateFile
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import by_hand_of
 from motion_adapt.tasks.checkpoints import put_checkpoint
 from motion_adapt.tasks.runtime.curves import Curve, curve_file, read_curve
 from motion_adapt.tasks.runtime.place import Place
@@ -22,7 +23,9 @@ from motion_adapt.tasks.settings import ClipNetworkSettings, TrainingSettings
 
 def learnt_from(store: ArtifactStore, labels: list[Artifact], start: Checkpoint) -> dict[str, Any]:
     """Return what a recipe says of the pseudo-labels; those refined by a model of supervised training are marked."""
+    by_hand = sum(store.manifest(made).summary.get(BY_HAND, 0) for made in labels)
     told = {"labels": [made.key for made in labels], "start": start.settings.get("training")}
+    told |= masks_by_hand(by_hand)
     models = sorted({name for made in labels if (name := store.manifest(made).summary.get("refined_by"))})
     return {**told, "on": TrainedOn.REFINED_PSEUDO_LABELS.value, "refined_by": models} if models else told
 
@@ -86,6 +89,7 @@ def corrector_clip(
         scores=store.open(selection).array("scores"),
         exemplars=label.array("exemplars"),
         corrected=label.array("masks"),
+        given=by_hand_of(label),
     )
 
 

@@ -28,6 +28,7 @@ from motion_adapt.flows.cli.options import (
     with_sam,
 )
 from motion_adapt.flows.cli.plan_command import plan
+from motion_adapt.flows.cli.review_command import review
 from motion_adapt.flows.cli.run_commands import adapt, demo, materialise, refine, segment
 from motion_adapt.flows.cli.serve_command import serve
 from motion_adapt.flows.cli.store_commands import store_app
@@ -95,6 +96,7 @@ for command in (
     demo,
     rounds,
     report,
+    review,
     doctor,
     serve,
     synthesise,

@@ -27,6 +27,14 @@ Clips = Annotated[
     list[str] | None, typer.Option(help="only these clips, separated by commas; may be repeated")
 ]
 Split = Annotated[str | None, typer.Option(help="use the clips of this list of ImageSets, e.g. 2016/val")]
+Every = Annotated[int | None, typer.Option(min=1, help="use every so-many-th frame of each clip")]
+Fps = Annotated[float | None, typer.Option(help="use about so many frames per second of each video")]
+Start = Annotated[int | None, typer.Option(min=0, help="first frame of each clip to use, counted from 0")]
+End = Annotated[int | None, typer.Option(min=2, help="frame before which each clip ends")]
+Exemplars = Annotated[
+    Path | None,
+    typer.Option(help="masks by hand for a few frames, <clip>/<frame>.png; results are then not label-free"),
+]
 Weights = Annotated[Path | None, typer.Option(help="folder with oclr, selector and corrector .safetensors")]
 From = Annotated[str, typer.Option("--from", help="start weights: 'preset', or the experiment's 'champion'")]
 Dataset = Annotated[
@@ -154,6 +162,15 @@ def settings_of(
 def with_sam(overrides: list[str] | None, sam: str | None) -> list[str] | None:
     """Return the values of --set with that of --sam, which sets sam.model."""
     return [*(overrides or ()), f"sam.model={json.dumps(sam)}"] if sam else overrides
+
+
+def with_short(
+    overrides: list[str] | None, exemplars: Path | None = None, **frames: float | None
+) -> list[str]:
+    """Return the overrides with the options that are short for settings: --exemplars, and those of `frames`."""
+    given = [f"selection.given={json.dumps(str(exemplars))}"] if exemplars else []
+    given += [f"frames.{name}={value}" for name, value in frames.items() if value is not None]
+    return [*(overrides or ()), *given]
 
 
 def place_of(

@@ -13,6 +13,8 @@ import psutil
 
 from motion_adapt.flows.plan.dry_run import PLANNED, DryRun
 from motion_adapt.flows.plan.rates import GUESSED, Rates
+from motion_adapt.flows.rounds.by_hand import add_by_hand, find_by_hand
+from motion_adapt.flows.rounds.doubtful import doubt_clips
 from motion_adapt.flows.rounds.materials import (
     PRUNED_FRAMES,
     add_adaptation_flow,
@@ -24,6 +26,7 @@ from motion_adapt.flows.rounds.materials import (
 from motion_adapt.flows.rounds.results import draw_clips
 from motion_adapt.flows.rounds.rounds import first_round, next_round
 from motion_adapt.flows.rounds.scoring import measure_round
+from motion_adapt.flows.rounds.shots import take_frames
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.prechecks import find_refiner
@@ -128,6 +131,7 @@ def make_plan(
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
     run = DryRun.of(place, found, prune=prune)
+    take_frames(run, settings)
     for name in list(run.clips):
         run.look_at(name, PRUNED_FRAMES if prune else None)
     if run.clips:
@@ -151,6 +155,7 @@ def go_through(
         if made.attempt != PLANNED:
             known, seen = run.summary(made), run.outlines[name]
             run.outlines[name] = Outline(known["frames"], known["height"], known["width"], seen.bytes)
+    add_by_hand(run, materials, settings, find_by_hand(run, settings, all_clips=False), pruned=bool(prune))
     add_flow(run, materials, settings)
     if command == "adapt" and rounds:
         add_adaptation_flow(run, materials, settings)
@@ -172,6 +177,7 @@ def go_through(
         before, this = this, next_round(work, index, this)
         measure_round(work, this, before)
     draw_clips(run, materials, this)
+    doubt_clips(run, materials, this)
 
 
 def priced(run: DryRun, command: str, source: str, settings: Settings, workers: int) -> Plan:

@@ -32,6 +32,7 @@ from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.storage.atomic import whole_file
 from motion_adapt.storage.tracking import PARENT_TAG, Tracker
 
+GALLERY = 60  # doubtful frames on the page, at most
 STRIP_WIDTH = 1500  # pixels, maximum on the page; MLflow and the results have strips in full size
 
 
@@ -67,6 +68,12 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
     names = [str(name) for name in clips.table["clip"]][:strips]
     strip_files = ((name, tracker.read(kept_run, f"strips/{name}.png")) for name in names)
     pictures = {name: data_uri(png) for name, png in strip_files if png}
+    doubtful = report.get("doubtful", [])  # a report of an earlier version has none
+    gallery = [
+        {**item, "picture": data_uri(jpeg)}
+        for item in sorted(doubtful, key=lambda item: -item["doubt"])[:GALLERY]
+        if (jpeg := tracker.read(kept_run, f"doubtful/{item['clip']}/{item['frame']}.jpg"))
+    ]
     curves = {
         f"{name.removeprefix('train/')}, round {item.data.tags['round']}": tracker.history(
             item.info.run_id, name
@@ -92,6 +99,8 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
         small=small_multiples(tables),
         clips=clip_rows(clips, tables[kept], pictures),
         mean=mean_row(clips),
+        gallery=gallery,
+        by_hand=sum(map(len, report.get("by_hand", {}).values())),
         measure=MEASURES[clips.measure].title,
         rounds=[f"round {index}" for index in tables],
         plot=quality_plot(tables[kept]),

@@ -26,6 +26,9 @@ class Report:
     unscored: list[str] = field(default_factory=list)  # clips of an adaptation without usable annotations
     warnings: list[str] = field(default_factory=list)
     still: dict[str, list[list[int]]] = field(default_factory=dict)  # first and last of frames without motion
+    shots: dict[str, list[str]] = field(default_factory=dict)  # by video that was split: its shots
+    by_hand: dict[str, list[str]] = field(default_factory=dict)  # by clip: names of frames with masks by hand
+    doubtful: list[dict[str, Any]] = field(default_factory=list)  # the frames that deserve a look
     figures: str = ""  # "smoke" if the weights were trained too little for metrics to mean anything
     provenance: dict[str, str] = field(default_factory=dict)
     rounds: list[dict[str, Any]] = field(default_factory=list)
@@ -63,6 +66,7 @@ class Report:
         self.skipped = dict(run.skipped)
         self.warnings = list(run.warnings)
         self.still = dict(run.still)
+        self.shots = dict(run.shots)
         self.stages = {name: asdict(count) for name, count in run.stages.items()}
         self.peak_memory_mb = peak_memory()
 

@@ -112,6 +112,12 @@ def print_report(console: Console, report: Report) -> None:
         say(console, f"{name}:", text)
     if report.output:
         say(console, "written to", report.output)
+    if report.doubtful:
+        say(
+            console,
+            "doubtful:",
+            f"{len(report.doubtful)} frames deserve a look: motion-adapt review {report.output}",
+        )
     if report.mlflow:
         where = f"--backend-store-uri {report.mlflow['uri']} (experiment '{report.mlflow['experiment']}')"
         say(console, "MLflow:", f"mlflow ui {where}")

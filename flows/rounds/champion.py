@@ -1,10 +1,13 @@
 """Promote a champion: the version whose networks `--from champion` starts from, chosen by the label-free gate."""
 
+from motion_adapt.models.networks.lineage import by_hand_text
 from motion_adapt.models.quality.gate import RULES_ACROSS_RUNS, Verdict, gate
 from motion_adapt.storage.registry import Registry
 
 
-def promote_champion(registry: Registry, version: int, metrics: dict[str, float], *, pruned: bool) -> str:
+def promote_champion(
+    registry: Registry, version: int, metrics: dict[str, float], *, pruned: bool, by_hand: int = 0
+) -> str:
     """Promote a version unless the gate finds the reigning champion better.
 
     Args:
@@ -13,21 +16,23 @@ def promote_champion(registry: Registry, version: int, metrics: dict[str, float]
         metrics: the label-free metrics of that round.
         pruned: whether the run was a smoke run, which is never promoted: a few frames of a few clips say nothing
             about the rest.
+        by_hand: masks by hand that the version owes to, which its outcome then says.
 
     Returns:
         the outcome as a sentence.
     """
     if pruned:
         return f"version {version} is not proposed as champion: --prune left out most of the frames"
+    owed = f" (with {by_hand_text(by_hand)}: not label-free)" if by_hand else ""
     reigning = registry.champion()
     if reigning is None:
         registry.promote(version)
-        return f"version {version} is the first champion"
+        return f"version {version}{owed} is the first champion"
     number, run_id = reigning
     if number == version:
-        return f"version {version} stays champion"
+        return f"version {version}{owed} stays champion"
     decision = gate(registry.tracker.get(run_id).data.metrics, metrics, RULES_ACROSS_RUNS)
     if decision.verdict is not Verdict.KEEP:
         return f"version {number} stays champion: {'; '.join(decision.reasons)}"
     registry.promote(version)
-    return f"version {version} replaces version {number} as champion"
+    return f"version {version}{owed} replaces version {number} as champion"

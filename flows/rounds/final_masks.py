@@ -8,6 +8,7 @@ from typing import Any
 
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.run import ByClip
+from motion_adapt.tasks.by_hand import put_back
 from motion_adapt.tasks.final_masks import finish
 from motion_adapt.tasks.sam import carry_by_sam, refine_by_sam, to_teach
 from motion_adapt.tasks.settings import CrfSettings
@@ -23,6 +24,7 @@ def finish_clips(work: Work, correction: ByClip, head: str, crf: CrfSettings | N
             "correction": correction[name],
             "settings": crf or work.settings.crf,
             "clip": work.run.clips[name],
+            "given": work.materials.given.get(name),
         },
         only=[name for name in work.run.clips if name in correction],
     )
@@ -54,7 +56,13 @@ def refine_clips(work: Work, masks: ByClip, selection: ByClip, head: str) -> ByC
             f"{head}: {kept} of {asked} masks stay as they were, since {files.name} shows something else "
             f"(IoU below sam.least_iou={settings.least_iou})"
         )
-    return refined
+    by_hand = work.run.each(
+        put_back,
+        f"{head}: masks by hand",
+        lambda name: {"masks": refined[name], "given": work.materials.given[name]},
+        only=[name for name in refined if name in work.materials.given],
+    )
+    return {**refined, **by_hand}
 
 
 def share_kept(summary: Mapping[str, Any]) -> float:

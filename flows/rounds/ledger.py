@@ -21,6 +21,7 @@ from motion_adapt.flows.rounds.state import Round
 from motion_adapt.flows.run.live_curves import enter_curves
 from motion_adapt.flows.run.run import Run, source_name
 from motion_adapt.flows.run.weight_checks import not_label_free
+from motion_adapt.models.networks.lineage import BY_HAND
 from motion_adapt.models.quality.gate import Decision
 from motion_adapt.storage.keys import digest
 from motion_adapt.storage.names import printable
@@ -56,11 +57,15 @@ class Ledger:
         start: dict[str, str | None],
         figures: str,
         pruned: bool = False,
+        by_hand: int = 0,
     ) -> None:
         self.tracker, self.registry, self._pruned = tracker, Registry(tracker), pruned
+        self._by_hand = by_hand
         self._figures = {"figures": figures} if figures else {}
         if why := not_label_free(settings):
             self._figures["annotations"] = why
+        if by_hand:
+            self._figures[BY_HAND] = str(by_hand)
         self.key = digest({**asked, "start": start})[:16]
         self.parent = tracker.begin(
             kind="adaptation",
@@ -111,14 +116,23 @@ class Ledger:
 
     def promote(self, version: int, metrics: dict[str, float]) -> str:
         """Propose a version as champion. Returns the outcome as a sentence."""
-        return promote_champion(self.registry, version, metrics, pruned=self._pruned)
+        return promote_champion(self.registry, version, metrics, pruned=self._pruned, by_hand=self._by_hand)
 
-    def close(self, kept: Round, strips: list[Path], report: Report) -> None:
-        """Record the pictures of the round that was kept and the final metrics, and end the adaptation's run."""
+    def close(self, kept: Round, strips: list[Path], doubtful: dict[str, list[Path]], report: Report) -> None:
+        """Record the pictures of the round that was kept and the final metrics, and end the adaptation's run.
+
+        Args:
+            kept: the round.
+            strips: paths of the stage strips.
+            doubtful: paths of the pictures of doubtful frames, by clip.
+            report: of the adaptation.
+        """
         child = self.tracker.begin(
             kind="round", key=f"{self.key}-{kept.index}", name=kept.name, params={}, parent=self.parent
         )
         self.tracker.files(child, strips, "strips")
+        for clip, pictures in doubtful.items():
+            self.tracker.files(child, pictures, f"doubtful/{clip}")
         self.tracker.finish(child)
         finals = {f"final/{name}": value for name, value in report.final.items() if name in SCORE_NAMES}
         self.tracker.log(self.parent, finals)

@@ -34,6 +34,13 @@ class Materials:
     adaptation_flow: ByClip = field(default_factory=dict)  # at the gap that OCLR is fine-tuned on
     selector_tokens: ByClip = field(default_factory=dict)
     corrector_tokens: ByClip = field(default_factory=dict)
+    given: ByClip = field(default_factory=dict)  # masks by hand, of the clips that have any
+    by_hand: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of the frames that they are for
+
+    @property
+    def masks_by_hand(self) -> int:
+        """The number of masks by hand of all clips."""
+        return sum(map(len, self.by_hand.values()))
 
 
 def open_run(
@@ -91,29 +98,34 @@ def read_frames(
 
     If the settings say so, native frames are copied into the store.
     """
-    limit = PRUNED_FRAMES if prune else None
     materials = materials or digest_clips(run, prune=prune)
-    materials.frames = run.each(
+    decode_clips(run, materials, settings, limit=PRUNED_FRAMES if prune else None, only=list(run.clips))
+    run.require_clips(source)
+    return materials
+
+
+def decode_clips(
+    run: Run, materials: Materials, settings: Settings, *, limit: int | None, only: list[str]
+) -> None:
+    """Decode the clips named by `only`, at most `limit` frames of each."""
+    made = run.each(
         decode,
         "frames",
         lambda name: {"content": materials.content[name], "limit": limit, "clip": run.clips[name]},
+        only=only,
     )
+    materials.frames |= made
     if settings.frames.keep == "native":
-        without = [
-            name for name, made in materials.frames.items() if not run.manifest(made).arrays["native"].stored
-        ]
+        without = [name for name, one in made.items() if not run.manifest(one).arrays["native"].stored]
         run.each(
             keep_native,
             "native frames",
             lambda name: {"frames": materials.frames[name], "clip": run.clips[name]},
             only=without,
         )
-    run.require_clips(source)
-    materials.names = {
-        name: clip.frame_names(run.summary(materials.frames[name])["frames"])
-        for name, clip in run.clips.items()
-    }
-    return materials
+    for name in made:
+        if name in run.clips:
+            materials.names[name] = run.clips[name].frame_names(run.summary(made[name])["frames"])
 
 
 def add_flow(run: Run, materials: Materials, settings: Settings) -> None:

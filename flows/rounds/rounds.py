@@ -18,6 +18,7 @@ from motion_adapt.flows.run.run import ByClip
 from motion_adapt.flows.run.start_weights import StartWeights
 from motion_adapt.storage.formats.masks import masks_content
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import replace_proposals
 from motion_adapt.tasks.clip_network import segment_clip, train_on_clip, train_on_clips
 from motion_adapt.tasks.correction import correct
 from motion_adapt.tasks.per_clip import adapt_to_clip
@@ -82,7 +83,7 @@ def propose_clips(work: Work, this: Round) -> ByClip:
             },
         )
         name_still(work, made)
-        return made
+        return replace_by_hand(work, this, made)
 
     def given(name: str) -> dict[str, Any]:
         names = work.materials.names[name]
@@ -95,7 +96,19 @@ def propose_clips(work: Work, this: Round) -> ByClip:
             "names": names,
         }
 
-    return work.run.each(take_proposals, f"{this.name}: take proposals", given)
+    return replace_by_hand(work, this, work.run.each(take_proposals, f"{this.name}: take proposals", given))
+
+
+def replace_by_hand(work: Work, this: Round, proposal: ByClip) -> ByClip:
+    """Put masks by hand in the place of what was proposed for their frames. Other clips keep their artifacts."""
+    masks = work.materials.given
+    replaced = work.run.each(
+        replace_proposals,
+        f"{this.name}: masks by hand",
+        lambda name: {"proposal": proposal[name], "given": masks[name]},
+        only=[name for name in work.run.clips if name in masks],
+    )
+    return {**proposal, **replaced}
 
 
 def name_still(work: Work, proposals: ByClip) -> None:
@@ -129,7 +142,7 @@ def select_clips(work: Work, this: Round) -> ByClip:
             "tokens": tokens[name],
             "proposal": this.proposal[name],
             "weights": this.weights.need("selector") if method in NETWORK_METHODS else None,
-            "settings": work.settings.selection,
+            "settings": work.settings.selection.without_given(),
             "precision": work.settings.precision,
             "seed": work.settings.seed if method == "random" else None,
         },

@@ -25,6 +25,7 @@ def require_settings(settings: Settings, device: str) -> None:
     require_crf_if_used(settings)
     _require_flow(settings.flow)
     _require_folder(settings.proposal.folder, "proposal.folder")
+    _require_folder(settings.selection.given, "selection.given")
     heads = ("selector", "corrector") if settings.selection.method in NETWORK_METHODS else ("corrector",)
     for head in heads:
         _require_features(settings.features, head)

@@ -42,6 +42,7 @@ class Run(Making):
     set_aside: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)  # by path in the source: why it is not taken
     still: dict[str, list[list[int]]] = field(default_factory=dict)  # first and last of frames without motion
+    shots: dict[str, list[str]] = field(default_factory=dict)  # by video that was split: its shots
     output: Path | None = None  # where results go; set by `export_to`
     places: dict[str, Path] = field(default_factory=dict)  # paths of clips that were set aside
 

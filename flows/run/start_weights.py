@@ -11,7 +11,7 @@ from motion_adapt.flows.run.run import Run
 from motion_adapt.flows.run.weight_checks import is_smoke, require_fit, require_precision
 from motion_adapt.models.networks.checkpoints import build_network
 from motion_adapt.models.networks.foreign_files import foreign
-from motion_adapt.models.networks.lineage import is_supervised
+from motion_adapt.models.networks.lineage import by_hand_text, is_supervised, learnt_by_hand
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import START_TAG, Tracker
@@ -39,6 +39,12 @@ class StartWeights:
     def keys(self) -> dict[str, str | None]:
         """Return the artifact of each network as text, or None, by field name."""
         return {item.name: str(ref) if (ref := getattr(self, item.name)) else None for item in fields(self)}
+
+    def by_hand(self, run: Run) -> int:
+        """Return the most masks by hand that one of the networks learnt from."""
+        return max(
+            (learnt_by_hand(run.summary(ref)["settings"]) for ref in self.networks.values()), default=0
+        )
 
     @property
     def networks(self) -> dict[str, Artifact]:
@@ -198,7 +204,7 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
             raise RunError(str(error)) from error
     for model, how in trained.items():
         try:
-            supervised = is_supervised(how)
+            supervised, by_hand = is_supervised(how), learnt_by_hand(how)
         except ValueError as error:
             raise RunError(f"{model} weights: {error}") from error
         if supervised:
@@ -206,6 +212,8 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
                 f"the {model} was trained with annotations, be it through masks refined by SAM: its results are not "
                 "label-free"
             )
+        if by_hand:
+            run.warn(f"the {model} learnt from {by_hand_text(by_hand)}: its results are not label-free")
 
 
 def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:

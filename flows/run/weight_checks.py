@@ -8,7 +8,7 @@ from motion_adapt.flows.run.errors import RunError
 from motion_adapt.models.inputs.features import feature_provenance
 from motion_adapt.models.inputs.flow_estimators import flow_provenance
 from motion_adapt.models.networks.corrector import MaskCorrector
-from motion_adapt.models.networks.lineage import trainings_of
+from motion_adapt.models.networks.lineage import by_hand_text, trainings_of
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
 
@@ -63,8 +63,14 @@ def require_fit(settings: Settings, trained: Mapping[str, Mapping[str, Any]]) ->
             )
 
 
-def provenance(settings: Settings) -> dict[str, str]:
-    """Return where flow and features come from, whether labels were used for them, and how final masks are computed."""
+def provenance(settings: Settings, *, by_hand: int = 0, learnt: int = 0) -> dict[str, str]:
+    """Return where flow and features come from, whether labels were used for them, and how final masks are computed.
+
+    Args:
+        settings: of the run.
+        by_hand: number of masks by hand of the run.
+        learnt: number of masks by hand that its start weights learnt from.
+    """
     told = {"flow": flow_provenance(settings.flow.estimator, settings.flow.weights)}
     for grid, backbone in (
         ("selector", settings.features.selector),
@@ -79,6 +85,10 @@ def provenance(settings: Settings) -> dict[str, str]:
     if settings.sam.model:
         told["final masks"] += f", refined by {settings.sam.model}"
         told["annotations"] = not_label_free(settings)
+    if by_hand or learnt:
+        owed = [f"this run has {by_hand_text(by_hand)}"] if by_hand else []
+        owed += [f"its start weights learnt from {by_hand_text(learnt)}"] if learnt else []
+        told["labels"] = f"{' and '.join(owed)}: its results are not label-free"
     return told
 
 

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT, exemplar_table, parts
+from motion_adapt.models.inference.planning import (
+    PART_LENGTH,
+    PART_LIMIT,
+    exemplar_table,
+    exemplars_for_part,
+    parts,
+)
 from motion_adapt.models.inputs.readable import Readable, pieces
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
 from motion_adapt.models.networks.lineage import TrainedOn
@@ -23,6 +29,8 @@ from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.episodes import correct_episode, weights_for
 from motion_adapt.models.training.loop import autocast, mean_of
 from motion_adapt.models.training.losses import CORRECTOR_PSEUDO_WEIGHTS, corrector_losses
+
+GIVEN_SHARE = 0.5  # of the episodes of a clip with masks by hand have one in their window
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class CorrectorClip:
         scores: scores of the selection, (T, K).
         exemplars: bool (T, K).
         corrected: pseudo-labels, bool (T, K, H, W).
+        given: bool (T,), the frames with masks by hand, or None. They are right for every object, and exemplars for the
+            whole clip.
     """
 
     rgb: Readable
@@ -44,17 +54,24 @@ class CorrectorClip:
     scores: Readable
     exemplars: Readable
     corrected: Readable
+    given: NDArray[np.bool_] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        lengths = {name: array.shape[0] for name, array in vars(self).items()}
+        arrays = {name: array for name, array in vars(self).items() if array is not None}
+        lengths = {name: array.shape[0] for name, array in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"clip: wanted arrays of one length, got {lengths}")
         if not np.asarray(self.exemplars[:]).any():
             raise ValueError("clip: no frame is an exemplar, so there is nothing to adapt to; leave it out")
 
     def supervised(self) -> NDArray[np.bool_]:
-        """Return the frames and objects, bool (T, K), whose `corrected` masks are used: each object's exemplars."""
-        return np.asarray(self.exemplars[:], bool)
+        """Return the frames and objects, bool (T, K), whose `corrected` masks are used: exemplars and masks by hand."""
+        return np.asarray(self.exemplars[:], bool) | self.by_hand[:, None]
+
+    @cached_property
+    def by_hand(self) -> NDArray[np.bool_]:
+        """`given`, or False for every frame, bool (T,)."""
+        return np.zeros(self.exemplars.shape[0], np.bool_) if self.given is None else self.given
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
@@ -98,12 +115,14 @@ class CorrectorClipBatches:
         marks = np.asarray(clip.exemplars[:], bool)  # (T, K)
         supervised = clip.supervised()
         centre = int(rng.choice(clip.centres))
+        given = np.flatnonzero(clip.by_hand & supervised.any(axis=1))
+        if len(given) and rng.random() < GIVEN_SHARE:
+            centre = int(rng.choice(given))
         first, last = next(p for p in parts(len(marks), self.limit, self.target) if centre < p[1])
         length = min(self.window, last - first)
         start = int(rng.integers(max(first, centre - length + 1), min(centre, last - length) + 1))
         span = slice(start, start + length)
-        table = exemplar_table(marks[first:last])  # (K, E)
-        table[table >= 0] += first
+        table = exemplar_table(exemplars_for_part(marks, first, last, clip.by_hand))  # (K, E)
         read = np.unique(table[table >= 0])
         rows = np.searchsorted(read, np.maximum(table, read[0])).T  # (E, K)
         objects = np.arange(len(table))

@@ -1,7 +1,7 @@
 """Train a clip network on the masks of its clip, and segment the clip with it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -22,6 +22,7 @@ from motion_adapt.models.training.loop import autocast, train
 RATE = 1.5e-3
 GRADIENT_NORM = 1.0
 MOST_FRAMES = 300  # of a clip that are learnt from
+GIVEN_SHARE = 0.75  # of the steps on masks by hand, if there are any
 ZOOM, SHIFT = (0.7, 1.3), 0.1  # about the frame's middle; of its height and width
 GAIN, OFFSET = (0.8, 1.2), 0.1  # of each colour, in [0, 1]
 
@@ -29,22 +30,27 @@ GAIN, OFFSET = (0.8, 1.2), 0.1  # of each colour, in [0, 1]
 class ClipFrames:
     """Batches of a clip network: frames of the clip, augmented at random, and their masks.
 
-    Up to `MOST_FRAMES` frames, spread over the clip, are read and kept in memory.
+    Up to `MOST_FRAMES` frames, spread over the clip, and all with masks by hand are read and kept in memory.
 
     Args:
         rgb: u8 (T, H, W, 3).
         probabilities: float (T, K, H, W) in [0, 1], the masks to learn.
         batch: frames of a step.
+        given: indices of the frames with masks by hand. A step learns them with the probability `GIVEN_SHARE`.
     """
 
-    def __init__(self, rgb: Readable, probabilities: Readable, batch: int) -> None:
-        used = spread(rgb.shape[0], MOST_FRAMES)
+    def __init__(self, rgb: Readable, probabilities: Readable, batch: int, given: Sequence[int] = ()) -> None:
+        used = np.union1d(spread(rgb.shape[0], MOST_FRAMES), np.asarray(given, int)).tolist()
         self.rgb, self.targets = np.asarray(rgb[used]), np.asarray(probabilities[used], np.float16)
+        self.given = [used.index(index) for index in given]
         self.batch = min(batch, len(used))
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
         """Return `rgb` f32 (N, 3, H, W), normalised, and `target` f32 (N, K + 1, H, W), summing to 1 per pixel."""
         chosen = rng.choice(len(self.rgb), self.batch, replace=False)
+        if self.given:
+            by_hand = rng.random(self.batch) < GIVEN_SHARE
+            chosen = np.where(by_hand, rng.choice(self.given, self.batch), chosen)
         return batch_of(((self.rgb[i], self.targets[i]) for i in chosen), rng)
 
 
@@ -118,6 +124,7 @@ def fit_clip_network(
     *,
     batch: int = 1,
     start: Checkpoint | None = None,
+    given: Sequence[int] = (),
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Train a clip network on a clip's masks.
@@ -129,10 +136,11 @@ def fit_clip_network(
         batch: frames per step.
         start: a shared network (models/adaptation/shared_network.py) to start from. None means random weights, which
             take a few times as many steps.
+        given: indices of the frames with masks by hand, which are learnt from more often; see `ClipFrames`.
         recipe: further entries of the checkpoint's recipe.
     """
     about = {"on": TrainedOn.MASKS_OF_ONE_CLIP.value, "batch": batch, **(recipe or {})}
-    return fit(ClipFrames(rgb, probabilities, batch), probabilities.shape[1], course, start, about)
+    return fit(ClipFrames(rgb, probabilities, batch, given), probabilities.shape[1], course, start, about)
 
 
 def fit(
@@ -212,6 +220,20 @@ class Mean:
         both = np.stack([np.asarray(clip[key], np.float32) for clip in (self.first, self.second)])
         mean: NDArray[np.float32] = both.mean(axis=0)
         return mean
+
+
+class Replaced:
+    """A clip with some frames of another one of the same shape."""
+
+    def __init__(self, clip: Readable, other: Readable, at: Sequence[int]) -> None:
+        self.clip, self.other, self.at, self.shape = clip, other, frozenset(at), clip.shape
+
+    def __getitem__(self, key: slice) -> NDArray[np.float32]:
+        found = np.array(self.clip[key], np.float32)
+        for place, index in enumerate(range(*key.indices(self.shape[0]))):
+            if index in self.at:
+                found[place] = self.other[index : index + 1][0]
+        return found
 
 
 def foreground_iou(first: Readable, second: Readable) -> float:

@@ -24,6 +24,7 @@ from motion_adapt.models.inference.planning import (
     exemplar_marks,
     exemplar_table,
     exemplars,
+    exemplars_for_part,
     parts,
     windows,
 )
@@ -142,6 +143,7 @@ def select(
     limit: int = PART_LIMIT,
     target: int = PART_LENGTH,
     allowed: NDArray[np.bool_] | None = None,
+    given: NDArray[np.bool_] | None = None,
     precision: torch.dtype | None = None,
 ) -> Iterator[Selection]:
     """Judge proposals and choose up to t exemplars per object, part by part (equations 2-4).
@@ -156,9 +158,15 @@ def select(
             (models/inference/planning.py).
         target: approximate length of a part if there are several.
         allowed: bool (T,), False for frames that are exemplars of no object; None: all frames may be.
+        given: bool (T,), frames whose masks are right. Their errors are 0, and they are exemplars of all objects that
+            they show, in addition to the t others. None means that there are none.
         precision: see the module docstring.
     """
     T = _same_length(frames=frames, tokens=tokens, masks=masks)
+    right = np.zeros(T, np.bool_) if given is None else given
+    shown = np.zeros((T, masks.shape[1]), np.bool_)  # the objects in given masks
+    for index in np.flatnonzero(right).tolist():
+        shown[index] = np.any(masks[[index]], axis=(2, 3))[0]
     for start, stop in parts(T, limit, target):
         mask = np.asarray(masks[start:stop])
         if isinstance(judge, MaskSelector):
@@ -167,10 +175,12 @@ def select(
                 error, labels = _judge(judge, frames[start:stop], tokens[start:stop], mask, device)
         else:
             error, labels = judge(np.asarray(tokens[start:stop]), mask, start), None
-        may = None if allowed is None else allowed[start:stop]
-        table = exemplars(error, np.any(mask, axis=(2, 3)), t, allowed=may)
+        error = np.where(right[start:stop, None], np.float32(0), error)
+        may = ~right[start:stop] if allowed is None else allowed[start:stop] & ~right[start:stop]
+        marks = exemplar_marks(exemplars(error, np.any(mask, axis=(2, 3)), t, allowed=may), stop - start)
+        marks |= shown[start:stop]
         score = scores(torch.from_numpy(error)[None])[0].numpy()  # (n, K)
-        yield Selection(start, error, score, exemplar_marks(table, stop - start), labels)
+        yield Selection(start, error, score, marks, labels)
 
 
 def correct(
@@ -185,6 +195,7 @@ def correct(
     limit: int = PART_LIMIT,
     target: int = PART_LENGTH,
     use_masks: bool = True,
+    given: NDArray[np.bool_] | None = None,
     precision: torch.dtype | None = None,
 ) -> Iterator[Corrected]:
     """Correct the masks of all frames, window by window, from the exemplars of their part (equations 5-8).
@@ -202,13 +213,16 @@ def correct(
         limit: the value that `select` was called with.
         target: the value that `select` was called with.
         use_masks: False hides the proposals of the target frames, as in adaptation.
+        given: bool (T,), frames whose masks are right: they are exemplars for all parts, and come out as they are. None
+            means that there are none.
         precision: see the module docstring.
     """
     T = _same_length(frames=frames, tokens=tokens, masks=masks, scores=scores, exemplars=exemplars)
     device = _device(net)
+    right = np.zeros(T, np.bool_) if given is None else given
+    marks = np.asarray(exemplars[:])
     for first, last in parts(T, limit, target):
-        table = exemplar_table(np.asarray(exemplars[first:last]))
-        table[table >= 0] += first
+        table = exemplar_table(exemplars_for_part(marks, first, last, right))
         if table.shape[1] == 0:
             yield _nothing(first, (last - first, *masks.shape[1:]))
             continue
@@ -223,7 +237,14 @@ def correct(
                 corrected = _correct_window(
                     net, *inputs, places, memory, use_masks, device, keep=end - span.start
                 )
-            yield corrected
+            yield with_given(corrected, inputs[2], right[span])
+
+
+def with_given(corrected: Corrected, masks: np.ndarray, given: NDArray[np.bool_]) -> Corrected:
+    """Put the masks of `given` frames, bool (n,), in the place of what was made of them."""
+    for place in np.flatnonzero(given[: len(corrected.masks)]).tolist():
+        corrected.masks[place], corrected.probabilities[place] = masks[place], masks[place]
+    return corrected
 
 
 @torch.inference_mode()

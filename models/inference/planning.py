@@ -115,3 +115,15 @@ def exemplar_marks(table: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
     for k, row in enumerate(table):
         marks[row[row != NO_EXEMPLAR], k] = True
     return marks
+
+
+def exemplars_for_part(
+    marks: NDArray[np.bool_], first: int, last: int, given: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which of a clip's exemplars, bool (T, K), the frames from `first` to before `last` are corrected from.
+
+    These are the exemplars among them, and all that are `given`, bool (T,): those serve the whole clip.
+    """
+    here = np.zeros(len(marks), np.bool_)
+    here[first:last] = True
+    return marks & (here | given)[:, None]

@@ -33,6 +33,7 @@ class _Frame(NamedTuple):
 
     given: NDArray[np.float32]  # (K, H, W), the probabilities before the first iteration
     found: NDArray[np.float32]  # (K, H, W), those after the last iteration so far
+    fixed: bool  # whether it keeps the former
     earlier: _Link | None
     later: _Link | None
 
@@ -45,6 +46,7 @@ def smooth(
     weight: float = 2.0,
     gap: int = 1,
     apart: NDArray[np.bool_] | None = None,
+    fixed: NDArray[np.bool_] | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Smooth the probabilities of a clip along its flow.
 
@@ -60,6 +62,7 @@ def smooth(
         gap: the flow's gap in frames.
         apart: bool (T,), the frames that keep their probabilities and are neighbours of no other frame. None means
             that there are none.
+        fixed: bool (T,), the frames that keep their probabilities and pass them on. None means that there are none.
 
     Yields:
         f32 (K, H, W) in [0, 1], of every frame in order.
@@ -74,8 +77,9 @@ def smooth(
         raise ValueError(
             f"wanted iterations and weight of 0 or more and a gap of 1 or more, got {iterations}, {weight} and {gap}"
         )
-    alone = np.zeros(count, np.bool_) if apart is None else apart
-    frames = _linked(zip(_rows(probabilities, flow), alone, strict=True), gap)
+    none = np.zeros(count, np.bool_)
+    alone, kept = none if apart is None else apart, none if fixed is None else fixed
+    frames = _linked(zip(_rows(probabilities, flow), alone, kept, strict=True), gap)
     for _ in range(iterations):
         frames = _iteration(frames, weight, gap)
     return (frame.found for frame in frames)
@@ -86,18 +90,23 @@ def _rows(*clips: Readable) -> Iterator[tuple[NDArray[np.float32], ...]]:
         yield from zip(*(part.astype(np.float32) for part in piece), strict=True)
 
 
-def _linked(frames: Iterable[tuple[tuple[NDArray[np.float32], ...], np.bool_]], gap: int) -> Iterator[_Frame]:
-    for before, ((given, flow), alone), after in _neighbourhoods(frames, gap):
+def _linked(
+    frames: Iterable[tuple[tuple[NDArray[np.float32], ...], np.bool_, np.bool_]], gap: int
+) -> Iterator[_Frame]:
+    for before, ((given, flow), alone, fixed), after in _neighbourhoods(frames, gap):
         earlier = later = None
         if before and not (alone or before[1]):
             earlier = _Link(*correspond(flow[2:], before[0][1][:2]))
         if after and not (alone or after[1]):
             later = _Link(*correspond(flow[:2], after[0][1][2:]))
-        yield _Frame(given, given, earlier, later)
+        yield _Frame(given, given, bool(fixed), earlier, later)
 
 
 def _iteration(frames: Iterable[_Frame], weight: float, gap: int) -> Iterator[_Frame]:
     for before, frame, after in _neighbourhoods(frames, gap):
+        if frame.fixed:
+            yield frame
+            continue
         total, count = frame.given.copy(), np.ones(frame.given.shape[1:], np.float32)
         for neighbour, link in ((before, frame.earlier), (after, frame.later)):
             if neighbour and link:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+BY_HAND = "masks_by_hand"  # in a recipe: how many masks by hand were learnt from
+
 
 class TrainedOn(Enum):
     """The kinds of training data. The value is the text that recipes record."""
@@ -41,11 +43,13 @@ class Training:
         on: its data; None if the recipe does not state it, as in checkpoints of the papers' authors.
         steps: its length, or None.
         from_scratch: whether it started from random weights.
+        by_hand: number of masks by hand among its data.
     """
 
     on: TrainedOn | None
     steps: int | None
     from_scratch: bool
+    by_hand: int = 0
 
 
 def trainings_of(settings: Mapping[str, Any]) -> tuple[Training, ...]:
@@ -62,7 +66,8 @@ def trainings_of(settings: Mapping[str, Any]) -> tuple[Training, ...]:
         except ValueError:
             known = ", ".join(kind.value for kind in TrainedOn)
             raise ValueError(f'the checkpoint was trained on "{on}"; this version knows {known}') from None
-        found.append(Training(kind, recipe.get("steps"), "start" not in recipe))
+        by_hand = recipe.get(BY_HAND, 0)
+        found.append(Training(kind, recipe.get("steps"), "start" not in recipe, by_hand))
         recipe = recipe.get("start")
     return tuple(found)
 
@@ -70,3 +75,18 @@ def trainings_of(settings: Mapping[str, Any]) -> tuple[Training, ...]:
 def is_supervised(settings: Mapping[str, Any]) -> bool:
     """Return whether annotations were used for a checkpoint, in its own training or in one that it started from."""
     return any(training.on is not None and training.on.is_supervised for training in trainings_of(settings))
+
+
+def masks_by_hand(count: int) -> dict[str, int]:
+    """Return the entry of a recipe for a training that learns from `count` masks by hand; without any, none."""
+    return {BY_HAND: count} if count else {}
+
+
+def by_hand_text(count: int) -> str:
+    """Return `count` in words: `1 mask by hand`, `2 masks by hand`."""
+    return f"{count} mask{'s' * (count != 1)} by hand"
+
+
+def learnt_by_hand(settings: Mapping[str, Any]) -> int:
+    """Return the most masks by hand that a checkpoint learnt from in one of its trainings."""
+    return max((training.by_hand for training in trainings_of(settings)), default=0)

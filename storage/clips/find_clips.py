@@ -24,6 +24,7 @@ from motion_adapt.storage.names import printable, safe_name, unique_names
 
 NAMED = 3  # entries that are not taken which an error names; it counts the others
 OWN = "none"  # the name that says that a source is no benchmark
+ALL = (0, None, 1)  # of a video's frames: from the first to the last, each
 _ANNOTATIONS = ("Annotations", "Annotations_unsupervised")
 
 
@@ -46,12 +47,26 @@ class Clip:
     path: Path
     kind: Literal["video", "frames"]
     files: tuple[Path, ...]  # the video itself, or the frames in natural order
+    taken: tuple[int, int | None, int] = ALL  # start, stop and step of the video's frames that are the clip's
 
     def frame_names(self, count: int) -> tuple[str, ...]:
-        """Return the names of the first `count` frames: file names without suffix, or 00000, 00001... for a video."""
+        """Return the names of the first `count` frames: file names without suffix, or numbers in the video: 00000..."""
         if self.kind == "video":
-            return tuple(f"{index:05d}" for index in range(count))
+            start, _, step = self.taken
+            return tuple(f"{start + step * index:05d}" for index in range(count))
         return tuple(safe_name(file.stem) for file in self.files[:count])
+
+    def part(self, start: int = 0, stop: int | None = None, step: int = 1) -> "Clip":
+        """Return the clip of every `step`-th frame from `start` to before `stop`, counted in this clip's frames.
+
+        Frames keep their names.
+        """
+        if self.kind == "frames":
+            return replace(self, files=self.files[start:stop:step])
+        first, end, stride = self.taken
+        last = end if stop is None else first + stride * stop
+        last = last if end is None or last is None else min(last, end)
+        return replace(self, taken=(first + stride * start, last, stride * step))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from motion_adapt.storage.clips.find_clips import Clip, ClipError
+from motion_adapt.storage.clips.find_clips import ALL, Clip, ClipError
 from motion_adapt.storage.clips.media import CONTAINERS
 from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, picture_size, read_rgb
 from motion_adapt.storage.names import printable
@@ -86,6 +86,8 @@ def content_digest(clip: Clip, *, limit: int | None = None) -> str:
             raise ClipError(clip.name, f"{printable(path.name)} {error}") from error
         except OSError as error:
             raise ClipError(clip.name, f"{printable(path.name)} cannot be read ({error.strerror})") from error
+    if clip.taken != ALL:
+        total.update(f"frames {clip.taken}".encode())
     if clip.kind == "video" and limit is not None:
         total.update(f"first {limit} frames".encode())
     return total.hexdigest()
@@ -120,6 +122,8 @@ def outline(clip: Clip, *, limit: int | None = None) -> Outline:
             stream = _video_stream(clip, container)
             rate = float(stream.average_rate or 0)
             frames = stream.frames or round((container.duration or 0) / av.time_base * rate)
+            start, stop, step = clip.taken
+            frames = len(range(start, frames if stop is None else min(stop, frames), step))
             height, width = stream.height, stream.width
     else:
         frames = len(files)
@@ -144,7 +148,7 @@ def frame_rate(clip: Clip) -> float | None:
         return None
     with _opened(clip) as container:
         rate = _video_stream(clip, container).average_rate
-        return float(rate) if rate else None
+        return float(rate) / clip.taken[2] if rate else None
 
 
 def _checked(clip: Clip, frames: Iterator[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:
@@ -184,6 +188,9 @@ def _decode_video(
     clip: Clip, limit: int | None, max_pixels: int, warnings: list[str], first: int = 0
 ) -> Iterator[tuple[str, np.ndarray]]:
     file, decoded, last = printable(clip.path.name), 0, 0.0
+    start, stop, step = clip.taken
+    if limit is not None:
+        stop = min(start + step * limit, start + step * limit if stop is None else stop)
     with _opened(clip) as container:
         stream = _video_stream(clip, container)
         stream.thread_type = "AUTO"
@@ -191,7 +198,7 @@ def _decode_video(
         claimed = f" of the {stream.frames} it claims" if stream.frames else ""
         _check_pixels(clip, stream.codec_context, max_pixels)
         frames = container.decode(stream)
-        while limit is None or decoded < limit:
+        while stop is None or decoded < stop:
             try:
                 frame = next(frames, None)
                 if frame is None:
@@ -201,7 +208,7 @@ def _decode_video(
                 _check_pixels(clip, frame, max_pixels)
                 if frame.is_corrupt:
                     raise ClipError(clip.name, f"{file} is damaged at frame {decoded}{claimed}")
-                wanted = decoded >= first
+                wanted = decoded >= start + step * first and (decoded - start) % step == 0
                 pixels = frame.to_ndarray(format="rgb24") if wanted else np.empty((0, 0, 3), np.uint8)
                 pixels = np.rot90(pixels, round(frame.rotation / 90))
             except (av.FFmpegError, OSError, MemoryError) as error:

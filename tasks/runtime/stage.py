@@ -4,8 +4,9 @@
     def propose(flow: Artifact, *, settings: ProposalSettings, place: Place, out: ArtifactWriter): ...
 
 The task takes all arguments except `out` and returns the Artifact. Arguments that are artifacts are its inputs. All
-others, except `place` and those marked `NotKeyed`, are settings and part of the key. The body runs only if the store
-has no such artifact.
+others, except `place` and those marked `NotKeyed`, are settings and part of the key. An argument marked `IfGiven` is
+part of the key only if it is not None, so that a stage can get a new argument without new keys for all who do not use
+it. The body runs only if the store has no such artifact.
 """
 
 import functools
@@ -25,9 +26,10 @@ from motion_adapt.tasks.runtime.gpu import gpu_to_itself
 from motion_adapt.tasks.runtime.place import Place, use_threads
 from motion_adapt.tasks.runtime.prefect_records import drop_if_damaged, record_key
 
-_NOT_KEYED = "not part of the key"
+_NOT_KEYED, _IF_GIVEN = "not part of the key", "part of the key if it is not None"
 T = TypeVar("T")
 NotKeyed = Annotated[T, _NOT_KEYED]
+IfGiven = Annotated[T | None, _IF_GIVEN]
 _dropped: dict[str, str] = {}  # by task run: what was wrong with the record that was deleted before it
 
 
@@ -38,12 +40,15 @@ class Plan:
     name: str
     version: int
     inputs: frozenset[str]  # parameters that the key depends on
+    if_given: frozenset[str] = frozenset()  # those of them that it depends on only if they are not None
 
     def recipe(self, arguments: Mapping[str, Any]) -> Recipe:
         """Return the recipe of a call with these arguments."""
         settings: dict[str, Any] = {}
         inputs: dict[str, Artifact] = {}
         for name in sorted(self.inputs):
+            if name in self.if_given and arguments.get(name) is None:
+                continue
             value = arguments[name]
             if isinstance(value, Artifact):
                 inputs[name] = value
@@ -127,11 +132,11 @@ def stage(
     def decorate(function: Callable[..., None]) -> Task[..., Artifact]:
         signature = inspect.signature(function)
         hints = get_type_hints(function, include_extras=True)
-        unkeyed = {"place", "out"} | {
-            parameter for parameter, hint in hints.items() if _NOT_KEYED in getattr(hint, "__metadata__", ())
-        }
+        marks = {parameter: getattr(hint, "__metadata__", ()) for parameter, hint in hints.items()}
+        unkeyed = {"place", "out"} | {parameter for parameter, mark in marks.items() if _NOT_KEYED in mark}
+        if_given = frozenset(parameter for parameter, mark in marks.items() if _IF_GIVEN in mark)
         computes = gpu if callable(gpu) else lambda _: gpu
-        plan = Plan(name, version, frozenset(set(signature.parameters) - unkeyed))
+        plan = Plan(name, version, frozenset(set(signature.parameters) - unkeyed), if_given)
         wanted = signature.replace(
             parameters=[p for p in signature.parameters.values() if p.name != "out"],
             return_annotation=Artifact,

@@ -20,7 +20,7 @@ CLIPS = {"heron": range(FRAMES), "tram [raw]": range(5, 5 + FRAMES)}
 STAGES = {
     "frames": 2, "weights": 5, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 6,
     "pseudo-labels": 4, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 22, "final": 4,
-    "selection-scores": 4, "pictures": 2, "smoothing": 4, "clip-network": 4, "clip-masks": 4,
+    "selection-scores": 4, "pictures": 2, "smoothing": 4, "clip-network": 4, "clip-masks": 4, "doubt": 2,
 }  # fmt: skip
 LABEL_FREE = {
     "exemplar_error", "frame_error", "agreement_proposal", "flow_consistency", "empty", "empty_frames", "coverage",
@@ -132,7 +132,7 @@ def test_the_rounds_are_compared_in_prefect_in_mlflow_and_as_a_page(adapted: tup
     assert table is not None and list(table["clip"]) == [row["clip"] for row in clips]
     page = home.tracker.read(parent, "page/report.html")
     assert page == (home.output / "report.html").read_bytes()
-    assert page.count(b"data:image/webp") == len(CLIPS)
+    assert page.count(b"data:image/webp") == len(CLIPS) + len(report.doubtful)
 
 
 def test_evaluating_the_exported_masks_gives_the_final_scores_of_the_report(

@@ -43,7 +43,7 @@ def test_materialised_artifacts_are_not_recomputed(home: Home) -> None:
     assert list(report.clips) == ["heron"]
     assert {name for name, count in report.stages.items() if count["computed"]} == {
         "weights", "proposal", "selection", "correction", "smoothing", "clip-network", "clip-masks", "quality",
-        "final", "pictures",
+        "final", "pictures", "doubt",
     }  # fmt: skip
 
 

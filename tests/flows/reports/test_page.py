@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +37,14 @@ class Tracked:
 
     experiment = "walks"
 
-    def __init__(self, *, labels: bool = True, figures: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        labels: bool = True,
+        figures: str = "",
+        by_hand: Sequence[str] = (),
+        doubtful: Sequence[dict[str, Any]] = (),
+    ) -> None:
         metrics: list[dict[str, float]] = [{"quality": 0.5}, {"quality": 0.55, "agreement_previous": 0.9}]
         if labels:
             for item, score in zip(metrics, (0.50, 0.56), strict=True):
@@ -52,6 +60,8 @@ class Tracked:
         dropped = Decision(Verdict.HOLD, ("flow_consistency 0.850 -> 0.800: fall of 0.050, more than 0.03",))
         report.add_round(1, metrics[1], dropped, {"oclr": "finetuned-oclr/b"}, 2)
         report.clips = {name: {"frames": 8, "alarms": []} for name in NAMES}
+        report.doubtful = list(doubtful)
+        report.by_hand = {"heron": list(by_hand)} if by_hand else {}
         report.set_aside = {"<b>bad</b>": "0.jpg is no picture"}
         report.final, report.seconds = {"round": 0}, {"total": 3.0}
         report.mlflow = {"uri": "sqlite:///x", "experiment": "walks", "run": "p"}
@@ -145,10 +155,26 @@ def test_the_gates_decisions_are_in_words_and_rounds_have_differences() -> None:
     assert "finetuned-oclr/b" in elements.text and "set aside" in elements.text
 
 
+def test_doubtful_frames_have_their_picture_and_the_mask_to_paint() -> None:
+    item = {"clip": NASTY, "frame": "00004", "doubt": 0.5, "why": "it jumps", "mask": "masks/x/00004.png"}
+    _, elements = made(doubtful=[item])
+    assert elements.tags.count("img") == len(NAMES) + 1
+    assert "Frames to look at" in elements.text and "Doubt 0.50: it jumps" in elements.text
+    assert "masks/x/00004.png" in elements.text
+    assert "Frames to look at" not in made()[1].text
+
+
+def test_masks_by_hand_are_no_secret() -> None:
+    _, elements = made(by_hand=["00002", "00006"], labels=False)
+    assert "With 2 masks by hand: these results are not label-free." in elements.text
+    assert "so these figures are label-free" not in elements.text
+    assert "by hand:" not in made()[1].text
+
+
 def test_without_labels_there_are_no_scores() -> None:
     _, elements = made(labels=False)
     assert (
-        "There are no labels" in elements.text
+        "There are no labels to score with, so these figures are label-free" in elements.text
         and "Final J" not in elements.text
         and "Spearman" not in elements.text
     )

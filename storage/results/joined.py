@@ -1,0 +1,30 @@
+"""The masks of a video's shots together: <folder>/masks/<video> holds what <folder>/masks/<video>#01, ... hold."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from motion_adapt.storage.atomic import whole_folder
+
+
+def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]]) -> Path:
+    """Write one folder with the masks of all shots. Returns it.
+
+    The files are hard links if the file system has them, so they take no space.
+
+    Args:
+        folder: of the results.
+        name: of the video.
+        shots: the names of the frames by the name of the shot.
+    """
+    joined = folder / "masks" / name
+    with whole_folder(joined) as beside:
+        for shot, frames in shots.items():
+            for frame in frames:
+                source = folder / "masks" / shot / f"{frame}.png"
+                try:
+                    os.link(source, beside / source.name)
+                except OSError:
+                    shutil.copyfile(source, beside / source.name)
+    return joined
