@@ -16,8 +16,8 @@ from motion_adapt.tasks.settings import SelectionSettings, Settings
 from tests.flows.conftest import FIELDS, SIZE, Home
 from tests.flows.test_caching import computed
 
-# The frames of heron are 00000 to 00007.
-BY_HAND = {"00002": (1, 3), "00006": ()}
+# The frames of heron are 00000 to 00004.
+BY_HAND = {"00002": (1, 3), "00004": ()}
 
 
 def drawn(*labels: int) -> np.ndarray:
@@ -70,7 +70,7 @@ def test_masks_by_hand_come_out_bit_for_bit_and_other_clips_are_not_recomputed(a
     assert any((new[frame] != old[frame]).any() for frame in new if frame not in BY_HAND)
     assert set(computed(report).values()) == {1}, "only heron has masks by hand"
     assert not {"frames", "flow", "features", "proposal"} & set(computed(report))
-    assert report.by_hand == {"heron": ["00002", "00006"]}
+    assert report.by_hand == {"heron": ["00002", "00004"]}
     assert report.provenance["labels"] == "this run has 2 masks by hand: its results are not label-free"
     # without them, the old result is in the store
     back = again.segment()
@@ -84,7 +84,7 @@ def test_only_the_masks_themselves_count(again: Home) -> None:
     moved = again.path / "elsewhere"
     (again.path / "by hand").rename(moved)
     assert computed(again.segment(settings=settings_with(moved))) == {}
-    save(moved / "heron" / "00006.png", drawn(2))
+    save(moved / "heron" / "00004.png", drawn(2))
     assert computed(again.segment(settings=settings_with(moved)))["masks-by-hand"] == 1
 
 
@@ -147,7 +147,7 @@ def a_photo(home: Home) -> Settings:
         (wrong_size, "00002.png is 30x20, its frame is 160x90"),
         (too_many, "00002.png has object 5, and objects=3 allows 1 to 3"),
         (void, "00002.png has pixels of value 255"),
-        (no_frame, "00008.png is of no frame of the clip, which has 00000 to 00007"),
+        (no_frame, "00008.png is of no frame of the clip, which has 00000 to 00004"),
         (a_photo, "00002.png is one of the clip's masks, which have more than"),
     ],
 )
@@ -162,7 +162,7 @@ def test_colours_and_16_bits_are_read_like_all_masks(again: Home) -> None:
     settings = two_masks(again)
     folder = again.path / "by hand" / "heron"
     Image.open(folder / "00002.png").convert("RGB").save(folder / "00002.png")
-    Image.open(folder / "00006.png").convert("RGB").save(folder / "00006.png")
+    Image.open(folder / "00004.png").convert("RGB").save(folder / "00004.png")
     again.segment(settings=settings)
     np.testing.assert_array_equal(exported(again)["00002"], drawn(1, 3))
     for frame, labels in BY_HAND.items():
