@@ -15,7 +15,7 @@ from motion_adapt.storage.formats.label_rules import VOID, Background
 from motion_adapt.storage.formats.masks import read_masks
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.names import printable
-from motion_adapt.tasks.runtime.dims import MASK_DIMS
+from motion_adapt.tasks.runtime.dims import LABEL_DIMS, MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
@@ -63,7 +63,7 @@ def take_given(
                 f"{printable(path)} has object {highest}, and objects={objects} allows 1 to {objects}; a mask may "
                 "have the number of an object of another mask, or a free one"
             )
-        out.append("labels", labels[None], ("time", "row", "column"))
+        out.append("labels", labels[None], LABEL_DIMS)
         out.append("masks", resize_masks(masks_from_labels(labels[None], objects), HEIGHT, WIDTH), MASK_DIMS)
     if given_content(files) != content:
         raise ClipError(place.label, "its masks by hand changed while they were read; run again")
@@ -106,7 +106,7 @@ def put_back(masks: Artifact, given: Artifact, *, place: Place, out: ArtifactWri
             labels[index - done] = by_hand[index]
         done += len(labels)
         masked += int(labels.any(axis=(1, 2)).sum())
-        out.append("labels", labels, ("time", "row", "column"))
+        out.append("labels", labels, LABEL_DIMS)
     out.summary = {**refined.summary, "masked_frames": masked}
 
 

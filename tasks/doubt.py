@@ -33,7 +33,7 @@ def find_doubt(
     """Find the frames of a clip to look at; `refined` are the masks from which the final ones are made.
 
     Writes `disagreement` and `inconsistency` f32 (T,), see `models.quality.doubt`, and a picture of each frame that is
-    listed, its mask over it, as `<index>.jpg`. The summary's `frames` lists them, most useful first: [index, doubt,
+    listed, its mask over it, as `<index>.jpg`. The summary's `doubtful` lists them, most useful first: [index, doubt,
     disagreement, inconsistency], the first being the mean of the others. Frames with masks by hand are not listed.
     """
     store = place.open()
@@ -54,4 +54,4 @@ def find_doubt(
     out.append("disagreement", apart.astype(np.float32), ("time",))
     out.append("inconsistency", moved.astype(np.float32), ("time",))
     listed = [[index, *(round(float(part[index]), 4) for part in (doubt, apart, moved))] for index in chosen]
-    out.summary = {"frames": listed}
+    out.summary = {"frames": len(doubt), "doubtful": listed}

@@ -141,14 +141,12 @@ class Rates:
 
     def _extent(self, manifest: Manifest) -> tuple[int, int]:
         """Return the frames and native pixels of the clip that an artifact belongs to."""
-        for found in (manifest, *self._inputs(manifest)):
+        near = [manifest, *self._inputs(manifest)]
+        for found in near:
             if found.stage == "frames":
                 summary = found.summary
                 return summary["frames"], summary["frames"] * summary["height"] * summary["width"]
-        frames = max(
-            (found.summary.get("frames", 0) for found in (manifest, *self._inputs(manifest))), default=0
-        )
-        return frames, 0
+        return max((found.summary.get("frames", 0) for found in near), default=0), 0
 
     def _inputs(self, manifest: Manifest) -> Iterable[Manifest]:
         for ref in manifest.inputs.values():

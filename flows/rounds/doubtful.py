@@ -36,14 +36,14 @@ def list_doubtful(
     """
     made = doubt_clips(run, materials, kept)
     found: list[DoubtfulFrame] = []
-    pictures: dict[str, dict[str, bytes]] = {}
+    pictures: dict[str, dict[str, bytes]] = {name: {} for name in made}
     store = run.place.open()
     for name, artifact in made.items():
-        for index, doubt, apart, moved in run.summary(artifact)["frames"]:
+        for index, doubt, apart, moved in run.summary(artifact)["doubtful"]:
             frame = materials.names[name][index]
             found.append(DoubtfulFrame(name, frame, doubt, reason(apart, moved), f"masks/{name}/{frame}.png"))
             read = partial(store.open(artifact).read, f"{index}.jpg")
-            pictures.setdefault(name, {})[frame] = run.read(read)
+            pictures[name][frame] = run.read(read)
     return found, write_doubtful(folder, found, pictures)
 
 

@@ -5,6 +5,7 @@
 """
 
 import csv
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -29,12 +30,18 @@ class DoubtfulFrame:
 def write_doubtful(
     folder: Path, found: Sequence[DoubtfulFrame], pictures: Mapping[str, Mapping[str, bytes]]
 ) -> dict[str, list[Path]]:
-    """Write the list, and the pictures, JPEG by clip and frame. Returns the pictures' paths by clip."""
+    """Write the list, and the pictures, JPEG by clip and frame. Returns the pictures' paths by clip.
+
+    Pictures of an earlier run are replaced, also for a clip that has none now.
+    """
     with whole_file(folder / LIST) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         rows = csv.DictWriter(file, [item.name for item in fields(DoubtfulFrame)])
         rows.writeheader()
         rows.writerows(asdict(item) for item in found)
     for clip, frames in pictures.items():
+        if not frames:
+            shutil.rmtree(folder / PICTURES / clip, ignore_errors=True)
+            continue
         with whole_folder(folder / PICTURES / clip) as beside:
             for frame, data in frames.items():
                 (beside / f"{frame}.jpg").write_bytes(data)

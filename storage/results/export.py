@@ -3,6 +3,7 @@
     <folder>/masks/<clip>/<frame>.png
     <folder>/overlays/<clip>.mp4
     <folder>/strips/<clip>.png
+    <folder>/doubtful/<clip>/       pictures of frames to look at, see `storage.results.doubtful`
 
 A stamp per clip records which clip the files belong to and which artifacts they show. An up-to-date export is not
 written again, and results of another clip of the same name are never replaced (`ResultsTaken`). Earlier results of a
@@ -24,6 +25,7 @@ from motion_adapt.storage.formats.masks import write_masks
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.locks import alone
 from motion_adapt.storage.names import printable, safe_name
+from motion_adapt.storage.results.doubtful import PICTURES
 
 STAMPS, EARLIER = ".exported", "earlier"
 PATIENCE = 600.0  # seconds to wait for another process that exports the same clip
@@ -97,11 +99,11 @@ def export_clip(
         ResultsTaken: if the folder has the results of another clip of this name.
         OSError: if the folder cannot be written, or another process holds the clip for longer than `PATIENCE`.
     """
-    masks_folder, overlay, strip = _parts(folder, name)
+    overlay, strip = _overlay(folder, name), _strip(folder, name)
     stamp = _stamp(folder, name)
     shows = [final.digest, pictures and pictures.digest, list(frame_names)]
     drawn = (overlay, strip) if pictures else ()
-    masks = [masks_folder / f"{frame}.png" for frame in frame_names]
+    masks = [_masks(folder, name) / f"{frame}.png" for frame in frame_names]
     with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
         if not held:
             raise OSError(f"{name}: another process has been writing its results for {PATIENCE:.0f} seconds")
@@ -158,9 +160,21 @@ def _move_away(folder: Path, name: str) -> Path | None:
     return folder / EARLIER if moved else None
 
 
-def _parts(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """Return the paths of a clip's masks, overlay and strip."""
-    return folder / "masks" / name, folder / "overlays" / f"{name}.mp4", folder / "strips" / f"{name}.png"
+def _parts(folder: Path, name: str) -> tuple[Path, ...]:
+    """Return the paths of all that a clip has in a folder of results."""
+    return _masks(folder, name), _overlay(folder, name), _strip(folder, name), folder / PICTURES / name
+
+
+def _masks(folder: Path, name: str) -> Path:
+    return folder / "masks" / name
+
+
+def _overlay(folder: Path, name: str) -> Path:
+    return folder / "overlays" / f"{name}.mp4"
+
+
+def _strip(folder: Path, name: str) -> Path:
+    return folder / "strips" / f"{name}.png"
 
 
 def _stamp(folder: Path, name: str) -> Path:

@@ -84,10 +84,10 @@ def test_a_part_of_a_video_has_its_own_content_and_the_videos_numbers(tmp_path: 
 
 def test_frames_that_are_taken_keep_their_names(home: Home) -> None:
     folder = home.clips / "JPEGImages" / "480p" / "heron"
-    taken = with_fields(frames={"start": 1, "end": 7, "every": 2})
+    taken = with_fields(frames={"start": 1, "end": 5, "every": 2})
     report = home.segment(folder, settings=taken)
-    assert report.clips["heron"]["frames"] == 3
-    assert masks_in(home.output / "masks" / "heron") == ["00001.png", "00003.png", "00005.png"]
+    assert report.clips["heron"]["frames"] == 2
+    assert masks_in(home.output / "masks" / "heron") == ["00001.png", "00003.png"]
     with pytest.raises(RunError, match=r"heron states no frames per second; use frames.every"):
         home.segment(folder, settings=with_fields(frames={"fps": 5}))
 
