@@ -42,14 +42,17 @@ class StartWeights:
 
     def by_hand(self, run: Run) -> int:
         """Return the most masks by hand that one of the networks learnt from."""
-        return max(
-            (learnt_by_hand(run.summary(ref)["settings"]) for ref in self.networks.values()), default=0
-        )
+        return max((learnt_by_hand(run.summary(ref)["settings"]) for ref in self.learnt.values()), default=0)
 
     @property
     def networks(self) -> dict[str, Artifact]:
         """The trained networks of the run; there is no OCLR if proposals are ready-made."""
         return {model: ref for model in NETWORKS if (ref := getattr(self, model))}
+
+    @property
+    def learnt(self) -> dict[str, Artifact]:
+        """All networks that make masks, by name: the trained ones and the start of the clip networks."""
+        return self.networks | ({"clip_network": self.clip_network} if self.clip_network else {})
 
     def need(self, model: str) -> Artifact:
         """Return the artifact of a network that the flow needs.
@@ -68,7 +71,7 @@ class StartWeights:
 
     def files(self, settings: Settings) -> dict[str, Artifact]:
         """Return the networks by file name, as in a folder for --weights, without feature files of the user's own."""
-        files = self.networks | ({"clip_network": self.clip_network} if self.clip_network else {})
+        files = self.learnt
         for backbone, features in (
             (settings.features.selector, self.selector_features),
             (settings.features.corrector, self.corrector_features),
@@ -195,25 +198,26 @@ def wanted(settings: Settings) -> tuple[str, ...]:
 def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
     """Check that a run can use these weights; warn about those trained with labels."""
     require_precision(settings, run.place.device)
-    trained = {model: run.summary(ref)["settings"] for model, ref in weights.networks.items()}
-    require_fit(settings, trained)
+    learnt = {model: run.summary(ref)["settings"] for model, ref in weights.learnt.items()}
+    require_fit(settings, {model: learnt[model] for model in weights.networks})
     for model, ref in weights.networks.items():
         try:
             build_network(run.read(partial(get_checkpoint, run.place, ref)), expect=model)
         except ValueError as error:
             raise RunError(str(error)) from error
-    for model, how in trained.items():
+    for model, how in learnt.items():
         try:
             supervised, by_hand = is_supervised(how), learnt_by_hand(how)
         except ValueError as error:
             raise RunError(f"{model} weights: {error}") from error
+        who = "network that clip networks start from" if model == "clip_network" else model
         if supervised:
             run.warn(
-                f"the {model} was trained with annotations, be it through masks refined by SAM: its results are not "
+                f"the {who} was trained with annotations, be it through masks refined by SAM: its results are not "
                 "label-free"
             )
         if by_hand:
-            run.warn(f"the {model} learnt from {by_hand_text(by_hand)}: its results are not label-free")
+            run.warn(f"the {who} learnt from {by_hand_text(by_hand)}: its results are not label-free")
 
 
 def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:
@@ -235,12 +239,12 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
                     "value, or name start weights with --weights DIR"
                 )
         found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
-        _check(run, settings, StartWeights(**found))
         features = where / "features.safetensors"
         _require_its_features(who, settings, tracker, shipped=not features.is_file())
         backbones = find_backbones(run, settings, where if features.is_file() else None)
-        shared = find_shared_network(run, settings, where)
-    return replace(backbones, clip_network=shared, **found)
+        weights = replace(backbones, clip_network=find_shared_network(run, settings, where), **found)
+    _check(run, settings, weights)
+    return weights
 
 
 def _require_its_features(who: str, settings: Settings, tracker: Tracker, *, shipped: bool) -> None:
