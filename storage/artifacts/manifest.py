@@ -3,6 +3,8 @@
 import importlib.metadata
 import json
 import platform
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -118,7 +120,8 @@ def unseal(data: bytes) -> Manifest:
     return sealed.manifest
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Return the versions of Python and of the recorded packages."""
     found = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:

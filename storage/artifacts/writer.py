@@ -118,7 +118,7 @@ class ArtifactWriter:
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - self._started, 3),
                 "process_seconds": round(time.process_time() - self._cpu, 3),
-                "versions": versions(),
+                "versions": dict(versions()),
                 **self.made,
             },
         )

@@ -18,6 +18,7 @@ from motion_adapt.storage.results.overlays import flow_colours, overlay
 
 _PAPER, _INK, _FAINT = (250, 250, 248), (34, 34, 38), (128, 128, 134)
 _GOLD, _FALSE, _MISSED = (240, 176, 0), (232, 48, 62), (20, 126, 240)
+_COMPRESSION = 2  # a third of the time of Pillow's 6, and files 7 % larger
 _MARGIN, _GAP, _LABELS, _HEADER = 16, 6, 124, 62  # pixels
 
 
@@ -85,7 +86,7 @@ def stage_strip(columns: Sequence[StageColumn], *, title: str = "", panel_width:
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write u8 (H, W, 3) RGB as PNG, whole or not at all."""
     with whole_file(path) as beside:
-        Image.fromarray(pixels).save(beside)
+        Image.fromarray(pixels).save(beside, compress_level=_COMPRESSION)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.flows.segment import segment
 from motion_adapt.models.inputs.imaging import labels_from_masks
 from motion_adapt.models.networks.checkpoints import Checkpoint, save_checkpoint, weights_of
+from motion_adapt.models.networks.clip_network import ClipNetwork
 from motion_adapt.models.networks.compact_features import CompactFeatures
 from motion_adapt.models.networks.corrector import MaskCorrector
 from motion_adapt.models.networks.oclr import OCLR
@@ -134,11 +135,13 @@ def smoke_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "oclr": (OCLR, head, None),
         "selector": (MaskSelector, {**head, "feature_channels": 16}, features),
         "corrector": (MaskCorrector, {**head, "feature_channels": 16}, features),
+        "clip-network": (ClipNetwork, {"objects": 1, "widths": [8, 8, 8]}, None),
     }
     for model, (build, network, seen) in networks.items():
         module = fresh_network(build, network, seed=0)
         settings = {"network": network, "features": seen, "training": {"steps": 1}}
-        save_checkpoint(folder / f"{model}.safetensors", Checkpoint(model, settings, weights_of(module)))
+        file = folder / f"{model.replace('-', '_')}.safetensors"
+        save_checkpoint(file, Checkpoint(model, settings, weights_of(module)))
     return folder
 
 

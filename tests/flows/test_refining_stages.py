@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from motion_adapt.flows.reports.run_report import Report
-from motion_adapt.flows.run.start_weights import SHIPPED
 from motion_adapt.models.networks.checkpoints import read_checkpoint
 from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import SETTINGS, Home
@@ -48,8 +47,8 @@ def test_clip_networks_start_from_a_network_of_all_clips(again: Home) -> None:
     smoothed = [made.artifact.key for made in again.store.manifests("smoothing")]
     learnt = shared.summary["settings"]["training"]["labels"]
     assert len(learnt) == 2 and learnt == sorted(learnt) and set(learnt) <= set(smoothed)
-    shipped = read_checkpoint(SHIPPED / "compact" / "clip_network.safetensors").settings["training"]
-    assert shared.summary["settings"]["training"]["start"] == shipped
+    given = read_checkpoint(again.weights / "clip_network.safetensors").settings["training"]
+    assert shared.summary["settings"]["training"]["start"] == given
     started = [
         made for made in again.store.manifests("clip-network") if made.inputs.get("start") == shared.artifact
     ]
