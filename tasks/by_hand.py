@@ -9,10 +9,10 @@ from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, masks_from_labels,
 from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import ClipError
-from motion_adapt.storage.formats.given_masks import given_content
 from motion_adapt.storage.formats.label_maps import ClipMasks
 from motion_adapt.storage.formats.label_rules import VOID, Background
 from motion_adapt.storage.formats.masks import read_masks
+from motion_adapt.storage.formats.masks_by_hand import given_content
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.names import printable
 from motion_adapt.tasks.runtime.dims import LABEL_DIMS, MASK_DIMS

@@ -6,7 +6,7 @@ from pathlib import Path
 from motion_adapt.flows.rounds.materials import Materials
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run
-from motion_adapt.storage.formats.given_masks import given_clips, given_content, given_frames, named_content
+from motion_adapt.storage.formats.masks_by_hand import given_clips, given_content, given_frames, named_content
 from motion_adapt.storage.keys import digest
 from motion_adapt.storage.names import some, whole_name
 from motion_adapt.tasks.by_hand import take_given

@@ -152,11 +152,16 @@ def find_shared_network(run: Run, settings: Settings, folder: Path | None = None
     Raises:
         RunError: if the file is no such network.
     """
+    file = shared_network_file(settings, folder)
+    return keep_file(run, file, "clip-network") if file else None
+
+
+def shared_network_file(settings: Settings, folder: Path | None = None) -> Path | None:
+    """Return the file of `find_shared_network`; None if clip networks do not start from one."""
     if not (settings.clip_network.enabled and settings.clip_network.start == "shared"):
         return None
     own = folder / "clip_network.safetensors" if folder else None
-    file = own if own and own.is_file() else SHIPPED / "compact" / "clip_network.safetensors"
-    return keep_file(run, file, "clip-network")
+    return own if own and own.is_file() else SHIPPED / "compact" / "clip_network.safetensors"
 
 
 def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artifact:

@@ -14,7 +14,7 @@ from rich.console import Console
 from motion_adapt.flows.run.console import say
 from motion_adapt.flows.run.prechecks import find_refiner
 from motion_adapt.flows.run.prefect_server import ensure_server
-from motion_adapt.flows.run.start_weights import SHIPPED, wanted
+from motion_adapt.flows.run.start_weights import SHIPPED, shared_network_file, wanted
 from motion_adapt.flows.run.weight_checks import require_fit, require_precision
 from motion_adapt.models.inference.crf import CrfMissing, require_crf
 from motion_adapt.models.inputs.features import load_features
@@ -67,7 +67,10 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
     ):
         check(f"{grid} features '{backbone.backbone}'", lambda b=backbone: features_line(b, weights))  # type: ignore[misc]
     for model in wanted(settings):
-        check(f"{model} weights", lambda model=model: checkpoint_line(model, preset, weights, settings))  # type: ignore[misc]
+        path = (weights or SHIPPED / preset) / f"{model}.safetensors"
+        check(f"{model} weights", lambda model=model, path=path: checkpoint_line(model, path, settings))  # type: ignore[misc]
+    if shared := shared_network_file(settings, weights):
+        check("clip networks' start", lambda: checkpoint_line("clip-network", shared, settings))
     console.print("ready to run" if healthy else "not ready: see the lines above", style="bold")
     return healthy
 
@@ -145,16 +148,15 @@ def features_line(backbone: BackboneSettings, weights: Path | None) -> str:
     return f"{network.channels} channels, patch {network.patch_size}"
 
 
-def checkpoint_line(model: str, preset: str, weights: Path | None, settings: Settings) -> str:
+def checkpoint_line(model: str, path: Path, settings: Settings) -> str:
     """Read a checkpoint, check that it fits these settings, and return its path, size and training steps."""
-    path = (weights or SHIPPED / preset) / f"{model}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no {path}: name a folder with --weights, or 'motion-adapt pretrain --out DIR'"
         )
     checkpoint = read_checkpoint(path)
     if checkpoint.model != model:
-        raise ValueError(f"{path} holds a {checkpoint.model}")
+        raise ValueError(f"{path} is a checkpoint of the {checkpoint.model}, wanted the {model}")
     require_fit(settings, {model: checkpoint.settings})
     steps = (checkpoint.settings.get("training") or {}).get("steps", "?")
     millions = sum(tensor.numel() for tensor in checkpoint.tensors.values()) / 1e6

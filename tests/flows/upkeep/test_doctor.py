@@ -1,6 +1,7 @@
 """`doctor` reports ready exactly if a run would start."""
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,17 @@ def test_a_system_without_tests_is_named(
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     assert examine(console, "compact", load_settings(), smoke_weights, place)
     assert "note  system: tested on Linux only, never on Darwin" in console.export_text()
+
+
+def test_a_network_of_another_kind_is_no_start_of_clip_networks(
+    prefect_server: None, smoke_weights: Path, tmp_path: Path
+) -> None:
+    weights = Path(shutil.copytree(smoke_weights, tmp_path / "weights"))
+    shutil.copy(weights / "oclr.safetensors", weights / "clip_network.safetensors")
+    console = Console(width=200, record=True, file=io.StringIO())
+    place = Place(store=str(tmp_path / "store"), device="cpu", threads=1)
+    assert not examine(console, "compact", load_settings(), weights, place)
+    assert (
+        f"wrong clip networks' start: {weights}/clip_network.safetensors is a checkpoint of the oclr"
+        in console.export_text()
+    )
