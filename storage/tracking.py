@@ -221,8 +221,8 @@ class Tracker:
         self._put(run_id, f"{name}.json", json.dumps(jsonable(value), indent=2))
 
     def files(self, run_id: str, paths: Sequence[Path], folder: str) -> None:
-        """Log files as artifacts of the run, under the names that `artifact_name` gives them."""
-        artifacts = self.artifacts(run_id)
+        """Log files as artifacts of the run; `artifact_name` gives the names of files and folders."""
+        artifacts, folder = self.artifacts(run_id), _artifact_path(folder)
         for path in paths:
             name = artifact_name(path.name)
             if name == path.name:
@@ -233,10 +233,9 @@ class Tracker:
 
     def read(self, run_id: str, name: str) -> bytes | None:
         """Return the bytes of one of a run's files, or None if it has no file of that name."""
-        folder, slash, last = name.rpartition("/")
-        name = f"{folder}{slash}{artifact_name(last)}"
+        name = _artifact_path(name)
         artifacts = self.artifacts(run_id)
-        if name not in {entry.path for entry in artifacts.list_artifacts(folder or None)}:
+        if name not in {entry.path for entry in artifacts.list_artifacts(name.rpartition("/")[0] or None)}:
             return None
         with tempfile.TemporaryDirectory() as beside:
             return Path(artifacts.download_artifacts(name, beside)).read_bytes()
@@ -307,3 +306,8 @@ def artifact_name(name: str) -> str:
     stem, dot, suffix = safe.rpartition(".")
     mark = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{stem}-{mark}{dot}{suffix}" if dot else f"{safe}-{mark}"
+
+
+def _artifact_path(path: str) -> str:
+    """Return a path whose every part is an `artifact_name`."""
+    return "/".join(artifact_name(part) for part in path.split("/"))

@@ -89,9 +89,10 @@ def test_files_and_tables_are_kept(tracker: Tracker, tmp_path: Path) -> None:
 def test_files_of_any_name_come_back(tracker: Tracker, tmp_path: Path, name: str) -> None:
     run_id = tracker.begin(kind="adaptation", key=name, name="odd", params={})
     (tmp_path / name).write_bytes(name.encode())
-    tracker.files(run_id, [tmp_path / name], "strips")
-    assert tracker.read(run_id, f"strips/{name}") == name.encode()
-    assert tracker.read(run_id, f"strips/other-{name}") is None
+    for folder in ("strips", f"doubtful/{name}"):
+        tracker.files(run_id, [tmp_path / name], folder)
+        assert tracker.read(run_id, f"{folder}/{name}") == name.encode()
+        assert tracker.read(run_id, f"{folder}/other-{name}") is None
 
 
 def test_a_round_is_registered_once_and_the_champion_can_be_fetched(tracker: Tracker, tmp_path: Path) -> None:
