@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from motion_adapt.flows.adapt import adapt
 from motion_adapt.flows.reports.run_report import Report
@@ -139,6 +140,8 @@ def smoke_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for model, (build, network, seen) in networks.items():
         module = fresh_network(build, network, seed=0)
+        if isinstance(module, ClipNetwork):  # undecided everywhere, so that the masks it learns from remain
+            nn.init.zeros_(module.out.bias)
         settings = {"network": network, "features": seen, "training": {"steps": 1}}
         file = folder / f"{model.replace('-', '_')}.safetensors"
         save_checkpoint(file, Checkpoint(model, settings, weights_of(module)))
@@ -185,9 +188,14 @@ def adapted(
     smoke_clips: Path,
     empty_database: Path,
 ) -> tuple[Home, Report]:
-    """Return a home with one finished adaptation, and its report; tests must not change it."""
+    """Return a home with one finished adaptation, and its report; tests must not change it.
+
+    The pictures of round 0 are in its store too: those that `segment` makes.
+    """
     home = make_home(tmp_path_factory.mktemp("adapted"), smoke_weights, smoke_clips, empty_database)
-    return home, home.adapt(name="first")
+    report = home.adapt(name="first")
+    home.segment(output=str(home.path / "segmented"))
+    return home, report
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ OFFICIAL = {"oclr": "oclr_T5", "selector": "selector_T6", "corrector": "correcto
 BACKBONES = {"selector": "vit_small_patch16_224", "corrector": "vit_small_patch8_224"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", parity.fixtures("oclr_T5"))
 def test_official_files_are_imported_and_segment_a_clip(home: Home, fixture: Path) -> None:
     weights = home.path / "imported"

@@ -167,6 +167,7 @@ def test_stopped_in_a_long_training_a_run_ends_soon_and_keeps_its_state(
     assert run.info.status == "FAILED" and home.digests("adapted-corrector") == before
 
 
+@pytest.mark.slow
 def test_a_promotion_does_not_change_a_resumed_run(again: Home) -> None:
     again.adapt()
     tracker, command = again.tracker, ("--from", "champion", "--rounds", "0")

@@ -26,10 +26,10 @@ def with_fields(**fields: object) -> Settings:
 
 
 def three_shots(path: Path) -> Path:
-    """A video of 7 frames that move, 6 of one picture, and 7 that move."""
-    supply = SyntheticClips(seed=7, frames=7, size=SIZE)
+    """A video of 5 frames that move, 4 of one picture, and 5 that move."""
+    supply = SyntheticClips(seed=7, frames=5, size=SIZE)
     first, last = supply.make(0).rgb, supply.make(1).rgb
-    still = np.repeat(supply.make(2).rgb[:1], 6, axis=0)
+    still = np.repeat(supply.make(2).rgb[:1], 4, axis=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"crf": "12"})
@@ -51,20 +51,24 @@ def test_three_shots_are_three_clips_with_the_videos_own_frame_numbers(home: Hom
     report = home.segment(video)
     shots = ["film#01", "film#02", "film#03"]
     assert list(report.clips) == shots and report.shots == {"film": shots}
-    told = "film has cuts and is split into 3 shots: 00000 to 00006, 00007 to 00012, 00013 to 00019"
+    told = "film has cuts and is split into 3 shots: 00000 to 00004, 00005 to 00008, 00009 to 00013"
     assert any(text.startswith(told) for text in report.warnings)
     assert "film#02" in report.still and "film#01" not in report.still
-    assert masks_in(home.output / "masks" / "film") == [f"{index:05d}.png" for index in range(20)]
-    assert masks_in(home.output / "masks" / "film#02") == [f"{index:05d}.png" for index in range(7, 13)]
+    assert masks_in(home.output / "masks" / "film") == [f"{index:05d}.png" for index in range(14)]
+    assert masks_in(home.output / "masks" / "film#02") == [f"{index:05d}.png" for index in range(5, 9)]
     assert computed(home.segment(video)) == {}
     # a mask by hand may be named after the video or after the shot
     given = home.path / "by hand"
-    save(given / "film" / "00008.png", drawn(1))
-    save(given / "film#03" / "00014.png", drawn(2))
+    save(given / "film" / "00006.png", drawn(1))
+    save(given / "film#03" / "00010.png", drawn(2))
     again = home.segment(video, settings=with_fields(selection={**FIELDS["selection"], "given": str(given)}))
-    assert again.by_hand == {"film#02": ["00008"], "film#03": ["00014"]}
+    assert again.by_hand == {"film#02": ["00006"], "film#03": ["00010"]}
     assert set(computed(again).values()) == {2}, "the first shot has no mask by hand"
-    whole = home.segment(video, settings=with_fields(shots="off"))
+
+
+@pytest.mark.slow
+def test_without_splitting_a_video_stays_whole(home: Home) -> None:
+    whole = home.segment(three_shots(home.path / "in" / "film.mp4"), settings=with_fields(shots="off"))
     assert list(whole.clips) == ["film"] and not whole.shots
 
 

@@ -76,7 +76,9 @@ def test_a_champion_without_a_needed_network_is_refused_with_the_reason(again: H
         again.segment(weights=None, from_champion=True)
 
 
-@pytest.mark.parametrize("models", [("corrector",), ("selector", "corrector")])
+@pytest.mark.parametrize(
+    "models", [("corrector",), pytest.param(("selector", "corrector"), marks=pytest.mark.slow)]
+)
 def test_a_champion_is_given_no_other_features_than_its_own(again: Home, models: tuple[str, ...]) -> None:
     own = str(again.weights / "features.safetensors")
     features: dict[str, Any] = {model: {"checkpoint": own} for model in models}

@@ -251,5 +251,5 @@ class StoreMachine(RuleBasedStateMachine):
                 assert found.artifact == known.artifact
 
 
-StoreMachine.TestCase.settings = examples(25)
+StoreMachine.TestCase.settings = examples(8)
 TestStoreMachine = StoreMachine.TestCase

@@ -52,6 +52,7 @@ def test_without_memory_for_two_processes_one_does_the_work() -> None:
     assert set(collected(2, memory=2**62)[:, 1]) == {os.getpid()}
 
 
+@pytest.mark.slow
 def test_workers_of_the_cluster_that_the_task_runs_on() -> None:
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
