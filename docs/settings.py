@@ -36,12 +36,13 @@ command line. It takes the parameter `settings` of its deployment or, without th
 worker's environment ([deployments](../how-to/deployments.md#with-other-parameters)).
 
 A stage's settings are part of the keys of its artifacts. Changing one recomputes that stage and all that follows from
-it, and nothing else. Three kinds are not part of keys:
+it, and nothing else. Four kinds are not part of keys:
 
 - settings that name places, since only the content found there counts: `flow.folder`, `proposal.folder`,
   `features.*.checkpoint`, `pretrain.photos`, `pretrain.silhouettes`
 - `checkpoint_every`, which sets how often a training saves its state
 - `frames.keep`, which sets where native frames are read from
+- `export.fill`, which adds masks and changes no others
 """
 
 

@@ -154,7 +154,7 @@ def adapt(
         work = Work(run, settings, materials, refiner)
         kept = go_through_rounds(work, first_round(work, start), rounds, ledger, report)
 
-        strips = export_clips(run, materials, kept, folder)
+        strips = export_clips(run, materials, kept, folder, settings)
         run.require_clips(source)
         join_shots(run, materials, folder)
         doubtful, pictures = list_doubtful(run, materials, kept, folder)

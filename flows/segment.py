@@ -79,7 +79,7 @@ def segment(
     work = Work(run, settings, materials, refiner)
     only = first_round(work, start)
     measure_round(work, only, None)
-    export_clips(run, materials, only, folder)
+    export_clips(run, materials, only, folder, settings)
     run.require_clips(source)
     join_shots(run, materials, folder)
     doubtful, _ = list_doubtful(run, materials, only, folder)

@@ -338,6 +338,16 @@ class SamSettings(StageSettings):
         return self
 
 
+class ExportSettings(StageSettings):
+    """The masks that a run writes."""
+
+    fill: bool = Field(
+        False,
+        description="frames that `frames.every` or `frames.fps` leave out get masks too, carried along the flow from "
+        "those on both sides",
+    )
+
+
 class EvaluationSettings(StageSettings):
     """How masks are scored if labels exist."""
 
@@ -456,6 +466,8 @@ class Settings(StageSettings):
     clip_network: ClipNetworkSettings = ClipNetworkSettings()
     crf: CrfSettings = CrfSettings()
     sam: SamSettings = SamSettings()
+    # excluded from keys: masks in between change no others
+    export: ExportSettings = Field(ExportSettings(), exclude=True)
     evaluation: EvaluationSettings = EvaluationSettings()
     pretrain: PretrainSettings = PretrainSettings()
 

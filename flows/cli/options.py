@@ -29,6 +29,9 @@ Clips = Annotated[
 Split = Annotated[str | None, typer.Option(help="use the clips of this list of ImageSets, e.g. 2016/val")]
 Every = Annotated[int | None, typer.Option(min=1, help="use every so-many-th frame of each clip")]
 Fps = Annotated[float | None, typer.Option(help="use about so many frames per second of each video")]
+Fill = Annotated[
+    bool, typer.Option("--fill", help="give the frames that --every or --fps leave out masks too, by flow")
+]
 Start = Annotated[int | None, typer.Option(min=0, help="first frame of each clip to use, counted from 0")]
 End = Annotated[int | None, typer.Option(min=2, help="frame before which each clip ends")]
 Exemplars = Annotated[
@@ -165,10 +168,11 @@ def with_sam(overrides: list[str] | None, sam: str | None) -> list[str] | None:
 
 
 def with_short(
-    overrides: list[str] | None, exemplars: Path | None = None, **frames: float | None
+    overrides: list[str] | None, exemplars: Path | None = None, fill: bool = False, **frames: float | None
 ) -> list[str]:
-    """Return the overrides with the options that are short for settings: --exemplars, and those of `frames`."""
+    """Return the overrides with the options that are short for settings: --exemplars, --fill, those of `frames`."""
     given = [f"selection.given={json.dumps(str(exemplars))}"] if exemplars else []
+    given += ["export.fill=true"] if fill else []
     given += [f"frames.{name}={value}" for name, value in frames.items() if value is not None]
     return [*(overrides or ()), *given]
 

@@ -15,6 +15,7 @@ from motion_adapt.flows.plan.dry_run import PLANNED, DryRun
 from motion_adapt.flows.plan.rates import GUESSED, Rates
 from motion_adapt.flows.rounds.by_hand import add_by_hand, find_by_hand
 from motion_adapt.flows.rounds.doubtful import doubt_clips
+from motion_adapt.flows.rounds.filling import fill_clips
 from motion_adapt.flows.rounds.materials import (
     PRUNED_FRAMES,
     add_adaptation_flow,
@@ -177,6 +178,7 @@ def go_through(
         before, this = this, next_round(work, index, this)
         measure_round(work, this, before)
     draw_clips(run, materials, this)
+    fill_clips(run, materials, this.final, settings)
     doubt_clips(run, materials, this)
 
 

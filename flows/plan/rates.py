@@ -59,6 +59,7 @@ SHIPPED_FIGURES = {
     "sam-labels": Shipped("frame", 0.005, frame_bytes=1e3),
     "quality": Shipped("frame", 0.02),
     "pictures": Shipped("megapixel", 0.2, pixel_bytes=0.03, clip_bytes=600e3),
+    "fill": Shipped("megapixel", 0.6, frame_bytes=1e3, pixel_bytes=0.03),
     "masks-by-hand": Shipped("clip", 0.5, clip_bytes=20e3),
     "proposal-by-hand": Shipped("frame", 0.003, frame_bytes=1e3),
     "doubt": Shipped("frame", 0.03, clip_bytes=100e3),
@@ -93,6 +94,8 @@ class Rates:
         stage, shipped = piece.recipe.stage, SHIPPED_FIGURES.get(piece.recipe.stage, Shipped("clip", 1.0))
         settings = jsonable(piece.recipe.settings)
         frames, pixels = (size.frames, size.frames * size.height * size.width) if size else (0, 0)
+        if stage == "fill":  # it has the frames in between as well
+            frames, pixels = frames * settings["step"], pixels * settings["step"]
         counts = {
             "frame": frames,
             "megapixel": pixels / 1e6,
@@ -136,6 +139,8 @@ class Rates:
         if unit == "clip":
             return seconds, size
         frames, pixels = self._extent(manifest)
+        if manifest.stage == "fill":
+            frames, pixels = (count * int(manifest.settings["step"]) for count in (frames, pixels))
         units = frames if unit == "frame" else pixels / 1e6
         return (seconds / units, size / frames) if units else None
 

@@ -28,6 +28,9 @@ class Report:
     still: dict[str, list[list[int]]] = field(default_factory=dict)  # first and last of frames without motion
     shots: dict[str, list[str]] = field(default_factory=dict)  # by video that was split: its shots
     by_hand: dict[str, list[str]] = field(default_factory=dict)  # by clip: names of frames with masks by hand
+    filled: dict[str, int] = field(
+        default_factory=dict
+    )  # by clip: masks of frames in between, carried along flow
     doubtful: list[dict[str, Any]] = field(default_factory=list)  # the frames that deserve a look
     figures: str = ""  # "smoke" if the weights were trained too little for metrics to mean anything
     provenance: dict[str, str] = field(default_factory=dict)
@@ -67,6 +70,9 @@ class Report:
         self.warnings = list(run.warnings)
         self.still = dict(run.still)
         self.shots = dict(run.shots)
+        self.filled = {name: count for name, count in run.filled.items() if name in run.clips}
+        if carried := sum(self.filled.values()):
+            self.provenance["masks in between"] = f"{carried}, carried along DIS flow from both sides"
         self.stages = {name: asdict(count) for name, count in run.stages.items()}
         self.peak_memory_mb = peak_memory()
 

@@ -36,11 +36,18 @@ class Materials:
     corrector_tokens: ByClip = field(default_factory=dict)
     given: ByClip = field(default_factory=dict)  # masks by hand, of the clips that have any
     by_hand: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of the frames that they are for
+    filled: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # names of all frames, if those in between count
 
     @property
     def masks_by_hand(self) -> int:
         """The number of masks by hand of all clips."""
         return sum(map(len, self.by_hand.values()))
+
+    def exported(self, name: str) -> tuple[str, ...]:
+        """Return the names of the frames of a clip that have a mask in the results."""
+        return self.filled.get(name) or self.names[name]
 
 
 def open_run(

@@ -1,18 +1,23 @@
 """Results of a run: masks at the frames' own size, overlay videos and stage strips."""
 
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
+from motion_adapt.flows.rounds.filling import fill_clips
 from motion_adapt.flows.rounds.materials import Materials
 from motion_adapt.flows.rounds.state import Round
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import ByClip, Run, source_name
 from motion_adapt.storage.artifacts.files import DamagedArtifact
+from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.names import printable
 from motion_adapt.storage.results.export import Origin, ResultsTaken, export_clip, require_free
 from motion_adapt.tasks.pictures import draw
 from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.settings import Settings
 
 
 def draw_clips(run: Run, materials: Materials, kept: Round) -> ByClip:
@@ -35,8 +40,10 @@ def draw_clips(run: Run, materials: Materials, kept: Round) -> ByClip:
     )
 
 
-def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> list[Path]:
+def export_clips(run: Run, materials: Materials, kept: Round, folder: Path, settings: Settings) -> list[Path]:
     """Write indexed PNGs, an overlay video and a stage strip per clip to `folder`. Returns the strips' paths.
+
+    With `export.fill`, the frames in between have masks too, and are in the video.
 
     Warns of clips without a single mask. A clip whose pictures fail, because its source is gone, gets its masks alone.
     """
@@ -44,17 +51,37 @@ def export_clips(run: Run, materials: Materials, kept: Round, folder: Path) -> l
     for name in run.clips:
         if run.summary(kept.final[name])["masked_frames"] == 0:
             run.warn(f"{name}: no moving object was found; its masks are empty")
-    return write_clips(run, materials, kept.final, pictures, folder)
+    filled = fill_clips(run, materials, kept.final, settings)
+    return write_clips(run, materials, kept.final, pictures, folder, filled)
 
 
-def write_clips(run: Run, materials: Materials, final: ByClip, pictures: ByClip, folder: Path) -> list[Path]:
-    """Write the final masks of every clip, and its pictures if it has some, to `folder`. Returns the strips' paths."""
+def write_clips(
+    run: Run,
+    materials: Materials,
+    final: ByClip,
+    pictures: ByClip,
+    folder: Path,
+    filled: Mapping[str, Artifact] = MappingProxyType({}),
+) -> list[Path]:
+    """Write the final masks of every clip, and its pictures if it has some, to `folder`. Returns the strips' paths.
+
+    A clip in `filled` has masks of the frames in between as well.
+    """
     store, strips = run.place.open(), []
     with track(len(run.clips), "export") as advance:
         for name in list(run.clips):
             made = final[name], pictures.get(name)
             whose = origin(run, materials, name)
-            write = partial(export_clip, store, *made, folder, name, materials.names[name], whose)
+            write = partial(
+                export_clip,
+                store,
+                *made,
+                folder,
+                name,
+                materials.exported(name),
+                whose,
+                filled=filled.get(name),
+            )
             try:
                 written = run.read(write)
             except (DamagedArtifact, ResultsTaken) as error:

@@ -40,6 +40,8 @@ def take_frames(run: Run, settings: Settings) -> None:
             step = max(1, round(rate / chosen.fps))
         if (chosen.start, chosen.end, step) != (0, None, 1):
             run.clips[name] = clip.part(chosen.start, chosen.end, step)
+        if step > 1:
+            run.thinned[name] = clip.part(chosen.start, chosen.end), step
 
 
 def split_shots(run: Run, materials: Materials, settings: Settings, *, prune: int | None) -> None:
@@ -81,6 +83,9 @@ def split_shots(run: Run, materials: Materials, settings: Settings, *, prune: in
                 run.set_aside[shot] = f"the shot has one frame, {names[start]}; it needs {LEAST_FRAMES}"
                 continue
             clips[shot] = part
+            if name in run.thinned:
+                whole, step = run.thinned[name]
+                run.thinned[shot] = replace(whole.part(start * step), name=shot), step
             run.shots.setdefault(name, []).append(shot)
     run.clips = clips
     shots_made = [shot for name in split for shot in run.shots.get(name, ())]
@@ -94,4 +99,4 @@ def join_shots(run: Run, materials: Materials, folder: Path) -> None:
     for name, shots in run.shots.items():
         made = [shot for shot in shots if shot in run.clips]
         if made:
-            join_masks(folder, name, {shot: materials.names[shot] for shot in made})
+            join_masks(folder, name, {shot: materials.exported(shot) for shot in made})

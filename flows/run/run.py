@@ -43,6 +43,9 @@ class Run(Making):
     skipped: dict[str, str] = field(default_factory=dict)  # by path in the source: why it is not taken
     still: dict[str, list[list[int]]] = field(default_factory=dict)  # first and last of frames without motion
     shots: dict[str, list[str]] = field(default_factory=dict)  # by video that was split: its shots
+    # by clip that has only every so-many-th frame: a clip of all frames from its first one on, and that number
+    thinned: dict[str, tuple[Clip, int]] = field(default_factory=dict)
+    filled: dict[str, int] = field(default_factory=dict)  # by clip: frames in between that have got a mask
     output: Path | None = None  # where results go; set by `export_to`
     places: dict[str, Path] = field(default_factory=dict)  # paths of clips that were set aside
 

@@ -36,7 +36,7 @@ def given_frames(folder: Path, frame_names: Sequence[str]) -> dict[int, Path]:
             raise ValueError(f"{printable(path)} is no PNG; save masks as <frame>.png, indexed")
         if path.stem not in index_of:
             there = f"{frame_names[0]} to {frame_names[-1]}"
-            raise ValueError(f"{printable(path)} is of no frame of the clip, which has {there}")
+            raise ValueError(f"{printable(path)} is of no frame that this run takes of the clip: {there}")
         found[index_of[path.stem]] = path
     return dict(sorted(found.items()))
 

@@ -89,8 +89,12 @@ def export_clip(
     name: str,
     frame_names: Sequence[str],
     origin: Origin,
+    *,
+    filled: Artifact | None = None,
 ) -> Exported:
     """Write a clip's masks (`labels` of `final`) and its pictures, if there are any.
+
+    With `filled`, masks and video are those of `filled`, which has more frames; `frame_names` then names all of these.
 
     Earlier results of the same content are replaced. Those of other content, or of an unknown clip, are moved to
     <folder>/earlier/.
@@ -102,7 +106,9 @@ def export_clip(
     overlay, strip = _overlay(folder, name), _strip(folder, name)
     stamp = _stamp(folder, name)
     shows = [final.digest, pictures and pictures.digest, list(frame_names)]
-    drawn = (overlay, strip) if pictures else ()
+    shows += [filled.digest] if filled else []
+    sources = {overlay: (filled or pictures, "overlay.mp4"), strip: (pictures, "strip.png")}
+    drawn = [path for path, (source, _) in sources.items() if source]
     masks = [_masks(folder, name) / f"{frame}.png" for frame in frame_names]
     with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
         if not held:
@@ -116,13 +122,13 @@ def export_clip(
                 _sign(stamp, origin, shows)
             return Exported(strip if pictures else None)
         _sign(stamp, origin, None)  # first, so that a kill below never leaves new masks with an old stamp
-        write_masks(folder / "masks", name, frame_names, _labels(store, final))
-        for path, entry in ((overlay, "overlay.mp4"), (strip, "strip.png")):
-            if pictures is None:
+        write_masks(folder / "masks", name, frame_names, _labels(store, filled or final))
+        for path, (source, entry) in sources.items():
+            if source is None:
                 path.unlink(missing_ok=True)  # it shows other masks
                 continue
             with whole_file(path) as beside:
-                beside.write_bytes(store.open(pictures).read(entry))
+                beside.write_bytes(store.open(source).read(entry))
         _sign(stamp, origin, shows)
         return Exported(strip if pictures else None, moved)
 

@@ -147,7 +147,7 @@ def a_photo(home: Home) -> Settings:
         (wrong_size, "00002.png is 30x20, its frame is 160x90"),
         (too_many, "00002.png has object 5, and objects=3 allows 1 to 3"),
         (void, "00002.png has pixels of value 255"),
-        (no_frame, "00008.png is of no frame of the clip, which has 00000 to 00004"),
+        (no_frame, "00008.png is of no frame that this run takes of the clip: 00000 to 00004"),
         (a_photo, "00002.png is one of the clip's masks, which have more than"),
     ],
 )
