@@ -98,7 +98,7 @@ def train_on_clips(
         )
 
 
-@stage("clip-masks", version=2, gpu=True)
+@stage("clip-masks", version=3, gpu=True)
 def segment_clip(
     frames: Artifact,
     flow: Artifact,
@@ -124,15 +124,15 @@ def segment_clip(
     fixed = np.zeros(len(given), np.bool_) if by_hand is None else by_hand
     if by_hand is not None:
         out.append(BY_HAND, by_hand, ("time",))
-    own = Segmented(net, store.open(frames).array("rgb"))
+    rgb = store.open(frames).array("rgb")
     blank = (
         kinds_of(store.open(proposal)) == BLANK
     )  # whatever the network sees there, such a frame shows nothing
-    iou = foreground_iou(own, given)
+    iou = foreground_iou(Segmented(net, rgb, sizes=[1.0]), given)  # at the size that it learnt the masks at
     used = iou >= agreement
     at = np.flatnonzero(fixed).tolist()
     found = smooth(
-        Replaced(Mean(own, given), given, at) if used else given,
+        Replaced(Mean(Segmented(net, rgb), given), given, at) if used else given,
         motion.array("flow"),
         iterations=smoothing.iterations if used and smoothing.enabled else 0,
         weight=smoothing.weight,

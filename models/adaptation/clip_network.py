@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ MOST_FRAMES = 300  # of a clip that are learnt from
 GIVEN_SHARE = 0.75  # of the steps on masks by hand, if there are any
 ZOOM, SHIFT = (0.7, 1.3), 0.1  # about the frame's middle; of its height and width
 GAIN, OFFSET = (0.8, 1.2), 0.1  # of each colour, in [0, 1]
+SIZES = (1.0, 1.5, 2.0)  # times the size that a network learnt at, at which it sees the frames of its clip
 
 
 class ClipFrames:
@@ -194,20 +196,35 @@ def _random_network(objects: int, seed: int) -> ClipNetwork:
 class Segmented:
     """Probabilities that a clip network gives to the frames of its clip, computed when they are read.
 
-    Each is the mean of those of the frame and of its mirror image. shape: (T, K, H, W).
+    Each is the mean of those at several sizes, and at each size of those of the frame and of its mirror image. A
+    network's masks are too wide by a few of its pixels, which cover less of an object that it sees enlarged.
+
+    Args:
+        net: the clip network.
+        rgb: u8 (T, H, W, 3).
+        sizes: sizes to see the frames at, times H x W; each is rounded up to a size that the network can take.
+
+    shape: (T, K, H, W).
     """
 
-    def __init__(self, net: ClipNetwork, rgb: Readable) -> None:
-        self.net, self.rgb = net, rgb
+    def __init__(self, net: ClipNetwork, rgb: Readable, sizes: Sequence[float] = SIZES) -> None:
+        self.net, self.rgb, self.sizes = net, rgb, sizes
         count, height, width, _ = rgb.shape
         self.shape = (count, net.objects, height, width)
 
     @torch.inference_mode()
     def __getitem__(self, key: slice) -> NDArray[np.float32]:
         device = next(self.net.parameters()).device
-        seen = normalise_rgb(np.asarray(self.rgb[key])).to(device)
+        frames = normalise_rgb(np.asarray(self.rgb[key])).to(device)
+        found = torch.stack([self._at(size, frames) for size in self.sizes])
+        return found.mean(dim=0).cpu().numpy()
+
+    def _at(self, size: float, frames: Tensor) -> Tensor:
+        own, step = self.shape[2:], self.net.stride
+        taken = [math.ceil(size * side / step) * step for side in own]
+        seen = F.interpolate(frames, taken, mode="bilinear", antialias=True)
         both = object_probabilities(self.net(seen)), object_probabilities(self.net(seen.flip(-1))).flip(-1)
-        return (torch.stack(both).mean(dim=0)).cpu().numpy()
+        return F.interpolate(torch.stack(both).mean(dim=0), own, mode="bilinear", antialias=True)
 
 
 class Mean:

@@ -30,6 +30,7 @@ class ClipNetwork(nn.Module):
     def __init__(self, objects: int, widths: Sequence[int] = WIDTHS, patch: int = PATCH) -> None:
         super().__init__()
         self.objects, self.patch = objects, patch
+        self.stride = patch * 2 ** (len(widths) - 1)  # of the coarsest level, in pixels
         self.arguments: dict[str, Any] = {"objects": objects, "widths": list(widths), "patch": patch}
         inputs = [5 * patch**2, *widths]  # colours, column and row
         self.down = nn.ModuleList(_block(a, b) for a, b in pairwise(inputs))
@@ -46,7 +47,7 @@ class ClipNetwork(nn.Module):
         """Return logits (N, K + 1, H, W) of the objects and the background.
 
         Args:
-            rgb: f32 (N, 3, H, W), normalised. H and W are multiples of patch * 2 ** (levels - 1).
+            rgb: f32 (N, 3, H, W), normalised. H and W are multiples of `stride`.
         """
         x = F.pixel_unshuffle(torch.cat([rgb, _places(rgb)], dim=1), self.patch)
         maps: list[Tensor] = []

@@ -87,6 +87,18 @@ def test_a_mirrored_clip_has_mirrored_masks() -> None:
     torch.testing.assert_close(segmented(made, rgb[:, :, ::-1]), segmented(made, rgb)[..., ::-1].copy())
 
 
+def test_frames_are_seen_at_several_sizes() -> None:
+    rgb, truth = a_clip()
+    net = build_network(
+        fit_clip_network(rgb, truth.astype(np.float16), Course(steps=120), batch=4), expect="clip-network"
+    )
+    alone = [Segmented(net, rgb, sizes=[size])[0:4] for size in (1.0, 1.5, 2.0)]
+    assert all(found.shape == truth[:4].shape for found in alone)
+    assert all(foreground_iou(found, truth[:4]) > 0.7 for found in alone)
+    assert np.abs(alone[0] - alone[2]).max() > 0.1
+    np.testing.assert_allclose(Segmented(net, rgb)[0:4], np.mean(alone, axis=0), atol=1e-6)
+
+
 def test_the_likeliest_object_has_the_probability_of_the_foreground() -> None:
     logits = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0))
     found, shares = object_probabilities(logits), logits.softmax(dim=1)
