@@ -188,14 +188,9 @@ def adapted(
     smoke_clips: Path,
     empty_database: Path,
 ) -> tuple[Home, Report]:
-    """Return a home with one finished adaptation, and its report; tests must not change it.
-
-    The pictures of round 0 are in its store too: those that `segment` makes.
-    """
+    """Return a home with one finished adaptation, and its report; tests must not change it."""
     home = make_home(tmp_path_factory.mktemp("adapted"), smoke_weights, smoke_clips, empty_database)
-    report = home.adapt(name="first")
-    home.segment(output=str(home.path / "segmented"))
-    return home, report
+    return home, home.adapt(name="first")
 
 
 @pytest.fixture
@@ -206,11 +201,25 @@ def home(
     return make_home(tmp_path, smoke_weights, smoke_clips, empty_database)
 
 
+@pytest.fixture(scope="session")
+def segmented(
+    tmp_path_factory: pytest.TempPathFactory, adapted: tuple[Home, Report], empty_database: Path
+) -> Home:
+    """Return a copy of the adapted home whose store also has the pictures that `segment` makes."""
+    home = copy_home(tmp_path_factory.mktemp("segmented"), adapted[0], empty_database)
+    home.segment()
+    return home
+
+
 @pytest.fixture
-def again(tmp_path: Path, adapted: tuple[Home, Report], empty_database: Path) -> Home:
+def again(tmp_path: Path, segmented: Home, empty_database: Path) -> Home:
     """Return a copy of the adapted home, in which tests can change things and run again."""
-    first, _ = adapted
-    home = make_home(tmp_path, first.weights, first.clips, empty_database)
+    return copy_home(tmp_path, segmented, empty_database)
+
+
+def copy_home(path: Path, first: Home, database: Path) -> Home:
+    """Return a home in `path` with the clips and the store of another one."""
+    home = make_home(path, first.weights, first.clips, database)
     shutil.copytree(first.path / "store", home.path / "store")
     return home
 

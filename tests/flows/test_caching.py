@@ -225,8 +225,7 @@ def test_annotations_change_no_mask_and_no_checkpoint(adapted: tuple[Home, Repor
     assert set(report.clips) == {"heron", "tram [raw]"}
     assert not JUDGED_BY_LABELS & report.stages.keys()
     assert report.unscored == ["heron", "tram [raw]"]
-    # Clips with annotations are never split; and the first home has the pictures of two runs.
-    others = JUDGED_BY_LABELS | {"shots", "pictures", "doubt"}
+    others = JUDGED_BY_LABELS | {"shots"}  # clips with annotations are never split
     made, with_labels = ({item for item in one.digests() if item[0] not in others} for one in (home, first))
     assert made == with_labels
 

@@ -35,7 +35,7 @@ def computed(report: Report) -> set[str]:
 def test_masks_are_refined_and_every_place_says_by_what(again: Home, tiny_sams: Tiny, tmp_path: Path) -> None:
     model = tiny_sams("sam")
     report = again.segment(settings=with_sam(model, least_iou=0.0))
-    assert computed(report) == {"sam", "pictures", "doubt"}
+    assert computed(report) == {"sam", "pictures"}
     told = f"{model}, which refines final masks, was trained with human annotations: they are not label-free"
     assert report.provenance["annotations"] == told and told in report.warnings
     assert f"refined by {model}" in report.provenance["final masks"]
@@ -60,7 +60,7 @@ def test_masks_are_refined_and_every_place_says_by_what(again: Home, tiny_sams: 
 
 def test_sam_2_carries_the_exemplars_masks(again: Home, tiny_sams: Tiny) -> None:
     report = again.segment(settings=with_sam(tiny_sams("sam2_video"), video=True, least_iou=0.0))
-    assert computed(report) == {"sam-video", "pictures", "doubt"} and not report.set_aside
+    assert computed(report) == {"sam-video", "pictures"} and not report.set_aside
     for made in again.store.manifests("sam-video"):
         assert made.inputs["selection"].stage == "selection" and made.summary["frames"] == FRAMES
 

@@ -517,6 +517,7 @@ def test_both_entry_points_have_the_same_defaults(tmp_path, tiny_sizes):
     assert corrector.settings["training"]["selector"] == tensors_digest(selector.tensors)
 
 
+@pytest.mark.slow
 def test_drawing_clips_in_other_processes_changes_nothing(tmp_path, tiny_sizes):
     more = ["--steps", "2", "--batch", "3", "--frames", "6", "--flow", "dis", "--pool", "2"]
     alone, helped = tmp_path / "alone", tmp_path / "helped"
