@@ -64,7 +64,7 @@ def test_frames_in_between_get_masks_and_the_others_keep_theirs(home: Home) -> N
 
 def test_shots_are_filled_one_by_one(home: Home, tmp_path: Path) -> None:
     """Where between two shots the cut is, is not known: those frames get no mask."""
-    video = three_shots(home.path / "in" / "film.mp4")
+    video = three_shots(home.path / "in" / "film.mp4", moving=7, still=6)
     options = ["--every", "2", "--fill", "--json", str(tmp_path / "run.json"), *home.options()]
     planned = CliRunner().invoke(app, ["segment", str(video), "--plan", *options])
     assert planned.exit_code == 0 and "fill" in planned.output
@@ -74,3 +74,12 @@ def test_shots_are_filled_one_by_one(home: Home, tmp_path: Path) -> None:
     assert masks_in(home.output / "masks" / "film") == [f"{index:05d}.png" for index in wanted]
     told = json.loads((tmp_path / "run.json").read_text())
     assert told["filled"] == {"film#01": 3, "film#02": 2, "film#03": 2}
+
+
+def test_an_adaptation_fills_too_and_scores_the_frames_it_takes(home: Home) -> None:
+    taken = Settings.model_validate(FIELDS | {"frames": {"every": 2}, "export": {"fill": True}})
+    report = home.adapt(settings=taken, rounds=0, clips=["heron"])
+    assert list(exported(home)) == [f"{index:05d}" for index in range(5)]
+    assert report.filled == {"heron": 2}
+    assert report.clips["heron"]["frames"] == 3 and "J" in report.clips["heron"]
+    assert "masks in between" in (home.output / "report.html").read_text()

@@ -25,16 +25,16 @@ def with_fields(**fields: object) -> Settings:
     return Settings.model_validate({**FIELDS, **fields})
 
 
-def three_shots(path: Path) -> Path:
-    """A video of 5 frames that move, 4 of one picture, and 5 that move."""
-    supply = SyntheticClips(seed=7, frames=5, size=SIZE)
+def three_shots(path: Path, *, moving: int = 5, still: int = 4) -> Path:
+    """A video of `moving` frames that move, `still` of one picture, and `moving` that move."""
+    supply = SyntheticClips(seed=7, frames=moving, size=SIZE)
     first, last = supply.make(0).rgb, supply.make(1).rgb
-    still = np.repeat(supply.make(2).rgb[:1], 4, axis=0)
+    unmoved = np.repeat(supply.make(2).rgb[:1], still, axis=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"crf": "12"})
         stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
-        for frame in np.concatenate([first, still, last]):
+        for frame in np.concatenate([first, unmoved, last]):
             container.mux(
                 stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
             )
