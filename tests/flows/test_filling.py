@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from motion_adapt.flows.cli.app import app
@@ -62,6 +63,7 @@ def test_frames_in_between_get_masks_and_the_others_keep_theirs(home: Home) -> N
     assert list(exported(home)) == ["00000", "00002", "00004"] and not report.filled
 
 
+@pytest.mark.slow
 def test_shots_are_filled_one_by_one(home: Home, tmp_path: Path) -> None:
     """Where between two shots the cut is, is not known: those frames get no mask."""
     video = three_shots(home.path / "in" / "film.mp4", moving=7, still=6)
@@ -76,6 +78,7 @@ def test_shots_are_filled_one_by_one(home: Home, tmp_path: Path) -> None:
     assert told["filled"] == {"film#01": 3, "film#02": 2, "film#03": 2}
 
 
+@pytest.mark.slow
 def test_an_adaptation_fills_too_and_scores_the_frames_it_takes(home: Home) -> None:
     taken = Settings.model_validate(FIELDS | {"frames": {"every": 2}, "export": {"fill": True}})
     report = home.adapt(settings=taken, rounds=0, clips=["heron"])

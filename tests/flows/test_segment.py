@@ -106,6 +106,7 @@ def ready(home: Home) -> Settings:
     return SETTINGS.model_copy(update=changes)
 
 
+@pytest.mark.slow
 def test_ready_made_flow_goes_through_a_whole_run_and_a_clip_that_lacks_it_does_not_fine_tune(
     home: Home, ready: Settings
 ) -> None:

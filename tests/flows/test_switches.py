@@ -118,6 +118,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Settings:
     )
 
 
+@pytest.mark.slow
 def test_pretraining_trains_the_variants_that_a_run_loads(home: Home, tiny: Settings) -> None:
     out = home.path / "variants"
     pretrain(str(out), settings=tiny, place=home.place, tracking=home.tracking)
