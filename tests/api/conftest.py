@@ -14,6 +14,7 @@ from tests.flows.conftest import (  # noqa: F401
     again,
     empty_database,
     home,
+    segmented,
     smoke_clips,
     smoke_weights,
 )
