@@ -1,6 +1,8 @@
 """Masks by hand: read them, and put them in the place of what was proposed for their frames."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,16 +78,10 @@ def replace_proposals(proposal: Artifact, given: Artifact, *, place: Place, out:
     """Write a clip's proposals with masks by hand in the place of those of their frames, and `by_hand` bool (T,)."""
     store = place.open()
     proposed, hand = store.open(proposal), store.open(given)
-    at, masks = hand.summary["at"], hand.array("masks")[:]
-    done = 0
-    for _, block in proposed.array("masks").blocks():
-        block = np.array(block)
-        for mask, index in zip(masks, at, strict=True):
-            if done <= index < done + len(block):
-                block[index - done] = mask
+    at, masks = hand.summary["at"], proposed.array("masks")
+    for block in with_given((rows for _, rows in masks.blocks()), hand, "masks"):
         out.append("masks", block, MASK_DIMS)
-        done += len(block)
-    by_hand = np.zeros(done, np.bool_)
+    by_hand = np.zeros(len(masks), np.bool_)
     by_hand[at] = True
     out.append(BY_HAND, by_hand, ("time",))
     if "kinds" in proposed.manifest.arrays:
@@ -98,13 +94,8 @@ def put_back(masks: Artifact, given: Artifact, *, place: Place, out: ArtifactWri
     """Put masks by hand back in the place of what a later model made of them. Writes `labels` u8 (T, H', W')."""
     store = place.open()
     refined, hand = store.open(masks), store.open(given)
-    by_hand = dict(zip(hand.summary["at"], hand.array("labels")[:], strict=True))
-    done = masked = 0
-    for _, block in refined.array("labels").blocks():
-        labels = np.array(block)
-        for index in by_hand.keys() & range(done, done + len(labels)):
-            labels[index - done] = by_hand[index]
-        done += len(labels)
+    masked = 0
+    for labels in with_given((rows for _, rows in refined.array("labels").blocks()), hand, "labels"):
         masked += int(labels.any(axis=(1, 2)).sum())
         out.append("labels", labels, LABEL_DIMS)
     out.summary = {**refined.summary, "masked_frames": masked}
@@ -113,3 +104,17 @@ def put_back(masks: Artifact, given: Artifact, *, place: Place, out: ArtifactWri
 def by_hand_of(masks: ArtifactReader) -> NDArray[np.bool_] | None:
     """Return which frames of an artifact of masks were given by hand, bool (T,); None if none were."""
     return np.asarray(masks.array(BY_HAND)[:]) if BY_HAND in masks.manifest.arrays else None
+
+
+def with_given(blocks: Iterable[NDArray[Any]], given: ArtifactReader, array: str) -> Iterator[NDArray[Any]]:
+    """Yield the blocks of a clip's frames, in order, with those of an array of `take_given` in their place."""
+    frames = dict(zip(given.summary["at"], given.array(array)[:], strict=True))
+    done = 0
+    for block in blocks:
+        here = frames.keys() & range(done, done + len(block))
+        if here:
+            block = block.copy()
+        for index in here:
+            block[index - done] = frames[index]
+        done += len(block)
+        yield block

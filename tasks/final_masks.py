@@ -2,12 +2,11 @@
 
 from functools import partial
 
-import numpy as np
-
 from motion_adapt.models.inputs.imaging import native_labels
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import with_given
 from motion_adapt.tasks.crf_frames import BYTES_PER_PIXEL, refine_frames
 from motion_adapt.tasks.runtime.dims import LABEL_DIMS
 from motion_adapt.tasks.runtime.place import Place
@@ -46,16 +45,11 @@ def finish(
         blocks = in_spans(refine, len(masks), threads=place.threads, memory=memory)
     else:
         blocks = (native_labels(masks[[index]], height, width) for index in range(len(masks)))
-    by_hand: dict[int, np.ndarray] = {}
     if given:
-        hand = store.open(given)
-        by_hand = dict(zip(hand.summary["at"], hand.array("labels")[:], strict=True))
-    masked = done = 0
+        blocks = with_given(blocks, store.open(given), "labels")
+    masked = 0
     with track(len(masks), f"final masks of {place.label}") as advance:
         for labels in blocks:
-            for index in by_hand.keys() & range(done, done + len(labels)):
-                labels[index - done] = by_hand[index]
-            done += len(labels)
             out.append("labels", labels, LABEL_DIMS)
             masked += int(labels.any(axis=(1, 2)).sum())
             advance(len(labels))
