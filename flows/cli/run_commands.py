@@ -87,12 +87,12 @@ def adapt(
 ) -> None:
     """Segment a folder of videos and adapt the models to it, round by round."""
     from_champion = is_from_champion(from_, weights)
-    set_ = with_sam(set_, sam)
+    set_ = with_short(with_sam(set_, sam), exemplars, fill, every=every, fps=fps, start=start, end=end)
     if plan:
         show_plan(
             "adapt",
             source,
-            with_short(set_, exemplars, fill, every=every, fps=fps, start=start, end=end),
+            set_,
             config,
             json_file,
             store=store,
@@ -115,13 +115,7 @@ def adapt(
         run(
             with_runner(flow, runner, workers, dask_address),
             source=str(source),
-            settings=settings_of(
-                preset,
-                config,
-                with_short(set_, exemplars, fill, every=every, fps=fps, start=start, end=end),
-                source=source,
-                dataset=dataset,
-            ),
+            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
             rounds=rounds,
             clips=clips or None,
@@ -174,11 +168,12 @@ def segment(
     """Compute masks of a video or a folder with given, bundled or champion weights, which stay as they are."""
     from_champion = is_from_champion(from_, weights)
     set_ = with_sam([*(set_ or ()), "clip_network.enabled=false"] if fast else set_, sam)
+    set_ = with_short(set_, exemplars, fill, every=every, fps=fps, start=start, end=end)
     if plan:
         show_plan(
             "segment",
             source,
-            with_short(set_, exemplars, fill, every=every, fps=fps, start=start, end=end),
+            set_,
             config,
             json_file,
             store=store,
@@ -202,13 +197,7 @@ def segment(
         run(
             with_runner(flow, runner, workers, dask_address),
             source=str(source),
-            settings=settings_of(
-                preset,
-                config,
-                with_short(set_, exemplars, fill, every=every, fps=fps, start=start, end=end),
-                source=source,
-                dataset=dataset,
-            ),
+            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
             clips=clips or None,
             split=split,
