@@ -47,9 +47,8 @@ def fill(
     """
     store = place.open()
     taken, given = store.open(frames).summary["frames"], store.open(final)
-    native, shown = itertools.tee(
-        open_frames(whole)
-    )  # one decoding; the second is at most `step` frames behind
+    # One decoding for both; the second is at most `step` frames behind.
+    native, shown = itertools.tee(open_frames(whole))
     masked = done = 0
 
     def labels_once(advance: Callable[[int], None]) -> Iterator[np.ndarray]:

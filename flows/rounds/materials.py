@@ -36,9 +36,8 @@ class Materials:
     corrector_tokens: ByClip = field(default_factory=dict)
     given: ByClip = field(default_factory=dict)  # masks by hand, of the clips that have any
     by_hand: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of the frames that they are for
-    filled: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # names of all frames, if those in between count
+    # names of all frames of the clips whose frames in between have masks too
+    filled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def masks_by_hand(self) -> int:

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.quality.measures import correspond
 
-SEEN, LOST = (
-    0.95,
-    0.5,
-)  # confidence kept by a step, at points that are visible in both frames and at the others
+# The confidence that a step keeps at points that are visible in both frames, and at the others.
+SEEN, LOST = 0.95, 0.5
 LEAST = 0.05  # largest confidence of a frame at which carrying ends: about 60 frames away
 
 

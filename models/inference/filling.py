@@ -15,9 +15,8 @@ from motion_adapt.models.inputs.imaging import resize_flow
 from motion_adapt.models.quality.measures import correspond
 
 LONG_SIDE = 480  # pixels of the longer side at which flow is estimated
-REACH = (
-    8.0  # pixels of that size: distances to outlines are cut here, so that no far mask outweighs a near one
-)
+# Distances to outlines are cut at so many pixels of that size, so that no far mask outweighs a near one.
+REACH = 8.0
 UNSEEN = 0.01  # weight of a side on which a pixel is hidden, compared with one on which it is seen
 
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]  # an estimator of models.inputs.flow_estimators
