@@ -28,6 +28,7 @@ STEPS = (
     ("+ per clip", -1, "per_clip"),
     ("+ smoothed along the flow", -1, "smoothed"),
     ("+ clip network", -1, "clip_network"),
+    ("+ edges", -1, "edges"),
     ("final masks", -1, "final"),
 )
 COLUMNS = ("J_matched", "F_matched", "J", "F")

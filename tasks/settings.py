@@ -282,6 +282,24 @@ class ClipNetworkSettings(StageSettings):
         return max(self.steps, round(self.steps_per_frame * frames))
 
 
+class EdgeSettings(StageSettings):
+    """Borders of the refined masks: they move to where colour or motion changes (models/inference/edges.py)."""
+
+    enabled: bool = True
+    iterations: int = Field(20, ge=1)
+    colour: float = Field(
+        0.04, gt=0, description="difference at which colours are not alike, of 0 to 1 per channel"
+    )
+    motion: float = Field(
+        0.7,
+        gt=0,
+        description="difference at which pixels do not move alike, in pixels of 128 x 224 per frame",
+    )
+    own: float = Field(
+        0.5, gt=0, description="weight of a pixel's own probability; 1 is the most that a neighbour has"
+    )
+
+
 class SharedNetworkSettings(TrainingSettings):
     """Training of the network that clip networks start from, on all clips (models/adaptation/shared_network.py)."""
 
@@ -464,6 +482,7 @@ class Settings(StageSettings):
     per_clip: PerClipSettings = PerClipSettings()
     shared_network: SharedNetworkSettings = SharedNetworkSettings()
     clip_network: ClipNetworkSettings = ClipNetworkSettings()
+    edges: EdgeSettings = EdgeSettings()
     crf: CrfSettings = CrfSettings()
     sam: SamSettings = SamSettings()
     # excluded from keys: masks in between change no others

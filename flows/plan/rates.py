@@ -53,6 +53,7 @@ SHIPPED_FIGURES = {
     "shared-network": Shipped("step", 0.24, clip_bytes=4e6),
     "clip-network": Shipped("step", 0.07, clip_bytes=4e6),
     "clip-masks": Shipped("frame", 0.5, frame_bytes=33e3),
+    "edges": Shipped("frame", 0.06, frame_bytes=33e3),
     "final": Shipped("megapixel", 0.02, frame_bytes=1e3),
     "sam": Shipped("frame", 20.0, frame_bytes=1e3),  # a large model; the small ones take a fifth
     "sam-video": Shipped("frame", 20.0, frame_bytes=1e3),

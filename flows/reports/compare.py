@@ -26,6 +26,7 @@ SHOWN = (
     "per_clip/J",
     "smoothed/J",
     "clip_network/J",
+    "edges/J",
     "before_sam/J",
     "final/J",
     "final/F",

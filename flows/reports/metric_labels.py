@@ -20,6 +20,7 @@ MEASURES = {
     "per_clip/J": Words("Adapted to each clip J", 1, True, "corrections by each clip's own corrector"),
     "smoothed/J": Words("Smoothed J", 1, True, "corrections, smoothed along the flow"),
     "clip_network/J": Words("Clip network J", 1, True, "with a network of each clip's own, smoothed again"),
+    "edges/J": Words("Edges J", 1, True, "with borders where colour or motion changes"),
     "before_sam/J": Words("Before SAM J", 1, True, "at the frames' own size, before SAM refined them"),
     "final/J": Words("Final J", 1, True, "at the frames' own size: all objects as one foreground"),
     "final/F": Words("Final F", 1, True, "contours of the final masks"),
@@ -45,6 +46,7 @@ STEPS = (  # steps of a round's staircase chart: stage, words
     ("per_clip", "per clip"),
     ("smoothed", "smoothed"),
     ("clip_network", "clip network"),
+    ("edges", "edges"),
     ("before_sam", "before SAM"),
     ("final", "final"),
 )

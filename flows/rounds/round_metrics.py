@@ -86,6 +86,7 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
         ("smoothing", this.smoothed),
         ("clip_network", this.clip_networks),
         ("clip_masks", {name: this.by_network[name] for name in this.clip_networks}),
+        ("edges", this.edges),
         ("before_sam", this.before_sam),
         ("final", this.final),
     ):

@@ -21,6 +21,7 @@ from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.by_hand import replace_proposals
 from motion_adapt.tasks.clip_network import segment_clip, train_on_clip, train_on_clips
 from motion_adapt.tasks.correction import correct
+from motion_adapt.tasks.edges import follow_edges
 from motion_adapt.tasks.per_clip import adapt_to_clip
 from motion_adapt.tasks.proposal import propose, take_proposals
 from motion_adapt.tasks.selection import select
@@ -60,6 +61,8 @@ def refine(work: Work, this: Round) -> Round:
         this.smoothed = refined = smooth_clips(work, this, refined)
     if work.settings.clip_network.enabled:
         this.by_network = refined = segment_by_network(work, this, refined)
+    if work.settings.edges.enabled:
+        this.edges = refined = follow_clips_edges(work, this, refined)
     this.final = finish_clips(work, refined, this.name)
     if work.refiner:
         this.before_sam = this.final
@@ -255,6 +258,20 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
                 f"{this.name}: {name} keeps its masks, its clip network shows something else ({why})"
             )
     return {**masks, **own}
+
+
+def follow_clips_edges(work: Work, this: Round, masks: ByClip) -> ByClip:
+    """Masks whose borders lie where colour or motion changes. Like those of clip networks, they teach nothing."""
+    return work.run.each(
+        follow_edges,
+        f"{this.name}: follow edges",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "flow": work.materials.flow[name],
+            "masks": masks[name],
+            "settings": work.settings.edges,
+        },
+    )
 
 
 def shared_network(work: Work, this: Round, masks: ByClip) -> Artifact:

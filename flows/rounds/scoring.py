@@ -58,6 +58,7 @@ def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
         "per_clip": this.per_clip,
         "smoothed": this.smoothed,
         "clip_network": this.by_network,
+        "edges": this.edges,
         "before_sam": this.before_sam,
         "final": this.final,
     }

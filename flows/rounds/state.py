@@ -47,6 +47,7 @@ class Round:
     smoothed: ByClip = field(default_factory=dict)  # the last of these, smoothed along the flow
     clip_networks: ByClip = field(default_factory=dict)
     by_network: ByClip = field(default_factory=dict)  # masks by those networks and the ones before together
+    edges: ByClip = field(default_factory=dict)  # the last of these, following the edges of the frames
     before_sam: ByClip = field(default_factory=dict)  # final masks before SAM refined them
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)

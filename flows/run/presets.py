@@ -35,6 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "selection": {"method": "error_map", "limit": PART_LIMIT},
         "smoothing": {"enabled": False},
         "clip_network": {"enabled": False},
+        "edges": {"enabled": False},
         "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
         "corrector_adaptation": {"steps": 2000},
         "pretrain": {

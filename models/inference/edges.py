@@ -1,0 +1,112 @@
+"""Follow edges: average the probabilities of nearby pixels that look alike and move alike.
+
+The networks' masks are smooth and end a few pixels beside an object. Nearby pixels of one colour mostly belong to one
+thing, and so do pixels that move alike. Averaging over such pixels moves the border of a mask to where colour or motion
+changes. It follows Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), with fixed
+spreads, with motion beside colour, and with the frame's own probabilities in every iteration.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+DISTANCES = (1, 2, 4, 8, 12)  # of the neighbours, in pixels, along rows, columns and diagonals
+DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # the opposite ones follow from these
+Cut = tuple[slice, slice]  # a part of a frame
+
+
+class _Pairs(NamedTuple):
+    """All pairs of neighbours at one distance in one direction.
+
+    `first` and `second` cut out the pixels of either side; `alike` f32 says in [0, 1] how alike the two of a pair are.
+    """
+
+    first: Cut
+    second: Cut
+    alike: NDArray[np.float32]
+
+
+def follow_edges(
+    rgb: NDArray[np.uint8],
+    flow: NDArray[np.floating],
+    probabilities: NDArray[np.float32],
+    *,
+    iterations: int = 20,
+    colour: float = 0.04,
+    motion: float = 0.7,
+    own: float = 0.5,
+) -> NDArray[np.float32]:
+    """Average the probabilities of one frame over nearby pixels that look and move alike.
+
+    An iteration gives every pixel (own * P0 + sum of a P) / (own + sum of a) over its 40 neighbours. P0 is the
+    probability given, P the neighbour's so far, and a = exp(-d^2 / (2 colour^2) - m^2 / (2 motion^2)) for the
+    distances d of their colours and m of their flow.
+
+    Args:
+        rgb: u8 (H, W, 3).
+        flow: float (2, H, W), in pixels.
+        probabilities: f32 (K, H, W) in [0, 1].
+        iterations: number of iterations.
+        colour: spread of colours, of which each channel has the range 0 to 1.
+        motion: spread of the flow in pixels.
+        own: weight of the probability given. A neighbour's is at most 1.
+
+    Returns:
+        f32 (K, H, W) in [0, 1].
+
+    Raises:
+        ValueError: the shapes differ, or a parameter is out of range.
+    """
+    size = probabilities.shape[1:]
+    if rgb.shape != (*size, 3) or flow.shape != (2, *size):
+        raise ValueError(
+            f"wanted a frame and a flow of {size} like the masks, got {rgb.shape} and {flow.shape}"
+        )
+    if iterations < 0 or min(colour, motion, own) <= 0:
+        raise ValueError(
+            "wanted 0 or more iterations, and spreads and a weight above 0, got "
+            f"{iterations}, {colour}, {motion} and {own}"
+        )
+    present = probabilities.reshape(len(probabilities), -1).any(axis=1)
+    found = probabilities.copy()
+    if present.any():
+        seen = [rgb.transpose(2, 0, 1) / np.float32(255 * colour), flow / np.float32(motion)]
+        pairs = list(_pairs_of(np.concatenate(seen).astype(np.float32)))
+        found[present] = _averaged(probabilities[present], pairs, iterations, own)
+    return found
+
+
+def _pairs_of(seen: NDArray[np.float32]) -> Iterator[_Pairs]:
+    """Yield the pairs of a frame; `seen` (C, H, W) has its colours and motion, divided by their spreads."""
+    height, width = seen.shape[1:]
+    for distance in DISTANCES:
+        for down, right in DIRECTIONS:
+            rows, columns = down * distance, right * distance
+            first = _part(height, -rows), _part(width, -columns)
+            second = _part(height, rows), _part(width, columns)
+            apart = ((seen[:, *first] - seen[:, *second]) ** 2).sum(axis=0)
+            yield _Pairs(first, second, np.exp(-apart / 2))
+
+
+def _part(length: int, step: int) -> slice:
+    """Return the places of an axis that remain if the first `step` are left out, or the last ones if it is negative."""
+    return slice(step, None) if step >= 0 else slice(None, max(length + step, 0))
+
+
+def _averaged(
+    given: NDArray[np.float32], pairs: list[_Pairs], iterations: int, own: float
+) -> NDArray[np.float32]:
+    weights = np.full(given.shape[1:], own, np.float32)
+    for first, second, alike in pairs:
+        weights[first] += alike
+        weights[second] += alike
+    found = given
+    for _ in range(iterations):
+        total = own * given
+        for first, second, alike in pairs:
+            total[:, *first] += alike * found[:, *second]
+            total[:, *second] += alike * found[:, *first]
+        found = total / weights
+    return found
