@@ -1,6 +1,6 @@
 """Segment: compute masks of one video or a folder, with the weights as they are.
 
-    materialise -> propose -> select -> correct -> smooth -> clip network -> final masks and pictures
+    materialise -> propose -> select -> correct -> smooth -> clip network -> edges -> final masks and pictures
 
 Nothing is trained but each clip's own network, and its own corrector if the settings enable one. Nothing is tracked.
 Memory does not grow with the length of a video.

@@ -19,15 +19,17 @@ from tests.flows.conftest import FRAMES, SIZE, Home
 CLIPS = {"heron": range(FRAMES), "tram [raw]": range(5, 5 + FRAMES)}
 STAGES = {
     "frames": 2, "weights": 5, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 6,
-    "pseudo-labels": 4, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 22, "final": 4,
-    "selection-scores": 4, "pictures": 2, "smoothing": 4, "clip-network": 4, "clip-masks": 4, "doubt": 2,
+    "pseudo-labels": 4, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 26, "final": 4,
+    "selection-scores": 4, "pictures": 2, "smoothing": 4, "clip-network": 4, "clip-masks": 4, "edges": 4,
+    "doubt": 2,
 }  # fmt: skip
 LABEL_FREE = {
     "exemplar_error", "frame_error", "agreement_proposal", "flow_consistency", "empty", "empty_frames", "coverage",
     "seconds_per_frame/proposal", "seconds_per_frame/selection", "seconds_per_frame/correction",
     "seconds_per_frame/smoothing", "seconds_per_frame/clip_network", "seconds_per_frame/clip_masks",
+    "seconds_per_frame/edges",
 }  # fmt: skip
-STEPS = ("proposal", "corrected", "smoothed", "clip_network", "final")
+STEPS = ("proposal", "corrected", "smoothed", "clip_network", "edges", "final")
 SCORES = {f"{stage}/{name}" for stage in STEPS for name in ("J", "F", "JF", "J_matched")}
 
 

@@ -63,6 +63,8 @@ def run(home: Home, command: list[str], output: Path | None = None) -> Run:
         "clip_network.enabled=false",
         "--set",
         "smoothing.enabled=false",
+        "--set",
+        "edges.enabled=false",
     ]  # no clip is bad for them
     result = CliRunner().invoke(app, [*command, *options])
     return Run(result, json.loads(report.read_text()) if report.exists() else {}, output)

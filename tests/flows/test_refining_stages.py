@@ -1,4 +1,4 @@
-"""Smoothing and clip networks within a run: each under its clip's own key, and left out as the settings say."""
+"""Smoothing, clip networks and edges within a run: each under its clip's own key, and left out as the settings say."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def with_(**sections: dict[str, Any]) -> Settings:
 
 def test_a_clip_whose_network_shows_something_else_keeps_its_smoothed_masks(again: Home) -> None:
     report = again.segment(settings=with_(clip_network={"agreement": 1.0}))
-    assert set(computed(report)) <= {"clip-masks", "final", "pictures", "doubt"}
+    assert set(computed(report)) <= {"clip-masks", "edges", "final", "pictures", "doubt"}
     told = [
         text for text in report.warnings if "keeps its masks, its clip network shows something else" in text
     ]
@@ -62,9 +62,10 @@ def test_clip_networks_start_from_a_network_of_all_clips(again: Home) -> None:
 
 
 def test_what_is_switched_off_is_not_run(again: Home) -> None:
-    report = again.segment(settings=with_(smoothing={"enabled": False}, clip_network={"enabled": False}))
+    off = {name: {"enabled": False} for name in ("smoothing", "clip_network", "edges")}
+    report = again.segment(settings=with_(**off))
     assert set(computed(report)) <= {"final", "pictures", "doubt"}
-    assert not {"smoothing", "clip-network", "clip-masks"} & set(report.stages)
+    assert not {"smoothing", "clip-network", "clip-masks", "edges"} & set(report.stages)
     finals = [
         made for made in again.store.manifests("final") if made.inputs["correction"].stage == "correction"
     ]

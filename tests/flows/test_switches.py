@@ -49,8 +49,8 @@ def test_methods_without_a_network_need_no_selector(again: Home, method: str, tm
     report = again.segment(clips=["heron"], settings=with_method(method), weights=str(weights))
     assert not report.set_aside
     assert {name for name, count in report.stages.items() if count["computed"]} == {
-        "selection", "correction", "smoothing", "clip-network", "clip-masks", "final", "quality", "pictures",
-        "doubt",
+        "selection", "correction", "smoothing", "clip-network", "clip-masks", "edges", "final", "quality",
+        "pictures", "doubt",
     }  # fmt: skip
     assert report.stages["features"]["cached"] == 1 and "selector features" not in report.provenance
     made = [m for m in again.store.manifests("selection") if m.settings["settings"]["method"] == method]

@@ -16,7 +16,7 @@ from tests.flows.conftest import FRAMES, SETTINGS, Home
 PLAIN = SETTINGS.model_copy(
     update={
         name: getattr(SETTINGS, name).model_copy(update={"enabled": False})
-        for name in ("clip_network", "smoothing")
+        for name in ("clip_network", "smoothing", "edges")
     }
 )
 RUINOUS = PLAIN.model_copy(

@@ -1,0 +1,115 @@
+"""Masks follow edges: an average over pixels that look and move alike, the same in every direction."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from motion_adapt.models.inference.edges import DISTANCES, follow_edges
+
+HEIGHT, WIDTH = 18, 30
+
+
+def a_frame(seed: int, objects: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A frame of few colours, its flow and probabilities."""
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(100, 115, (HEIGHT, WIDTH, 3), np.uint8)
+    flow = rng.normal(0, 0.5, (2, HEIGHT, WIDTH)).astype(np.float32)
+    return rgb, flow, rng.random((objects, HEIGHT, WIDTH), np.float32)
+
+
+def by_the_formula(
+    rgb: np.ndarray,
+    flow: np.ndarray,
+    given: np.ndarray,
+    iterations: int,
+    colour: float,
+    motion: float,
+    own: float,
+) -> np.ndarray:
+    """Pixel by pixel."""
+    steps = {(d * y, d * x) for d in DISTANCES for y in (-1, 0, 1) for x in (-1, 0, 1)} - {(0, 0)}
+    looks, moves = rgb / 255 / colour, flow / motion
+    found = given
+    for _ in range(iterations):
+        after = np.empty_like(given)
+        for y, x in np.ndindex(HEIGHT, WIDTH):
+            total, weight = own * given[:, y, x], own
+            for down, right in steps:
+                there = y + down, x + right
+                if 0 <= there[0] < HEIGHT and 0 <= there[1] < WIDTH:
+                    apart = ((looks[y, x] - looks[there]) ** 2).sum()
+                    apart += ((moves[:, y, x] - moves[:, *there]) ** 2).sum()
+                    total, weight = total + np.exp(-apart / 2) * found[:, *there], weight + np.exp(-apart / 2)
+            after[:, y, x] = total / weight
+        found = after
+    return found
+
+
+@settings(max_examples=5, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    iterations=st.integers(0, 2),
+    colour=st.sampled_from([0.02, 0.1]),
+    motion=st.sampled_from([0.3, 2.0]),
+    own=st.sampled_from([0.1, 1.0]),
+)
+def test_all_pixels_at_once_as_pixel_by_pixel(
+    seed: int, iterations: int, colour: float, motion: float, own: float
+) -> None:
+    frame = a_frame(seed)
+    found = follow_edges(*frame, iterations=iterations, colour=colour, motion=motion, own=own)
+    np.testing.assert_allclose(found, by_the_formula(*frame, iterations, colour, motion, own), atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 999), rows=st.sampled_from([1, -1]), columns=st.sampled_from([1, -1]))
+def test_a_mirrored_frame_has_mirrored_masks_between_the_least_and_the_most_given(
+    seed: int, rows: int, columns: int
+) -> None:
+    rgb, flow, probabilities = a_frame(seed)
+    found = follow_edges(rgb, flow, probabilities)
+    turn = (slice(None), slice(None, None, rows), slice(None, None, columns))
+    np.testing.assert_allclose(
+        follow_edges(rgb[turn[1:]], flow[turn], probabilities[turn]), found[turn], atol=1e-5
+    )
+    assert probabilities.min() - 1e-6 <= found.min() and found.max() <= probabilities.max() + 1e-6
+
+
+def a_disk(radius: float) -> np.ndarray:
+    y, x = np.mgrid[:128, :224]
+    return np.hypot(y - 64, x - 100) < radius
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first & second).sum() / (first | second).sum())
+
+
+@pytest.mark.parametrize("by", ["colour", "motion"])
+def test_the_border_of_a_mask_moves_to_where_colour_or_motion_changes(by: str) -> None:
+    truth, rng = a_disk(30), np.random.default_rng(0)
+    rgb = rng.normal(90, 4, (128, 224, 3)) + (60 * truth[..., None] if by == "colour" else 0)
+    flow = np.stack([2.0 * truth if by == "motion" else 0 * truth, 0 * truth])
+    wide = np.where(a_disk(34), 0.8, 0.1).astype(np.float32)[None]
+    found = follow_edges(rgb.clip(0, 255).astype(np.uint8), flow, wide)
+    assert iou(wide[0] > 0.5, truth) < 0.8
+    assert iou(found[0] > 0.5, truth) > 0.99
+
+
+def test_channels_are_averaged_apart_and_those_without_an_object_stay_empty() -> None:
+    rgb, flow, probabilities = a_frame(1, objects=3)
+    probabilities[1] = 0
+    found = follow_edges(rgb, flow, probabilities)
+    assert not found[1].any()
+    for k in (0, 2):
+        np.testing.assert_array_equal(found[k], follow_edges(rgb, flow, probabilities[[k]])[0])
+
+
+def test_wrong_arguments_are_named() -> None:
+    rgb, flow, probabilities = a_frame(0)
+    with pytest.raises(
+        ValueError, match=r"of \(18, 30\) like the masks, got \(18, 29, 3\) and \(2, 18, 30\)"
+    ):
+        follow_edges(rgb[:, 1:], flow, probabilities)
+    with pytest.raises(ValueError, match=r"got 20, 0\.04, 0\.7 and 0"):
+        follow_edges(rgb, flow, probabilities, own=0)
