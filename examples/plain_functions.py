@@ -12,12 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from motion_adapt.models.inference.edges import follow_edges
 from motion_adapt.models.inference.pipeline import correct, propose, select
 from motion_adapt.models.inference.proposal_judges import propagation_judge
 from motion_adapt.models.inference.smoothing import smooth
 from motion_adapt.models.inputs.features import CORRECTOR_GRID, load_features, stream_features
 from motion_adapt.models.inputs.flow import flow_estimator, stream_flow
-from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, hard_masks, native_labels, resize_frames
+from motion_adapt.models.inputs.imaging import (
+    HEIGHT,
+    WIDTH,
+    hard_masks,
+    native_labels,
+    resize_frames,
+    rounded_probabilities,
+)
 from motion_adapt.models.networks.checkpoints import build_network, read_checkpoint
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import open_frames
@@ -59,7 +67,12 @@ def segment(native: np.ndarray) -> np.ndarray:
     # Neighbouring frames make different errors: probabilities are averaged along the flow.
     how = settings.smoothing.model_dump(include={"iterations", "weight"})
     smoothed = np.stack(list(smooth(probabilities, flow, gap=settings.gaps.inference, **how)))
-    return native_labels(hard_masks(smoothed), *native.shape[1:3])  # disjoint
+
+    # Borders move to where colour or motion changes.
+    how = settings.edges.model_dump(exclude={"enabled"})
+    probabilities = rounded_probabilities(smoothed)
+    sharp = np.stack(list(follow_edges(rgb, flow, probabilities, gap=settings.gaps.inference, **how)))
+    return native_labels(hard_masks(sharp), *native.shape[1:3])  # disjoint
 
 
 def main(video: str, folder: str) -> None:

@@ -67,10 +67,10 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
     kept_run = next(item.info.run_id for item in rounds if int(item.data.tags["round"]) == kept)
     names = [str(name) for name in clips.table["clip"]][:strips]
     strip_files = ((name, tracker.read(kept_run, f"strips/{name}.png")) for name in names)
-    pictures = {name: data_uri(png) for name, png in strip_files if png}
+    pictures = {name: data_uri(smaller(png), "webp") for name, png in strip_files if png}
     doubtful = report.get("doubtful", [])  # a report of an earlier version has none
     gallery = [
-        {**item, "picture": data_uri(jpeg)}
+        {**item, "picture": data_uri(jpeg, "jpeg")}
         for item in sorted(doubtful, key=lambda item: -item["doubt"])[:GALLERY]
         if (jpeg := tracker.read(kept_run, f"doubtful/{item['clip']}/{item['frame']}.jpg"))
     ]
@@ -112,10 +112,17 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
     )
 
 
-def data_uri(png: bytes, width: int = STRIP_WIDTH) -> str:
-    """Return a picture as a data URI: WebP, at most `width` pixels wide."""
+def smaller(png: bytes, width: int = STRIP_WIDTH) -> bytes:
+    """Return a picture as WebP, at most `width` pixels wide."""
     with Image.open(io.BytesIO(png)) as image:
         image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
         data = io.BytesIO()
-        image.convert("RGB").save(data, "WEBP", quality=82)
-    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+        image.convert("RGB").save(
+            data, "WEBP", quality=82, method=1
+        )  # a tenth larger than by default, in a third
+    return data.getvalue()
+
+
+def data_uri(picture: bytes, kind: str) -> str:
+    """Return a picture as a data URI; `kind`: "webp" or "jpeg"."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"

@@ -12,9 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from motion_adapt.models.inputs.readable import Readable, pieces
+
 DISTANCES = (1, 2, 4, 8, 12)  # of the neighbours, in pixels, along rows, columns and diagonals
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # the opposite ones follow from these
 Cut = tuple[slice, slice]  # a part of a frame
+_CHUNK = 16  # frames read at once
 
 
 class _Pairs(NamedTuple):
@@ -29,6 +32,36 @@ class _Pairs(NamedTuple):
 
 
 def follow_edges(
+    rgb: Readable,
+    flow: Readable,
+    probabilities: Readable,
+    *,
+    gap: int = 1,
+    fixed: NDArray[np.bool_] | None = None,
+    **how: float,
+) -> Iterator[NDArray[np.float32]]:
+    """Average the probabilities of every frame of a clip over nearby pixels that look and move alike.
+
+    Args:
+        rgb: u8 (T, H, W, 3).
+        flow: float (T, 4, H, W), from frame i to i + gap and from i to i - gap, in pixels of H x W.
+        probabilities: float (T, K, H, W) in [0, 1].
+        gap: the flow's gap in frames.
+        fixed: bool (T,), the frames that keep their probabilities. None means that there are none.
+        how: iterations, colour, motion (in pixels per frame) and own, as for `follow_edges_of_frame`.
+
+    Yields:
+        f32 (K, H, W) in [0, 1], of every frame in order.
+    """
+    kept = np.zeros(rgb.shape[0], np.bool_) if fixed is None else fixed
+    for piece in pieces(rgb, flow, probabilities, kept, chunk=_CHUNK):
+        for frame, motion, given, keep in zip(*piece, strict=True):
+            found = given.astype(np.float32)
+            ahead = motion[:2].astype(np.float32) / gap
+            yield found if keep else follow_edges_of_frame(frame, ahead, found, **how)  # type: ignore[arg-type]
+
+
+def follow_edges_of_frame(
     rgb: NDArray[np.uint8],
     flow: NDArray[np.floating],
     probabilities: NDArray[np.float32],

@@ -39,6 +39,5 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Pat
     (tmp_path / "motion-adapt").mkdir()
     shutil.copy(empty_database, tmp_path / "motion-adapt" / "mlflow.db")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MOTION_ADAPT_CLIP_NETWORK__STEPS", "2")  # hundreds take half a minute for each clip
-    monkeypatch.setenv("MOTION_ADAPT_CLIP_NETWORK__AGREEMENT", "0")
+    monkeypatch.setenv("MOTION_ADAPT_CLIP_NETWORK__ENABLED", "false")  # takes half a minute for each clip
     return tmp_path

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motion_adapt.models.inference.edges import DISTANCES, follow_edges
+from motion_adapt.models.inference.edges import DISTANCES, follow_edges, follow_edges_of_frame
 
 HEIGHT, WIDTH = 18, 30
 
@@ -58,7 +58,7 @@ def test_all_pixels_at_once_as_pixel_by_pixel(
     seed: int, iterations: int, colour: float, motion: float, own: float
 ) -> None:
     frame = a_frame(seed)
-    found = follow_edges(*frame, iterations=iterations, colour=colour, motion=motion, own=own)
+    found = follow_edges_of_frame(*frame, iterations=iterations, colour=colour, motion=motion, own=own)
     np.testing.assert_allclose(found, by_the_formula(*frame, iterations, colour, motion, own), atol=1e-5)
 
 
@@ -68,10 +68,10 @@ def test_a_mirrored_frame_has_mirrored_masks_between_the_least_and_the_most_give
     seed: int, rows: int, columns: int
 ) -> None:
     rgb, flow, probabilities = a_frame(seed)
-    found = follow_edges(rgb, flow, probabilities)
+    found = follow_edges_of_frame(rgb, flow, probabilities)
     turn = (slice(None), slice(None, None, rows), slice(None, None, columns))
     np.testing.assert_allclose(
-        follow_edges(rgb[turn[1:]], flow[turn], probabilities[turn]), found[turn], atol=1e-5
+        follow_edges_of_frame(rgb[turn[1:]], flow[turn], probabilities[turn]), found[turn], atol=1e-5
     )
     assert probabilities.min() - 1e-6 <= found.min() and found.max() <= probabilities.max() + 1e-6
 
@@ -91,7 +91,7 @@ def test_the_border_of_a_mask_moves_to_where_colour_or_motion_changes(by: str) -
     rgb = rng.normal(90, 4, (128, 224, 3)) + (60 * truth[..., None] if by == "colour" else 0)
     flow = np.stack([2.0 * truth if by == "motion" else 0 * truth, 0 * truth])
     wide = np.where(a_disk(34), 0.8, 0.1).astype(np.float32)[None]
-    found = follow_edges(rgb.clip(0, 255).astype(np.uint8), flow, wide)
+    found = follow_edges_of_frame(rgb.clip(0, 255).astype(np.uint8), flow, wide)
     assert iou(wide[0] > 0.5, truth) < 0.8
     assert iou(found[0] > 0.5, truth) > 0.99
 
@@ -99,10 +99,22 @@ def test_the_border_of_a_mask_moves_to_where_colour_or_motion_changes(by: str) -
 def test_channels_are_averaged_apart_and_those_without_an_object_stay_empty() -> None:
     rgb, flow, probabilities = a_frame(1, objects=3)
     probabilities[1] = 0
-    found = follow_edges(rgb, flow, probabilities)
+    found = follow_edges_of_frame(rgb, flow, probabilities)
     assert not found[1].any()
     for k in (0, 2):
-        np.testing.assert_array_equal(found[k], follow_edges(rgb, flow, probabilities[[k]])[0])
+        np.testing.assert_array_equal(found[k], follow_edges_of_frame(rgb, flow, probabilities[[k]])[0])
+
+
+def test_a_clip_frame_by_frame_with_the_flow_of_one_frame_and_masks_that_stay() -> None:
+    frames = [a_frame(seed) for seed in range(20)]
+    rgb, ahead, probabilities = (np.stack(parts) for parts in zip(*frames, strict=True))
+    flow = np.concatenate([3 * ahead, 0 * ahead], axis=1)
+    fixed = np.arange(20) == 17
+    found = list(follow_edges(rgb, flow, probabilities, gap=3, fixed=fixed, iterations=2))
+    assert len(found) == 20
+    for index, one in enumerate(found):
+        alone = frames[index][2] if fixed[index] else follow_edges_of_frame(*frames[index], iterations=2)
+        np.testing.assert_allclose(one, alone, atol=1e-6)
 
 
 def test_wrong_arguments_are_named() -> None:
@@ -110,6 +122,6 @@ def test_wrong_arguments_are_named() -> None:
     with pytest.raises(
         ValueError, match=r"of \(18, 30\) like the masks, got \(18, 29, 3\) and \(2, 18, 30\)"
     ):
-        follow_edges(rgb[:, 1:], flow, probabilities)
+        follow_edges_of_frame(rgb[:, 1:], flow, probabilities)
     with pytest.raises(ValueError, match=r"got 20, 0\.04, 0\.7 and 0"):
-        follow_edges(rgb, flow, probabilities, own=0)
+        follow_edges_of_frame(rgb, flow, probabilities, own=0)
