@@ -21,6 +21,7 @@ from motion_adapt.storage.atomic import whole_file
 
 if TYPE_CHECKING:
     from motion_adapt.flows.reports.run_report import Report
+    from motion_adapt.tasks.settings import Settings
 
 WIDTH = None if sys.stdout.isatty() else 160  # without a terminal, rich would wrap at 80 columns
 WITHOUT_CLIPS = ("pretrain", "synthesise")  # commands that process no clips
@@ -29,10 +30,18 @@ out, err = Console(width=WIDTH), Console(stderr=True)
 
 
 @contextmanager
-def running(command: str, verbose: bool, store: str | None = None) -> Iterator[Callable[..., "Report"]]:
+def running(
+    command: str, verbose: bool, store: str | None = None, settings: "Callable[[], Settings] | None" = None
+) -> Iterator[Callable[..., "Report"]]:
     """Yield a function that runs a flow, prints its report, writes --json and sets the exit status.
 
-    It returns the report of a run in which at least one clip succeeded. `store`: the run's artifact store.
+    It returns the report of a run in which at least one clip succeeded.
+
+    Args:
+        command: the command's name.
+        verbose: show Prefect's log, and tracebacks.
+        store: the run's artifact store.
+        settings: loads the flow's settings, before anything that takes seconds; None: the flow gets none.
     """
     began = time.monotonic()
     quiet(verbose=verbose, store=store)
@@ -49,6 +58,8 @@ def running(command: str, verbose: bool, store: str | None = None) -> Iterator[C
             raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
         if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
             parameters["tracking"].require_server()
+        if loaded:
+            parameters.setdefault("settings", loaded)
         imported = time.monotonic()
         wait_for_server()
         try:
@@ -73,6 +84,7 @@ def running(command: str, verbose: bool, store: str | None = None) -> Iterator[C
         return report
 
     with errors(verbose=verbose, going_on="the same command resumes where this one stopped"):
+        loaded = settings() if settings else None
         from motion_adapt.flows.run.prefect_server import begin_server
 
         wait_for_server = begin_server(verbose=verbose)  # it starts while the flow is imported

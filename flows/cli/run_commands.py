@@ -1,5 +1,6 @@
 """Commands that run the stages: `adapt`, `segment`, `refine`, `materialise` and `demo`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -109,13 +110,13 @@ def adapt(
             workers=workers,
         )
         return
-    with running("adapt", verbose, store) as run:
+    settings = partial(settings_of, preset, config, set_, source=source, dataset=dataset)
+    with running("adapt", verbose, store, settings) as run:
         from motion_adapt.flows.adapt import adapt as flow
 
         run(
             with_runner(flow, runner, workers, dask_address),
             source=str(source),
-            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
             rounds=rounds,
             clips=clips or None,
@@ -189,7 +190,8 @@ def segment(
             workers=workers,
         )
         return
-    with running("segment", verbose, store) as run:
+    settings = partial(settings_of, preset, config, set_, source=source, dataset=dataset)
+    with running("segment", verbose, store, settings) as run:
         from motion_adapt.flows.segment import segment as flow
 
         among = {"clips": clips, "split": split, "prune": prune, "dataset": dataset}
@@ -197,7 +199,6 @@ def segment(
         run(
             with_runner(flow, runner, workers, dask_address),
             source=str(source),
-            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
             clips=clips or None,
             split=split,
@@ -238,14 +239,14 @@ def refine(
 ) -> None:
     """Sharpen ready-made masks of any model, by SAM or a dense CRF, at the frames' own size."""
     set_ = with_sam([*(set_ or ()), "crf.enabled=true"] if crf else set_, sam)
-    with running("refine", verbose, store) as run:
+    settings = partial(settings_of, "compact", config, set_, source=source, dataset=dataset)
+    with running("refine", verbose, store, settings) as run:
         from motion_adapt.flows.refine import refine as flow
 
         run(
             with_runner(flow, runner, workers, dask_address),
             masks=str(masks),
             source=str(source),
-            settings=settings_of("compact", config, set_, source=source, dataset=dataset),
             clips=clips or None,
             split=split,
             dataset=dataset,
@@ -281,7 +282,9 @@ def materialise(
     verbose: Verbose = False,
 ) -> None:
     """Compute frames, optical flow and features into the store, for later runs."""
-    with running("materialise", verbose, store) as run:
+    set_ = with_short(set_, every=every, fps=fps, start=start, end=end)
+    settings = partial(settings_of, preset, config, set_, source=source, dataset=dataset)
+    with running("materialise", verbose, store, settings) as run:
         from motion_adapt.flows.materialise import materialise as flow
 
         among = {"clips": clips, "split": split, "prune": prune, "dataset": dataset}
@@ -289,13 +292,6 @@ def materialise(
         run(
             with_runner(flow, runner, workers, dask_address),
             source=str(source),
-            settings=settings_of(
-                preset,
-                config,
-                with_short(set_, every=every, fps=fps, start=start, end=end),
-                source=source,
-                dataset=dataset,
-            ),
             clips=clips or None,
             split=split,
             prune=prune,

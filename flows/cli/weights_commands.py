@@ -1,6 +1,7 @@
 """Commands that train or import weights: `pretrain`, `import-checkpoint` and `finetune-upsampler`."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -63,14 +64,14 @@ def finetune_upsampler(
     verbose: Verbose = False,
 ) -> None:
     """SUPERVISED: train the corrector's upsampler on human annotations, to see what labels would add (Table 16)."""
-    with running("finetune-upsampler", verbose, store) as run:
+    settings = partial(settings_of, preset, config, set_, source=source, dataset=dataset)
+    with running("finetune-upsampler", verbose, store, settings) as run:
         from motion_adapt.flows.finetune_upsampler import finetune_upsampler as flow
 
         run(
             with_runner(flow, runner, workers, dask_address),
             source=str(source),
             folder=str(out_),
-            settings=settings_of(preset, config, set_, source=source, dataset=dataset),
             preset=preset,
             clips=clips or None,
             split=split,
@@ -122,7 +123,7 @@ def pretrain(
         chosen = [int(number) for number in seeds.split(",")] if seeds else []
     except ValueError:
         raise typer.BadParameter(f"wanted numbers, got '{seeds}'", param_hint="--seeds") from None
-    with running("pretrain", verbose, store) as run:
+    with running("pretrain", verbose, store, partial(settings_of, preset, config, overrides)) as run:
         from motion_adapt.flows.pretrain import pretrain as flow
         from motion_adapt.flows.reports.tables import print_spread
 
