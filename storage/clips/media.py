@@ -3,9 +3,10 @@
 import mimetypes
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
 import av
+from av.container import InputContainer
 from PIL import Image
 
 from motion_adapt.storage.formats.images import FORMATS
@@ -21,6 +22,19 @@ CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,mpegvideo,asf,flv,gif,ogg,mxf,dv,rm,yuv4mpegpipe,mjpeg,apng,"
     "nut,ivf,h264,hevc,obu,av1,m4v,wtv"
 )
+# PyAV before 19 refuses files with titles and alike in another encoding than UTF-8, unless it is told otherwise.
+_LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
+
+def open_container(file: BinaryIO, options: dict[str, str] | None = None) -> InputContainer:
+    """Open a video that holds its own data, with these options of FFmpeg. A title in any encoding is no error.
+
+    Raises:
+        av.FFmpegError, OSError, ValueError: it is no such video.
+    """
+    return av.open(
+        file, "r", container_options={"format_whitelist": CONTAINERS}, options=options or {}, **_LENIENT
+    )
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -71,12 +85,7 @@ def _look(path: Path, size: int, changed: int) -> Kind | None:
 
 def _opens_as_video(path: Path) -> bool:
     try:
-        with (
-            path.open("rb") as file,
-            av.open(
-                file, "r", metadata_errors="ignore", container_options={"format_whitelist": CONTAINERS}
-            ) as opened,
-        ):
+        with path.open("rb") as file, open_container(file) as opened:
             stream = opened.streams.best("video")
             return isinstance(stream, av.VideoStream) and bool(stream.codec_context and stream.width)
     except (av.FFmpegError, OSError, ValueError):

@@ -14,7 +14,7 @@ import numpy as np
 from av.container import InputContainer
 
 from motion_adapt.storage.clips.find_clips import ALL, Clip, ClipError
-from motion_adapt.storage.clips.media import CONTAINERS
+from motion_adapt.storage.clips.media import open_container
 from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, picture_size, read_rgb
 from motion_adapt.storage.names import printable
 
@@ -239,13 +239,7 @@ def _opened(clip: Clip) -> Iterator[InputContainer]:
         raise ClipError(clip.name, f"{name} {error}") from error
     with file:
         try:
-            container = av.open(
-                file,
-                "r",
-                metadata_errors="ignore",
-                container_options={"format_whitelist": CONTAINERS},
-                options=_BOUNDED,  # needed here too, because opening already decodes the first frames
-            )
+            container = open_container(file, _BOUNDED)  # bounded, because opening already decodes frames
         except (av.FFmpegError, OSError, ValueError) as error:
             raise ClipError(
                 clip.name, f"{name} is not a video, or one cut short: it does not open"
