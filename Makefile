@@ -22,7 +22,7 @@ demo: $(STAMP)
 
 ## lint, types and all tests except the slow ones, in two processes
 test: $(STAMP) check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ## the slow tests (200 kills, clusters, deployments, real weights), and the property tests with many more examples
 soak: $(STAMP)
@@ -33,7 +33,7 @@ oldest:
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet uv
 	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct -e '.[dev]'
-	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types
 
