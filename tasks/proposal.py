@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from motion_adapt.models.inference.pipeline import propose as propose_masks
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, masks_from_labels, resize_masks
-from motion_adapt.models.inputs.still_frames import MOVING, frame_kinds, stretches
+from motion_adapt.models.inputs.still_frames import LEARNT, MATCHED, MOVING, frame_kinds, stretches
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -17,7 +17,7 @@ from motion_adapt.tasks.ready_made import ReadyMade
 from motion_adapt.tasks.runtime.dims import MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
-from motion_adapt.tasks.runtime.stage import NotKeyed, stage
+from motion_adapt.tasks.runtime.stage import IfGiven, NotKeyed, stage
 from motion_adapt.tasks.settings import Precision, ProposalSettings
 
 
@@ -29,16 +29,19 @@ def propose(
     *,
     settings: ProposalSettings,
     precision: Precision = "float32",
+    learnt_flow: IfGiven[bool] = None,
     place: Place,
     out: ArtifactWriter,
 ) -> None:
     """Propose masks. Writes `masks` bool (T, K, 128, 224), disjoint.
 
-    The summary's `new_objects` lists the objects that match no object of the chunk before.
+    `learnt_flow`: whether a network made the flow, which explains the pictures less closely than DIS does. The
+    summary's `new_objects` lists the objects that match no object of the chunk before.
     """
     store = place.open()
     reader = store.open(flow)
-    kinds = frame_kinds(reader.array("flow"), store.open(frames).array("rgb"), reader.summary["gap"])
+    rgb, evidence = store.open(frames).array("rgb"), LEARNT if learnt_flow else MATCHED
+    kinds = frame_kinds(reader.array("flow"), rgb, reader.summary["gap"], evidence)
     net = get_network(place, weights, "oclr")
     total, new = reader.summary["frames"], []
     with track(total, f"propose {place.label}") as advance:

@@ -83,6 +83,7 @@ def propose_clips(work: Work, this: Round) -> ByClip:
                 "weights": this.weights.need("oclr"),
                 "settings": work.settings.proposal,
                 "precision": work.settings.precision,
+                "learnt_flow": True if work.settings.flow.estimator != "dis" else None,
             },
         )
         name_still(work, made)

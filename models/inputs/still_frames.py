@@ -2,9 +2,13 @@
 
 Flow alone does not tell: estimators invent motion where pictures are dark, noisy, fade in or are cut. So motion counts
 only if it explains the pictures clearly better than the camera's affine motion does, apart from a change of brightness.
-On the frames of DAVIS it explains them at least 1.5 times as well, on still pictures with noise, pans, zooms, fades and
-cuts at most 1.3 times.
+How clearly depends on the estimator. DIS looks for the motion that explains the pictures best, and finds some in noise:
+on the frames of DAVIS it explains them at least 1.5 times as well, on still pictures with noise, pans, zooms, fades and
+cuts at most 1.3 times. A network such as RAFT has smoother flow, wider than the object: on the frames of DAVIS it
+explains them from 1.07 times as well, across a cut exactly as well, and on the other still pictures it shows no motion.
 """
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,16 +16,32 @@ from numpy.typing import NDArray
 
 from motion_adapt.models.inputs.readable import Readable
 
-MOVES = 0.5  # pixels of 128 x 224 relative to the camera's motion; smaller motions are within flow noise
 LEAST_SHARE = 0.004  # minimum share of moving pixels for a pair in which something moves
-BETTER = 1.35  # how many times as well the flow must explain the moving pixels as the camera's motion does
 UNIFORM = 1.5  # grey levels: standard deviation of a blurred frame that shows nothing, such as a black one
 _BORDER = 6  # pixels along the border that are not looked at: the camera brings in what the other frame lacks
 MOVING, STILL, BLANK = 0, 1, 2  # kinds of frames
 _CHUNK = 32  # frames that are read at once
 
 
-def frame_kinds(flow: Readable, frames: Readable, gap: int) -> NDArray[np.uint8]:
+class Evidence(NamedTuple):
+    """What counts as motion, by the way the flow was estimated.
+
+    Attributes:
+        moves: pixels of 128 x 224 relative to the camera's motion; smaller motions are within the flow's noise.
+        better: how many times as well the flow must explain the moving pixels as the camera's motion does.
+    """
+
+    moves: float
+    better: float
+
+
+MATCHED = Evidence(0.5, 1.35)  # flow that matches pictures, as DIS does
+LEARNT = Evidence(0.25, 1.05)  # flow of a network
+
+
+def frame_kinds(
+    flow: Readable, frames: Readable, gap: int, evidence: Evidence = MATCHED
+) -> NDArray[np.uint8]:
     """Return the kind of each frame, u8 (T,): MOVING, STILL, or BLANK if it shows nothing at all.
 
     A frame is STILL if nothing moves to the frame at +gap nor to the one at -gap.
@@ -30,6 +50,7 @@ def frame_kinds(flow: Readable, frames: Readable, gap: int) -> NDArray[np.uint8]
         flow: float (T, 4, H, W), see `models.inputs.flow.stream_flow`.
         frames: u8 (T, H, W, 3) RGB, of the same size.
         gap: distance between the frames of a pair.
+        evidence: `LEARNT` for flow of a network.
     """
     count = flow.shape[0]
     kinds = np.full(count, STILL, np.uint8)
@@ -43,19 +64,22 @@ def frame_kinds(flow: Readable, frames: Readable, gap: int) -> NDArray[np.uint8]
                 kinds[index] = BLANK
                 continue
             for side, other in ((both[:2], index + gap), (both[2:], index - gap)):
-                if 0 <= other < count and shows_motion(side.transpose(1, 2, 0), here, grey[other - first]):
+                if 0 <= other < count and shows_motion(
+                    side.transpose(1, 2, 0), here, grey[other - first], evidence
+                ):
                     kinds[index] = MOVING
                     break
     return kinds
 
 
-def shows_motion(flow: np.ndarray, here: np.ndarray, there: np.ndarray) -> bool:
+def shows_motion(flow: np.ndarray, here: np.ndarray, there: np.ndarray, evidence: Evidence = MATCHED) -> bool:
     """Whether something moves apart from the camera between two frames.
 
     Args:
         flow: f32 (H, W, 2) from the first frame to the second, in pixels.
         here: the first frame, grey f32 (H, W) in [0, 255].
         there: the second frame, likewise.
+        evidence: what counts as motion in such flow.
     """
     height, width = here.shape
     rest = beside_camera(flow).astype(np.float32)
@@ -67,11 +91,11 @@ def shows_motion(flow: np.ndarray, here: np.ndarray, there: np.ndarray) -> bool:
         columns, rows = x + motion[..., 0], y + motion[..., 1]
         seen &= (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
         carried.append(cv2.remap(there, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-    moving = seen & (np.linalg.norm(rest, axis=-1) > MOVES)
+    moving = seen & (np.linalg.norm(rest, axis=-1) > evidence.moves)
     if not moving.any() or moving.sum() < LEAST_SHARE * seen.sum():
         return False
     by_flow, by_camera = (_difference(here, picture, seen)[moving].mean() for picture in carried)
-    return bool(by_camera > BETTER * by_flow)
+    return bool(by_camera > evidence.better * by_flow)
 
 
 def stretches(marks: NDArray[np.bool_]) -> list[tuple[int, int]]:

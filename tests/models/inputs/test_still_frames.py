@@ -8,7 +8,15 @@ from scipy.ndimage import gaussian_filter
 from motion_adapt.models.inputs.flow import stream_flow
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_frames
-from motion_adapt.models.inputs.still_frames import BLANK, MOVING, STILL, frame_kinds, stretches
+from motion_adapt.models.inputs.still_frames import (
+    BLANK,
+    LEARNT,
+    MATCHED,
+    MOVING,
+    STILL,
+    frame_kinds,
+    stretches,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -90,6 +98,21 @@ def test_frames_at_rest_within_a_clip() -> None:
     assert kinds(frames + [frames[-1]] * 3) == [MOVING] * 3 + [STILL] * 3
     twice = [frame for frame in moving(4) for _ in range(2)]  # every frame doubled: each moves on one side
     assert kinds(twice)[1:-1] == [MOVING] * 6
+
+
+def test_smooth_flow_that_is_wider_than_the_object_counts_if_a_network_made_it() -> None:
+    clip = np.stack([np.clip(frame, 0, 255).astype(np.uint8) for frame in moving(3)])
+    small = resize_frames(clip, HEIGHT, WIDTH)
+    parts = stream_flow(clip, gap=1, estimator=flow_estimator("dis"))
+    flow = np.concatenate([part for _, part in parts]).astype(np.float32)
+    for channel in (0, 2):  # to the right, and back to the left
+        sign = 1 if channel == 0 else -1
+        for index in range(3):
+            wide = cv2.dilate(sign * flow[index, channel], np.ones((9, 9)))
+            flow[index, channel] = 0.7 * sign * cv2.GaussianBlur(wide, (21, 21), 0)
+    assert list(frame_kinds(flow, small, 1, MATCHED)) == [STILL] * 3
+    assert list(frame_kinds(flow, small, 1, LEARNT)) == [MOVING] * 3
+    assert list(frame_kinds(0 * flow, small, 1, LEARNT)) == [STILL] * 3
 
 
 def test_stretches() -> None:
