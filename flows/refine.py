@@ -23,7 +23,7 @@ from motion_adapt.flows.run.run import ByClip, Run, source_name
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.weight_checks import not_label_free
 from motion_adapt.storage.formats.masks import masks_content
-from motion_adapt.tasks.given_masks import draw_refined, refine_by_crf, take_masks
+from motion_adapt.tasks.refining import draw_refined, refine_by_crf, take_masks
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import Settings
 

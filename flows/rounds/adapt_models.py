@@ -11,18 +11,18 @@ from motion_adapt.tasks.adaptation import adapt_corrector, finetune_oclr
 from motion_adapt.tasks.pseudo_labels import label
 
 
-def find_doubtful(work: Work, this: Round, before: Round) -> list[str]:
+def find_far_behind(work: Work, this: Round, before: Round) -> list[str]:
     """Return the clips to leave out of the trainings: their masks of the round before are far worse than most."""
     quality = {
         name: work.run.summary(made)["measures"]["quality"]
         for name, made in before.quality.items()
         if name in work.run.clips
     }
-    doubtful = far_behind(quality)
-    for name in doubtful:
+    behind = far_behind(quality)
+    for name in behind:
         found = f"its quality in {before.name}, {quality[name]:.2f}, is far below most others'"
         work.run.warn(f"{this.name}: {name} is left out of the trainings: {found}")
-    return doubtful
+    return behind
 
 
 def pseudo_label(

@@ -8,7 +8,7 @@ from typing import Any
 
 from motion_adapt.flows.rounds.adapt_models import (
     adapted_corrector,
-    find_doubtful,
+    find_far_behind,
     finetuned_oclr,
     pseudo_label,
 )
@@ -39,12 +39,12 @@ def first_round(work: Work, weights: StartWeights) -> Round:
 def next_round(work: Work, index: int, before: Round) -> Round:
     """Adapt the corrector on the round before, correct again, fine-tune OCLR on that, and run all three stages."""
     this = Round(index, before.weights)
-    doubtful = find_doubtful(work, this, before)
-    labels = pseudo_label(work, this, before.correction, before.selection, without=doubtful)
+    behind = find_far_behind(work, this, before)
+    labels = pseudo_label(work, this, before.correction, before.selection, without=behind)
     this.weights = this.weights.with_(corrector=adapted_corrector(work, this, before, labels))
     this.adapted = correct_clips(work, this, before.proposal, before.selection)
     if work.settings.proposal.folder is None:  # with ready-made proposals there is no OCLR
-        labels = pseudo_label(work, this, this.adapted, before.selection, without=doubtful)
+        labels = pseudo_label(work, this, this.adapted, before.selection, without=behind)
         this.weights = this.weights.with_(oclr=finetuned_oclr(work, this, labels))
     return refine(work, this)
 

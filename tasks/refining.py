@@ -1,4 +1,4 @@
-"""Masks of any other model or of a person: taken at the frames' own size, refined by the CRF, and shown."""
+"""What `refine` does to ready-made masks: take them at the frames' own size, refine them by the CRF, and draw them."""
 
 from functools import partial
 
