@@ -65,9 +65,8 @@ class Tracker:
         from mlflow.tracking import MlflowClient
 
         self.uri, self.experiment = uri, experiment
-        self._artifacts: dict[
-            str, ArtifactRepository
-        ] = {}  # by run; looking one up takes a tenth of a second
+        # by run, since looking one up takes a tenth of a second
+        self._artifacts: dict[str, ArtifactRepository] = {}
         with self.alone():
             self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = self.client.get_experiment_by_name(experiment)

@@ -286,7 +286,7 @@ class EdgeSettings(StageSettings):
     """Borders of the refined masks: they move to where colour or motion changes (models/inference/edges.py)."""
 
     enabled: bool = True
-    iterations: int = Field(20, ge=1)
+    iterations: int = Field(20, ge=1, description="each reaches up to 12 pixels further")
     colour: float = Field(
         0.04, gt=0, description="difference at which colours are not alike, of 0 to 1 per channel"
     )

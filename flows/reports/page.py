@@ -117,9 +117,8 @@ def smaller(png: bytes, width: int = STRIP_WIDTH) -> bytes:
     with Image.open(io.BytesIO(png)) as image:
         image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
         data = io.BytesIO()
-        image.convert("RGB").save(
-            data, "WEBP", quality=82, method=1
-        )  # a tenth larger than by default, in a third
+        # method 1 takes a third of the default's time, for a tenth more bytes
+        image.convert("RGB").save(data, "WEBP", quality=82, method=1)
     return data.getvalue()
 
 
