@@ -24,8 +24,8 @@ from motion_adapt.models.inputs.imaging import (
     hard_masks,
     native_labels,
     resize_frames,
-    rounded_probabilities,
 )
+from motion_adapt.models.inputs.rounding import rounded_flow, rounded_probabilities, rounded_tokens
 from motion_adapt.models.networks.checkpoints import build_network, read_checkpoint
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import open_frames
@@ -39,9 +39,9 @@ def segment(native: np.ndarray) -> np.ndarray:
     """Return label maps u8 (T, H', W') of frames u8 (T, H', W', 3) RGB."""
     settings = Settings()  # of the preset compact
 
-    # Motion shows what moves: optical flow to the frames before and after.
+    # Motion shows what moves: optical flow to the frames before and after, rounded as in a store.
     dis = stream_flow(native, gap=settings.gaps.inference, estimator=flow_estimator("dis"))
-    flow = np.concatenate([block for _, block in dis]).astype(np.float16)  # (T, 4, 128, 224)
+    flow = rounded_flow(np.concatenate([block for _, block in dis]))  # (T, 4, 128, 224)
 
     # OCLR proposes object masks from flow alone: wrong if something stands still, or if flow is poor.
     oclr: Any = build_network(read_checkpoint(WEIGHTS / "oclr.safetensors"), expect="oclr")
@@ -50,7 +50,9 @@ def segment(native: np.ndarray) -> np.ndarray:
 
     # Appearance recognises an object again: tokens of a feature network on a 16 x 28 grid.
     features = load_features("compact", checkpoint=WEIGHTS / "features.safetensors")
-    tokens = np.concatenate([block for _, block in stream_features(native, features, CORRECTOR_GRID)])
+    tokens = rounded_tokens(
+        np.concatenate([block for _, block in stream_features(native, features, CORRECTOR_GRID)])
+    )
     rgb = resize_frames(native, HEIGHT, WIDTH)
 
     # The frames whose masks fit those of their neighbours can be trusted: they are the exemplars.
@@ -62,7 +64,7 @@ def segment(native: np.ndarray) -> np.ndarray:
     # The corrector repairs the masks of all frames from the exemplars.
     corrector: Any = build_network(read_checkpoint(WEIGHTS / "corrector.safetensors"), expect="corrector")
     repaired = correct(corrector, rgb, tokens, proposed, scores, exemplars, **parts)
-    probabilities = np.concatenate([block.probabilities for block in repaired]).astype(np.float16)
+    probabilities = rounded_probabilities(np.concatenate([block.probabilities for block in repaired]))
 
     # Neighbouring frames make different errors: probabilities are averaged along the flow.
     how = settings.smoothing.model_dump(include={"iterations", "weight"})

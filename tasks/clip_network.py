@@ -16,7 +16,8 @@ from motion_adapt.models.adaptation.clip_network import (
 )
 from motion_adapt.models.adaptation.shared_network import fit_shared_network
 from motion_adapt.models.inference.smoothing import smooth
-from motion_adapt.models.inputs.imaging import hard_masks, rounded_probabilities
+from motion_adapt.models.inputs.imaging import hard_masks
+from motion_adapt.models.inputs.rounding import rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.networks.lineage import masks_by_hand
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -98,7 +99,7 @@ def train_on_clips(
         )
 
 
-@stage("clip-masks", version=3, gpu=True)
+@stage("clip-masks", version=4, gpu=True)
 def segment_clip(
     frames: Artifact,
     flow: Artifact,
@@ -107,11 +108,14 @@ def segment_clip(
     weights: Artifact,
     *,
     agreement: float,
+    sizes: tuple[float, ...],
     smoothing: SmoothingSettings,
     place: Place,
     out: ArtifactWriter,
 ) -> None:
     """Average the probabilities of a clip with those of its network, and smooth them along the flow.
+
+    `sizes`: those at which the network sees the frames, times 128 x 224.
 
     If the network shows something else than it learnt, an IoU below `agreement`, the clip keeps what it had.
 
@@ -132,7 +136,7 @@ def segment_clip(
     used = iou >= agreement
     at = np.flatnonzero(fixed).tolist()
     found = smooth(
-        Replaced(Mean(Segmented(net, rgb), given), given, at) if used else given,
+        Replaced(Mean(Segmented(net, rgb, sizes), given), given, at) if used else given,
         motion.array("flow"),
         iterations=smoothing.iterations if used and smoothing.enabled else 0,
         weight=smoothing.weight,

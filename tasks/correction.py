@@ -2,7 +2,7 @@
 
 from motion_adapt.models.inference.pipeline import correct as correct_masks
 from motion_adapt.models.inference.planning import PART_LENGTH
-from motion_adapt.models.inputs.imaging import rounded_probabilities
+from motion_adapt.models.inputs.rounding import rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.networks.precision import autocast_dtype
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -17,7 +17,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import CorrectionSettings, Precision
 
 
-@stage("correction", version=3, gpu=True)
+@stage("correction", version=4, gpu=True)
 def correct(
     frames: Artifact,
     tokens: Artifact,
@@ -32,7 +32,7 @@ def correct(
 ) -> None:
     """Correct a clip's masks.
 
-    Writes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape, multiples of 1/256; and
+    Writes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape, multiples of 1/64; and
     `segments` u8 (T, 128, 224), the query whose alpha is largest.
     """
     store = place.open()

@@ -1,7 +1,8 @@
 """Edges: bring the borders of a clip's masks to where colour or motion changes."""
 
 from motion_adapt.models.inference.edges import follow_edges as follow_edges_of_clip
-from motion_adapt.models.inputs.imaging import hard_masks, rounded_probabilities
+from motion_adapt.models.inputs.imaging import hard_masks
+from motion_adapt.models.inputs.rounding import rounded_probabilities
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.by_hand import BY_HAND, by_hand_of
@@ -12,7 +13,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import EdgeSettings
 
 
-@stage("edges", version=1)
+@stage("edges", version=2)
 def follow_edges(
     frames: Artifact,
     flow: Artifact,
@@ -24,7 +25,7 @@ def follow_edges(
 ) -> None:
     """Average a clip's probabilities over nearby pixels that look and move alike. Masks by hand stay as they are.
 
-    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/256.
+    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/64.
     """
     store = place.open()
     rgb, motion, given = store.open(frames).array("rgb"), store.open(flow), store.open(masks)

@@ -3,9 +3,8 @@
 from contextlib import ExitStack
 from functools import lru_cache
 
-import numpy as np
-
 from motion_adapt.models.inputs.features import FeatureNetwork, load_features, stream_features
+from motion_adapt.models.inputs.rounding import rounded_tokens
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
@@ -20,7 +19,7 @@ from motion_adapt.tasks.settings import BackboneSettings
 DIMS = ("time", "row", "column", "channel")
 
 
-@stage("features", version=1, gpu=True)
+@stage("features", version=2, gpu=True)
 def extract_features(
     frames: Artifact,
     *,
@@ -33,7 +32,7 @@ def extract_features(
 ) -> None:
     """Extract features; `weights` are the network's, or None for timm's own pretrained ones.
 
-    Writes `tokens` f16 (T, h, w, C).
+    Writes `tokens` f16 (T, h, w, C), rounded to five significant binary digits.
 
     Raises:
         SourceLost: if the clip's source is gone or has changed.
@@ -42,7 +41,7 @@ def extract_features(
     network = load_backbone(place.store, weights, settings.backbone, settings.reference, place.device)
     with track(len(native), f"features {grid[0]}x{grid[1]} of {place.label}") as advance:
         for _, block in stream_features(native, network, grid):
-            out.append("tokens", block.astype(np.float16), DIMS)
+            out.append("tokens", rounded_tokens(block), DIMS)
             advance(len(block))
     out.summary = {"frames": len(native), "name": network.name, "channels": network.channels}
 

@@ -11,6 +11,7 @@ import numpy as np
 from motion_adapt.models.inputs.flow import effective_gap, stream_flow
 from motion_adapt.models.inputs.flow_estimators import FlowEstimator, flow_estimator
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_flow
+from motion_adapt.models.inputs.rounding import rounded_flow
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip, ClipError
 from motion_adapt.storage.formats.flo import flow_content, read_flow_pairs
@@ -30,7 +31,7 @@ def uses_network(arguments: Mapping[str, Any]) -> bool:
     return bool(arguments["settings"].estimator.startswith("raft"))
 
 
-@stage("flow", version=1, gpu=uses_network)
+@stage("flow", version=2, gpu=uses_network)
 def estimate_flow(
     frames: Artifact,
     *,
@@ -45,9 +46,9 @@ def estimate_flow(
 ) -> None:
     """Estimate flow, or read it from `.flo` files (`flo` is the digest of their bytes, `folder` holds them).
 
-    Writes `flow` f16 (T, 4, 128, 224): u+, v+, u-, v- in pixels at the working resolution. If a frame has no partner
-    on one side, the flow of the other side is used, negated. A clip too short for the gap uses a smaller one, which
-    the summary records.
+    Writes `flow` f16 (T, 4, 128, 224): u+, v+, u-, v- in pixels at the working resolution, multiples of 1/32. If a
+    frame has no partner on one side, the flow of the other side is used, negated. A clip too short for the gap uses a
+    smaller one, which the summary records.
 
     Raises:
         ClipError: if the `.flo` files no longer have the digest `flo`, or the clip's source is gone or has changed.
@@ -68,7 +69,7 @@ def estimate_flow(
         )
     with track(total, f"flow ±{used} of {place.label}") as advance:
         for _, block in blocks:
-            out.append("flow", block.astype(np.float16), DIMS)
+            out.append("flow", rounded_flow(block), DIMS)
             advance(len(block))
     if flo and flow_content(Path(str(folder)), used, place.label, names) != flo:
         raise ClipError(

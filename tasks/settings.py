@@ -274,6 +274,12 @@ class ClipNetworkSettings(StageSettings):
         description="a clip whose masks by the network have a lower IoU than this with those that it learnt from keeps "
         "these",
     )
+    sizes: tuple[Annotated[float, Field(ge=0.5, le=4)], ...] = Field(
+        (1.0, 1.5, 2.0),
+        min_length=1,
+        description="sizes at which a network sees the frames of its clip, times 128 x 224; their mean counts. Larger "
+        "ones give tighter masks and take time",
+    )
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")
 

@@ -4,8 +4,9 @@ import numpy as np
 
 from motion_adapt.models.inference.carrying import Carried
 from motion_adapt.models.inference.smoothing import smooth as smooth_probabilities
-from motion_adapt.models.inputs.imaging import hard_masks, rounded_probabilities
+from motion_adapt.models.inputs.imaging import hard_masks
 from motion_adapt.models.inputs.readable import Readable
+from motion_adapt.models.inputs.rounding import rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
@@ -18,7 +19,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import SmoothingSettings
 
 
-@stage("smoothing", version=2)
+@stage("smoothing", version=3)
 def smooth(
     flow: Artifact,
     proposal: Artifact,
@@ -32,7 +33,7 @@ def smooth(
 
     Masks by hand are first carried along the flow to the frames around them.
 
-    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/256.
+    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/64.
     """
     store = place.open()
     corrected, motion = store.open(correction), store.open(flow)

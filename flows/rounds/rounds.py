@@ -223,7 +223,8 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
     settings = work.settings.clip_network
     if work.settings.shared_network.steps:
         this.weights = this.weights.with_(clip_network=shared_network(work, this, masks))
-    trained_by = settings.model_copy(update={"agreement": 0.0})  # another bound trains no network anew
+    seen = {"agreement": 0.0, "sizes": (1.0,)}
+    trained_by = settings.model_copy(update=seen)  # neither trains a network anew
     this.clip_networks = work.run.each(
         train_on_clip,
         f"{this.name}: train clip networks",
@@ -246,6 +247,7 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
             "masks": masks[name],
             "weights": this.clip_networks[name],
             "agreement": settings.agreement,
+            "sizes": settings.sizes,
             "smoothing": work.settings.smoothing,
         },
         only=list(this.clip_networks),

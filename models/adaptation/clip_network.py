@@ -26,7 +26,6 @@ MOST_FRAMES = 300  # of a clip that are learnt from
 GIVEN_SHARE = 0.75  # of the steps on masks by hand, if there are any
 ZOOM, SHIFT = (0.7, 1.3), 0.1  # about the frame's middle; of its height and width
 GAIN, OFFSET = (0.8, 1.2), 0.1  # of each colour, in [0, 1]
-SIZES = (1.0, 1.5, 2.0)  # times the size that a network learnt at, at which it sees the frames of its clip
 
 
 class ClipFrames:
@@ -207,7 +206,7 @@ class Segmented:
     shape: (T, K, H, W).
     """
 
-    def __init__(self, net: ClipNetwork, rgb: Readable, sizes: Sequence[float] = SIZES) -> None:
+    def __init__(self, net: ClipNetwork, rgb: Readable, sizes: Sequence[float]) -> None:
         self.net, self.rgb, self.sizes = net, rgb, sizes
         count, height, width, _ = rgb.shape
         self.shape = (count, net.objects, height, width)

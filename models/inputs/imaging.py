@@ -86,14 +86,6 @@ def hard_masks(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
     return (best[:, None] == objects) & (probabilities > 0.5)
 
 
-def rounded_probabilities(probabilities: NDArray[np.floating]) -> NDArray[np.float16]:
-    """Round probabilities in [0, 1], of any shape, to multiples of 1/256, which compress to a quarter of the size.
-
-    The digits dropped are noise: they are below the error of the networks by orders of magnitude.
-    """
-    return (np.rint(probabilities.astype(np.float32) * 256) / 256).astype(np.float16)
-
-
 def labels_from_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Convert masks to labels: k + 1 for object k, 0 for the background. If masks overlap, the smaller k wins.
 

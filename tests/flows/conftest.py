@@ -42,7 +42,10 @@ FIELDS = {
     "selection": {"method": "error_map", "exemplars": 3},
     "corrector_adaptation": {"steps": 4, "checkpoint_every": 1},
     "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
-    "clip_network": {"steps": 2, "steps_per_frame": 0, "agreement": 0},  # after two steps it shows anything
+    # After two steps a clip network shows anything.
+    "clip_network": {"steps": 2, "steps_per_frame": 0, "agreement": 0, "sizes": [1.0]},
+    "smoothing": {"iterations": 1},
+    "edges": {"iterations": 2},
 }
 SETTINGS = Settings.model_validate(FIELDS)
 # The same from the command line.
@@ -57,6 +60,9 @@ OVERRIDES = (
     "clip_network.steps=2",
     "clip_network.steps_per_frame=0",
     "clip_network.agreement=0",
+    "clip_network.sizes=[1.0]",
+    "smoothing.iterations=1",
+    "edges.iterations=2",
 )
 
 

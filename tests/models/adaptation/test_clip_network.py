@@ -44,7 +44,7 @@ def fit(steps: int, course: Course | None = None, seed: int = 0) -> Checkpoint:
 
 def segmented(checkpoint: Checkpoint, rgb: np.ndarray) -> np.ndarray:
     net = build_network(checkpoint, expect="clip-network")
-    return Segmented(net, rgb)[0 : len(rgb)]
+    return Segmented(net, rgb, [1.0])[0 : len(rgb)]
 
 
 def test_it_finds_whole_objects_though_every_mask_lacks_a_piece() -> None:
@@ -92,11 +92,12 @@ def test_frames_are_seen_at_several_sizes() -> None:
     net = build_network(
         fit_clip_network(rgb, truth.astype(np.float16), Course(steps=120), batch=4), expect="clip-network"
     )
-    alone = [Segmented(net, rgb, sizes=[size])[0:4] for size in (1.0, 1.5, 2.0)]
+    sizes = 1.0, 1.5, 2.0
+    alone = [Segmented(net, rgb, [size])[0:4] for size in sizes]
     assert all(found.shape == truth[:4].shape for found in alone)
     assert all(foreground_iou(found, truth[:4]) > 0.7 for found in alone)
     assert np.abs(alone[0] - alone[2]).max() > 0.1
-    np.testing.assert_allclose(Segmented(net, rgb)[0:4], np.mean(alone, axis=0), atol=1e-6)
+    np.testing.assert_allclose(Segmented(net, rgb, sizes)[0:4], np.mean(alone, axis=0), atol=1e-6)
 
 
 def test_the_likeliest_object_has_the_probability_of_the_foreground() -> None:

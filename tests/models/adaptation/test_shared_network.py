@@ -30,18 +30,17 @@ def shared() -> Checkpoint:
     return fit_shared_network([a_clip(seed) for seed in range(4)], Course(steps=60))
 
 
+def iou(checkpoint: Checkpoint, rgb: np.ndarray, masks: np.ndarray) -> float:
+    net = build_network(checkpoint, expect="clip-network")
+    return foreground_iou(Segmented(net, rgb, [1.0]), masks)
+
+
 def test_a_clip_that_it_never_saw_is_segmented_and_soon_learnt(shared: Checkpoint) -> None:
     rgb, masks = a_clip(9)
-    before = foreground_iou(Segmented(build_network(shared, expect="clip-network"), rgb), masks)
+    before = iou(shared, rgb, masks)
     assert before > 0.6
-    short = Course(steps=10)
     from_shared, from_scratch = (
-        foreground_iou(
-            Segmented(
-                build_network(fit_clip_network(rgb, masks, short, start=start), expect="clip-network"), rgb
-            ),
-            masks,
-        )
+        iou(fit_clip_network(rgb, masks, Course(steps=10), start=start), rgb, masks)
         for start in (shared, None)
     )
     assert from_shared > max(before - 0.05, from_scratch + 0.2)
