@@ -220,6 +220,16 @@ class TrainingSettings(StageSettings):
     checkpoint_every: int = Field(50, ge=1, exclude=True, description="steps between resumable checkpoints")
 
 
+class PseudoLabelSettings(StageSettings):
+    """What a round learns from: the masks of the round before."""
+
+    masks: Literal["corrected", "refined"] = Field(
+        "refined",
+        description="corrected: those of the corrector, as in the paper; refined: those after smoothing, clip network "
+        "and edges, without CRF and SAM",
+    )
+
+
 class CorrectorTrainingSettings(TrainingSettings):
     """Adaptation of the corrector on pseudo-labels."""
 
@@ -482,6 +492,7 @@ class Settings(StageSettings):
     selection: SelectionSettings = SelectionSettings()
     correction: CorrectionSettings = CorrectionSettings()
     smoothing: SmoothingSettings = SmoothingSettings()
+    pseudo_labels: PseudoLabelSettings = PseudoLabelSettings()
     corrector_adaptation: CorrectorTrainingSettings = CorrectorTrainingSettings()
     oclr_finetuning: OclrTrainingSettings = OclrTrainingSettings()
     upsampler_finetuning: UpsamplerTrainingSettings = UpsamplerTrainingSettings()

@@ -26,19 +26,19 @@ def find_far_behind(work: Work, this: Round, before: Round) -> list[str]:
 
 
 def pseudo_label(
-    work: Work, this: Round, correction: ByClip, selection: ByClip, *, without: Collection[str] = ()
+    work: Work, this: Round, masks: ByClip, selection: ByClip, *, without: Collection[str] = ()
 ) -> ByClip:
-    """Return pseudo-labels by clip, ordered by artifact key so that renaming a clip changes nothing.
+    """Return pseudo-labels of `masks` by clip, ordered by artifact key so that renaming a clip changes nothing.
 
     Clips without a mask, and those in `without`, are skipped. With `sam.teach`, the masks are refined by SAM first.
     """
-    taken = {name: correction[name] for name in work.run.clips if name not in without}
+    taken = {name: masks[name] for name in work.run.clips if name not in without}
     if work.settings.sam.teach:
         taken = refine_to_teach(work, taken, selection, this.name)
     labels = work.run.each(
         label,
         f"{this.name}: pseudo-label",
-        lambda name: {"correction": taken[name], "selection": selection[name]},
+        lambda name: {"masks": taken[name], "selection": selection[name]},
         only=list(taken),
     )
     in_order = sorted(labels.items(), key=lambda item: item[1].key)
@@ -66,7 +66,7 @@ def adapted_corrector(work: Work, this: Round, before: Round, labels: ByClip) ->
 
 
 def finetuned_oclr(work: Work, this: Round, labels: ByClip) -> Artifact:
-    """Fine-tune OCLR on refined masks and flow of another gap. Returns it unchanged if no clip has both."""
+    """Fine-tune OCLR on pseudo-labels and flow of another gap. Returns it unchanged if no clip has both."""
     flow = work.materials.adaptation_flow
     teaching = [name for name in labels if name in flow]
     if not teaching:

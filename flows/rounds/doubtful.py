@@ -12,7 +12,7 @@ from motion_adapt.tasks.doubt import find_doubt
 
 def doubt_clips(run: Run, materials: Materials, kept: Round) -> ByClip:
     """Find the most doubtful frames of every clip."""
-    refined = {**kept.correction, **kept.per_clip, **kept.smoothed, **kept.by_network, **kept.edges}
+    refined = kept.refined
     return run.each(
         find_doubt,
         "doubtful frames",

@@ -71,11 +71,11 @@ def share_kept(summary: Mapping[str, Any]) -> float:
     return share
 
 
-def refine_to_teach(work: Work, correction: ByClip, selection: ByClip, head: str) -> ByClip:
-    """Refine corrected masks for pseudo-labels, at the networks' own size; the CRF never teaches."""
+def refine_to_teach(work: Work, masks: ByClip, selection: ByClip, head: str) -> ByClip:
+    """Refine masks by SAM for pseudo-labels, at the networks' own size; the CRF never teaches."""
     head = f"{head}, to teach"
-    masks = finish_clips(work, correction, head, CrfSettings(enabled=False))
-    refined = refine_clips(work, masks, selection, head)
+    native = finish_clips(work, masks, head, CrfSettings(enabled=False))
+    refined = refine_clips(work, native, selection, head)
     return work.run.each(
         to_teach,
         f"{head}: masks",

@@ -37,14 +37,21 @@ def first_round(work: Work, weights: StartWeights) -> Round:
 
 
 def next_round(work: Work, index: int, before: Round) -> Round:
-    """Adapt the corrector on the round before, correct again, fine-tune OCLR on that, and run all three stages."""
+    """Adapt the corrector and OCLR to masks of the round before, and run all stages.
+
+    If those are the refined masks, both learn the same ones. If they are the corrected masks, OCLR learns what the
+    adapted corrector makes of them (paper, section 3.4).
+    """
     this = Round(index, before.weights)
     behind = find_far_behind(work, this, before)
-    labels = pseudo_label(work, this, before.correction, before.selection, without=behind)
+    refined = work.settings.pseudo_labels.masks == "refined"
+    taught = before.refined if refined else before.correction
+    labels = pseudo_label(work, this, taught, before.selection, without=behind)
     this.weights = this.weights.with_(corrector=adapted_corrector(work, this, before, labels))
-    this.adapted = correct_clips(work, this, before.proposal, before.selection)
     if work.settings.proposal.folder is None:  # with ready-made proposals there is no OCLR
-        labels = pseudo_label(work, this, this.adapted, before.selection, without=behind)
+        if not refined:
+            this.adapted = correct_clips(work, this, before.proposal, before.selection)
+            labels = pseudo_label(work, this, this.adapted, before.selection, without=behind)
         this.weights = this.weights.with_(oclr=finetuned_oclr(work, this, labels))
     return refine(work, this)
 
@@ -177,7 +184,7 @@ def correct_clips(
 def adapt_to_clips(work: Work, this: Round) -> ByClip:
     """Adapt a corrector to each clip and correct with it. Clips without a mask keep the round's correction.
 
-    These corrections are used only for the final masks, never for pseudo-labels.
+    The round's measures judge the corrections before these.
     """
     labels = pseudo_label(work, this, this.correction, this.selection)
     this.clip_correctors = work.run.each(
@@ -218,7 +225,7 @@ def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
 def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
     """Masks by a network of each clip's own, which learns `masks`; these if it fails or finds something else.
 
-    They go into the final masks and nowhere else: no pseudo-label is made of them.
+    The round's measures judge the corrections before these.
     """
     settings = work.settings.clip_network
     if work.settings.shared_network.steps:
@@ -264,7 +271,7 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
 
 
 def follow_clips_edges(work: Work, this: Round, masks: ByClip) -> ByClip:
-    """Masks whose borders lie where colour or motion changes. Like those of clip networks, they teach nothing."""
+    """Masks whose borders lie where colour or motion changes."""
     return work.run.each(
         follow_edges,
         f"{this.name}: follow edges",

@@ -54,6 +54,11 @@ class Round:
     scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, if labels exist
 
     @property
+    def refined(self) -> ByClip:
+        """Every clip's masks after the last step at the networks' own size."""
+        return {**self.correction, **self.per_clip, **self.smoothed, **self.by_network, **self.edges}
+
+    @property
     def name(self) -> str:
         """The round's name in output."""
         return f"round {self.index}"

@@ -48,6 +48,14 @@ FIELDS = {
     "edges": {"iterations": 2},
 }
 SETTINGS = Settings.model_validate(FIELDS)
+# For tests in which what follows the corrections decides nothing: as in the paper.
+PLAIN = Settings.model_validate(
+    {
+        **FIELDS,
+        **{name: {"enabled": False} for name in ("clip_network", "smoothing", "edges")},
+        "pseudo_labels": {"masks": "corrected"},
+    }
+)
 # The same from the command line.
 OVERRIDES = (
     "selection.method=error_map",

@@ -10,15 +10,8 @@ from motion_adapt.flows.rounds.ledger import Ledger
 from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.models.quality.gate import Decision, Verdict
 from motion_adapt.storage.registry import Registry
-from tests.flows.conftest import FRAMES, SETTINGS, Home
+from tests.flows.conftest import FRAMES, PLAIN, SETTINGS, Home
 
-# What follows the corrections decides nothing here.
-PLAIN = SETTINGS.model_copy(
-    update={
-        name: getattr(SETTINGS, name).model_copy(update={"enabled": False})
-        for name in ("clip_network", "smoothing", "edges")
-    }
-)
 RUINOUS = PLAIN.model_copy(
     update={
         name: getattr(SETTINGS, name).model_copy(update={"learning_rate": 1.0})
@@ -100,20 +93,21 @@ def test_a_smoke_run_keeps_its_results_apart_and_never_becomes_champion(
 ) -> None:
     monkeypatch.chdir(again.path)
     elsewhere = again.tracking.model_copy(update={"experiment": ""})
-    report = again.adapt(prune=1, rounds=0, output=None, tracking=elsewhere)
+    plain = {"rounds": 0, "tracking": elsewhere, "settings": PLAIN}
+    report = again.adapt(prune=1, output=None, **plain)
     assert report.output == "motion-adapt/results/clips-pruned"
     assert report.mlflow["experiment"] == "clips-pruned"
     assert (
         "not proposed as champion" in report.champion
         and Registry(elsewhere.open(str(again.clips), prune=1)).champion() is None
     )
-    whole = again.adapt(rounds=0, tracking=elsewhere)
+    whole = again.adapt(**plain)
     assert whole.mlflow["experiment"] == "clips" and whole.champion == "version 1 is the first champion"
     told = again.adapt(
-        prune=1, rounds=0, output=None, tracking=elsewhere, weights=None, from_champion=True
+        prune=1, output=None, weights=None, from_champion=True, **plain
     )  # the source's own folder: there is none for smoke runs
     assert told.rounds[0]["weights"] == whole.rounds[0]["weights"]
-    again.segment(prune=1, output=None)
+    again.segment(prune=1, output=None, settings=PLAIN)
     assert [path.name for path in (again.path / "motion-adapt" / "results").iterdir()] == ["clips-pruned"]
 
 
@@ -129,5 +123,9 @@ def test_a_clip_far_behind_the_others_is_corrected_but_not_trained_on(
     assert warning.startswith(f"round 1: {first} is left out of the trainings: its quality in round 0")
     for model in ("corrector", "oclr"):
         made = again.store.manifest(again.store.resolve(report.rounds[1]["weights"][model]))
-        assert len([name for name in made.inputs if name.startswith("labels")]) == 1, model
+        (labels,) = (given for name, given in made.inputs.items() if name.startswith("labels"))
+        taught = again.store.manifest(again.store.manifest(labels).inputs["masks"])
+        assert taught.stage == "correction"
+        assert taught.inputs["weights"].stage == ("weights" if model == "corrector" else "adapted-corrector")
+    assert "adapted/J" in report.rounds[1]["metrics"]
     assert {path.name for path in (again.output / "masks").iterdir()} == {first, second}
