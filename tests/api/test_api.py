@@ -60,8 +60,12 @@ def test_settings_are_changed_by_names_or_by_groups() -> None:
 
 
 def test_within_a_running_loop_and_twice_in_one_process(
-    home: Home, capfd: pytest.CaptureFixture[str]
+    again: Home, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    home = again
+    for made in list(home.store.manifests("final")):
+        home.store.delete(made)
+
     async def cells() -> tuple[motion_adapt.Segmentation, motion_adapt.Segmentation]:
         first = motion_adapt.segment(home.clips, **options(home))  # type: ignore[arg-type]
         return first, motion_adapt.segment(home.clips, **options(home))  # type: ignore[arg-type]

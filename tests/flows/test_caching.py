@@ -20,7 +20,7 @@ from motion_adapt.storage.tracking import KIND_TAG
 from motion_adapt.tasks.runtime.prefect_records import damaged_records, record_key, record_path
 from tests import needs
 from tests.disks import room_for
-from tests.flows.conftest import SETTINGS, Home
+from tests.flows.conftest import PLAIN, SETTINGS, Home
 from tests.flows.test_adapt import STAGES
 
 JUDGED_BY_LABELS = {"scores", "selection-scores"}
@@ -219,6 +219,12 @@ def test_other_names_recompute_nothing(again: Home) -> None:
     assert {path.name for path in (again.output / "masks").iterdir()} == {"zebra", "tram [raw]"}
 
 
+def test_without_annotations_nothing_is_computed_again(again: Home) -> None:
+    shutil.rmtree(again.clips / "Annotations")
+    assert computed(again.adapt()) == {"shots": 2}  # clips with annotations are never split
+
+
+@pytest.mark.slow
 def test_annotations_change_no_mask_and_no_checkpoint(adapted: tuple[Home, Report], home: Home) -> None:
     first, _ = adapted
     shutil.rmtree(home.clips / "Annotations")
@@ -280,12 +286,13 @@ def test_a_resumed_run_from_the_champion_keeps_its_own_start(
     labelled = Checkpoint(corrector.model, {**corrector.settings, "training": training}, corrector.tensors)
     save_checkpoint(supervised / "corrector.safetensors", labelled)
 
-    champion = again.adapt(weights=str(supervised), rounds=0).rounds[0]["weights"]
-    from_champion = {"weights": None, "from_champion": True, "rounds": 0}
+    plain = {"rounds": 0, "settings": PLAIN}
+    champion = again.adapt(weights=str(supervised), **plain).rounds[0]["weights"]
+    from_champion = {"weights": None, "from_champion": True, **plain}
     with monkeypatch.context() as broken:
         broken.setattr("motion_adapt.flows.adapt.go_through_rounds", fail)
         with pytest.raises(RunError, match="disk on fire"):
-            again.adapt(rounds=0)  # the same request with other weights
+            again.adapt(**plain)  # the same request with other weights
         with pytest.raises(RunError, match="disk on fire"):
             again.adapt(**from_champion)
     goes_on = again.adapt(**from_champion)

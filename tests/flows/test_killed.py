@@ -144,7 +144,7 @@ def test_killed_at_its_worst_moments_a_run_ends_as_an_undisturbed_one(
     [
         pytest.param([signal.SIGINT], 130, marks=pytest.mark.slow),
         ([signal.SIGINT] * 2, 130),  # pressed twice, as impatient people do
-        ([signal.SIGTERM], -signal.SIGTERM),
+        pytest.param([signal.SIGTERM], -signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
 def test_stopped_in_a_long_training_a_run_ends_soon_and_keeps_its_state(

@@ -6,7 +6,7 @@ import pytest
 
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import NothingLeft
-from tests.flows.conftest import Home
+from tests.flows.conftest import PLAIN, Home
 from tests.storage.media import save_video
 
 
@@ -22,13 +22,13 @@ def test_another_clip_of_the_same_name_replaces_nothing(home: Home, monkeypatch:
     monkeypatch.chdir(home.path)
     results = Path("motion-adapt/results")
     day0, day1 = (save_video(home.path / f"day{day}" / "cam1.mp4", count=3 + day) for day in range(2))
-    assert home.segment(day0, output=None).output == str(results / "cam1")
+    assert home.segment(day0, output=None, settings=PLAIN).output == str(results / "cam1")
     first = contents(results / "cam1")
     assert len([name for name in first if name.startswith("masks/cam1/")]) == 3
 
     # Of another place and other content: results of its own, in the same place every time.
     for _ in range(2):
-        report = home.segment(day1, output=None)
+        report = home.segment(day1, output=None, settings=PLAIN)
         assert report.output == str(results / "cam1-2")
         (told,) = (text for text in report.warnings if "another clip named cam1" in text)
         assert str(day0) in told and str(results / "cam1-2") in told
@@ -39,7 +39,7 @@ def test_another_clip_of_the_same_name_replaces_nothing(home: Home, monkeypatch:
     with pytest.raises(
         RunError, match=r"another clip named cam1 \(.*day0/cam1.mp4\); name another .*--output"
     ):
-        home.segment(day1, output=str(results / "cam1"))
+        home.segment(day1, output=str(results / "cam1"), settings=PLAIN)
     assert contents(results / "cam1") == first
 
     # Nor does a clip that can't be read move another's results away.
@@ -47,7 +47,7 @@ def test_another_clip_of_the_same_name_replaces_nothing(home: Home, monkeypatch:
     broken.parent.mkdir()
     broken.write_bytes(b"no video")
     with pytest.raises(NothingLeft) as caught:
-        home.segment(broken, output=str(results / "cam1"))
+        home.segment(broken, output=str(results / "cam1"), settings=PLAIN)
     assert any("day0/cam1.mp4" in text for text in caught.value.run.warnings)
     assert contents(results / "cam1") == first
 
@@ -55,10 +55,14 @@ def test_another_clip_of_the_same_name_replaces_nothing(home: Home, monkeypatch:
     moved = home.path / "archive" / "cam1.mp4"
     moved.parent.mkdir()
     day0.rename(moved)
-    assert not any("cam1" in text for text in home.segment(moved, output=None).warnings if "moved" in text)
+    assert not any(
+        "cam1" in text
+        for text in home.segment(moved, output=None, settings=PLAIN).warnings
+        if "moved" in text
+    )
     assert contents(results / "cam1") == first
     moved.write_bytes(day1.read_bytes())
-    report = home.segment(moved, output=None)
+    report = home.segment(moved, output=None, settings=PLAIN)
     assert (
         f"cam1: earlier results, not of these frames, were moved to {results / 'cam1' / 'earlier'}"
         in report.warnings
@@ -73,6 +77,6 @@ def test_masks_that_no_run_has_signed_are_moved_not_replaced(home: Home) -> None
     own = home.output / "masks" / "cam1" / "mine.txt"
     own.parent.mkdir(parents=True)
     own.write_text("hand-made")
-    report = home.segment(clip)
+    report = home.segment(clip, settings=PLAIN)
     assert any("earlier results, not of these frames, were moved" in text for text in report.warnings)
     assert (home.output / "earlier" / "masks" / "cam1" / "mine.txt").read_text() == "hand-made"

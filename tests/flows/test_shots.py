@@ -13,7 +13,7 @@ from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import content_digest, frame_rate, open_frames
 from motion_adapt.tasks.settings import Settings
-from tests.flows.conftest import FIELDS, SETTINGS, Home
+from tests.flows.conftest import FIELDS, PLAIN, SETTINGS, Home
 from tests.flows.test_by_hand import drawn, save
 from tests.flows.test_caching import computed
 from tests.storage.media import save_video
@@ -22,7 +22,7 @@ SIZE = 90, 160
 
 
 def with_fields(**fields: object) -> Settings:
-    return Settings.model_validate({**FIELDS, **fields})
+    return Settings.model_validate({**PLAIN.model_dump(), **fields})
 
 
 def three_shots(path: Path, *, moving: int = 5, still: int = 4) -> Path:
@@ -48,7 +48,7 @@ def masks_in(folder: Path) -> list[str]:
 
 def test_three_shots_are_three_clips_with_the_videos_own_frame_numbers(home: Home) -> None:
     video = three_shots(home.path / "in" / "film.mp4")
-    report = home.segment(video)
+    report = home.segment(video, settings=PLAIN)
     shots = ["film#01", "film#02", "film#03"]
     assert list(report.clips) == shots and report.shots == {"film": shots}
     told = "film has cuts and is split into 3 shots: 00000 to 00004, 00005 to 00008, 00009 to 00013"
@@ -56,7 +56,7 @@ def test_three_shots_are_three_clips_with_the_videos_own_frame_numbers(home: Hom
     assert "film#02" in report.still and "film#01" not in report.still
     assert masks_in(home.output / "masks" / "film") == [f"{index:05d}.png" for index in range(14)]
     assert masks_in(home.output / "masks" / "film#02") == [f"{index:05d}.png" for index in range(5, 9)]
-    assert computed(home.segment(video)) == {}
+    assert computed(home.segment(video, settings=PLAIN)) == {}
     # a mask by hand may be named after the video or after the shot
     given = home.path / "by hand"
     save(given / "film" / "00006.png", drawn(1))

@@ -7,7 +7,7 @@ import pytest
 
 from motion_adapt.flows import segment as segment_module
 from motion_adapt.flows.rounds.results import export_clips
-from tests.flows.conftest import FRAMES, SETTINGS, Home
+from tests.flows.conftest import FRAMES, PLAIN, Home
 
 CLIP = "heron"
 
@@ -26,7 +26,7 @@ def vanishing(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 def test_masks_are_written_without_pictures(vanishing: Home) -> None:
     overlay = vanishing.output / "overlays" / f"{CLIP}.mp4"
-    report = vanishing.segment()
+    report = vanishing.segment(settings=PLAIN)
     assert len(list((vanishing.output / "masks" / CLIP).glob("*.png"))) == FRAMES
     assert not overlay.exists() and (vanishing.output / "overlays" / "tram [raw].mp4").exists()
     assert CLIP in report.clips and not report.set_aside
@@ -35,7 +35,7 @@ def test_masks_are_written_without_pictures(vanishing: Home) -> None:
 
 
 def test_with_copies_in_the_store_nothing_is_missing(vanishing: Home) -> None:
-    settings = SETTINGS.model_copy(update={"frames": SETTINGS.frames.model_copy(update={"keep": "native"})})
+    settings = PLAIN.model_copy(update={"frames": PLAIN.frames.model_copy(update={"keep": "native"})})
     report = vanishing.segment(settings=settings)
     assert (vanishing.output / "overlays" / f"{CLIP}.mp4").exists()
     assert not [text for text in report.warnings if "frames.keep" in text]

@@ -18,14 +18,14 @@ from motion_adapt.models.networks.checkpoints import read_checkpoint, tensors_di
 from motion_adapt.models.networks.sizes import SIZES, STEP_SIZES
 from motion_adapt.storage.artifacts.run_records import recorded_runs
 from motion_adapt.tasks.settings import Settings
-from tests.flows.conftest import FRAMES, SETTINGS, Home
+from tests.flows.conftest import FRAMES, PLAIN, SETTINGS, Home
 
 TINY = {"features": 4, "width": 16, "num_heads": 2, "num_layers": 1, "dropout": 0.0}
 
 
 def with_method(method: str) -> Settings:
-    selection = SETTINGS.selection.model_copy(update={"method": method})
-    return SETTINGS.model_copy(update={"selection": selection})
+    selection = PLAIN.selection.model_copy(update={"method": method})
+    return PLAIN.model_copy(update={"selection": selection})
 
 
 def test_the_selections_ap_is_a_metric_of_every_round(adapted: tuple[Home, Report]) -> None:
@@ -49,9 +49,13 @@ def test_methods_without_a_network_need_no_selector(again: Home, method: str, tm
     report = again.segment(clips=["heron"], settings=with_method(method), weights=str(weights))
     assert not report.set_aside
     assert {name for name, count in report.stages.items() if count["computed"]} == {
-        "selection", "correction", "smoothing", "clip-network", "clip-masks", "edges", "final", "quality",
-        "pictures", "doubt",
-    }  # fmt: skip
+        "selection",
+        "correction",
+        "final",
+        "quality",
+        "pictures",
+        "doubt",
+    }
     assert report.stages["features"]["cached"] == 1 and "selector features" not in report.provenance
     made = [m for m in again.store.manifests("selection") if m.settings["settings"]["method"] == method]
     (manifest,) = made
@@ -82,7 +86,7 @@ def test_a_champion_without_a_needed_network_is_refused_with_the_reason(again: H
 def test_a_champion_is_given_no_other_features_than_its_own(again: Home, models: tuple[str, ...]) -> None:
     own = str(again.weights / "features.safetensors")
     features: dict[str, Any] = {model: {"checkpoint": own} for model in models}
-    settings = Settings.model_validate({**SETTINGS.model_dump(), "features": features})
+    settings = Settings.model_validate({**PLAIN.model_dump(), "features": features})
     again.adapt(settings=settings, rounds=0)
     with pytest.raises(RunError, match=rf"features from {own} .* set features\.{models[0]}\.checkpoint"):
         again.segment(weights=None, from_champion=True)

@@ -44,7 +44,7 @@ def test_weights_are_small_and_documented():
     assert all(f"`{path.stem}`" in card for path in files)
 
 
-@pytest.mark.parametrize("judge", ["propagation", "selector"])
+@pytest.mark.parametrize("judge", ["propagation", pytest.param("selector", marks=pytest.mark.slow)])
 def test_weights_find_the_object_in_clips_that_no_training_saw(judge):
     """On clips with one object and textures unlike the training's. Measured: IoU 0.57, corrected 0.60."""
     nets = {name: build_network(checkpoint(name), "cpu", expect=name) for name in NETWORKS[1:]}

@@ -79,6 +79,7 @@ def test_processes_at_once_agree_on_what_is_published(
     assert list(store.litter(-1)) == list(store.verify()) == []
 
 
+@pytest.mark.slow
 def test_without_conditional_puts_the_later_writer_wins_and_nothing_breaks(careless: str) -> None:
     url = f"{careless}/careless-race"
     attempts, store = race(url), ArtifactStore(url)
