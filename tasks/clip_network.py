@@ -33,7 +33,7 @@ from motion_adapt.tasks.settings import ClipNetworkSettings, SharedNetworkSettin
 from motion_adapt.tasks.training import course_of, training
 
 
-@stage("clip-network", version=2, gpu=True)
+@stage("clip-network", version=3, gpu=True)
 def train_on_clip(
     frames: Artifact,
     masks: Artifact,
@@ -44,7 +44,7 @@ def train_on_clip(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Train a network on the probabilities of one clip's masks; the key is the clip's own.
+    """Train a network on the probabilities of one clip's masks; the key is the clip's own. Weights are kept in 16 bits.
 
     `start` is a shared network; None means random weights.
     """

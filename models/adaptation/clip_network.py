@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from motion_adapt.models.inputs.imaging import RGB_MEAN, RGB_STD, normalise_rgb
 from motion_adapt.models.inputs.readable import Readable, pieces
-from motion_adapt.models.networks.checkpoints import Checkpoint, build_network, weights_of
+from motion_adapt.models.networks.checkpoints import (
+    Checkpoint,
+    build_network,
+    in_half_precision,
+    weights_of,
+)
 from motion_adapt.models.networks.clip_network import ClipNetwork, object_probabilities
 from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import Batch, Batches
@@ -141,7 +146,8 @@ def fit_clip_network(
         recipe: further entries of the checkpoint's recipe.
     """
     about = {"on": TrainedOn.MASKS_OF_ONE_CLIP.value, "batch": batch, **(recipe or {})}
-    return fit(ClipFrames(rgb, probabilities, batch, given), probabilities.shape[1], course, start, about)
+    made = fit(ClipFrames(rgb, probabilities, batch, given), probabilities.shape[1], course, start, about)
+    return in_half_precision(made)  # there is one for every clip and round
 
 
 def fit(

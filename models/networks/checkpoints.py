@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -60,6 +60,12 @@ class Checkpoint:
             raise ValueError(f"model: wanted one of {', '.join(MODELS)}, got {self.model!r}")
         if not isinstance(self.settings.get("network"), dict):
             raise ValueError(f'settings: wanted constructor arguments under "network", got {self.settings}')
+
+
+def in_half_precision(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint with weights of 16 bits, half of the bytes. A network built from it computes in 32."""
+    tensors = {name: t.half() if t.is_floating_point() else t for name, t in checkpoint.tensors.items()}
+    return replace(checkpoint, tensors=tensors)
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
