@@ -23,6 +23,7 @@ def adapt_corrector(
     weights: Artifact,
     *,
     settings: CorrectorTrainingSettings,
+    dice: float,
     window: int,
     seed: int,
     place: Place,
@@ -47,6 +48,7 @@ def adapt_corrector(
                 window=window,
                 **parts_of(store, selections[0]),
                 reconstruction=settings.reconstruction,
+                dice=dice,
                 recipe=learnt_from(store, labels, start),
             )
         )
@@ -59,6 +61,7 @@ def finetune_oclr(
     weights: Artifact,
     *,
     settings: OclrTrainingSettings,
+    dice: float,
     seed: int,
     place: Place,
     out: ArtifactWriter,
@@ -89,6 +92,7 @@ def finetune_oclr(
                 course,
                 frames=settings.frames,
                 batch=settings.batch,
+                dice=dice,
                 recipe=learnt_from(store, labels, start),
             )
         )

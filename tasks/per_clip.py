@@ -21,6 +21,7 @@ def adapt_to_clip(
     weights: Artifact,
     *,
     settings: PerClipSettings,
+    dice: float,
     window: int,
     seed: int,
     place: Place,
@@ -50,6 +51,7 @@ def adapt_to_clip(
                 window=window,
                 **parts_of(store, selection),
                 reconstruction=settings.reconstruction,
+                dice=dice,
                 recipe=learnt_from(store, [labels], start),
             )
         )

@@ -228,6 +228,9 @@ class PseudoLabelSettings(StageSettings):
         description="corrected: those of the corrector, as in the paper; refined: those after smoothing, clip network "
         "and edges, without CRF and SAM",
     )
+    dice: float = Field(
+        0.1, ge=0, description="weight of soft Dice in the trainings' losses, without which masks shrink"
+    )
 
 
 class CorrectorTrainingSettings(TrainingSettings):

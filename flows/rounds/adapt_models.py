@@ -60,6 +60,7 @@ def adapted_corrector(work: Work, this: Round, before: Round, labels: ByClip) ->
         labels=list(labels.values()),
         weights=before.weights.need("corrector"),
         settings=work.settings.corrector_adaptation,
+        dice=work.settings.pseudo_labels.dice,
         window=work.settings.correction.window,
         seed=work.settings.seed + this.index,
     )
@@ -79,5 +80,6 @@ def finetuned_oclr(work: Work, this: Round, labels: ByClip) -> Artifact:
         labels=[labels[name] for name in teaching],
         weights=this.weights.need("oclr"),
         settings=work.settings.oclr_finetuning,
+        dice=work.settings.pseudo_labels.dice,
         seed=work.settings.seed + this.index,
     )

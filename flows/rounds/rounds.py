@@ -198,6 +198,7 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
             "labels": labels[name],
             "weights": this.weights.need("corrector"),
             "settings": work.settings.per_clip,
+            "dice": work.settings.pseudo_labels.dice,
             "window": work.settings.correction.window,
             "seed": work.settings.seed,
         },

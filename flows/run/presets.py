@@ -36,7 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "smoothing": {"enabled": False},
         "clip_network": {"enabled": False},
         "edges": {"enabled": False},
-        "pseudo_labels": {"masks": "corrected"},
+        "pseudo_labels": {"masks": "corrected", "dice": 0.0},
         "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
         "corrector_adaptation": {"steps": 2000},
         "pretrain": {

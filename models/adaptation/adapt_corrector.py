@@ -171,10 +171,19 @@ class CorrectorClipLoss:
         )
 
 
-def pseudo_label_loss(reconstruction: bool, precision: str) -> CorrectorClipLoss:
-    """Return the loss of an adaptation, with or without the reconstruction of the tokens (Table 15)."""
+def pseudo_label_loss(reconstruction: bool, dice: float, precision: str) -> CorrectorClipLoss:
+    """Return the loss of an adaptation.
+
+    Args:
+        reconstruction: whether the tokens are reconstructed (Table 15).
+        dice: weight of soft Dice. Cross entropy alone gives smaller masks than it learns: a part that only some
+            labels have becomes less likely than 0.5.
+        precision: see `models.training.loop.autocast`.
+    """
     left_out = set() if reconstruction else {"reconstruction"}
     weights = {name: value for name, value in CORRECTOR_PSEUDO_WEIGHTS.items() if name not in left_out}
+    if dice:
+        weights["dice"] = dice
     return CorrectorClipLoss(weights, precision=precision)
 
 
@@ -188,6 +197,7 @@ def adapt_corrector(
     limit: int = PART_LIMIT,
     target: int = PART_LENGTH,
     reconstruction: bool = True,
+    dice: float = 0.0,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Continue training a checkpoint on the pseudo-labels of clips.
@@ -201,6 +211,7 @@ def adapt_corrector(
         limit: the value that the selection used.
         target: the value that the selection used.
         reconstruction: see `pseudo_label_loss`.
+        dice: see `pseudo_label_loss`.
         recipe: identifies the clips (by their keys) in the new checkpoint and when a run is resumed.
     """
     if not clips:
@@ -212,12 +223,12 @@ def adapt_corrector(
         "limit": limit,
         "target": target,
     }
-    training |= {"reconstruction": reconstruction, **(recipe or {})}
+    training |= {"reconstruction": reconstruction, "dice": dice, **(recipe or {})}
     return go_on(
         checkpoint,
         build_network(checkpoint, course.device, expect="corrector"),
         CorrectorClipBatches(clips, window, limit, target, batch),
-        pseudo_label_loss(reconstruction, course.precision),
+        pseudo_label_loss(reconstruction, dice, course.precision),
         course,
         training,
     )

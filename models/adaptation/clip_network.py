@@ -24,6 +24,7 @@ from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import Batch, Batches
 from motion_adapt.models.training.course import Course, Schedule
 from motion_adapt.models.training.loop import autocast, train
+from motion_adapt.models.training.losses import soft_dice
 
 RATE = 1.5e-3
 GRADIENT_NORM = 1.0
@@ -118,8 +119,7 @@ def clip_network_loss(module: nn.Module, batch: Batch, precision: str) -> tuple[
         logits = module(batch["rgb"])
     logits = logits.float()
     entropy = -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    found, wanted = 1 - logits.softmax(dim=1)[:, -1], 1 - target[:, -1]
-    dice = 1 - (2 * (found * wanted).sum() + 1) / (found.sum() + wanted.sum() + 1)
+    dice = soft_dice(1 - logits.softmax(dim=1)[:, -1], 1 - target[:, -1])
     return entropy + dice, {"entropy": entropy, "dice": dice}
 
 

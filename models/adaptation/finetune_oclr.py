@@ -14,7 +14,7 @@ from motion_adapt.models.training.batches import Batch
 from motion_adapt.models.training.continue_training import go_on
 from motion_adapt.models.training.course import Course
 from motion_adapt.models.training.loop import autocast
-from motion_adapt.models.training.losses import oclr_pseudo_losses
+from motion_adapt.models.training.losses import OCLR_PSEUDO_WEIGHTS, oclr_pseudo_losses
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,22 @@ class OclrClipBatches:
 
 @dataclass(frozen=True)
 class OclrClipLoss:
-    """OCLR's loss against refined masks. `precision`: see `models.training.loop.autocast`."""
+    """OCLR's loss against refined masks.
 
+    Attributes:
+        dice: weight of soft Dice.
+        precision: see `models.training.loop.autocast`.
+    """
+
+    dice: float = 0.0
     precision: str = "float32"
 
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of a batch of `OclrClipBatches`."""
         with autocast(batch["flow"].device, self.precision):
             logits, order = module(batch["flow"])
-        total, terms, _ = oclr_pseudo_losses(logits.float(), order.float(), batch["masks"])
+        weights = {**OCLR_PSEUDO_WEIGHTS, **({"dice": self.dice} if self.dice else {})}
+        total, terms, _ = oclr_pseudo_losses(logits.float(), order.float(), batch["masks"], weights=weights)
         return total, terms
 
 
@@ -75,6 +82,7 @@ def finetune_oclr(
     *,
     frames: int = 30,
     batch: int = 1,
+    dice: float = 0.0,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Continue training a checkpoint with refined masks as pseudo-labels (section 3.4).
@@ -85,6 +93,7 @@ def finetune_oclr(
         course: hyperparameters.
         frames: maximum length of a training sample.
         batch: samples in a step.
+        dice: see `OclrClipLoss`.
         recipe: identifies the clips (by their keys) in the new checkpoint and when a run is resumed.
     """
     if not clips:
@@ -93,7 +102,13 @@ def finetune_oclr(
         checkpoint,
         build_network(checkpoint, course.device, expect="oclr"),
         OclrClipBatches(clips, frames, batch),
-        OclrClipLoss(course.precision),
+        OclrClipLoss(dice, course.precision),
         course,
-        {"on": TrainedOn.PSEUDO_LABELS.value, "frames": frames, "batch": batch, **(recipe or {})},
+        {
+            "on": TrainedOn.PSEUDO_LABELS.value,
+            "frames": frames,
+            "batch": batch,
+            "dice": dice,
+            **(recipe or {}),
+        },
     )

@@ -81,6 +81,7 @@ def adapt_to_clip(
     limit: int = PART_LIMIT,
     target: int = PART_LENGTH,
     reconstruction: bool = True,
+    dice: float = 0.0,
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Continue training a checkpoint on one clip's pseudo-labels, for up to the course's steps (A.3: about 200).
@@ -95,17 +96,17 @@ def adapt_to_clip(
         course: hyperparameters.
         check_every: steps after which the held-out loss is computed and the state is saved.
         patience: training ends if the loss has not fallen for this number of checks.
-        batch, window, limit, target, reconstruction, recipe: see `adapt_corrector`.
+        batch, window, limit, target, reconstruction, dice, recipe: see `adapt_corrector`.
     """
     if check_every < 1 or patience < 1:
         raise ValueError(f"wanted check_every and patience of at least 1, got {check_every} and {patience}")
     held = held_out_frames(clip.shown)
     arrays = {name: getattr(clip, name) for name in CorrectorClip.__dataclass_fields__}
     taught = PartOfClip(**arrays, believed=~held)
-    loss = pseudo_label_loss(reconstruction, course.precision)
+    loss = pseudo_label_loss(reconstruction, dice, course.precision)
     module = build_network(checkpoint, course.device, expect="corrector")
     # reconstructing features only helps training; the masks are the goal, so the watch checks only their loss
-    watched = pseudo_label_loss(reconstruction=False, precision=course.precision)
+    watched = pseudo_label_loss(False, dice, course.precision)
     watch = _Watch(module, watched, course.device, patience)
     if held.any():
         spared = CorrectorClipBatches([PartOfClip(**arrays, believed=held)], window, limit, target)
@@ -122,7 +123,7 @@ def adapt_to_clip(
     course = course.at_rate(ADAPTATION_RATE)
     training = {"on": TrainedOn.PSEUDO_LABELS_OF_ONE_CLIP.value, **course.told(), "check_every": check_every}
     training |= {"patience": patience, "batch": batch, "window": window, "limit": limit, "target": target}
-    training |= {"reconstruction": reconstruction, **(recipe or {})}
+    training |= {"reconstruction": reconstruction, "dice": dice, **(recipe or {})}
     with contextlib.suppress(_Enough):
         train(
             module,

@@ -126,7 +126,7 @@ def oclr_pseudo_losses(
         order: (B, T, K).
         masks: disjoint modal masks (B, T, K, H', W'). If they are larger than the logits, a pixel's target is the share
             of it that they cover.
-        weights: weights of the terms.
+        weights: weights of the terms; dice, that of the modal output, is computed only if it has one.
 
     Returns:
         The same as `oclr_losses`.
@@ -145,6 +145,8 @@ def oclr_pseudo_losses(
         "amodal": (bce * known).sum() / known.sum().clamp(min=1.0),
         "modal": F.binary_cross_entropy(soft_modal(logits.sigmoid(), order), modal),
     }
+    if "dice" in weights:
+        terms["dice"] = soft_dice(soft_modal(logits.sigmoid(), order), modal)
     return weighted_sum(terms, weights), terms, permutation
 
 
@@ -226,8 +228,8 @@ def corrector_losses(
         truth: (B, T, K, H, W) of 0 and 1.
         supervised: (B, T, K) of 0 and 1, the frames and objects to which the mask terms apply (in adaptation, each
             object's exemplar frames); by default all. The reconstruction needs no mask and applies to all frames.
-        weights: weights of the terms. Reconstruction and boundary are computed only if they have a weight. Without
-            reconstruction, `features` and `tokens` are not used.
+        weights: weights of the terms. Reconstruction, boundary and dice are computed only if they have a weight.
+            Without reconstruction, `features` and `tokens` are not used.
     """
     B, T, K, H, W = logits.shape
     Q, h, w = alpha.shape[1], *alpha.shape[-2:]
@@ -250,6 +252,9 @@ def corrector_losses(
         check_shape("tokens", tokens, "B T h w C", B=B, T=T, h=h, w=w, C=C)
         reconstruction = torch.einsum("bqthw,bqthwc->bthwc", alpha, features)  # (B, T, h, w, C)
         terms["reconstruction"] = F.mse_loss(reconstruction, tokens)
+    if "dice" in weights:
+        counting = counts[..., None, None]
+        terms["dice"] = soft_dice(logits.sigmoid() * counting, truth * counting)
     if "boundary" in weights:
         counted = truth * counts[..., None, None]  # a mask that is not supervised becomes empty: no boundary
         terms["boundary"] = boundary_loss(logits.sigmoid(), counted)
@@ -264,6 +269,11 @@ def probability_bce(probabilities: Tensor, targets: Tensor, *, reduction: str = 
     """
     bce = F.binary_cross_entropy(torch.nan_to_num(probabilities), targets, reduction=reduction)
     return bce.masked_fill(probabilities.isnan().any(), torch.nan)
+
+
+def soft_dice(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Compute 1 - Dice over all pixels together, from 0 (the same) to 1 (disjoint). Both have one shape."""
+    return 1 - (2 * (probabilities * targets).sum() + 1) / (probabilities.sum() + targets.sum() + 1)
 
 
 def counted_mean(values: Tensor, counts: Tensor) -> Tensor:

@@ -107,6 +107,24 @@ def test_pseudo_labels_larger_than_the_masks_keep_their_position():
         assert oclr_pseudo_losses(there, order, masks, weights={"amodal": 1.0})[0] > least + 0.05
 
 
+@pytest.mark.parametrize(("dice", "found"), [(0.0, False), (0.1, True)])
+def test_a_part_that_less_than_half_of_the_labels_have_is_kept_for_dice(dice, found):
+    labels = torch.zeros(1, 20, 1, 48, 48)
+    body, part = (..., slice(10, 14), slice(20, 26)), (..., slice(14, 20), slice(20, 26))
+    labels[body] = 1
+    labels[:, :9][part] = 1
+    weights = {"amodal": 1.0, "modal": 1.0} | ({"dice": dice} if dice else {})
+    one = torch.zeros(1, 1, 1, 48, 48, requires_grad=True)  # the same mask for all frames
+    optimiser = torch.optim.Adam([one], lr=0.1)
+    for _ in range(60):
+        optimiser.zero_grad()
+        oclr_pseudo_losses(one.expand_as(labels), torch.zeros(1, 20, 1), labels, weights=weights)[
+            0
+        ].backward()
+        optimiser.step()
+    assert (one[body] > 0).all() and (one > 0).sum() == (60 if found else 24)
+
+
 def test_error_regions_name_each_pixel_once():
     proposals, truth = squares()[:, :, :1], squares()[:, :, 1:2]
     regions = error_regions(proposals, truth)
@@ -146,11 +164,12 @@ def test_nothing_supervised_leaves_the_reconstruction():
     assert terms["bce"] == 0 and terms["alpha"] == 0 and terms["reconstruction"] > 0
 
 
-def test_the_boundary_counts_only_where_supervised():
+@pytest.mark.parametrize("term", ["boundary", "dice"])
+def test_boundary_and_dice_count_only_where_supervised(term):
     inputs = corrector_inputs()
     supervised = torch.zeros(1, 2, 3)
     supervised[0, 1, 2] = 1
-    corrector_losses(**inputs, supervised=supervised, weights={"boundary": 1.0})[0].backward()
+    corrector_losses(**inputs, supervised=supervised, weights={term: 1.0})[0].backward()
     touched = inputs["logits"].grad.abs().sum(dim=(0, 3, 4)) > 0
     assert touched.tolist() == [[False] * 3, [False, False, True]]
 
