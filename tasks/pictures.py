@@ -22,7 +22,7 @@ OVERLAY, STRIP = "overlay.mp4", "strip.png"
 DEFAULT_RATE = 24.0  # frames per second of a folder of frames
 
 
-@stage("pictures", version=4)
+@stage("pictures", version=5)
 def draw(
     frames: Artifact,
     flow: Artifact,
@@ -102,7 +102,8 @@ def column(
     """Collect all stages' results for one frame."""
     flow, proposal, selection, correction = made
     smoothed, by_network = (labels_of(reader, index) if reader else None for reader in refined)
-    exemplar_of = np.flatnonzero(selection.array("exemplars")[index]) + 1
+    shown = proposal.array("masks")[index].any(axis=(1, 2))  # channels without an object have exemplars too
+    exemplar_of = np.flatnonzero(selection.array("exemplars")[index] & shown) + 1
     return StageColumn(
         frame_name=f"frame {index + 1}",
         frame=frame,
