@@ -11,7 +11,8 @@ from motion_adapt.flows.plan.plan import Plan, make_plan
 from motion_adapt.flows.plan.rates import SHIPPED, STORED
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.errors import RunError
-from tests.flows.conftest import FRAMES, SETTINGS, SIZE, Home
+from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
+from tests.flows.conftest import FRAMES, SETTINGS, SIZE, Home, write_frames
 
 SCORING = {"scores", "selection-scores"}  # a plan opens no annotations
 
@@ -50,6 +51,21 @@ def test_what_is_missing_is_priced_by_what_is_stored(again: Home) -> None:
         sizes = [sum(entry.size for entry in manifest.files.values()) for manifest in left]
         assert stage.bytes == pytest.approx(stage.missing * median(sizes))
     assert plan.seconds > sum(stage.seconds for stage in plan.stages.values())
+
+
+def test_a_run_takes_about_what_its_plan_says(again: Home) -> None:
+    """Of a clip that the store has nothing of, by what others of its size took. Bounds are wide: clocks are noisy."""
+    clip = SyntheticClips(seed=11, frames=8, size=SIZE).make(0)
+    names = [f"{index:05d}" for index in range(8)]
+    write_frames(again.clips / "JPEGImages" / "480p" / "newcomer", names, clip.rgb)
+    before, planned = again.digests(), plan_of(again, "segment").stages.values()
+    again.segment()
+    made = [m for m in again.store.manifests() if (m.stage, m.key, m.digest) not in before]
+    assert len(made) == sum(stage.missing for stage in planned) >= 12
+    assert sum(stage.seconds for stage in planned) / sum(m.made["seconds"] for m in made) < 5
+    assert sum(m.made["seconds"] for m in made) / sum(stage.seconds for stage in planned) < 5
+    stored = sum(entry.size for m in made for entry in m.files.values())
+    assert stored == pytest.approx(sum(stage.bytes for stage in planned), rel=0.5)
 
 
 def test_nothing_is_written_and_shipped_figures_price_a_first_run(home: Home) -> None:
