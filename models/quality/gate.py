@@ -59,9 +59,9 @@ class Decision:
 RULES = (
     Rule("empty_frames", "rise", hold=0.10, roll_back=0.25),
     Rule("flow_consistency", "fall", hold=0.03, roll_back=0.10),
-    Rule("flow_consistency", "leap", hold=0.35, roll_back=0.50),
+    Rule("flow_consistency", "leap", hold=0.30, roll_back=0.50),
     Rule("agreement_proposal", "fall", hold=0.10, roll_back=0.30),
-    Rule("agreement_proposal", "leap", hold=0.35, roll_back=0.50),
+    Rule("agreement_proposal", "leap", hold=0.30, roll_back=0.50),
     Rule("agreement_previous", "lack", hold=0.70, roll_back=0.95),
     Rule("exemplar_error", "growth", hold=0.15, roll_back=0.50),
     Rule("frame_error", "growth", hold=0.25, roll_back=1.00),
