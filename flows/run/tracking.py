@@ -1,6 +1,7 @@
 """Tracking settings: the MLflow database and experiment of a run."""
 
 import re
+from http import HTTPStatus
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,10 +10,7 @@ from motion_adapt.flows.run.run import source_name
 from motion_adapt.storage.artifact_places import local_database
 from motion_adapt.storage.tracking import NoExperiment, Tracker
 
-KNOCKS, PATIENCE = (
-    2,
-    4.0,
-)  # attempts to reach an MLflow server, and seconds per attempt
+KNOCKS, PATIENCE = 2, 4.0  # attempts to reach an MLflow server, and seconds per attempt
 
 
 class Tracking(BaseModel):
@@ -73,7 +71,7 @@ def knock(uri: str) -> None:
     """Check that an MLflow server answers, because MLflow itself would retry for minutes.
 
     Raises:
-        RunError: if there is no answer.
+        RunError: if there is no answer, or that of another server.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
@@ -81,7 +79,7 @@ def knock(uri: str) -> None:
 
     for left in reversed(range(KNOCKS)):
         try:
-            http_request(
+            answer = http_request(
                 get_default_host_creds(uri),
                 "/health",
                 "GET",
@@ -89,6 +87,12 @@ def knock(uri: str) -> None:
                 timeout=PATIENCE,
                 raise_on_status=False,
             )
+            if (
+                answer.status_code == HTTPStatus.NOT_FOUND
+            ):  # another answer, such as a refusal, is for MLflow to tell
+                raise RunError(
+                    f"--tracking-uri {without_password(uri)}: what answers there is no MLflow server; name another"
+                )
             return
         except MlflowException as error:
             if not left:
