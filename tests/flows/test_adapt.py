@@ -1,6 +1,7 @@
 """Adapt as a user sees it: every stage runs, results are where the report says, and MLflow has every round."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 
 from motion_adapt.flows.evaluate import evaluate
 from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.models.inputs.rounding import rounded_flow, rounded_probabilities, rounded_tokens
 from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import KIND_TAG, PARENT_TAG
 from tests.flows.conftest import FRAMES, SIZE, Home
@@ -48,6 +50,26 @@ def test_both_networks_learn_the_refined_masks_of_the_round_before(adapted: tupl
         (made,) = store.manifests(stage)
         labels = [store.manifest(given) for name, given in made.inputs.items() if name.startswith("labels")]
         assert len(labels) == 2 and {one.inputs["masks"].stage for one in labels} == {"edges"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "array", "rounded"),
+    [
+        ("flow", "flow", rounded_flow),
+        ("features", "tokens", rounded_tokens),
+        *(
+            (stage, "probabilities", rounded_probabilities)
+            for stage in ("correction", "smoothing", "clip-masks", "edges")
+        ),
+    ],
+)
+def test_numbers_are_stored_rounded(
+    adapted: tuple[Home, Report], stage: str, array: str, rounded: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    store = adapted[0].store
+    for made in store.manifests(stage):
+        values = store.open(made.artifact).array(array)[:]
+        np.testing.assert_array_equal(values, rounded(values))
 
 
 def test_the_report_has_scores_and_label_free_measures_of_both_rounds(adapted: tuple[Home, Report]) -> None:
