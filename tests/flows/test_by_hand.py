@@ -14,7 +14,7 @@ from motion_adapt.models.networks.lineage import learnt_by_hand
 from motion_adapt.storage.formats.label_rules import davis_palette
 from motion_adapt.storage.registry import Registry
 from motion_adapt.tasks.settings import SelectionSettings, Settings
-from tests.flows.conftest import FIELDS, SIZE, Home
+from tests.flows.conftest import FIELDS, PLAIN, SIZE, Home
 from tests.flows.test_caching import computed
 
 # The frames of heron are 00000 to 00004.
@@ -92,7 +92,8 @@ def test_only_the_masks_themselves_count(again: Home) -> None:
 def test_what_learnt_from_masks_by_hand_says_so(adapted: tuple[Home, Report], again: Home) -> None:
     home, label_free = adapted
     assert "by hand" not in label_free.champion
-    report = again.adapt(settings=two_masks(again))
+    chosen = two_masks(again).selection
+    report = again.adapt(settings=PLAIN.model_copy(update={"selection": chosen}))
     tracker = again.tracker
     tags = tracker.get(report.mlflow["run"]).data.tags
     assert tags["masks_by_hand"] == "2"
