@@ -28,6 +28,7 @@ def computed(home: Home, *names: str) -> Counter[str]:
     return total
 
 
+@pytest.mark.slow
 def test_a_clip_segmented_twice_at_once_is_segmented_once(home: Home) -> None:
     both = [
         start(home, name, "--clips", "heron", "--fast", "--output", home.path / name, command="segment")

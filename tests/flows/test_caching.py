@@ -109,6 +109,7 @@ def test_damage_found_in_a_run_is_repaired_within_the_run(again: Home) -> None:
     assert again.adapt().recomputed == 0
 
 
+@pytest.mark.slow
 def test_a_damaged_record_of_prefect_is_reported_and_written_again(again: Home) -> None:
     again.adapt()
     made = artifact(again, "correction")
@@ -277,6 +278,7 @@ def test_an_adaptation_that_fails_before_its_first_round_is_marked_failed(
     assert parent.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_from_the_champion_keeps_its_own_start(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

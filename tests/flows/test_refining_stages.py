@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.models.networks.checkpoints import read_checkpoint
@@ -39,6 +40,7 @@ def test_a_clip_whose_network_shows_something_else_keeps_its_smoothed_masks(agai
     assert not alone.recomputed  # the other clip is not missed
 
 
+@pytest.mark.slow
 def test_clip_networks_start_from_a_network_of_all_clips(again: Home) -> None:
     longer = with_(shared_network={"steps": 3})
     report = again.segment(settings=longer)

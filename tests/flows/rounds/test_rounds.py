@@ -50,6 +50,7 @@ def test_a_round_that_collapses_is_rolled_back(again: Home) -> None:
     assert masks == wanted and len(masks) == 2 * FRAMES
 
 
+@pytest.mark.slow
 def test_the_next_round_starts_from_a_held_one_whose_masks_are_not_used(
     again: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,14 +47,22 @@ def segmented(checkpoint: Checkpoint, rgb: np.ndarray) -> np.ndarray:
     return Segmented(net, rgb, [1.0])[0 : len(rgb)]
 
 
-def test_it_finds_whole_objects_though_every_mask_lacks_a_piece() -> None:
-    rgb, truth = a_clip()
+@pytest.fixture(scope="module")
+def taught_by_broken_masks() -> tuple[Checkpoint, np.ndarray]:
+    """A clip network, and the masks that it learnt: a third of each frame, another one each time, shows nothing."""
+    rgb, broken = a_clip()
     rng = np.random.default_rng(1)
-    broken = truth.copy()
-    for t in range(FRAMES):  # a third of each frame, another one each time, shows nothing
+    for t in range(FRAMES):
         start = int(rng.integers(0, WIDTH - 16))
         broken[t, :, :, start : start + 16] = False
-    made = fit_clip_network(rgb, broken.astype(np.float16), Course(steps=120), batch=4)
+    return fit_clip_network(rgb, broken.astype(np.float16), Course(steps=120), batch=4), broken
+
+
+def test_it_finds_whole_objects_though_every_mask_lacks_a_piece(
+    taught_by_broken_masks: tuple[Checkpoint, np.ndarray],
+) -> None:
+    made, broken = taught_by_broken_masks
+    rgb, truth = a_clip()
     found = segmented(made, rgb)
     assert foreground_iou(broken, truth) < 0.75
     assert foreground_iou(found, truth) > 0.85
@@ -87,11 +95,9 @@ def test_a_mirrored_clip_has_mirrored_masks() -> None:
     torch.testing.assert_close(segmented(made, rgb[:, :, ::-1]), segmented(made, rgb)[..., ::-1].copy())
 
 
-def test_frames_are_seen_at_several_sizes() -> None:
+def test_frames_are_seen_at_several_sizes(taught_by_broken_masks: tuple[Checkpoint, np.ndarray]) -> None:
     rgb, truth = a_clip()
-    net = build_network(
-        fit_clip_network(rgb, truth.astype(np.float16), Course(steps=120), batch=4), expect="clip-network"
-    )
+    net = build_network(taught_by_broken_masks[0], expect="clip-network")
     sizes = 1.0, 1.5, 2.0
     alone = [Segmented(net, rgb, [size])[0:4] for size in sizes]
     assert all(found.shape == truth[:4].shape for found in alone)

@@ -69,7 +69,7 @@ def published(store: ArtifactStore) -> tuple[str, ...]:
     return tuple(artifact.attempt for artifact in found if artifact)
 
 
-@pytest.mark.parametrize("where", ["local", "s3"])
+@pytest.mark.parametrize("where", ["local", pytest.param("s3", marks=pytest.mark.slow)])
 def test_processes_at_once_agree_on_what_is_published(
     where: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
