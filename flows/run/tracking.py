@@ -87,9 +87,8 @@ def knock(uri: str) -> None:
                 timeout=PATIENCE,
                 raise_on_status=False,
             )
-            if (
-                answer.status_code == HTTPStatus.NOT_FOUND
-            ):  # another answer, such as a refusal, is for MLflow to tell
+            # Another answer, such as a refusal, is for MLflow to tell.
+            if answer.status_code == HTTPStatus.NOT_FOUND:
                 raise RunError(
                     f"--tracking-uri {without_password(uri)}: what answers there is no MLflow server; name another"
                 )

@@ -106,7 +106,7 @@ def adapt_to_clip(
     loss = pseudo_label_loss(reconstruction, dice, course.precision)
     module = build_network(checkpoint, course.device, expect="corrector")
     # reconstructing features only helps training; the masks are the goal, so the watch checks only their loss
-    watched = pseudo_label_loss(False, dice, course.precision)
+    watched = pseudo_label_loss(reconstruction=False, dice=dice, precision=course.precision)
     watch = _Watch(module, watched, course.device, patience)
     if held.any():
         spared = CorrectorClipBatches([PartOfClip(**arrays, believed=held)], window, limit, target)

@@ -141,12 +141,13 @@ def oclr_pseudo_losses(
     others = modal.sum(2, keepdim=True) - modal
     known = (others < 0.5).to(modal)  # (B, T, K, H, W)
     bce = F.binary_cross_entropy_with_logits(logits, modal, reduction="none")
+    visible = soft_modal(logits.sigmoid(), order)
     terms = {
         "amodal": (bce * known).sum() / known.sum().clamp(min=1.0),
-        "modal": F.binary_cross_entropy(soft_modal(logits.sigmoid(), order), modal),
+        "modal": F.binary_cross_entropy(visible, modal),
     }
     if "dice" in weights:
-        terms["dice"] = soft_dice(soft_modal(logits.sigmoid(), order), modal)
+        terms["dice"] = soft_dice(visible, modal)
     return weighted_sum(terms, weights), terms, permutation
 
 
