@@ -1,18 +1,20 @@
 """Small clips, barely trained weights and a home for a run, so that a whole adaptation takes seconds.
 
-One adaptation is run per session; tests that change things work on a copy of its home. A copied store works like the
-original, because nothing in it depends on its path.
+One adaptation is run per session, also if several processes share the tests; tests that change things work on a copy of
+its home. A copied store works like the original, because nothing in it depends on its path.
 """
 
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from torch import nn
 
@@ -36,6 +38,7 @@ from motion_adapt.storage.tracking import Tracker
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import Settings
 
+T = TypeVar("T")
 SIZE = 90, 160  # of the files; the networks' input is 128 x 224
 FRAMES = 5
 FIELDS = {
@@ -194,6 +197,21 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) -> T:
+    """Return `make(folder)`. If several processes share the tests, the first one makes it for all."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make(factory.mktemp(name))
+    shared = factory.getbasetemp().parent
+    made = shared / f"{name}.pickle"
+    with FileLock(shared / f"{name}.lock"):
+        if made.exists():
+            found: T = pickle.loads(made.read_bytes())
+            return found
+        result = make(factory.mktemp(name))
+        made.write_bytes(pickle.dumps(result))
+        return result
+
+
 @pytest.fixture(scope="session")
 def adapted(
     tmp_path_factory: pytest.TempPathFactory,
@@ -202,9 +220,16 @@ def adapted(
     smoke_clips: Path,
     empty_database: Path,
 ) -> tuple[Home, Report]:
-    """Return a home with one finished adaptation, and its report; tests must not change it."""
-    home = make_home(tmp_path_factory.mktemp("adapted"), smoke_weights, smoke_clips, empty_database)
-    return home, home.adapt(name="first")
+    """Return a home with one finished adaptation, and its report; tests must not change it.
+
+    The Prefect server of this process may not know the run.
+    """
+
+    def run(folder: Path) -> tuple[Home, Report]:
+        home = make_home(folder, smoke_weights, smoke_clips, empty_database)
+        return home, home.adapt()
+
+    return once(tmp_path_factory, "adapted", run)
 
 
 @pytest.fixture
@@ -220,9 +245,13 @@ def segmented(
     tmp_path_factory: pytest.TempPathFactory, adapted: tuple[Home, Report], empty_database: Path
 ) -> Home:
     """Return a copy of the adapted home whose store also has the pictures that `segment` makes."""
-    home = copy_home(tmp_path_factory.mktemp("segmented"), adapted[0], empty_database)
-    home.segment()
-    return home
+
+    def run(folder: Path) -> Home:
+        home = copy_home(folder, adapted[0], empty_database)
+        home.segment()
+        return home
+
+    return once(tmp_path_factory, "segmented", run)
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """Artifacts in the store are not recomputed; only those that are missing, damaged or made from other inputs are."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 from typer.testing import CliRunner
 
 from motion_adapt.flows.cli.app import app
@@ -56,6 +59,22 @@ def test_a_second_run_computes_nothing_and_adds_nothing_to_mlflow(again: Home) -
     assert {run.info.run_id: run.data.metrics for run in after} == points
     assert {run.info.status for run in after} == {"FINISHED"}
     assert len(tracker.client.search_model_versions(f"name = '{Registry(tracker).model}'")) == 2
+    check_the_table_in_prefect("second", second)
+
+
+def check_the_table_in_prefect(run: str, report: Report) -> None:
+    """The clips with their J in each round, the worst first, then the mean."""
+    with get_client(sync_client=True) as client:
+        found, *_ = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["rounds-clips"])),
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[run])),
+        )
+    assert isinstance(found.data, str)
+    *clips, mean = json.loads(found.data)
+    assert [row["clip"] for row in clips] == sorted(report.clips, key=lambda name: report.clips[name]["J"])
+    assert mean["clip"] == "mean"
+    for index, item in enumerate(report.rounds):
+        assert mean[f"round {index}"] == pytest.approx(item["metrics"]["final/J"])
 
 
 def test_a_deleted_artifact_is_computed_again_and_nothing_else(again: Home) -> None:
