@@ -81,7 +81,7 @@ def measure_tasks(home: Path, count: int) -> None:
 def plainly(home: Path, count: int) -> Seconds:
     """Time the stage's body alone, including the store."""
     place = place_in(home)
-    return timed(lambda: [nothing.fn(number=number, place=place) for number in range(count)])
+    return timed(lambda: [nothing.make(number=number, place=place) for number in range(count)])
 
 
 def submit_all(place: Place, count: int) -> Seconds:

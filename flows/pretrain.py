@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, flow
+from prefect import flow
 
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.errors import RunError
@@ -43,7 +43,7 @@ from motion_adapt.tasks.pretraining import (
 )
 from motion_adapt.tasks.runtime.curves import curve_file
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.runtime.stage import plan_of, recipe_of
+from motion_adapt.tasks.runtime.stage import Stage
 from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
 
 VALIDATED_ON = {"clips": 16, "frames": 12}
@@ -176,11 +176,11 @@ def train_all(
     common = {"folders": folders_of(settings), "pictures": pictures, "course": course}
     made: dict[str, Artifact] = {}
 
-    def train(name: str, task: Task[..., Artifact], /, **arguments: Any) -> None:
+    def train(name: str, stage: Stage, /, **arguments: Any) -> None:
         arguments = {**common, **shape[name], "start": begun.get(name), **arguments}
-        state = run.place.training_state(recipe_of(task, {"place": run.place, **arguments}))
+        state = run.place.training_state(stage.recipe({"place": run.place, **arguments}))
         with followed(tracker, mlflow_run, name, curve_file(state)):
-            made[name] = run.once(task, f"train {name}", **arguments)
+            made[name] = run.once(stage, f"train {name}", **arguments)
 
     if "compact" in (backbones.selector.backbone, backbones.corrector.backbone):
         train("features", train_features)
@@ -249,7 +249,7 @@ def begin(tracker: Tracker, settings: Settings, more: dict[str, Any]) -> str:
         for backbone in (settings.features.selector, settings.features.corrector)
         if backbone.checkpoint
     ]
-    versions = {plan.name: plan.version for plan in map(plan_of, (train_features, train_oclr, train_head))}
+    versions = {stage.name: stage.version for stage in (train_features, train_oclr, train_head)}
     files = [file_digest(path) for path in paths if path.is_file()]
     key = digest([params, more, versions, files])[:16]
     name = f"pretrain {time.strftime('%Y-%m-%d %H:%M')}"

@@ -16,7 +16,6 @@ from motion_adapt.storage.artifacts.manifest import ArrayEntry, Manifest
 from motion_adapt.storage.clips.find_clips import ClipError
 from motion_adapt.storage.clips.videos import Outline, outline
 from motion_adapt.storage.keys import Artifact, Recipe
-from motion_adapt.tasks.runtime.stage import recipe_of, uses_gpu
 
 PLANNED = "planned"  # the attempt of a stand-in
 
@@ -48,12 +47,12 @@ class DryRun(Run):
 
     def submit(self, call: Call) -> Any:
         """Look an artifact up; return it, or a stand-in."""
-        recipe = recipe_of(call.task, call.arguments)
+        recipe = call.stage.recipe(call.arguments)
         found = self.place.open().find(recipe)
         made = found or Artifact(stage=recipe.stage, key=recipe.key, attempt=PLANNED, digest="")
         label = call.arguments["place"].label
         self.pieces.setdefault(
-            str(made), Piece(recipe, label, found is not None, uses_gpu(call.task, call.arguments))
+            str(made), Piece(recipe, label, found is not None, call.stage.uses_gpu(call.arguments))
         )
         if not found:
             self._known[str(made)] = self._expected(recipe.stage, label, call.arguments)

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from prefect import Task
-
 from motion_adapt.flows.run.console import console, say
 from motion_adapt.flows.run.errors import RunError, reason
 from motion_adapt.flows.run.stage_execution import Call, Making
@@ -17,6 +15,7 @@ from motion_adapt.storage.names import printable, safe_name
 from motion_adapt.storage.results.export import ResultsTaken, retire_clip
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import Stage
 
 ByClip = dict[str, Artifact]
 
@@ -66,7 +65,7 @@ class Run(Making):
 
     def each(
         self,
-        task: Task[..., Artifact],
+        stage: Stage,
         label: str,
         arguments: Callable[[str], Mapping[str, Any]],
         *,
@@ -88,9 +87,9 @@ class Run(Making):
                 ValueError,
                 OSError,
             ) as error:  # a file that the stage reads from outside the store is missing
-                self.put_aside(name, task.name, error)
+                self.put_aside(name, stage.name, error)
             else:
-                call = Call(task, f"{label} · {name}", given)
+                call = Call(stage, f"{label} · {name}", given)
                 futures[name] = call, self.submit(call)
         made = {}
         with track(len(futures), label) as advance:
@@ -104,7 +103,7 @@ class Run(Making):
                     why = reason(result)
                     self.warn(why if name in why else f"{name}: {why}")
                 else:
-                    self.put_aside(name, task.name, result)
+                    self.put_aside(name, stage.name, result)
         self.record_so_far()
         return made
 

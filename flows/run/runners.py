@@ -6,13 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
-from prefect import Task
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import let_tasks_run, stop_tasks
-from motion_adapt.tasks.runtime.stage import uses_gpu
+from motion_adapt.tasks.runtime.stage import Stage
 from motion_adapt.tasks.runtime.variables import ADDRESS, RUNNER, BadVariable, workers_from_environment
 
 GPU_RESOURCE = "GPU"  # Dask workers with a GPU are started with: dask worker --resources GPU=1
@@ -103,9 +102,9 @@ def gpus_named() -> bool:
     return any(GPU_RESOURCE in worker["resources"] for worker in workers)
 
 
-def placed(task: Task[..., Any], arguments: Mapping[str, Any]) -> AbstractContextManager[Any]:
+def placed(stage: Stage, arguments: Mapping[str, Any]) -> AbstractContextManager[Any]:
     """Send a task that uses a GPU to the Dask workers that declare one, if there are any."""
-    if not arguments["place"].device.startswith("cuda") or not uses_gpu(task, arguments) or not gpus_named():
+    if not arguments["place"].device.startswith("cuda") or not stage.uses_gpu(arguments) or not gpus_named():
         return nullcontext()
     import dask
 

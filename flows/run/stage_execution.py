@@ -6,14 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from prefect import Task
-from prefect.futures import PrefectFuture
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from motion_adapt.flows.run.console import console, say
 from motion_adapt.flows.run.errors import RunError, outcome, reason
-from motion_adapt.flows.run.runners import placed
 from motion_adapt.models.inputs.downloads import WeightsMissing
 from motion_adapt.storage.artifacts.files import DamagedArtifact, StoreUnwritable
 from motion_adapt.storage.artifacts.manifest import Manifest
@@ -23,7 +19,10 @@ from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.runtime.gpu import GpuBusy
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
-from motion_adapt.tasks.runtime.stage import recipe_of
+from motion_adapt.tasks.runtime.stage import Stage
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
 
 T = TypeVar("T")
 MENDINGS = 3  # recomputations of one damaged artifact per run; beyond that the disk is assumed faulty
@@ -46,7 +45,7 @@ class StageCount:
 class Call:
     """A call of a stage: all that is needed to compute its artifact again."""
 
-    task: Task[..., Artifact]
+    stage: Stage
     name: str
     arguments: Mapping[str, Any]
 
@@ -70,13 +69,13 @@ class Making:
     _latest: dict[str, Artifact] = field(default_factory=dict)  # the current attempt, by "stage/key"
     _mended: Counter[str] = field(default_factory=Counter)
 
-    def once(self, task: Task[..., Artifact], label: str, **arguments: Any) -> Artifact:
+    def once(self, stage: Stage, label: str, **arguments: Any) -> Artifact:
         """Run a stage that is not run per clip (a training, an import of weights).
 
         Raises:
             RunError: if it fails.
         """
-        call = Call(task, label, {"place": self.place.labelled(label), **arguments})
+        call = Call(stage, label, {"place": self.place.labelled(label), **arguments})
         with track(1, label):
             result = self.collect(call, self.submit(call))
         self.record_so_far()
@@ -133,18 +132,21 @@ class Making:
         """Return the summary of an artifact of this run."""
         return self.manifest(artifact).summary
 
-    def submit(self, call: Call) -> PrefectFuture[Artifact]:
+    def submit(self, call: Call) -> "PrefectFuture[Artifact]":
         """Start a call. `collect` waits for its result."""
         arguments = self._now(call)
-        recipe = recipe_of(call.task, arguments)
+        recipe = call.stage.recipe(arguments)
         self._calls[f"{recipe.stage}/{recipe.key}"] = call
         return self.start(call, arguments)
 
-    def start(self, call: Call, arguments: Mapping[str, Any]) -> PrefectFuture[Artifact]:
-        """Hand a task to Prefect."""
-        with placed(call.task, arguments):
+    def start(self, call: Call, arguments: Mapping[str, Any]) -> "PrefectFuture[Artifact]":
+        """Hand a task to Prefect, which is imported only now: a plan does without it."""
+        from motion_adapt.flows.run.runners import placed
+        from motion_adapt.tasks.runtime.prefect_tasks import task_of
+
+        with placed(call.stage, arguments):
             # with_options would do the same, but reads the task's source, which takes a millisecond
-            named = copy.copy(call.task)
+            named = copy.copy(task_of(call.stage))
             named.task_run_name = call.name
             future: PrefectFuture[Artifact] = named.submit(**arguments)
         return future
@@ -159,7 +161,7 @@ class Making:
 
         return {name: latest(value) for name, value in call.arguments.items()}
 
-    def collect(self, call: Call, future: PrefectFuture[Artifact]) -> Artifact | BaseException:
+    def collect(self, call: Call, future: "PrefectFuture[Artifact]") -> Artifact | BaseException:
         """Return the artifact of a call, or the error if it failed.
 
         Raises:
@@ -172,9 +174,9 @@ class Making:
             result = self._result(call, self.submit(call))
         return result
 
-    def _result(self, call: Call, future: PrefectFuture[Artifact]) -> Artifact | BaseException:
+    def _result(self, call: Call, future: "PrefectFuture[Artifact]") -> Artifact | BaseException:
         future.wait()
-        count = self.stages.setdefault(call.task.name, StageCount())
+        count = self.stages.setdefault(call.stage.name, StageCount())
         result = outcome(future)
         if not isinstance(result, Artifact):
             if isinstance(result, _NOT_THE_CLIPS_FAULT):
@@ -210,7 +212,7 @@ class Making:
         tries[name] += 1
         if call is None or tries[name] > MENDINGS:
             return False
-        if self.place.open().find(recipe_of(call.task, self._now(call))):
+        if self.place.open().find(call.stage.recipe(self._now(call))):
             return True
         if self._mended[name] == MENDINGS:
             return False

@@ -45,7 +45,7 @@ MOMENTS = {
     ),
     "masks are replaced and their stamp is not": ("motion_adapt.storage.results.export:write_masks", True, 2),
 }
-# Those of `make test`: within a stage, and within a training.
+# That of `make test`: within a stage.
 FEW = ("all arrays are written and the manifest is not",)
 
 

@@ -20,12 +20,11 @@ from motion_adapt.tasks.flow import estimate_flow
 from motion_adapt.tasks.frames import decode
 from motion_adapt.tasks.proposal import propose
 from motion_adapt.tasks.runtime.prefect_records import record_key, record_path
-from motion_adapt.tasks.runtime.stage import plan_of
 from motion_adapt.tasks.selection import select
 from tests.flows.conftest import Home
 
 STAGES = (decode, keep_weights, estimate_flow, extract_features, propose, select)
-VERSIONS = {plan_of(task).name: plan_of(task).version for task in STAGES}
+VERSIONS = {stage.name: stage.version for stage in STAGES}
 
 
 @pytest.fixture

@@ -42,14 +42,14 @@ class Work:
         (self.clip,) = find_clips(root / "walk").clips
 
     def decode(self, content: str) -> Artifact:
-        made: Artifact = decode.fn(content=content, limit=None, clip=self.clip, place=self.place)
+        made: Artifact = decode.make(content=content, limit=None, clip=self.clip, place=self.place)
         return made
 
     def frames(self) -> Artifact:
         return self.decode(content_digest(self.clip))
 
     def flow(self, content: str) -> Artifact:
-        made: Artifact = estimate_flow.fn(
+        made: Artifact = estimate_flow.make(
             self.frames(),
             gap=1,
             settings=FlowSettings(estimator="flo", folder=str(self.root / "flow")),
@@ -62,7 +62,7 @@ class Work:
         return made
 
     def masks(self, content: str) -> Artifact:
-        made: Artifact = take_proposals.fn(
+        made: Artifact = take_proposals.make(
             self.frames(),
             content=content,
             objects=3,

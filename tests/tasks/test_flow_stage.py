@@ -31,7 +31,7 @@ def test_an_estimator_is_loaded_once_per_thread(tmp_path: Path, monkeypatch: pyt
         Image.fromarray(np.full((32, 48, 3), level, np.uint8)).save(tmp_path / "walk" / f"{level}.png")
     (clip,) = find_clips(tmp_path / "walk").clips
     place = Place(store=str(tmp_path / "store"), scratch=str(tmp_path / "scratch"), device="cpu", threads=1)
-    frames = decode.fn(content=content_digest(clip), limit=None, clip=clip, place=place)
+    frames = decode.make(content=content_digest(clip), limit=None, clip=clip, place=place)
 
     def estimate(gap: int) -> None:
         options = {
@@ -41,7 +41,7 @@ def test_an_estimator_is_loaded_once_per_thread(tmp_path: Path, monkeypatch: pyt
             "names": ("0", "1", "2"),
             "clip": clip,
         }
-        flow.estimate_flow.fn(frames, gap=gap, **options, place=place)
+        flow.estimate_flow.make(frames, gap=gap, **options, place=place)
 
     estimate(1)
     estimate(2)

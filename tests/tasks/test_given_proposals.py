@@ -42,8 +42,8 @@ def taken(root: Path, encode: Encode, present: tuple[int, ...]) -> tuple[np.ndar
     (root / "masks" / "walk").mkdir(parents=True)
     for name in NAMES:
         encode(labels(*present)).save(root / "masks" / "walk" / f"{name}.png")
-    frames = decode.fn(content=content_digest(clip), limit=None, clip=clip, place=place)
-    made = take_proposals.fn(
+    frames = decode.make(content=content_digest(clip), limit=None, clip=clip, place=place)
+    made = take_proposals.make(
         frames,
         content=masks_content(root / "masks", "walk", NAMES),
         objects=3,

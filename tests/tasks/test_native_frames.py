@@ -19,7 +19,6 @@ from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.frames import DIMS, decode, keep_native
 from motion_adapt.tasks.native_frames import DIGESTS, native_frames
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.runtime.stage import recipe_of
 from tests.storage.conftest import bucket  # noqa: F401 - a fixture
 from tests.storage.media import save_frames, save_video
 
@@ -47,14 +46,14 @@ class Decoded:
         return np.asarray(native_frames(self.store, self.frames, self.clip)[:])
 
     def copy(self) -> Artifact:
-        made: Artifact = keep_native.fn(self.frames, clip=self.clip, place=self.place)
+        made: Artifact = keep_native.make(self.frames, clip=self.clip, place=self.place)
         return made
 
 
 def decoded(path: Path, store: str, *, limit: int | None = None) -> Decoded:
     (clip,) = find_clips(path).clips
     place = Place(store=store, scratch=str(path.parent / "scratch"), device="cpu", threads=1)
-    made = decode.fn(content=content_digest(clip, limit=limit), limit=limit, clip=clip, place=place)
+    made = decode.make(content=content_digest(clip, limit=limit), limit=limit, clip=clip, place=place)
     return Decoded(path, place, made, np.stack(list(open_frames(clip, limit=limit))))
 
 
@@ -89,7 +88,7 @@ def test_the_store_has_no_copy_and_the_digest_of_one_that_has(work: Decoded, tmp
     assert {name.split("/")[0] for name in manifest.files} == {"rgb", "zarr.json", DIGESTS}
     arguments = {"content": content_digest(work.clip), "limit": None, "place": work.place}
     before = ArtifactStore(str(tmp_path / "before"))
-    with before.write(recipe_of(decode, {**arguments, "clip": work.clip})) as out:
+    with before.write(decode.recipe({**arguments, "clip": work.clip})) as out:
         out.append("native", work.pixels, DIMS)
         out.append("rgb", work.store.open(work.frames).array("rgb")[:], DIMS)
         out.summary = manifest.summary
@@ -145,7 +144,7 @@ def test_a_source_that_came_back_is_read_again(work: Decoded, tmp_path: Path) ->
 
 def test_a_renamed_source_is_the_same_clip(work: Decoded) -> None:
     work.path = work.path.rename(work.path.with_name(f"run{work.path.suffix}"))
-    again = decode.fn(content=content_digest(work.clip), limit=None, clip=work.clip, place=work.place)
+    again = decode.make(content=content_digest(work.clip), limit=None, clip=work.clip, place=work.place)
     assert again == work.frames
     np.testing.assert_array_equal(work.native(), work.pixels)
 

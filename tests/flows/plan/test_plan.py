@@ -1,5 +1,7 @@
 """A plan finds what a run has computed, and its figures are near those of the run."""
 
+import subprocess
+import sys
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +22,11 @@ SCORING = {"scores", "selection-scores"}  # a plan opens no annotations
 def plan_of(home: Home, command: str = "adapt", **options: object) -> Plan:
     given = {"weights": str(home.weights), **options}
     return make_plan(command, str(home.clips), SETTINGS, home.place, **given)  # type: ignore[arg-type]
+
+
+def test_a_plan_waits_for_neither_prefect_nor_mlflow() -> None:
+    code = "import sys, motion_adapt.flows.plan.plan; print({'prefect', 'mlflow', 'pandas'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_a_finished_adaptation_leaves_nothing_to_compute(adapted: tuple[Home, Report]) -> None:

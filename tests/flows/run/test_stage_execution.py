@@ -58,7 +58,7 @@ class Inline(Making):
 
     def start(self, call: Call, arguments: Mapping[str, Any]) -> Any:
         try:
-            result: Any = call.task.fn(**arguments)
+            result: Any = call.stage.make(**arguments)
         except Exception as error:
             result = error
         state = SimpleNamespace(message=None)

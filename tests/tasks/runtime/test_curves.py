@@ -19,7 +19,8 @@ from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact, digest
 from motion_adapt.tasks.runtime.curves import Curve, curve_file, read_curve
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.runtime.stage import NotKeyed, recipe_of, stage
+from motion_adapt.tasks.runtime.prefect_tasks import task_of
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.training import training
 from tests.disks import room_for
 
@@ -58,12 +59,12 @@ def place(tmp_path: Path) -> Place:
 
 
 def run(place: Place, *, notes: str = "", dies_at: int = STEPS) -> Artifact:
-    made: Artifact = trained.fn(notes=notes, dies_at=dies_at, place=place)
+    made: Artifact = trained.make(notes=notes, dies_at=dies_at, place=place)
     return made
 
 
 def state_of(place: Place) -> Path:
-    return place.training_state(recipe_of(trained, {"place": place}))
+    return place.training_state(trained.recipe({"place": place}))
 
 
 def left(place: Place) -> list[Path]:
@@ -91,10 +92,10 @@ def test_files_left_by_a_kill_after_publication_are_deleted(place: Place, prefec
     made = run(place)
     state_of(place).write_bytes(b"x")
     curve_file(state_of(place)).write_bytes(b"x")
-    with place.alone(recipe_of(trained, {"place": place}), "another"):  # a running training keeps its files
-        assert trained(notes="", dies_at=STEPS, place=place) == made
+    with place.alone(trained.recipe({"place": place}), "another"):  # a running training keeps its files
+        assert task_of(trained)(notes="", dies_at=STEPS, place=place) == made
         assert state_of(place).exists() and curve_file(state_of(place)).exists()
-    assert trained(notes="", dies_at=STEPS, place=place) == made
+    assert task_of(trained)(notes="", dies_at=STEPS, place=place) == made
     assert list(range(STEPS)) == TRAINED
     assert not left(place)
 

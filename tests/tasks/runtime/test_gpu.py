@@ -16,7 +16,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.tasks.runtime.gpu import GpuBusy, gpu_to_itself
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.runtime.stage import recipe_of, stage, uses_gpu
+from motion_adapt.tasks.runtime.prefect_tasks import task_of
+from motion_adapt.tasks.runtime.stage import stage
 
 HOLD = """
 import sys, tempfile
@@ -40,7 +41,7 @@ def on_gpu(*, value: int, place: Place, out: ArtifactWriter) -> None:
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=3))
 def three_on_a_gpu(place: Place) -> None:
-    wait([on_gpu.submit(value=value, place=place) for value in range(3)])
+    wait([task_of(on_gpu).submit(value=value, place=place) for value in range(3)])
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def holder(tmp_path: Path, place: Place) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_stages_on_a_gpu_take_turns_at_it(place: Place, prefect_server: None) -> None:
-    assert uses_gpu(on_gpu, {})
+    assert on_gpu.uses_gpu({})
     three_on_a_gpu(place)
     assert MOST == [1, 1, 1]
 
@@ -77,14 +78,14 @@ def test_stages_on_a_gpu_take_turns_at_it(place: Place, prefect_server: None) ->
 def test_the_gpu_of_a_killed_stage_is_free(place: Place, holder: subprocess.Popen[bytes]) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    made = on_gpu.fn(value=1, place=place.model_copy(update={"patience": 0.0}))
-    assert place.open().find(recipe_of(on_gpu, {"value": 1, "place": place})) == made
+    made = on_gpu.make(value=1, place=place.model_copy(update={"patience": 0.0}))
+    assert place.open().find(on_gpu.recipe({"value": 1, "place": place})) == made
 
 
 def test_waiting_too_long_for_a_gpu_is_an_error(place: Place, holder: subprocess.Popen[bytes]) -> None:
     impatient = place.model_copy(update={"patience": 0.2})
     with pytest.raises(GpuBusy, match=r"cuda was in use by other stages on this machine for 0\.2 seconds"):
-        on_gpu.fn(value=1, place=impatient)
+        on_gpu.make(value=1, place=impatient)
     assert not list(place.open().manifests())
     with gpu_to_itself("cpu", patience=0):
         pass  # a CPU needs no waiting

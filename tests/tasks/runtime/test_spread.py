@@ -90,7 +90,7 @@ def test_the_crf_of_a_clip_is_that_of_its_frames(tmp_path: Path) -> None:
     native = np.stack(list(open_frames(clip)))
     probabilities = rng.random((FRAMES, 2, H // 2, W // 2)).astype(np.float16)
     place = Place(store=str(tmp_path / "store"), scratch=str(tmp_path / "scratch"), device="cpu", threads=1)
-    frames = decode.fn(content=content_digest(clip), limit=None, clip=clip, place=place)
+    frames = decode.make(content=content_digest(clip), limit=None, clip=clip, place=place)
     inputs = frames, clip, stored(place.open(), "probabilities", probabilities)
     wanted = np.stack([refine_masks(*pair, iterations=2) for pair in zip(native, probabilities, strict=True)])
     for threads in (1, 2):

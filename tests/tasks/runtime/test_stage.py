@@ -13,7 +13,8 @@ from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.flow import estimate_flow
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.runtime.stage import NotKeyed, stage, uses_gpu
+from motion_adapt.tasks.runtime.prefect_tasks import task_of
+from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.settings import FlowSettings
 
 RUNS: list[str] = []
@@ -38,9 +39,9 @@ def doubled(
 
 @flow
 def chain(place: Place, clip: str = "a") -> tuple[list[str], Artifact]:
-    first = source.submit(value=1, clip=clip, place=place)
-    other = source.submit(value=2, clip=clip, place=place)
-    last = doubled.submit(first, [other], factor=2.0, place=place)
+    first = task_of(source).submit(value=1, clip=clip, place=place)
+    other = task_of(source).submit(value=2, clip=clip, place=place)
+    last = task_of(doubled).submit(first, [other], factor=2.0, place=place)
     last.wait()
     return [future.state.name for future in (first, other, last)], last.result()
 
@@ -95,15 +96,15 @@ def test_what_depends_on_an_input_with_other_bytes_is_recomputed(place: Place) -
 def test_only_stages_that_compute_on_the_device_need_the_gpu() -> None:
     def asks(estimator: str) -> bool:
         settings = FlowSettings(estimator=estimator, weights="C_T_V1")  # type: ignore[arg-type]
-        return uses_gpu(estimate_flow, {"settings": settings})
+        return estimate_flow.uses_gpu({"settings": settings})
 
     assert (asks("raft_large"), asks("dis")) == (True, False)
-    assert not uses_gpu(source, {})
+    assert not source.uses_gpu({})
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
 def the_same_twice(place: Place) -> list[Artifact]:
-    futures = [slow.submit(value=1, place=place) for _ in range(2)]
+    futures = [task_of(slow).submit(value=1, place=place) for _ in range(2)]
     return [future.result() for future in futures]
 
 
@@ -132,8 +133,8 @@ def test_after_its_patience_a_process_uses_its_own_scratch_folder(place: Place) 
 
 def test_the_body_runs_without_a_flow(tmp_path: Path) -> None:
     place = Place(store=str(tmp_path / "store"), scratch=str(tmp_path), threads=1)
-    made = source.fn(value=3, clip="a", place=place)
-    assert source.fn(value=3, clip="b", place=place) == made
+    made = source.make(value=3, clip="a", place=place)
+    assert source.make(value=3, clip="b", place=place) == made
 
 
 def doubled_recipe(store: ArtifactStore, made: Artifact):  # type: ignore[no-untyped-def]
