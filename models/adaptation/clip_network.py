@@ -213,7 +213,9 @@ class Segmented:
     """
 
     def __init__(self, net: ClipNetwork, rgb: Readable, sizes: Sequence[float]) -> None:
-        self.net, self.rgb, self.sizes = net, rgb, sizes
+        # On a CPU, a frame and its mirror image in channels_last take two thirds of the time that more frames at once
+        # in the other layout take.
+        self.net, self.rgb, self.sizes = net.to(memory_format=torch.channels_last), rgb, sizes
         count, height, width, _ = rgb.shape
         self.shape = (count, net.objects, height, width)
 
@@ -221,15 +223,20 @@ class Segmented:
     def __getitem__(self, key: slice) -> NDArray[np.float32]:
         device = next(self.net.parameters()).device
         frames = normalise_rgb(np.asarray(self.rgb[key])).to(device)
-        found = torch.stack([self._at(size, frames) for size in self.sizes])
-        return found.mean(dim=0).cpu().numpy()
+        parts = frames.split(1 if device.type == "cpu" else len(frames))
+        return torch.cat([self._mean(part) for part in parts]).cpu().numpy()
+
+    def _mean(self, frames: Tensor) -> Tensor:
+        return torch.stack([self._at(size, frames) for size in self.sizes]).mean(dim=0)
 
     def _at(self, size: float, frames: Tensor) -> Tensor:
         own, step = self.shape[2:], self.net.stride
         taken = [math.ceil(size * side / step) * step for side in own]
         seen = F.interpolate(frames, taken, mode="bilinear", antialias=True)
-        both = object_probabilities(self.net(seen)), object_probabilities(self.net(seen.flip(-1))).flip(-1)
-        return F.interpolate(torch.stack(both).mean(dim=0), own, mode="bilinear", antialias=True)
+        both = torch.cat([seen, seen.flip(-1)]).contiguous(memory_format=torch.channels_last)
+        plain, mirrored = object_probabilities(self.net(both)).chunk(2)
+        mean = torch.stack([plain, mirrored.flip(-1)]).mean(dim=0)
+        return F.interpolate(mean, own, mode="bilinear", antialias=True)
 
 
 class Mean:
