@@ -90,7 +90,7 @@ def knock(uri: str) -> None:
             # Another answer, such as a refusal, is for MLflow to tell.
             if answer.status_code == HTTPStatus.NOT_FOUND:
                 raise RunError(
-                    f"--tracking-uri {without_password(uri)}: what answers there is no MLflow server; name another"
+                    f"--tracking-uri {without_password(uri)}: the server there is not an MLflow server; name another"
                 )
             return
         except MlflowException as error:

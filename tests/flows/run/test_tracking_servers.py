@@ -32,7 +32,9 @@ def server() -> Iterator[str]:
 
 def test_another_server_is_told_of(server: str) -> None:
     Tracking(uri=f"{server}/mlflow").require_server()
-    with pytest.raises(RunError, match=rf"^--tracking-uri {server}: what answers there is no MLflow server"):
+    with pytest.raises(
+        RunError, match=rf"^--tracking-uri {server}: the server there is not an MLflow server"
+    ):
         Tracking(uri=server).require_server()
 
 
