@@ -33,7 +33,7 @@ from torch import Tensor
 
 from motion_adapt.models.inference.pipeline import _remember
 from motion_adapt.models.inference.planning import windows
-from motion_adapt.models.inputs.features import CORRECTOR_GRID, ReferenceFeatures
+from motion_adapt.models.inputs.features import CORRECTOR_GRID, SELECTOR_GRID, ReferenceFeatures
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, normalise_rgb
 from motion_adapt.models.networks.corrector import MaskCorrector
 from motion_adapt.models.networks.oclr import OCLR
@@ -67,7 +67,7 @@ def oclr(T: int) -> dict[str, Run]:
 
 def selector(T: int) -> dict[str, Run]:
     net = MaskSelector().eval()
-    masks, rgb, tokens = blobs(T), torch.randn(T, 3, HEIGHT, WIDTH), torch.randn(T, 8, 14, CHANNELS)
+    masks, rgb, tokens = blobs(T), torch.randn(T, 3, HEIGHT, WIDTH), torch.randn(T, *SELECTOR_GRID, CHANNELS)
     return {
         "plain": lambda: (baseline.selector(net.state_dict(), masks, rgb, tokens),),
         "here": lambda: (net(masks[None], rgb[None], tokens[None])[0],),
@@ -77,7 +77,7 @@ def selector(T: int) -> dict[str, Run]:
 def corrector(T: int) -> dict[str, Run]:
     """Correct a clip in windows. The baseline processes the exemplars again in every window."""
     net = MaskCorrector().eval()
-    masks, rgb, tokens = blobs(T), torch.randn(T, 3, HEIGHT, WIDTH), torch.randn(T, 16, 28, CHANNELS)
+    masks, rgb, tokens = blobs(T), torch.randn(T, 3, HEIGHT, WIDTH), torch.randn(T, *CORRECTOR_GRID, CHANNELS)
     scores, places = torch.randn(T, K).softmax(0), [torch.from_numpy(p) for p in windows(T, WINDOW)]
     table = scores.topk(min(EXEMPLARS, T), dim=0).indices.sort(dim=0).values.T  # (K, E)
 

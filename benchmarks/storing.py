@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from motion_adapt.models.inputs.features import CORRECTOR_GRID
 from motion_adapt.storage.artifacts.arrays import plan_rows
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.keys import Artifact, Recipe
@@ -40,7 +41,7 @@ def kinds(frames: int) -> Iterator[tuple[str, np.ndarray, tuple[str, ...]]]:
     yield "frames u8", np.uint8(np.clip(wandering(frames, 3, HEIGHT, WIDTH) * 60 + 128, 0, 255)), image
     flow = 4 * wandering(frames, 4, HEIGHT, WIDTH).astype(np.float16).transpose(0, 3, 1, 2)
     yield "flow f16", np.ascontiguousarray(flow), ("time", "component", "row", "column")
-    yield "features f16", wandering(frames, 384, 16, 28).astype(np.float16), image
+    yield "features f16", wandering(frames, 384, *CORRECTOR_GRID).astype(np.float16), image
     masks = wandering(frames, 3, HEIGHT, WIDTH).transpose(0, 3, 1, 2) > 1
     yield "masks bool", np.ascontiguousarray(masks), ("time", "object", "row", "column")
 

@@ -41,9 +41,8 @@ def current_place(recorded: str, database: Path | None, depth: int) -> str:
         return recorded
     beside = database.resolve().parent / ARTIFACTS
     own = beside.joinpath(*path.parts[-depth:])
-    if own == path or (
-        not beside.is_dir() and path.exists()
-    ):  # in the second case only the database was moved
+    # In the second case only the database was moved.
+    if own == path or (not beside.is_dir() and path.exists()):
         return recorded
     return own.as_uri()
 

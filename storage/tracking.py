@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 KEY_TAG = "motion_adapt.key"
 KIND_TAG = "motion_adapt.kind"
 PARENT_TAG = "mlflow.parentRunId"
-REQUEST_TAG = (
-    "motion_adapt.request"  # digest of the request; `champion` is the same request after a promotion
-)
+# Digest of the request; `champion` is the same request after a promotion.
+REQUEST_TAG = "motion_adapt.request"
 START_TAG = "start."  # followed by a network's name: the artifact that the adaptation started from
 _BATCH = 1000  # metrics per call, MLflow's own limit
 _PAGE = 1000  # runs per response
@@ -80,9 +79,8 @@ class Tracker:
                 raise NoExperiment(f"no experiment '{experiment}' in {uri}; there are {there}")
             if found is None:
                 location = None
-                if (
-                    database
-                ):  # MLflow's default is relative: it depends on the current directory of each process
+                # MLflow's default is relative: it depends on the current directory of each process.
+                if database:
                     folder = database.parent / ARTIFACTS / safe_model_name(experiment)
                     location = folder.resolve().as_uri()
                 self.experiment_id = self.client.create_experiment(experiment, artifact_location=location)
@@ -130,9 +128,8 @@ class Tracker:
             else:
                 run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
             missing = {name: value for name, value in flatten(params).items() if name not in run.data.params}
-            self._log_params(
-                run.info.run_id, missing
-            )  # all of a new run; of a killed one, those not yet logged
+            # All of a new run; of a killed one, those not yet logged.
+            self._log_params(run.info.run_id, missing)
         return str(run.info.run_id)
 
     def finish(self, run_id: str, *, failed: bool = False) -> None:

@@ -129,9 +129,8 @@ def segment_clip(
     if by_hand is not None:
         out.append(BY_HAND, by_hand, ("time",))
     rgb = store.open(frames).array("rgb")
-    blank = (
-        kinds_of(store.open(proposal)) == BLANK
-    )  # whatever the network sees there, such a frame shows nothing
+    # Whatever the network sees there, such a frame shows nothing.
+    blank = kinds_of(store.open(proposal)) == BLANK
     iou = foreground_iou(Segmented(net, rgb, sizes=[1.0]), given)  # at the size that it learnt the masks at
     used = iou >= agreement
     at = np.flatnonzero(fixed).tolist()

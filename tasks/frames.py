@@ -48,13 +48,11 @@ def decode(
         "width": shape[1],
         "rate": frame_rate(clip),
     }
-    if (
-        content_digest(clip, limit=limit) != content
-    ):  # the file was still being copied, or was replaced: these frames do not belong to the key
+    # If the file was still being copied, or was replaced, these frames do not belong to the key.
+    if content_digest(clip, limit=limit) != content:
         raise ClipError(clip.name, f"{printable(clip.path.name)} changed while it was read; run again")
-    out.made["warnings"] = (
-        stream.warnings
-    )  # not in the summary: they name the clip, which is not part of the result
+    # Not in the summary: warnings name the clip, which is not part of the result.
+    out.made["warnings"] = stream.warnings
 
 
 @stage(COPIES.stage, version=COPIES.version)

@@ -40,10 +40,8 @@ from motion_adapt.tasks.settings import SamSettings, Settings
 START = {"segment": 12.0, "adapt": 20.0}  # seconds of imports, servers and the end of a run
 PER_PIECE = 0.02  # seconds that Prefect and the store take for an artifact, computed or found
 LIBRARIES = 1.1e9  # bytes of memory that the imported libraries take
-CLIP_MEMORY = {
-    True: 0.8e9,
-    False: 3e9,
-}  # bytes of the networks and arrays of one clip: compact; else on a CPU
+# Bytes of the networks and arrays of one clip: compact; else on a CPU.
+CLIP_MEMORY = {True: 0.8e9, False: 3e9}
 NATIVE_FRAMES = 24  # native frames in memory at once, as bytes and floats
 
 

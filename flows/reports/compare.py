@@ -41,11 +41,8 @@ SHOWN = (
     "alarmed_clips",
     "spearman/quality",
 )
-RANKED_BY = (
-    "final/J",
-    "quality",
-    "flow_consistency",
-)  # clips are ranked by the first of these that they have
+# Clips are ranked by the first of these that they have.
+RANKED_BY = ("final/J", "quality", "flow_consistency")
 
 
 @dataclass(frozen=True)

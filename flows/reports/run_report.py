@@ -28,9 +28,8 @@ class Report:
     still: dict[str, list[list[int]]] = field(default_factory=dict)  # first and last of frames without motion
     shots: dict[str, list[str]] = field(default_factory=dict)  # by video that was split: its shots
     by_hand: dict[str, list[str]] = field(default_factory=dict)  # by clip: names of frames with masks by hand
-    filled: dict[str, int] = field(
-        default_factory=dict
-    )  # by clip: masks of frames in between, carried along flow
+    # By clip: masks of frames in between, carried along flow.
+    filled: dict[str, int] = field(default_factory=dict)
     doubtful: list[dict[str, Any]] = field(default_factory=list)  # the frames that deserve a look
     figures: str = ""  # "smoke" if the weights were trained too little for metrics to mean anything
     provenance: dict[str, str] = field(default_factory=dict)

@@ -9,16 +9,8 @@ from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.run import Run
 from motion_adapt.models.quality.measures import rank_correlation
 
-SCORE_NAMES = (
-    "J",
-    "F",
-    "JF",
-    "J_matched",
-    "F_matched",
-    "JF_matched",
-    "SR",
-    "SR_matched",
-)  # scores of the final masks
+# Scores of the final masks.
+SCORE_NAMES = ("J", "F", "JF", "J_matched", "F_matched", "JF_matched", "SR", "SR_matched")
 # Label-free measures whose ranking of the clips is compared with that by J, if there are labels.
 RANKING = (
     "quality",

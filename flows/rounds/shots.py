@@ -56,15 +56,13 @@ def split_shots(run: Run, materials: Materials, settings: Settings, *, prune: in
     ready_made = settings.flow.folder or settings.proposal.folder  # made for whole clips
     if settings.shots == "off" or prune or run.data_set or run.annotations or ready_made:
         return
-    found = run.each(
-        look_for_cuts, "cuts", lambda name: {"frames": materials.frames[name]}, forgive=True
-    )  # a clip in which no cuts could be looked for stays whole
+    # A clip in which no cuts could be looked for stays whole.
+    found = run.each(look_for_cuts, "cuts", lambda name: {"frames": materials.frames[name]}, forgive=True)
     split = {
         name: shots_between(cuts, run.summary(made)["frames"])
         for name, made in found.items()
-        if (
-            cuts := run.summary(made).get("cuts")
-        )  # a plan does not know those of a video that was never read
+        # A plan does not know the cuts of a video that was never read.
+        if (cuts := run.summary(made).get("cuts"))
     }
     if not split:
         return

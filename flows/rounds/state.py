@@ -39,9 +39,8 @@ class Round:
     proposal: ByClip = field(default_factory=dict)
     selection: ByClip = field(default_factory=dict)
     correction: ByClip = field(default_factory=dict)
-    adapted: ByClip = field(
-        default_factory=dict
-    )  # corrections by the adapted corrector, before OCLR is fine-tuned
+    # Corrections by the adapted corrector, before OCLR is fine-tuned.
+    adapted: ByClip = field(default_factory=dict)
     clip_correctors: ByClip = field(default_factory=dict)  # correctors adapted to single clips
     per_clip: ByClip = field(default_factory=dict)  # corrections by those correctors
     smoothed: ByClip = field(default_factory=dict)  # the last of these, smoothed along the flow

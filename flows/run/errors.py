@@ -21,9 +21,8 @@ def outcome(future: "PrefectFuture[Artifact]") -> Artifact | BaseException:
     try:
         result: Artifact | BaseException = future.result(raise_on_failure=False)
     except Exception as error:
-        if (
-            type(error).__name__ != "KilledWorker"
-        ):  # compared by name, so that Dask is not imported without need
+        # Compared by name, so that Dask is not imported without need.
+        if type(error).__name__ != "KilledWorker":
             raise
         return RunError("every worker that tried it died; it may need more memory than one worker has")
     return result

@@ -83,10 +83,8 @@ class Run(Making):
         for name in list(self.clips if only is None else only):
             try:
                 given = {"place": self.place.labelled(name), **arguments(name)}
-            except (
-                ValueError,
-                OSError,
-            ) as error:  # a file that the stage reads from outside the store is missing
+            # A file that the stage reads from outside the store is missing.
+            except (ValueError, OSError) as error:
                 self.put_aside(name, stage.name, error)
             else:
                 call = Call(stage, f"{label} · {name}", given)

@@ -161,11 +161,8 @@ def build_network(
     try:
         network = new_network(checkpoint.model, checkpoint.settings["network"])
         network.load_state_dict(checkpoint.tensors)
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # unknown arguments; missing, unknown or misshapen tensors
+    # Unknown arguments; missing, unknown or misshapen tensors.
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"the {checkpoint.model} checkpoint does not fit its settings: {error}") from error
     return network.to(device).eval()
 

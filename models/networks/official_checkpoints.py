@@ -1,4 +1,4 @@
-"""Read the checkpoints that the authors released: rename their tensors to our names, and back.
+"""Read the checkpoints that the authors released, with their tensors renamed to our names.
 
 The released files hold the same networks under other names. The tables below pair modules. The tensors within
 a pair (weight, bias, packed projections) have the same names on both sides.
@@ -6,7 +6,7 @@ a pair (weight, bias, packed projections) have the same names on both sides.
 
 import os
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,6 @@ def import_official(path: str | os.PathLike[str], model: str) -> Checkpoint:
     )
 
 
-def to_official(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return a checkpoint's tensors under the authors' names: the inverse of `import_official`."""
-    if checkpoint.model not in _NETWORKS:
-        raise ValueError(f"checkpoint: the release has no model {checkpoint.model!r}")
-    names = _official_names(checkpoint.model, checkpoint.tensors)
-    return {names[ours]: tensor for ours, tensor in checkpoint.tensors.items()}
-
-
 def _read_state(path: Path) -> dict[str, Tensor]:
     if what := foreign(path):
         raise ValueError(f"{path} {what}")
@@ -100,7 +92,7 @@ def _from_official(
 ) -> dict[str, Tensor]:
     with torch.device("meta"):
         wanted = _NETWORKS[model](**settings).state_dict()
-    names = _official_names(model, wanted)
+    names = official_names(model, wanted)
     missing = [name for name in names.values() if name not in state]
     unknown = sorted(set(state) - set(names.values()))
     if missing or unknown:
@@ -123,8 +115,8 @@ def _some(verb: str, names: list[str]) -> str:
     return f"{verb} {', '.join(names[:3])}{more}; "
 
 
-def _official_names(model: str, ours: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return {our name: official name} for every tensor."""
+def official_names(model: str, ours: Iterable[str]) -> dict[str, str]:
+    """Return {our name: official name} for every tensor of "oclr", "selector" or "corrector"."""
     modules = dict(_MODULES[model]())
     names = {}
     for name in ours:

@@ -52,24 +52,6 @@ def iou(masks: np.ndarray, clip: SyntheticClip) -> float:
     return matched_ious(*pair).mean().item()
 
 
-def validate_oclr(
-    checkpoint: Checkpoint,
-    *,
-    clips: int = 16,
-    frames: int = 6,
-    flow: str = "noisy",
-    photos: Path | None = None,
-    silhouettes: Path | None = None,
-    device: str = "cpu",
-) -> float:
-    """Compute the mean IoU of OCLR's proposals."""
-    net = build_network(checkpoint, device, expect="oclr")
-    ious = []
-    for clip, seen in held_out(clips, frames, flow, photos, silhouettes):
-        ious.append(iou(np.concatenate([part.masks for part in propose(net, seen)]), clip))
-    return float(np.mean(ious))
-
-
 def validate_pipeline(
     oclr: Checkpoint,
     selector: Checkpoint | Judge,

@@ -26,9 +26,8 @@ def disagreement(stages: Sequence[Readable]) -> NDArray[np.float64]:
     found = []
     for parts in pieces(*stages, chunk=_CHUNK):
         fronts = [np.any(part, axis=1).reshape(len(part), -1) for part in parts]
-        pairs = [
-            _iou(one, other) for index, one in enumerate(fronts) for other in fronts[index + 1 :]
-        ]  # each (n,)
+        # Each (n,).
+        pairs = [_iou(one, other) for index, one in enumerate(fronts) for other in fronts[index + 1 :]]
         found.append(1 - np.mean(pairs, axis=0))
     return np.concatenate(found)
 

@@ -12,12 +12,8 @@ from pathlib import Path
 
 from motion_adapt.models.inputs.downloads import WeightsMissing, reachable
 
-KINDS = {
-    "sam": "SAM",
-    "sam_hq": "HQ-SAM",
-    "sam2": "SAM 2",
-    "sam2_video": "SAM 2",
-}  # by config.json's model_type
+# By config.json's model_type.
+KINDS = {"sam": "SAM", "sam_hq": "HQ-SAM", "sam2": "SAM 2", "sam2_video": "SAM 2"}
 VIDEO = "sam2_video"
 # of the authors' models on the hub, in MB: four bytes for each parameter
 MEGABYTES = {

@@ -25,9 +25,8 @@ from torch import Tensor
 from motion_adapt.models.sam.asking import PromptKind
 
 SURE = 10.0  # logit of a pixel inside a mask; -10 outside
-_SPACINGS = np.geomspace(
-    2.0, 0.5, 25
-)  # tried for the grid, as multiples of the one for a mask that fills its box
+# Spacings tried for the grid, as multiples of the one for a mask that fills its box.
+_SPACINGS = np.geomspace(2.0, 0.5, 25)
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,11 @@ class Carrier:
 
     def __init__(self, model: Any, processor: Any, device: str | torch.device) -> None:
         self.model, self.processor = model, processor
-        self.frames = Segmenter(
-            VIDEO, model, processor.image_processor, device
-        )  # for sizes of frames and masks
+        # For sizes of frames and masks.
+        self.frames = Segmenter(VIDEO, model, processor.image_processor, device)
         config = model.config
-        self.reach = max(
-            config.num_maskmem, config.max_object_pointers_in_encoder
-        )  # frames that are looked up again
+        # Frames that are looked up again.
+        self.reach = max(config.num_maskmem, config.max_object_pointers_in_encoder)
 
 
 def load_carrier(files: SamFiles, device: str) -> Carrier:

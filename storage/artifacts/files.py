@@ -32,9 +32,8 @@ class DamagedArtifact(RuntimeError):
     """Stored bytes are not the ones that were published."""
 
     def __init__(self, artifact: str, what: str, stuck: str = "") -> None:
-        super().__init__(
-            artifact, what, stuck
-        )  # all three, so that the error survives pickling between workers
+        # All three, so that the error survives pickling between workers.
+        super().__init__(artifact, what, stuck)
         self.artifact, self.what, self.stuck = artifact, what, stuck  # stuck: why it could not be withdrawn
 
     def __str__(self) -> str:

@@ -56,9 +56,8 @@ class Manifest(BaseModel):
     threads) and is not part of the digest.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid"
-    )  # else a damaged field name would read as the default
+    # Extra fields are forbidden because a damaged field name would otherwise read as the default.
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = FORMAT
     stage: str

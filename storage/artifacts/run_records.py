@@ -34,9 +34,8 @@ class RunRecord:
     def __init__(self, store: ArtifactStore, command: str, source: str) -> None:
         self._store, self._says = store, {"command": command, "source": source}
         began = datetime.now(UTC)
-        self._name = (
-            f"{began:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.json"  # two may start at the same moment
-        )
+        # Two may start at the same moment, hence the random part.
+        self._name = f"{began:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.json"
 
     def write(self, artifacts: Iterable[Artifact], *, ended: bool) -> None:
         """Record these artifacts, replacing those written before.

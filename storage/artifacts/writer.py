@@ -67,9 +67,8 @@ class ArtifactWriter:
     def put(self, name: str, data: bytes, *, aid: bool = False) -> None:
         """Add a plain file. An `aid` is verified like any file, but is not part of the result and its digest."""
         with self._files.writing():
-            self._files.fs.makedirs(
-                self._prefix, exist_ok=True
-            )  # a long training's folder may have been deleted as litter
+            # A long training's folder may have been deleted as litter.
+            self._files.fs.makedirs(self._prefix, exist_ok=True)
             self._files.fs.pipe_file(f"{self._prefix}/{name}", data)
         (self._aids if aid else self._payload)[name] = hashlib.sha256(data).hexdigest()
 

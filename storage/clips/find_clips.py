@@ -25,7 +25,6 @@ from motion_adapt.storage.names import printable, safe_name, unique_names
 NAMED = 3  # entries that are not taken which an error names; it counts the others
 OWN = "none"  # the name that says that a source is no benchmark
 ALL = (0, None, 1)  # of a video's frames: from the first to the last, each
-_ANNOTATIONS = ("Annotations", "Annotations_unsupervised")
 
 
 class ClipError(ValueError):

@@ -69,9 +69,8 @@ def _look(path: Path, size: int, changed: int) -> Kind | None:
         try:
             with Image.open(path, formats=["GIF"]) as picture:
                 return "video" if getattr(picture, "is_animated", False) else "picture"
-        except (
-            Exception
-        ):  # Pillow's readers raise nearly anything; a damaged picture is told of when it is decoded
+        # Pillow's readers raise nearly anything; a damaged picture is reported when it is decoded.
+        except Exception:
             return "picture"
     guessed = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
     if not size or not path.is_file() or guessed in ("text", "application", "audio", "font"):

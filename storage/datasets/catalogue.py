@@ -39,9 +39,8 @@ class DataSet:
     skip_ends: bool = False  # whether the first and last frame of a clip are left out of its scores
     gaps: tuple[int, int] = (1, 2)  # of inference and of adaptation
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    objects: Mapping[str, int] = field(
-        default_factory=dict
-    )  # number of objects in each evaluated clip, if known
+    # Number of objects in each evaluated clip, if known.
+    objects: Mapping[str, int] = field(default_factory=dict)
     others: frozenset[str] = frozenset()  # clips in the download that no list names
 
     @property

@@ -4,7 +4,6 @@ A file is little-endian: float32 202021.25, int32 width, int32 height, then heig
 float32. Flow from frame i to frame i + g is in Flows_gap<g>/<clip>/<frame i>.flo, also for negative g.
 """
 
-import re
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,12 +67,6 @@ def flo_path(root: Path, gap: int, clip_name: str, frame_name: str) -> Path:
 def has_flow(root: Path, gap: int, clip_name: str) -> bool:
     """Return whether `root` has any flow of a clip at that gap, forward or backward."""
     return any(flo_path(root, signed, clip_name, "").parent.is_dir() for signed in (gap, -gap))
-
-
-def flow_gaps(root: Path) -> tuple[int, ...]:
-    """Return the gaps that `root` has a folder for, ascending."""
-    matches = (re.fullmatch(r"Flows_gap(-?[0-9]+)", path.name) for path in root.iterdir() if path.is_dir())
-    return tuple(sorted(int(match[1]) for match in matches if match))
 
 
 def read_flow_pairs(

@@ -122,8 +122,8 @@ def _h264_stream(container: OutputContainer, height: int, width: int, rate: floa
     stream.options = {
         "crf": "20",
         "preset": "veryfast",  # half the time of the default, for about the same size
-        "x264-params": "mbtree=0",
-    }  # with mbtree, equal frames can give different bytes
+        "x264-params": "mbtree=0",  # with mbtree, equal frames can give different bytes
+    }
     stream.codec_context.colorspace = Colorspace.ITU709
     stream.codec_context.color_primaries = ColorPrimaries.BT709
     stream.codec_context.color_trc = ColorTrc.BT709

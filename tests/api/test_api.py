@@ -130,13 +130,8 @@ def test_warnings_are_printed_only_if_progress_is_asked_for(
 
 def test_examples_in_docstrings(example: Path, prefect_server: None) -> None:
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
-    for name in (
-        "segment",
-        "adapt",
-        "compare_rounds",
-        "load_masks",
-        "evaluate",
-    ):  # each finds what those before made
+    # Each finds what those before made.
+    for name in ("segment", "adapt", "compare_rounds", "load_masks", "evaluate"):
         (found,) = finder.find(getattr(motion_adapt, name), name, globs={"motion_adapt": motion_adapt})
         assert found.examples
         assert runner.run(found).failed == 0, name

@@ -58,14 +58,9 @@ class Run:
 def run(home: Home, command: list[str], output: Path | None = None) -> Run:
     report, output = home.path / "report.json", output or home.output
     options = [*home.options(), "--json", str(report), "--output", str(output)]
-    options += [
-        "--set",
-        "clip_network.enabled=false",
-        "--set",
-        "smoothing.enabled=false",
-        "--set",
-        "edges.enabled=false",
-    ]  # no clip is bad for them
+    # No clip is bad for these stages.
+    for stage in ("clip_network", "smoothing", "edges"):
+        options += ["--set", f"{stage}.enabled=false"]
     result = CliRunner().invoke(app, [*command, *options])
     return Run(result, json.loads(report.read_text()) if report.exists() else {}, output)
 

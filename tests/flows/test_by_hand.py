@@ -175,9 +175,8 @@ def test_masks_of_no_clip_end_the_run_before_it_starts(again: Home) -> None:
     (again.path / "by hand" / "00002.png").touch()
     with pytest.raises(RunError, match="is no folder: wanted"):
         again.segment(settings=settings_with(again.path / "by hand"))
-    report = again.segment(
-        clips=["tram [raw]"], settings=give(again, heron={"00002": drawn(1)})
-    )  # heron is there, but not in this run
+    # heron is there, but not in this run.
+    report = again.segment(clips=["tram [raw]"], settings=give(again, heron={"00002": drawn(1)}))
     assert "masks by hand of heron are not used: these clips are not in the run" in report.warnings
 
 

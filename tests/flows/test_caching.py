@@ -44,9 +44,8 @@ def flip_a_byte(path: Path, place: int | None = None) -> None:
 
 
 def test_a_second_run_computes_nothing_and_adds_nothing_to_mlflow(again: Home) -> None:
-    first = (
-        again.adapt()
-    )  # the store is a copy, but the tracking database is empty: this run is new to MLflow
+    # The store is a copy, but the tracking database is empty: this run is new to MLflow.
+    first = again.adapt()
     assert first.recomputed == 0
     tracker = again.tracker
     runs = tracker.client.search_runs([tracker.experiment_id])

@@ -54,9 +54,8 @@ class Watch:
 
     def __init__(self, home: Home, undisturbed: Home) -> None:
         self.home, self.wanted = home, undisturbed.digests()
-        self._before: dict[
-            Path, tuple[int, int]
-        ] = {}  # by training: (lines of its curve, steps in its state)
+        # By training: (lines of its curve, steps in its state).
+        self._before: dict[Path, tuple[int, int]] = {}
 
     def look(self) -> None:
         assert self.home.digests() <= self.wanted
@@ -173,9 +172,8 @@ def test_a_promotion_does_not_change_a_resumed_run(again: Home) -> None:
     tracker, command = again.tracker, ("--from", "champion", "--rounds", "0")
     (first,) = tracker.adaptations()
     Registry(tracker).promote(2)  # the adapted networks
-    cut_off = adapt(
-        again, *command, fuse=Fuse("motion_adapt.flows.adapt:add_flow")
-    )  # before flow is computed, which may take hours
+    # Before flow is computed, which may take hours.
+    cut_off = adapt(again, *command, fuse=Fuse("motion_adapt.flows.adapt:add_flow"))
     assert cut_off.wait() == -9, cut_off.log.read_text()
     Registry(tracker).promote(1)  # the networks that `first` started from
     goes_on = adapt(again, *command)

@@ -135,9 +135,8 @@ def test_pretraining_trains_the_variants_that_a_run_loads(home: Home, tiny: Sett
     )
     training = corrector.settings["training"]
     assert (training["window"], training["exemplars"], training["frames"]) == (2, 2, 3)
-    assert training["selector"] == tensors_digest(
-        selector.tensors
-    )  # the selector just trained chose the exemplars
+    # The selector just trained chose the exemplars.
+    assert training["selector"] == tensors_digest(selector.tensors)
     report = home.segment(clips=["heron"], settings=tiny, weights=str(out))
     assert list(report.clips) == ["heron"] and not report.set_aside
     (chosen,) = home.store.manifests("selection")

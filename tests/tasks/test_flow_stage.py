@@ -46,8 +46,7 @@ def test_an_estimator_is_loaded_once_per_thread(tmp_path: Path, monkeypatch: pyt
     estimate(1)
     estimate(2)
     assert made == ["dis"]
-    with ThreadPoolExecutor(
-        1
-    ) as pool:  # two threads cannot share RAFT, which stores its intermediate results in itself
+    # Two threads cannot share RAFT, which stores its intermediate results in itself.
+    with ThreadPoolExecutor(1) as pool:
         pool.submit(estimate, 3).result()
     assert made == ["dis", "dis"]

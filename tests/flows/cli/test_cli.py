@@ -173,11 +173,8 @@ def test_masks_are_evaluated_clip_by_clip_and_bad_ones_left_out(
     counted += [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
     assert invoke(*command).exit_code == 0
     counted += [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
-    assert counted == [
-        FRAMES,
-        FRAMES,
-        FRAMES - 2,
-    ]  # only the rule of DAVIS 2016 leaves out the first and last frame
+    # Only the rule of DAVIS 2016 leaves out the first and last frame.
+    assert counted == [FRAMES, FRAMES, FRAMES - 2]
     unknown = invoke(*command, "--dataset", "KITTI")
     assert unknown.exit_code == 2 and "DAVIS2017-motion" in unknown.output
     damaged = tmp_path / "masks" / "tram [raw]" / "00007.png"

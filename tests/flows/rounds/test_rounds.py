@@ -104,9 +104,8 @@ def test_a_smoke_run_keeps_its_results_apart_and_never_becomes_champion(
     )
     whole = again.adapt(**plain)
     assert whole.mlflow["experiment"] == "clips" and whole.champion == "version 1 is the first champion"
-    told = again.adapt(
-        prune=1, output=None, weights=None, from_champion=True, **plain
-    )  # the source's own folder: there is none for smoke runs
+    # The source's own folder: there is none for smoke runs.
+    told = again.adapt(prune=1, output=None, weights=None, from_champion=True, **plain)
     assert told.rounds[0]["weights"] == whole.rounds[0]["weights"]
     again.segment(prune=1, output=None, settings=PLAIN)
     assert [path.name for path in (again.path / "motion-adapt" / "results").iterdir()] == ["clips-pruned"]

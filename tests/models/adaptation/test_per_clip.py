@@ -85,11 +85,8 @@ def test_it_learns_and_keeps_the_best_corrector(corrector):
 
 @pytest.mark.parametrize(
     ("rate", "death", "end"),
-    [
-        (3e-3, 3, 12),
-        (3e-3, 8, 12),
-        (1e-20, 3, 4),
-    ],  # the last rate changes nothing: two checks in a row are not better
+    # The last rate changes nothing: two checks in a row are not better.
+    [(3e-3, 3, 12), (3e-3, 8, 12), (1e-20, 3, 4)],
 )
 def test_a_killed_run_resumes_with_its_held_out_losses(corrector, tmp_path, rate, death, end):
     clip, seen = corrector_clip(marks=MARKS), []

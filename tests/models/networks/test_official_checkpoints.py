@@ -8,8 +8,9 @@ from torch import Tensor
 from motion_adapt.models.networks.checkpoints import Checkpoint, tensors_digest
 from motion_adapt.models.networks.corrector import MaskCorrector
 from motion_adapt.models.networks.oclr import OCLR
-from motion_adapt.models.networks.official_checkpoints import import_official, to_official
+from motion_adapt.models.networks.official_checkpoints import import_official
 from motion_adapt.models.networks.selector import MaskSelector
+from tests.models.networks.official import to_official
 
 NETWORKS = {"oclr": OCLR, "selector": MaskSelector, "corrector": MaskCorrector}
 

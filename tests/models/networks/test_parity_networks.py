@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from motion_adapt.models.inputs.imaging import hard_masks
 from motion_adapt.models.networks.checkpoints import build_network
 from motion_adapt.models.networks.layering import hard_modal, soft_modal
-from motion_adapt.models.networks.official_checkpoints import import_official, to_official
+from motion_adapt.models.networks.official_checkpoints import import_official
 from motion_adapt.models.networks.selector import predicted_error, scores
 from tests import parity
+from tests.models.networks.official import to_official
 
 OFFICIAL = {"oclr": "oclr_flow", "selector": "selector", "corrector": "corrector"}
 

@@ -101,9 +101,8 @@ class TestStore:
         assert not store.put_manifest(manifest.model_copy(update={"summary": {"other": True}}))
         assert store.manifest(made) == manifest
         seen = store.manifest_bytes(made.stage, made.key)
-        store.withdraw(
-            made.stage, made.key, seen[:-1]
-        )  # the manifest has changed since it was seen, so it stays
+        # The manifest has changed since it was seen, so it stays.
+        store.withdraw(made.stage, made.key, seen[:-1])
         assert store.manifest_bytes(made.stage, made.key) == seen
         store.withdraw(made.stage, made.key, seen)
         assert store.lookup(Recipe("flow", 1)).why == NOT_MADE

@@ -157,9 +157,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert known.damaged
             self.withdrawn(step)
         else:
-            assert (
-                not known.damaged or known.damaged == "zarr.json"
-            )  # the group's metadata, which no reader opens
+            # zarr.json is the group's metadata, which no reader opens.
+            assert not known.damaged or known.damaged == "zarr.json"
 
     def withdrawn(self, step: int) -> None:
         self.litter[self.known.pop(step).artifact.attempt] = step

@@ -197,9 +197,8 @@ def test_splits_come_from_the_lists_where_the_folder_has_none(tmp_path: Path) ->
     root = make("DAVIS2016", tmp_path)
     assert [clip.name for clip in find_clips(root, split="train").clips] == ["bear"]
     assert len(find_clips(root, split="all", dataset="DAVIS2016").clips) == 3
-    assert (
-        len(find_clips(root).clips) == 3
-    )  # recognised but not named: all clips of the folder, as for any source
+    # Recognised but not named: all clips of the folder, as for any source.
+    assert len(find_clips(root).clips) == 3
     with pytest.raises(ValueError, match="there are: train, val"):
         find_clips(root, split="test")
     (root / "ImageSets").mkdir()
