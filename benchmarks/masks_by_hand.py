@@ -1,4 +1,4 @@
-"""What masks by hand bring: J of `segment` with none, one and three of them for each clip.
+"""Measure what masks by hand gain: J of `segment` with none, one and three of them for each clip.
 
     python benchmarks/masks_by_hand.py DAVIS --out DIR [--counts 1 3] [--clips dog goat]
 

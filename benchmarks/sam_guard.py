@@ -1,4 +1,4 @@
-"""Which `sam.least_iou` serves best on generated clips, with a stand-in for SAM that is right or wrong at random.
+"""Find the best `sam.least_iou` on generated clips, with a stand-in for SAM that is right or wrong at random.
 
     python benchmarks/sam_guard.py [--clips 40]
 

@@ -1,4 +1,4 @@
-"""What the functions of the package return: masks as arrays, figures as tables, pictures in a notebook."""
+"""The return types of the package's functions: masks as arrays, figures as tables, pictures in a notebook."""
 
 import base64
 import html

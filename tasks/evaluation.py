@@ -126,9 +126,11 @@ def score_pairs(
 
     Args:
         pairs: returns an iterator over (annotation or None, predicted labels) of all frames; called more than once.
-        protocol: single: `J` is that of the union of all objects, which needs no label to choose, and `J_matched` that
-            of the one object that fits the annotation best. objects: each annotated object with its own mask, by
-            assignment, in all annotated frames. boxes: J and SR of `score_boxes` instead.
+        protocol: how masks and annotations are compared.
+            single: `J` is that of the union of all objects, which needs no label to choose, and `J_matched` that of the
+            one object that fits the annotation best.
+            objects: each annotated object with its own mask, by assignment, in all annotated frames.
+            boxes: J and SR of `score_boxes` instead.
         objects: number of predicted objects.
         clip: the clip's name, for messages.
         skip_ends: for single, whether to leave out the first and the last frame, as DAVIS 2016 does.

@@ -124,7 +124,7 @@ def column(
 
 
 def labels_of(reader: ArtifactReader, index: int) -> np.ndarray:
-    """The label map u8 (h, w) of an artifact's masks in one frame."""
+    """Return the label map u8 (h, w) of an artifact's masks in one frame."""
     return labels_from_masks(reader.array("masks")[[index]])[0]
 
 

@@ -1,4 +1,4 @@
-"""What `refine` does to ready-made masks: take them at the frames' own size, refine them by the CRF, and draw them."""
+"""Take ready-made masks at the frames' own size, refine them by the CRF, and draw them: the steps of `refine`."""
 
 from functools import partial
 

@@ -110,6 +110,6 @@ app.add_typer(store_app, name="store")
 
 
 def main() -> None:
-    """Entry point of the console command."""
+    """Run the console command."""
     hide_cancellations()
     app()

@@ -28,6 +28,6 @@ def hide_cancellations() -> None:
 
 
 def _tells_more(record: logging.LogRecord) -> bool:
-    """Whether a line of a log is about anything else."""
+    """Return whether a log record is about anything but a cancellation."""
     kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
     return kind is None or not issubclass(kind, CANCELLED)

@@ -90,7 +90,7 @@ def settle(store: str | None) -> None:
 
 
 def usable(folder: Path) -> bool:
-    """Whether a folder is there, or can be made, and it and Prefect's files in it can be written."""
+    """Return whether a folder exists or can be created, and it and Prefect's files in it can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -102,7 +102,7 @@ def usable(folder: Path) -> bool:
 
 
 def _places(store: str | None) -> Iterator[Path]:
-    """Where Prefect's files may go instead, the best first: beside a local store, else a folder of this process."""
+    """Yield folders for Prefect's files, the best first: next to a local store, else a folder of this process."""
     if store is not None and "://" not in store:
         yield Path(store).absolute().parent / "prefect"
     yield Path("motion-adapt/prefect").absolute()

@@ -210,7 +210,7 @@ def adapt_to_clips(work: Work, this: Round) -> ByClip:
 
 
 def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
-    """Corrections smoothed along the flow that the proposals are made from."""
+    """Smooth corrections along the flow that the proposals are made from."""
     return work.run.each(
         smooth,
         f"{this.name}: smooth",
@@ -224,7 +224,7 @@ def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
 
 
 def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
-    """Masks by a network of each clip's own, which learns `masks`; these if it fails or finds something else.
+    """Return masks by a network that is trained on each clip; `masks` itself if that fails or finds something else.
 
     The round's measures judge the corrections before these.
     """
@@ -272,7 +272,7 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
 
 
 def follow_clips_edges(work: Work, this: Round, masks: ByClip) -> ByClip:
-    """Masks whose borders lie where colour or motion changes."""
+    """Move mask borders to where colour or motion changes."""
     return work.run.each(
         follow_edges,
         f"{this.name}: follow edges",

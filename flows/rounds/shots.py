@@ -1,4 +1,4 @@
-"""Which frames of a source are a clip: those that the settings ask for, and one clip per shot.
+"""The frames of each clip: those of a source that the settings ask for, and one clip per shot.
 
 A video with cuts becomes several clips, `<video>#01`, `<video>#02` and so on. Optical flow, proposals and exemplars
 then never cross a cut. Clips of benchmarks, and clips with annotations, are never split.

@@ -23,7 +23,7 @@ def enter_curves(
 
 @contextmanager
 def followed(tracker: Tracker, run_id: str, model: str, path: Path) -> Iterator[None]:
-    """During the block, log the curve that a training on this machine writes to `path`.
+    """Log the curve that a training on this machine writes to `path`, for as long as the block runs.
 
     If MLflow stops responding, the training continues and live logging stops; the error surfaces when the full curve
     is logged at the end.

@@ -129,7 +129,7 @@ def _errors_to(log: IO[bytes], *, unless: bool) -> Iterator[None]:
 
 
 def _last_line(log: IO[bytes]) -> str:
-    """The last line of what a server has printed, after a colon; an empty string if it printed nothing."""
+    """Return the last line that a server has printed, after a colon; an empty string if it printed nothing."""
     printed = os.pread(log.fileno(), _LOG, 0)  # leaves alone where the server writes on
     lines = [line.strip() for line in printed.decode(errors="replace").splitlines() if line.strip()]
     return f": {lines[-1]}" if lines else ""

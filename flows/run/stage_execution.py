@@ -34,7 +34,7 @@ _NOT_THE_CLIPS_FAULT = (WeightsMissing, StoreUnwritable, GpuBusy)  # errors that
 
 @dataclass
 class StageCount:
-    """How often a stage was computed and how often the store already had its artifact."""
+    """The counts of a stage: how often it was computed, and how often the store already had its artifact."""
 
     computed: int = 0
     cached: int = 0

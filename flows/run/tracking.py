@@ -14,7 +14,7 @@ KNOCKS, PATIENCE = 2, 4.0  # attempts to reach an MLflow server, and seconds per
 
 
 class Tracking(BaseModel):
-    """Where a run is tracked."""
+    """The MLflow server or database, and the experiment, in which a run is tracked."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +58,7 @@ class Tracking(BaseModel):
             raise RunError(f"--tracking-uri {without_password(self.uri)}: {first_sentence(error)}") from error
 
     def require_server(self) -> None:
-        """If the URI is a server's, check that the server answers.
+        """Check that the server answers, if the URI is a server's.
 
         Raises:
             RunError: if it does not.

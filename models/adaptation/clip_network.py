@@ -82,7 +82,13 @@ def changed_frame(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Zoom, shift and perhaps mirror a frame and its target, and change the frame's colours.
 
-    rgb: (H, W, 3). target: (K, H, W). Returns f32 (3, H, W), normalised, and f32 (K, H, W).
+    Args:
+        rgb: the frame, u8 (H, W, 3).
+        target: probabilities of the objects, f32 (K, H, W).
+        rng: draws the changes.
+
+    Returns:
+        The frame, normalised, f32 (3, H, W), and its target, f32 (K, H, W).
     """
     _, height, width = target.shape
     zoom, mirror = rng.uniform(*ZOOM), rng.choice([-1.0, 1.0])

@@ -71,7 +71,7 @@ class TimmFeatures(FeatureNetwork):
     """A ViT of timm. Its position table is resampled to the grid by timm."""
 
     def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """See `FeatureNetwork.tokens`."""
+        """Compute tokens (n, h*w, C) by timm's own forward pass, without the class token and registers."""
         tokens = self.module.forward_features(images)  # (n, prefix + h*w, C)
         return tokens[:, self.module.num_prefix_tokens :]
 
@@ -80,7 +80,7 @@ class ReferenceFeatures(FeatureNetwork):
     """A DINO ViT with the reference's position table, for checkpoints that were trained on such tokens."""
 
     def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """See `FeatureNetwork.tokens`."""
+        """Compute tokens (n, h*w, C) with the reference's position table, without the class token."""
         vit = self.module
         patches = vit.patch_embed(images).reshape(len(images), -1, self.channels)  # (n, h*w, C)
         tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), patches], dim=1)
@@ -92,7 +92,7 @@ class CompactTokens(FeatureNetwork):
     """The project's own small network."""
 
     def tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """See `FeatureNetwork.tokens`."""
+        """Compute tokens (n, h*w, C); the network takes any multiple of its patch as size."""
         return self.module(images).flatten(2).mT  # (n, h*w, C)
 
 

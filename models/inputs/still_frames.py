@@ -1,4 +1,4 @@
-"""Which frames of a clip show motion that is not the camera's. The others give the proposals nothing to go by.
+"""Find the frames of a clip that show motion other than the camera's. The others are no basis for proposals.
 
 Flow alone does not tell: estimators invent motion where pictures are dark, noisy, fade in or are cut. So motion counts
 only if it explains the pictures clearly better than the camera's affine motion does, apart from a change of brightness.
@@ -24,7 +24,7 @@ _CHUNK = 32  # frames that are read at once
 
 
 class Evidence(NamedTuple):
-    """What counts as motion, by the way the flow was estimated.
+    """The thresholds above which something moves. They depend on how the flow was estimated.
 
     Attributes:
         moves: pixels of 128 x 224 relative to the camera's motion; smaller motions are within the flow's noise.
@@ -73,13 +73,13 @@ def frame_kinds(
 
 
 def shows_motion(flow: np.ndarray, here: np.ndarray, there: np.ndarray, evidence: Evidence = MATCHED) -> bool:
-    """Whether something moves apart from the camera between two frames.
+    """Return whether something moves apart from the camera between two frames.
 
     Args:
         flow: f32 (H, W, 2) from the first frame to the second, in pixels.
         here: the first frame, grey f32 (H, W) in [0, 255].
         there: the second frame, likewise.
-        evidence: what counts as motion in such flow.
+        evidence: thresholds for flow of this kind.
     """
     height, width = here.shape
     rest = beside_camera(flow).astype(np.float32)
@@ -128,7 +128,7 @@ def _grey(frame: np.ndarray) -> np.ndarray:
 
 
 def _difference(here: np.ndarray, picture: np.ndarray, seen: NDArray[np.bool_]) -> np.ndarray:
-    """|here - picture|, f32 (H, W), after the change of brightness and contrast that fits the seen pixels best."""
+    """Return |here - picture|, f32 (H, W), after fitting brightness and contrast of `picture` to the seen pixels."""
     a, b = picture[seen], here[seen]
     spread = float(np.square(a - a.mean()).sum())
     gain = float(((a - a.mean()) * (b - b.mean())).sum()) / spread if spread > 0 else 0.0

@@ -22,6 +22,6 @@ def foreign(path: Path) -> str | None:
 
 
 def in_short(error: Exception) -> str:
-    """The first line of a library's error, without advice to load what may hold code."""
+    """Return the first line of a library's error, without advice to load what may hold code."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return type(error).__name__ if "weights_only" in line else line.partition(". ")[0]

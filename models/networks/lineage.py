@@ -1,4 +1,4 @@
-"""What a checkpoint was trained on, in its own training and in those that it started from, as typed values.
+"""The lineage of a checkpoint: its own training and those that it started from, as typed values.
 
 The promise that results are label-free rests on this. A recipe records the kind of training as text under "on"; every
 kind is a member of `TrainedOn`, which trainings write and `trainings_of` reads.

@@ -1,4 +1,4 @@
-"""Which frames of a clip deserve a look: a label-free doubt for every frame, and the most doubtful frames of a clip.
+"""Find the frames of a clip that deserve a look: compute a label-free doubt for every frame, choose the highest.
 
 A frame is doubtful if the stages disagree about it, or if its masks do not fit those of its neighbours along the flow.
 The error that the selection predicts is no part of it: on real clips it does not tell good frames from bad ones.
@@ -95,6 +95,6 @@ def most_doubtful(
 
 
 def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """IoU of masks bool (n, pixels), (n,); 1 if both are empty."""
+    """Compute the IoU (n,) of masks bool (n, pixels); 1 if both are empty."""
     union = (one | other).sum(axis=1)
     return np.where(union > 0, (one & other).sum(axis=1) / np.maximum(union, 1), 1.0)

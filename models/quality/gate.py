@@ -1,4 +1,4 @@
-"""Whether a round is no worse than the one before, from label-free measures alone (models.quality).
+"""The gate: decide from label-free measures (models.quality) whether a round is no worse than the one before.
 
     keep        no measure got worse: the round's models may become champion
     hold        something got worse, or cannot be compared: keep the old champion, let a person look
@@ -31,7 +31,7 @@ CLIP_SWAPS = 0.25  # the same, for one clip to raise an alarm
 
 
 class Verdict(StrEnum):
-    """What to do with a round."""
+    """The gate's decision about a round."""
 
     KEEP = "keep"
     HOLD = "hold"

@@ -28,7 +28,7 @@ class Switch(NamedTuple):
 
 
 class Identities(NamedTuple):
-    """How well the objects of a clip keep their channels."""
+    """The switches of a clip's objects between channels."""
 
     switched: float  # share of the frames whose objects are in other channels than in most of the clip
     switches: tuple[Switch, ...]

@@ -1,4 +1,4 @@
-"""Whether a file is a video or a picture: by its suffix if that is a usual one, else by whether a decoder opens it."""
+"""Tell videos from pictures: by the suffix of the file if it is a usual one, else by the decoder that opens it."""
 
 import mimetypes
 from functools import lru_cache
@@ -63,7 +63,7 @@ def is_video(path: Path) -> bool:
 
 @lru_cache(maxsize=4096)
 def _look(path: Path, size: int, changed: int) -> Kind | None:
-    """What a file is by its content; size and time of change make the answer one of this very content."""
+    """Return what a file is by its content. Size and time of change tell its contents apart."""
     suffix = path.suffix.lower()
     if suffix in FORMATS:
         try:

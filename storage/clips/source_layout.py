@@ -1,4 +1,4 @@
-"""Where the clips of a source are: which of its folders and files may be clips, and where annotations are.
+"""Find the clips of a source: the folders and files that may be clips, and the folder of annotations.
 
 Folders of frames count if they are directly in the source; videos count at any depth, as in a folder of day folders.
 What is not taken is named with the reason. Whether a clip is usable is found out later.
@@ -26,7 +26,7 @@ _OWN = (".exported", "_runs")  # entries of a results folder and of a store
 
 @dataclass
 class Layout:
-    """What may be a clip of a source, and what is not taken.
+    """The possible clips of a source, and the entries that are not taken.
 
     Attributes:
         paths: videos and folders of frames.
@@ -159,7 +159,7 @@ def _holds_pictures(path: Path) -> bool:
 
 
 def _is_frames(folder: Path) -> bool:
-    """Whether a folder is one clip: it holds pictures, and more than one if it holds videos too."""
+    """Return whether a folder is one clip: it holds pictures, and more than one if it holds videos too."""
     try:
         frames = pictures(folder)
         return len(frames) > 1 or (bool(frames) and not any(map(is_video, candidates(folder))))
@@ -168,7 +168,7 @@ def _is_frames(folder: Path) -> bool:
 
 
 def _named_picture(path: Path) -> bool:
-    """Whether a folder or a broken link is named like a picture: a frame is damaged, and not to be passed over."""
+    """Return whether a folder or a broken link is named like a picture: a damaged frame, which must not be ignored."""
     return path.suffix.lower() in FORMATS and (path.is_dir() or not path.exists())
 
 

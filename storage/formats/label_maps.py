@@ -23,7 +23,7 @@ class ClipMasks:
         self.paths, self.background = tuple(paths), background
 
     def read(self, path: Path) -> np.ndarray:
-        """The label map u8 (H, W) of one of the files.
+        """Read the label map u8 (H, W) of one of the files.
 
         Raises:
             PictureError: if it is damaged or no mask, or the clip's masks fit no rule.
@@ -63,7 +63,7 @@ def _legend(files: tuple[tuple[Path, int, int], ...], background: Background) ->
 
 
 def _signature(path: Path) -> tuple[int, int]:
-    """Tells a file from what was in its place before."""
+    """Return a file's time of change and size, which tell it from an earlier file in its place."""
     try:
         status = path.stat()
     except OSError:
@@ -72,7 +72,7 @@ def _signature(path: Path) -> tuple[int, int]:
 
 
 def _values(image: Image.Image, *, transparency: bool) -> tuple[Kind, np.ndarray]:
-    """What a picture stores: its kind, and (H, W) indices u8, greys u8 or u16, or colours u32 as 0xRRGGBB.
+    """Return what a picture stores: its kind, and (H, W) indices u8, greys u8 or u16, or colours u32 as 0xRRGGBB.
 
     `transparency`: transparent pixels are background; if all that is opaque is black, opacity itself is the mask.
     """
@@ -110,7 +110,7 @@ def _packed(image: Image.Image) -> np.ndarray:
 
 
 def _alpha(image: Image.Image) -> np.ndarray | None:
-    """Opacity u8 (H, W) of a picture that is not opaque throughout."""
+    """Return the opacity u8 (H, W) of a picture, or None if it is opaque throughout."""
     if image.mode not in ("LA", "RGBA"):
         return None
     alpha = np.array(image.getchannel("A"))
@@ -122,13 +122,13 @@ def _palette(image: Image.Image) -> np.ndarray:
 
 
 def _is_grey_ramp(image: Image.Image) -> bool:
-    """Whether index i of the palette is the grey (i, i, i), as some tools store pictures in 8-bit grey."""
+    """Return whether index i of the palette is the grey (i, i, i), as some tools store pictures in 8-bit grey."""
     palette = _palette(image)
     return len(palette) > 2 and bool((palette == np.arange(len(palette))[:, None]).all())
 
 
 def _is_shuffled(image: Image.Image) -> bool:
-    """Whether a tool has sorted the palette anew: black, the background, is in use and has another index than 0."""
+    """Return whether a tool has sorted the palette anew: black, the background, is used under another index than 0."""
     palette = _palette(image)
     used = np.unique(np.array(image))
     colours = palette[used[used < len(palette)]]

@@ -1,4 +1,4 @@
-"""Which of the values that a clip's masks store is which label, decided over all of them.
+"""The rules that turn the values stored in masks into labels, decided over all masks of a clip.
 
     indices of a palette     labels; 255 is void, or, if there is nothing else, the one object
     greys of 8 or 16 bits    1 to 20 are labels, beside which 255 (65535) is void
@@ -42,7 +42,7 @@ _THIN = 2  # colours that may be edges everywhere: objects of one pixel's width
 
 @cache
 def davis_palette() -> np.ndarray:
-    """u8 (256, 3) RGB: a label's bits, from the lowest, go to red, green and blue in turn, highest first."""
+    """Return u8 (256, 3) RGB: a label's bits, from the lowest, go to red, green and blue in turn, highest first."""
     labels = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
     for bit in range(8):
@@ -52,7 +52,7 @@ def davis_palette() -> np.ndarray:
 
 
 class Note(NamedTuple):
-    """What is read otherwise than it is stored, and the number of the first picture that shows it."""
+    """A remark on values that are not read as they are stored, and the number of the first picture that has them."""
 
     text: str
     picture: int
@@ -60,7 +60,7 @@ class Note(NamedTuple):
 
 @dataclass
 class Legend:
-    """Which value of which kind is which label."""
+    """The labels of a clip's values, by the kind of picture that stores them."""
 
     tables: dict[Kind, Mapping[int, int]] = field(default_factory=dict)
     halves: dict[Kind, float] = field(default_factory=dict)  # by kind that is cut: what the object exceeds
@@ -71,7 +71,7 @@ class Legend:
     refusals: dict[Kind, str] = field(default_factory=dict)
 
     def labels(self, kind: Kind, values: np.ndarray) -> np.ndarray:
-        """The label map u8 (H, W) of a picture of the clip.
+        """Return the label map u8 (H, W) of a picture of the clip.
 
         Raises:
             PictureError: if the clip's masks fit no rule, or the picture was another one when they were looked at.
@@ -93,7 +93,7 @@ class Legend:
 
 
 def decide(tallies: Mapping[Kind, Tally], background: Background, *, transparency: bool = True) -> Legend:
-    """The legend of a clip whose masks have these values."""
+    """Return the legend of a clip whose masks have these values."""
     legend, there = Legend(transparency=transparency), dict(tallies)
     if background == "border" and GREY8 in there:
         legend.greys_as = COLOUR
@@ -134,7 +134,7 @@ def _settle(legend: Legend, tallies: Mapping[Kind, Tally], exact: Mapping[Kind, 
 
 
 def _numbers(legend: Legend, tally: Tally) -> bool:
-    """Labels of indices or greys; whether they are what is stored."""
+    """Enter the labels of indices or greys into the legend. Returns whether the labels are what is stored."""
     kind, values, top = tally.kind, tally.values, TOP[tally.kind]
     labels = [value for value in values if value not in (VOID, top)]
     ids = kind == INDEX or max(labels, default=0) <= MAX_OBJECTS
@@ -170,7 +170,7 @@ def _numbers(legend: Legend, tally: Tally) -> bool:
 
 
 def _colours(legend: Legend, tally: Tally, background: Background) -> bool:
-    """Labels of colours; whether they are those of DAVIS's palette."""
+    """Enter the labels of colours into the legend. Returns whether they are those of DAVIS's palette."""
     behind = max(tally.border, key=lambda value: tally.border[value]) if background == "border" else 0
     colours = [value for value in tally.count if value != behind]
     edges = [value for value in colours if not tally.areas.get(value)]

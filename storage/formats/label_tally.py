@@ -1,4 +1,4 @@
-"""How often values occur in the masks of a clip: all that the rules of `storage.formats.label_rules` go by."""
+"""Count the values in the masks of a clip. The rules of `storage.formats.label_rules` use nothing else."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,11 +21,15 @@ _BITS = 24  # of a value
 
 @dataclass
 class Tally:
-    """How often the values of one kind occur in a clip, in order of first appearance.
+    """The counts of the values of one kind in a clip, in order of first appearance.
 
-    areas: pixels that equal their neighbours on two sides. border: pixels at the frame's edge.
-    contacts: neighbouring pixels of two values, by the smaller one << 24 | the larger one.
-    first: number of the picture in which a value appears first.
+    Attributes:
+        kind: the kind of picture that stores the values.
+        count: pixels of each value.
+        areas: pixels that equal their neighbours on two sides.
+        border: pixels at the frame's edge.
+        contacts: neighbouring pixels of two values, by the smaller one << 24 | the larger one.
+        first: number of the picture in which a value appears first.
     """
 
     kind: Kind
@@ -61,7 +65,7 @@ class Tally:
         return [value for value in self.count if value]
 
     def is_object(self, value: int) -> bool:
-        """Whether a value fills areas, rather than lines between the next smaller and the next larger value."""
+        """Return whether a value fills areas, rather than lines between the next smaller and the next larger value."""
         rank = {value: place for place, value in enumerate(sorted({0, *self.count}))}
         all_, skipping = 0, 0
         for pair, count in self.contacts.items():
@@ -73,7 +77,7 @@ class Tally:
         return self.areas.get(value, 0) >= _FLAT * self.count[value] and not between
 
     def scaled(self, kind: Kind, factor: float) -> "Tally":
-        """The same with other values."""
+        """Return the tally with every value multiplied by `factor`, as values of another kind."""
 
         def value(old: int) -> int:
             return round(old * factor)
@@ -91,7 +95,7 @@ class Tally:
         )
 
     def joined(self, other: "Tally") -> "Tally":
-        """Both together."""
+        """Return the sum of two tallies."""
         both = self.scaled(self.kind, 1)
         for mine, theirs in (
             (both.count, other.count),

@@ -79,9 +79,9 @@ class Annotations:
 def annotated_frames(
     root: Path, clip: Clip, data_set: DataSet | None, frame_names: Sequence[str]
 ) -> list[str]:
-    """Names of all frames that have an annotation, whether or not they are among `frame_names`, the clip's own.
+    """Return the names of all frames with an annotation, whether or not they are among the clip's own `frame_names`.
 
-    Empty if the annotations can't be found; `open_annotations` says why.
+    The list is empty if the annotations can't be found; `open_annotations` says why.
     """
     try:
         return list(found(root, _folder_name(clip), frame_names, data_set))

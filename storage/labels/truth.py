@@ -73,7 +73,7 @@ class MaskFile:
     colours: tuple[Colour, ...] = ()
 
     def content(self) -> Any:
-        """See `Truth`."""
+        """Return the file's digest, with the way that it is read if this is not the common one."""
         if self.colours:
             return [file_digest(self.path), "colours"]
         border = self.masks.background == "border"
@@ -81,7 +81,7 @@ class MaskFile:
 
     @property
     def notes(self) -> tuple[tuple[Path, str], ...]:
-        """See `Truth`."""
+        """The notes on all masks of the clip; none if the data set's colours decide."""
         return () if self.colours else self.masks.notes
 
     def decode(self, size: tuple[int, int]) -> np.ndarray:
@@ -110,16 +110,16 @@ class LayerFiles:
 
     @property
     def path(self) -> Path:
-        """See `Truth`."""
+        """The picture of object 1."""
         return self.paths[0]
 
     @property
     def notes(self) -> tuple[tuple[Path, str], ...]:
-        """See `Truth`."""
+        """No notes: every picture is read as it is stored."""
         return ()
 
     def content(self) -> Any:
-        """See `Truth`."""
+        """Return the digests of all pictures."""
         return [*(file_digest(path) for path in self.paths), "layers"]
 
     def decode(self, size: tuple[int, int]) -> np.ndarray:
@@ -146,15 +146,15 @@ class RegionFile:
 
     @property
     def notes(self) -> tuple[tuple[Path, str], ...]:
-        """See `Truth`."""
+        """No notes: every picture is read by the same rule."""
         return ()
 
     def content(self) -> Any:
-        """See `Truth`."""
+        """Return the file's digest and the threshold."""
         return [file_digest(self.path), "regions", self.threshold]
 
     def decode(self, size: tuple[int, int]) -> np.ndarray:
-        """See `Truth`."""
+        """Take the pixels above the threshold as label 1."""
         grey = cv2.cvtColor(read_rgb(self.path), cv2.COLOR_RGB2GRAY) / 255.0
         foreground = grey > self.threshold
         if self.path.suffix.lower() == ".ppm":
@@ -174,11 +174,11 @@ class Box:
 
     @property
     def notes(self) -> tuple[tuple[Path, str], ...]:
-        """See `Truth`."""
+        """No notes: a table's numbers are read as they are."""
         return ()
 
     def content(self) -> Any:
-        """See `Truth`."""
+        """Return the rectangle, not the digest of the table, which lists other frames too."""
         return [self.left, self.top, self.width, self.height]
 
     def decode(self, size: tuple[int, int]) -> np.ndarray:
@@ -310,7 +310,7 @@ def _regions(folder: Path, clip: str, frame_names: Sequence[str]) -> dict[str, T
 
 
 def _label_pictures(folder: Path) -> list[Path]:
-    """PNGs; if there are none, pictures of any format."""
+    """Return the PNGs of a folder; if there are none, its pictures of any format."""
     return _pictures(folder, (".png",)) or _pictures(folder, tuple(FORMATS))
 
 

@@ -22,7 +22,7 @@ def share_of_cores(workers: int | None = None) -> int:
 
 
 class Place(BaseModel):
-    """Where a task runs and stores its results. Never part of a key."""
+    """The device, threads and folders of a task. Never part of a key."""
 
     model_config = ConfigDict(frozen=True)
 
