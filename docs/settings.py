@@ -23,7 +23,7 @@ HEAD = """\
 
 <!-- Written by `python docs/settings.py` from tasks/settings.py; do not edit by hand. -->
 
-Settings are all choices of a run. A setting can come from four places; a later one overrides an earlier one:
+This page lists every setting of a run. A setting can come from four places; a later one overrides an earlier one:
 
 1. the preset: `--preset compact` (default) or `--preset paper`
 2. a TOML file: `--config mine.toml`, one `[table]` per section below
@@ -36,11 +36,11 @@ command line. It takes the parameter `settings` of its deployment or, without th
 worker's environment ([deployments](../how-to/deployments.md#with-other-parameters)).
 
 A stage's settings are part of the keys of its artifacts. Changing one recomputes that stage and all that follows from
-it, and nothing else. Four kinds are not part of keys:
+it, and nothing else. These are not part of keys:
 
-- settings that name places, since only the content found there counts: `flow.folder`, `proposal.folder`,
-  `features.*.checkpoint`, `pretrain.photos`, `pretrain.silhouettes`
-- `checkpoint_every`, which sets how often a training saves its state
+- settings that name files or folders, since only their content counts: `flow.folder`, `proposal.folder`,
+  `selection.given`, `features.*.checkpoint`, `pretrain.photos`, `pretrain.silhouettes`
+- `checkpoint_every`, which sets how often a training saves its state, and `pretrain.workers`
 - `frames.keep`, which sets where native frames are read from
 - `export.fill`, which adds masks and changes no others
 """
@@ -109,14 +109,18 @@ def type_name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(type_name(argument) for argument in arguments)
     if origin is tuple:
-        return "[height, width]"
+        return "list of numbers" if arguments[-1] is Ellipsis else "[height, width]"
     names = {int: "integer", float: "number", str: "text", bool: "true or false", type(None): "none"}
     return names[annotation]
 
 
 def shown(value: Any) -> str:
     """Format a default as a user would write it."""
-    return "none" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 if __name__ == "__main__":

@@ -41,11 +41,11 @@ class FramesSettings(StageSettings):
 
     start: int = Field(0, ge=0, description="first frame of each clip to use, counted from 0")
     end: int | None = Field(
-        None, ge=2, description="the frame before which each clip ends; if none, its own end"
+        None, ge=2, description="the frame before which each clip ends; if unset, its own end"
     )
-    every: int = Field(1, ge=1, description="use every so-many-th frame")
+    every: int = Field(1, ge=1, description="use every N-th frame")
     fps: float | None = Field(
-        None, gt=0, description="for videos: use about so many frames per second, in place of `every`"
+        None, gt=0, description="for videos: use about this many frames per second, instead of `every`"
     )
 
     keep: Literal["source", "native"] = Field(
@@ -63,11 +63,11 @@ class FlowSettings(StageSettings):
     )
     weights: str | None = Field(
         None,
-        description="torchvision's weight name for raft_*; if none, C_T_V1, which was trained on synthetic data only",
+        description="torchvision's weight name for raft_*; if unset, C_T_V1, which was trained on synthetic data only",
     )
     updates: int = Field(20, ge=1, description="RAFT's recurrent updates")
     resolution: Size | None = Field(
-        None, description="(height, width) of the estimator's input; if none, the frames' own size"
+        None, description="(height, width) of the estimator's input; if unset, the frames' own size"
     )
     keep_padding: bool = Field(
         False,
@@ -116,7 +116,7 @@ class BackboneSettings(StageSettings):
 
     backbone: str = Field("compact", description="'compact' (the project's own) or the name of any timm ViT")
     checkpoint: str | None = Field(
-        None, description="a local weight file; if none, the project's own or timm's pretrained weights"
+        None, description="a local weight file; if unset, the project's own or timm's pretrained weights"
     )
     reference: bool = Field(
         False, description="use the official code's RGB standard deviation and position-table resampling"
@@ -202,19 +202,21 @@ class CorrectionSettings(StageSettings):
 class SmoothingSettings(StageSettings):
     """Smoothing of the corrected masks along the flow (models/inference/smoothing.py)."""
 
-    enabled: bool = True
-    iterations: int = Field(10, ge=1, description="frames up to so many gaps away take part")
+    enabled: bool = Field(True, description="smooth the corrected masks along the flow")
+    iterations: int = Field(
+        10, ge=1, description="number of iterations; each reaches frames that are one gap further away"
+    )
     weight: float = Field(
-        2.0, gt=0, description="of a neighbouring frame's probabilities; the frame's own have 1"
+        2.0, gt=0, description="weight of a neighbouring frame's probabilities; the frame's own have weight 1"
     )
 
 
 class TrainingSettings(StageSettings):
     """A training on pseudo-labels."""
 
-    steps: int = Field(200, ge=1)
-    learning_rate: float = Field(2e-5, gt=0)
-    batch: int = Field(1, ge=1)
+    steps: int = Field(200, ge=1, description="number of training steps")
+    learning_rate: float = Field(2e-5, gt=0, description="constant learning rate")
+    batch: int = Field(1, ge=1, description="training samples per step")
     precision: TrainingPrecision = "float32"
     # excluded from keys: how often the state is saved does not affect the result
     checkpoint_every: int = Field(50, ge=1, exclude=True, description="steps between resumable checkpoints")
@@ -229,7 +231,7 @@ class PseudoLabelSettings(StageSettings):
         "and edges, without CRF and SAM",
     )
     dice: float = Field(
-        0.1, ge=0, description="weight of soft Dice in the trainings' losses, without which masks shrink"
+        0.1, ge=0, description="weight of soft Dice in the losses of the trainings; without it, masks shrink"
     )
 
 
@@ -258,8 +260,8 @@ class PerClipSettings(StageSettings):
         False, description="train a corrector per clip; takes about 20 times as long as all other stages"
     )
     steps: int = Field(200, ge=1, description="maximum number of steps")
-    learning_rate: float = Field(2e-5, gt=0)
-    batch: int = Field(1, ge=1)
+    learning_rate: float = Field(2e-5, gt=0, description="constant learning rate")
+    batch: int = Field(1, ge=1, description="training samples per step")
     precision: TrainingPrecision = "float32"
     reconstruction: bool = Field(True, description="include the reconstruction of the features in the loss")
     check_every: int = Field(20, ge=1, description="steps between checks on the held-out exemplar frames")
@@ -267,31 +269,30 @@ class PerClipSettings(StageSettings):
 
 
 class ClipNetworkSettings(StageSettings):
-    """A small network that learns the masks of one clip, and gives better ones (models/networks/clip_network.py)."""
+    """A small network that is trained on the masks of one clip and improves them (models/networks/clip_network.py)."""
 
-    enabled: bool = Field(True, description="a training per clip")
+    enabled: bool = Field(True, description="train a network for each clip")
     start: Literal["shared", "scratch"] = Field(
         "shared",
-        description="shared: from a network that learnt the masks of many clips, which ships or comes with the "
-        "weights; scratch: from random weights, which take about 400 steps",
+        description="shared: start from a network that learnt the masks of many clips, the shipped one or that "
+        "of the weights folder; scratch: start from random weights, which need about 400 steps",
     )
-    steps: int = Field(120, ge=1, description="fewest steps of a clip")
-    steps_per_frame: float = Field(2.0, ge=0, description="steps for each frame of a clip, if that is more")
-    learning_rate: float = Field(1.5e-3, gt=0, description="at its highest")
-    batch: int = Field(1, ge=1, description="frames of a step")
+    steps: int = Field(120, ge=1, description="minimum number of steps for a clip")
+    steps_per_frame: float = Field(2.0, ge=0, description="steps per frame of the clip, if that gives more")
+    learning_rate: float = Field(1.5e-3, gt=0, description="peak learning rate")
+    batch: int = Field(1, ge=1, description="frames per step")
     precision: TrainingPrecision = "float32"
     agreement: float = Field(
         0.35,
         ge=0,
         le=1,
-        description="a clip whose masks by the network have a lower IoU than this with those that it learnt from keeps "
-        "these",
+        description="a clip keeps its earlier masks if the network's foreground has a lower IoU with them than this",
     )
     sizes: tuple[Annotated[float, Field(ge=0.5, le=4)], ...] = Field(
         (1.0, 1.5, 2.0),
         min_length=1,
-        description="sizes at which a network sees the frames of its clip, times 128 x 224; their mean counts. Larger "
-        "ones give tighter masks and take time",
+        description="sizes of the frames that the network sees, as multiples (0.5 to 4) of 128 x 224; the "
+        "probabilities at all sizes are averaged. Larger sizes give tighter masks and take more time",
     )
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")
@@ -304,34 +305,40 @@ class ClipNetworkSettings(StageSettings):
 class EdgeSettings(StageSettings):
     """Borders of the refined masks: they move to where colour or motion changes (models/inference/edges.py)."""
 
-    enabled: bool = True
-    iterations: int = Field(20, ge=1, description="each reaches up to 12 pixels further")
+    enabled: bool = Field(True, description="move mask borders to where colour or motion changes")
+    iterations: int = Field(
+        20, ge=1, description="number of iterations; each reaches up to 12 pixels further"
+    )
     colour: float = Field(
-        0.04, gt=0, description="difference at which colours are not alike, of 0 to 1 per channel"
+        0.04,
+        gt=0,
+        description="colour difference (channels from 0 to 1) at which a neighbour's weight has fallen to 0.61",
     )
     motion: float = Field(
         0.7,
         gt=0,
-        description="difference at which pixels do not move alike, in pixels of 128 x 224 per frame",
+        description="the same for motion, in pixels of 128 x 224 per frame",
     )
     own: float = Field(
-        0.5, gt=0, description="weight of a pixel's own probability; 1 is the most that a neighbour has"
+        0.5, gt=0, description="weight of a pixel's own probability; a neighbour's is at most 1"
     )
 
 
 class SharedNetworkSettings(TrainingSettings):
     """Training of the network that clip networks start from, on all clips (models/adaptation/shared_network.py)."""
 
-    steps: int = Field(0, ge=0, description="in each round; 0 leaves the network as it is")
-    learning_rate: float = Field(2e-3, gt=0, description="at its highest")
-    batch: int = Field(4, ge=1, description="frames of a step, each of another clip")
+    steps: int = Field(0, ge=0, description="training steps in each round; 0 leaves the network as it is")
+    learning_rate: float = Field(2e-3, gt=0, description="peak learning rate")
+    batch: int = Field(4, ge=1, description="frames per step, each from another clip")
 
 
 class CrfSettings(StageSettings):
     """Dense CRF on the final masks at the frames' own resolution."""
 
-    enabled: bool = False
-    iterations: int = Field(5, ge=1)
+    enabled: bool = Field(
+        False, description="refine the final masks by the CRF; not available on Python 3.13"
+    )
+    iterations: int = Field(5, ge=1, description="mean-field iterations")
 
 
 class SamSettings(StageSettings):
@@ -339,17 +346,19 @@ class SamSettings(StageSettings):
 
     model: str | None = Field(
         None,
-        description="a model of transformers: a name on the hub such as facebook/sam-vit-huge, or a folder; if none, "
-        "no mask is refined",
+        description="a model of transformers: a name on the hub such as facebook/sam-vit-huge, or a folder; if "
+        "unset, no mask is refined",
     )
     prompt: PromptKind = Field(
-        "mask+points", description="what the model is told of an object; the paper gives the mask and points"
+        "mask+points", description="the prompt for an object; the paper gives the mask and points"
     )
-    points: int = Field(10, ge=1, description="about how many points of a grid inside the mask are given")
+    points: int = Field(
+        10, ge=1, description="approximate number of grid points inside the mask that are given"
+    )
     output: Output = Field(
         "single",
-        description="single: the model's one answer; best: of its three, the one for which it predicts the highest "
-        "IoU; closest: of its three, the one that overlaps most with the mask",
+        description="single: the model's single answer; best: the one of its three candidates with the highest "
+        "predicted IoU; closest: the candidate that overlaps most with the mask",
     )
     least_iou: float = Field(
         0.1,
@@ -359,11 +368,11 @@ class SamSettings(StageSettings):
     )
     video: bool = Field(
         False,
-        description="SAM 2 carries the masks of the exemplar frames through the clip, instead of refining each frame",
+        description="let SAM 2 carry the masks of the exemplar frames through the clip, instead of refining each frame",
     )
     teach: bool = Field(
         False,
-        description="pseudo-labels are refined too; every checkpoint that is adapted on them is then marked as not "
+        description="refine pseudo-labels too; every checkpoint that is adapted on them is then marked as not "
         "label-free",
     )
 
@@ -380,8 +389,8 @@ class ExportSettings(StageSettings):
 
     fill: bool = Field(
         False,
-        description="frames that `frames.every` or `frames.fps` leave out get masks too, carried along the flow from "
-        "those on both sides",
+        description="give the frames that `frames.every` or `frames.fps` leave out masks too, carried along the flow "
+        "from the masks on both sides",
     )
 
 
@@ -418,16 +427,16 @@ class PretrainSettings(StageSettings):
     batch: int | None = Field(
         PRETRAINING["batch"],
         ge=1,
-        description="clips per step of OCLR, selector and corrector; if none, that of `size`, which suits a CPU",
+        description="clips per step of OCLR, selector and corrector; if unset, that of `size`, which suits a CPU",
     )
     frames: int | None = Field(
-        PRETRAINING["frames"], ge=4, description="maximum length of OCLR's clips; if none, that of `size`"
+        PRETRAINING["frames"], ge=4, description="maximum length of OCLR's clips; if unset, that of `size`"
     )
     photos: str | None = Field(
-        None, description="a folder of photos for textures and backgrounds; if none, procedural textures"
+        None, description="a folder of photos for textures and backgrounds; if unset, procedural textures"
     )
     silhouettes: str | None = Field(
-        None, description="a folder of mask pictures for half of the shapes; if none, all shapes are drawn"
+        None, description="a folder of mask pictures for half of the shapes; if unset, all shapes are drawn"
     )
     corrector: Literal["attention", "alpha", "dense"] = Field(
         PRETRAINING["corrector"],
@@ -440,7 +449,7 @@ class PretrainSettings(StageSettings):
     window: int | None = Field(
         PRETRAINING["window"],
         ge=1,
-        description="target frames per step of the corrector (Table 6); if none, that of `size`",
+        description="target frames per step of the corrector (Table 6); if unset, that of `size`",
     )
     exemplars: int = Field(
         PRETRAINING["exemplars"],
@@ -450,15 +459,15 @@ class PretrainSettings(StageSettings):
     exemplars_by: Literal["propagation", "selector", "truth"] = Field(
         PRETRAINING["exemplars_by"],
         description="how the exemplars of a step are chosen. propagation: by how well the corrector's features carry "
-        "masks over; selector: by the selector, which is trained before; truth: by their true errors, with noise",
+        "masks over; selector: by the selector, which is trained first; truth: by their true errors, with noise",
     )
     rate: float | None = Field(
         PRETRAINING["rate"],
         gt=0,
-        description="peak learning rate; if none, chosen by the length of the training",
+        description="peak learning rate; if unset, chosen by the length of the training",
     )
     precision: TrainingPrecision = PRETRAINING["precision"]
-    checkpoint_every: int = Field(100, ge=1)
+    checkpoint_every: int = Field(100, ge=1, description="steps between resumable checkpoints")
     workers: int = Field(
         0,
         ge=0,
@@ -469,7 +478,9 @@ class PretrainSettings(StageSettings):
 class Settings(StageSettings):
     """All settings of a run."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(
+        0, ge=0, description="seed of everything random: trainings, and `selection.method` = `random`"
+    )
     objects: int = Field(3, ge=1, description="masks per clip (K); the checkpoints must agree")
     precision: Precision = Field(
         "float32",

@@ -26,10 +26,10 @@ class SyntheticSet(BaseModel):
         (1,), description="frame distances for which exact flow is written, forward and backward"
     )
     photos: str | None = Field(
-        None, description="folder of photos for textures; if none, procedural textures"
+        None, description="folder of photos for textures; if unset, procedural textures"
     )
     silhouettes: str | None = Field(
-        None, description="folder of mask pictures for half of the shapes; if none, all shapes are drawn"
+        None, description="folder of mask pictures for half of the shapes; if unset, all shapes are drawn"
     )
 
     def supply(self) -> SyntheticClips:

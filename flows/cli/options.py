@@ -27,7 +27,7 @@ Clips = Annotated[
     list[str] | None, typer.Option(help="only these clips, separated by commas; may be repeated")
 ]
 Split = Annotated[str | None, typer.Option(help="use the clips of this list of ImageSets, e.g. 2016/val")]
-Every = Annotated[int | None, typer.Option(min=1, help="use every so-many-th frame of each clip")]
+Every = Annotated[int | None, typer.Option(min=1, help="use every N-th frame of each clip")]
 Fps = Annotated[float | None, typer.Option(help="use about so many frames per second of each video")]
 Fill = Annotated[
     bool, typer.Option("--fill", help="give the frames that --every or --fps leave out masks too, by flow")
