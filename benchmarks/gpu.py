@@ -106,7 +106,7 @@ def rows_of(given: argparse.Namespace) -> list[Row]:
 
 
 def raft(native: np.ndarray, given: argparse.Namespace) -> list[Row]:
-    """Return the row of RAFT, of one direction of a pair; none if its weights are not there."""
+    """Return the row of RAFT, of one direction of a pair; an empty list if its weights are missing."""
     try:
         estimator = flow_estimator("raft_large", weights="C_T_V1", updates=20, device=given.device)
     except WeightsMissing as missing:

@@ -65,7 +65,7 @@ def segment(
         from_champion: start from the champion of the MLflow experiment.
         clips: names of the clips to take; None: all.
         split: a list of ImageSets to take the clips from, such as 2016/val.
-        dataset: the benchmark that the source is, or none; None: told by its clips' names.
+        dataset: the benchmark that the source is, or "none"; None: recognised by its clips' names.
         prune: take that many clips of 8 frames, for a quick look.
         store: where stage results are kept: a folder or any fsspec URL.
         tracking_uri: the MLflow tracking URI that has the champion.
@@ -120,7 +120,7 @@ def adapt(
 ) -> Adaptation:
     """Segment a folder of videos, and adapt the models to it round by round.
 
-    Started again after it was cut off, it resumes where it was.
+    An interrupted run resumes if it is called again.
 
     >>> import motion_adapt
     >>> few = {"corrector_adaptation.steps": 2, "oclr_finetuning.steps": 2, "oclr_finetuning.frames": 4}
@@ -133,7 +133,7 @@ def adapt(
     Args:
         source: as in `segment`, and so are all arguments but `rounds`.
         rounds: rounds of adaptation after round 0, which only segments.
-        tracking_uri: the MLflow tracking URI that the rounds are entered in.
+        tracking_uri: the MLflow tracking URI in which the rounds are recorded.
 
     Raises:
         RunError: if no clip could be used, or weights, settings and source do not go together.
@@ -180,9 +180,9 @@ def evaluate(
         annotations: the same layout, or the root of a data set.
         protocol: single (DAVIS 2016), objects (DAVIS 2017 unsupervised) or boxes (MoCA); None: the data set's own,
             else single.
-        objects: how many objects the masks stand for; more if a clip's masks hold larger ids, up to 20.
+        objects: number of objects in the masks; more if a clip's masks hold larger ids, up to 20.
         clips: names of the clips to score; None: all.
-        dataset: the benchmark that the annotations are, or none; None: told by their clips' names.
+        dataset: the benchmark that the annotations are, or "none"; None: recognised by their clips' names.
         progress: show progress bars, and warnings as they come.
 
     Raises:

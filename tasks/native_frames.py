@@ -11,7 +11,7 @@ from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.clips.source_frames import SourceFrames
 from motion_adapt.storage.keys import Artifact, Recipe
 
-DIGESTS = "native.digests"  # beside the frames: `frame_digest` of every native frame
+DIGESTS = "native.digests"  # next to the frames: `frame_digest` of every native frame
 COPIES = Recipe("native-frames", 1)  # plus the frames as input
 
 

@@ -40,7 +40,7 @@ def quiet(*, verbose: bool = False, prefect: bool = True, store: str | None = No
     Args:
         verbose: let Prefect's log through.
         prefect: set Prefect's defaults too; they have no effect if Prefect is already imported.
-        store: the artifact store of the run, beside which Prefect keeps its files if the home folder cannot be written.
+        store: the artifact store of the run; Prefect keeps its files next to it if the home folder cannot be written.
     """
     for name, value in ({**PREFECT, **_OTHERS} if prefect else _OTHERS).items():
         os.environ.setdefault(name, value)

@@ -16,7 +16,7 @@ def promote_champion(
         metrics: the label-free metrics of that round.
         pruned: whether the run was a smoke run, which is never promoted: a few frames of a few clips say nothing
             about the rest.
-        by_hand: masks by hand that the version owes to, which its outcome then says.
+        by_hand: masks by hand that the version learnt from; the outcome mentions them.
 
     Returns:
         the outcome as a sentence.

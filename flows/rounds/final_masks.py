@@ -15,7 +15,7 @@ from motion_adapt.tasks.settings import CrfSettings
 
 
 def finish_clips(work: Work, correction: ByClip, head: str, crf: CrfSettings | None = None) -> ByClip:
-    """Compute label maps at native size, with CRF if `crf`, by default that of the settings, says so."""
+    """Compute label maps at native size, with the CRF if `crf` enables it (default: the run's settings)."""
     return work.run.each(
         finish,
         f"{head}: final masks",

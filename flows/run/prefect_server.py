@@ -80,7 +80,7 @@ class _Starting:
     def _start(self) -> None:
         try:
             self.server.start(timeout=int(self.limit))
-        except Exception as error:  # told by `wait`
+        except Exception as error:  # raised by `wait`
             self.failed.append(error)
 
     def wait(self) -> str:

@@ -87,7 +87,7 @@ def knock(uri: str) -> None:
                 timeout=PATIENCE,
                 raise_on_status=False,
             )
-            # Another answer, such as a refusal, is for MLflow to tell.
+            # Another answer, such as a refusal, is for MLflow to report.
             if answer.status_code == HTTPStatus.NOT_FOUND:
                 raise RunError(
                     f"--tracking-uri {without_password(uri)}: the server there is not an MLflow server; name another"

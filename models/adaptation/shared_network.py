@@ -65,7 +65,7 @@ def fit_shared_network(
         clips: see `FramesOfClips`.
         course: as for `fit_clip_network`.
         batch: frames per step.
-        start: a shared network to go on from. None means random weights.
+        start: a shared network to continue from. None means random weights.
         recipe: further entries of the checkpoint's recipe.
 
     Raises:

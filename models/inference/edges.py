@@ -1,9 +1,9 @@
 """Follow edges: average the probabilities of nearby pixels that look alike and move alike.
 
-The networks' masks are smooth and end a few pixels beside an object. Nearby pixels of one colour mostly belong to one
+The networks' masks are smooth, and their borders are a few pixels off. Nearby pixels of one colour mostly belong to one
 thing, and so do pixels that move alike. Averaging over such pixels moves the border of a mask to where colour or motion
 changes. It follows Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), with fixed
-spreads, with motion beside colour, and with the frame's own probabilities in every iteration.
+spreads, with motion in addition to colour, and with the frame's own probabilities in every iteration.
 """
 
 from collections.abc import Iterator

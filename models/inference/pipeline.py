@@ -241,7 +241,7 @@ def correct(
 
 
 def with_given(corrected: Corrected, masks: np.ndarray, given: NDArray[np.bool_]) -> Corrected:
-    """Put the masks of `given` frames, bool (n,), in the place of what was made of them."""
+    """Put the masks of `given` frames, bool (n,), in the place of their computed masks."""
     for place in np.flatnonzero(given[: len(corrected.masks)]).tolist():
         corrected.masks[place], corrected.probabilities[place] = masks[place], masks[place]
     return corrected

@@ -21,7 +21,7 @@ DIS_LEAST = 32  # in smaller images, DIS has no pyramid level
 
 _RAFT = {"raft_large": "Raft_Large_Weights", "raft_small": "Raft_Small_Weights"}  # torchvision's names
 ESTIMATORS = (*_RAFT, "dis")
-READY_MADE = "flo"  # no estimator: flow that somebody else's has left in files
+READY_MADE = "flo"  # no estimator: flow that another estimator has written to files
 RAFT_DEFAULT = "C_T_V1"  # the original 'things' weights, the paper's
 
 # The training data of each of torchvision's weights, in words; the letters of its name abbreviate them.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 WIDTHS = (16, 32, 64, 96, 128)
 PATCH = 2
 _GROUPS = 8  # of the group norm
-_BACKGROUND = 3.0  # logit before any training, beside 0 of each object
+_BACKGROUND = 3.0  # logit before any training; that of each object is 0
 
 
 class ClipNetwork(nn.Module):

@@ -31,7 +31,7 @@ class TrainedOn(Enum):
 
     @property
     def is_supervised(self) -> bool:
-        """Whether annotations took part, be it through another model."""
+        """Whether annotations were used, directly or by another model."""
         return self in (TrainedOn.REFINED_PSEUDO_LABELS, TrainedOn.ANNOTATIONS)
 
 
@@ -78,7 +78,7 @@ def is_supervised(settings: Mapping[str, Any]) -> bool:
 
 
 def masks_by_hand(count: int) -> dict[str, int]:
-    """Return the entry of a recipe for a training that learns from `count` masks by hand; without any, none."""
+    """Return the entry of a recipe for a training that learns from `count` masks by hand; empty if `count` is 0."""
     return {BY_HAND: count} if count else {}
 
 

@@ -75,7 +75,7 @@ class Segmenter:
     def _prepare(self, frame: NDArray[np.uint8]) -> Any:
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"frame: wanted u8 (H, W, 3), got {frame.dtype} {frame.shape}")
-        # the layout is said, since that of a frame with three rows could not be told
+        # The layout is passed because it cannot be inferred for a frame with three rows.
         return self.images(frame, return_tensors="pt", input_data_format="channels_last")
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The parts of a training beside its weights, and the state from which it resumes."""
+"""The parts of a training apart from its weights, and the state from which it resumes."""
 
 import logging
 import math

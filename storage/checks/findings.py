@@ -29,7 +29,7 @@ KINDS = {
     "every fifth frame": "YouTubeVOS without the frames in between: motion is five times as fast",
     "hardly any motion": "own clips only: anything but the camera moves in too few frames",
     "slow motion": "own clips only: too little motion from frame to frame at the gap of inference",
-    "skipped": "own clips only: it is not taken, since it is no video or picture, or lies where no clip is looked for",
+    "skipped": "own clips only: it is not taken, since it is no video or picture, or is where no clip is looked for",
     "layout": "which folder was used where several were possible",
 }
 ALWAYS_WARNINGS = {

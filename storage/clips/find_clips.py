@@ -28,7 +28,7 @@ ALL = (0, None, 1)  # of a video's frames: from the first to the last, each
 
 
 class ClipError(ValueError):
-    """One clip cannot be used. `reason` names the file at fault and says what is wrong with it."""
+    """One clip cannot be used. `reason` names the invalid file and what is wrong with it."""
 
     def __init__(self, clip: str, reason: str) -> None:
         super().__init__(clip, reason)  # both, so that the error survives pickling between workers

@@ -127,7 +127,7 @@ def _look_into(source: Path) -> Layout:
                 found.paths.append(path)
             elif _is_frames(path):
                 found.skipped[path] = (
-                    f"is a folder of frames that lies deeper; give {printable(folder)} as the source"
+                    f"is a folder of frames further down; give {printable(folder)} as the source"
                 )
             elif path.resolve() in seen or depth == DEEPEST:
                 found.paths += [path] if depth == 0 else []

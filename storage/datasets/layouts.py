@@ -2,7 +2,7 @@
 
     DAVIS2016               JPEGImages/480p/<clip>, Annotations/480p/<clip>
     DAVIS2017-motion        the same; the curated masks in Annotations_unsupervised/480p or Annotations/480p
-    YouTubeVOS2018-motion   JPEGImages/<clip>, Annotations/<clip>; or train_all_frames/ beside train/
+    YouTubeVOS2018-motion   JPEGImages/<clip>, Annotations/<clip>; or train_all_frames/ next to train/
     SegTrackv2              JPEGImages/<clip>, GroundTruth/<clip>[/<object>]; or Annotations/<clip>
     FBMS-59                 Testset/<clip>, Testset/<clip>/GroundTruth (Trainingset alike); or JPEGImages, Annotations
     MoCA                    JPEGImages/<clip>, annotations.csv or Annotations/annotations.csv; or Annotations/<clip>

@@ -1,7 +1,7 @@
 """The rules that turn the values stored in masks into labels, decided over all masks of a clip.
 
     indices of a palette     labels; 255 is void, or, if there is nothing else, the one object
-    greys of 8 or 16 bits    1 to 20 are labels, beside which 255 (65535) is void
+    greys of 8 or 16 bits    1 to 20 are labels; 255 (65535) in addition to them is void
                              a single value is the one object
                              a few values, each of areas: an object each, in order of first appearance
                              smooth edges, probabilities: the object is what exceeds half
@@ -36,7 +36,7 @@ Background = Literal["black", "border"]
 
 VOID = 255
 MAX_OBJECTS = 20  # the most that the DAVIS unsupervised protocol takes
-MOST = 254  # labels of a map beside background and void
+MOST = 254  # labels of a map, apart from background and void
 _THIN = 2  # colours that may be edges everywhere: objects of one pixel's width
 
 
@@ -114,7 +114,7 @@ def decide(tallies: Mapping[Kind, Tally], background: Background, *, transparenc
 
 
 def _settle(legend: Legend, tallies: Mapping[Kind, Tally], exact: Mapping[Kind, bool]) -> None:
-    """Let kinds stand beside each other only if no label of the one can mean another object in the other."""
+    """Check that no label of one kind can mean another object in another kind."""
     labels = {kind: set(legend.tables.get(kind, {0: 0}).values()) for kind in exact}
     if not legend.halves and all(values <= {0, 1} for values in labels.values()):
         return  # one object throughout

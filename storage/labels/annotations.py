@@ -21,7 +21,7 @@ from motion_adapt.storage.names import printable, some
 
 
 class AnnotationError(ValueError):
-    """A clip's annotations cannot be used, so the clip is not scored; `reason` names the file at fault."""
+    """A clip's annotations cannot be used, so the clip is not scored; `reason` names the invalid file."""
 
     def __init__(self, clip: str, reason: str) -> None:
         super().__init__(clip, reason)

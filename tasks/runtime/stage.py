@@ -5,8 +5,8 @@
 
 A stage takes all arguments except `out` and returns the Artifact. Arguments that are artifacts are its inputs. All
 others, except `place` and those marked `NotKeyed`, are settings and part of the key. An argument marked `IfGiven` is
-part of the key only if it is not None, so that a stage can get a new argument without new keys for all who do not use
-it. The body runs only if the store has no such artifact.
+part of the key only if it is not None, so that a stage can get a new argument without new keys for calls that do not
+use it. The body runs only if the store has no such artifact.
 
 Nothing here needs Prefect. In a flow, a stage runs as a Prefect task (tasks/runtime/prefect_tasks.py).
 """
@@ -113,7 +113,7 @@ def stage(
     Args:
         name: the stage's name; part of every key.
         version: part of every key; raise it whenever the function gives other results for the same arguments.
-        gpu: whether the function computes on the place's device, or a function that tells so from the arguments. If
+        gpu: whether the function computes on the place's device, or a function of the arguments that returns it. If
             the device is a GPU, the stage then holds it exclusively (tasks/runtime/gpu.py).
     """
 
