@@ -52,6 +52,7 @@ from motion_adapt.flows.run.start_weights import (
 )
 from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.flows.run.weight_checks import not_label_free, provenance
+from motion_adapt.models.inputs.flow_estimators import flow_provenance
 from motion_adapt.models.quality.gate import Decision, Verdict, gate
 from motion_adapt.storage.keys import digest
 from motion_adapt.tasks.runtime.place import Place
@@ -130,6 +131,9 @@ def adapt(
     learnt = start.by_hand(run)
     report.by_hand = {name: list(frames) for name, frames in materials.by_hand.items()}
     report.provenance = provenance(settings, by_hand=materials.masks_by_hand, learnt=learnt)
+    if rounds and (second := settings.oclr_finetuning.second_flow()):
+        learnt_from = flow_provenance(second.estimator, second.weights)
+        report.provenance["OCLR also learns from flow"] = learnt_from
     if why := not_label_free(settings):
         run.warn(why)
     report.figures = smoke_note(run, start)

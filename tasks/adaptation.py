@@ -2,6 +2,7 @@
 
 from motion_adapt.models.adaptation import adapt_corrector as corrector_adaptation
 from motion_adapt.models.adaptation import finetune_oclr as oclr_finetuning
+from motion_adapt.models.inputs.flow_estimators import flow_provenance
 from motion_adapt.models.inputs.readable import Stretch
 from motion_adapt.models.inputs.still_frames import stretches
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -66,11 +67,13 @@ def finetune_oclr(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Fine-tune OCLR on refined masks, with flow of another gap than inference uses.
+    """Fine-tune OCLR on refined masks, with flow of another gap, or of another estimator, than inference uses.
 
-    Each stretch of frames with motion counts as a clip.
+    `flow` and `labels` have one item per clip and estimator. Each stretch of frames with motion counts as a clip.
     """
     store, start = place.open(), get_checkpoint(place, weights)
+    second = settings.second_flow()
+    also = {"also": flow_provenance(second.estimator, second.weights)} if second else {}
     clips = [
         oclr_finetuning.OclrClip(Stretch(motion, first, last + 1), Stretch(masks, first, last + 1))
         for motion, masks, moving in (
@@ -93,6 +96,8 @@ def finetune_oclr(
                 frames=settings.frames,
                 batch=settings.batch,
                 dice=dice,
-                recipe=learnt_from(store, labels, start),
+                vary=settings.vary,
+                synthetic=settings.synthetic,
+                recipe=learnt_from(store, list(dict.fromkeys(labels)), start) | also,
             )
         )

@@ -18,6 +18,7 @@ from motion_adapt.models.networks.sizes import PRETRAINING
 from motion_adapt.models.sam.asking import Output, PromptKind
 from motion_adapt.storage.formats.label_rules import Background
 
+WORKING_SIZE = (128, 224)  # of models/inputs/imaging.py, which imports torch
 RAFT_WEIGHTS = "C_T_V1"  # the paper's, trained on synthetic data only
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -222,6 +223,23 @@ class TrainingSettings(StageSettings):
     checkpoint_every: int = Field(50, ge=1, exclude=True, description="steps between resumable checkpoints")
 
 
+class AdaptationSettings(TrainingSettings):
+    """A training on the masks of the round before."""
+
+    cool_down: bool = Field(
+        False,
+        description="the rate rises for a fifteenth of the steps and falls to zero over the second half; false: it is "
+        "constant, as in the paper",
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is off: keys are then as they were before these settings existed."""
+        told: dict[str, Any] = serialize(self)
+        off = {"cool_down": False, "vary": False, "synthetic": 0.0, "also": None}
+        return {name: value for name, value in told.items() if name not in off or value != off[name]}
+
+
 class PseudoLabelSettings(StageSettings):
     """What a round learns from: the masks of the round before."""
 
@@ -235,7 +253,7 @@ class PseudoLabelSettings(StageSettings):
     )
 
 
-class CorrectorTrainingSettings(TrainingSettings):
+class CorrectorTrainingSettings(AdaptationSettings):
     """Adaptation of the corrector on pseudo-labels."""
 
     reconstruction: bool = Field(
@@ -247,10 +265,32 @@ class UpsamplerTrainingSettings(TrainingSettings):
     """Fine-tuning of the corrector's upsampler with annotations (Table 16); used only by `finetune-upsampler`."""
 
 
-class OclrTrainingSettings(TrainingSettings):
+class OclrTrainingSettings(AdaptationSettings):
     """OCLR fine-tuning."""
 
     frames: int = Field(12, ge=2, description="frames of a training sample")
+    vary: bool = Field(
+        False, description="mirror and reverse samples at random, and show them faster or slower"
+    )
+    synthetic: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the steps on synthetic clips, which keep OCLR from forgetting what the videos don't show",
+    )
+    also: Literal["dis", "raft_large", "raft_small"] | None = Field(
+        None,
+        description="a flow estimator whose flow OCLR learns from too, with the same masks: RAFT with C_T_V1, 12 "
+        "updates and frames of 128 x 224, DIS with the frames' own size",
+    )
+
+    def second_flow(self) -> FlowSettings | None:
+        """Return the settings of the flow that `also` names."""
+        if self.also is None:
+            return None
+        if self.also == "dis":
+            return FlowSettings()
+        return FlowSettings(estimator=self.also, updates=12, resolution=WORKING_SIZE)
 
 
 class PerClipSettings(StageSettings):
@@ -520,6 +560,15 @@ class Settings(StageSettings):
     export: ExportSettings = Field(ExportSettings(), exclude=True)
     evaluation: EvaluationSettings = EvaluationSettings()
     pretrain: PretrainSettings = PretrainSettings()
+
+    @model_validator(mode="after")
+    def _other_flow(self) -> "Settings":
+        if self.oclr_finetuning.also == self.flow.estimator:
+            raise ValueError(
+                f"oclr_finetuning.also: flow.estimator is {self.flow.estimator} too, and fine-tuning on the same flow "
+                "learns nothing; name another estimator"
+            )
+        return self
 
     def without_given(self) -> "Settings":
         """Return the settings without `selection.given`."""

@@ -18,7 +18,7 @@ from motion_adapt.tasks.checkpoints import put_checkpoint
 from motion_adapt.tasks.runtime.curves import Curve, curve_file, read_curve
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
-from motion_adapt.tasks.settings import ClipNetworkSettings, TrainingSettings
+from motion_adapt.tasks.settings import AdaptationSettings, ClipNetworkSettings, TrainingSettings
 
 
 def learnt_from(store: ArtifactStore, labels: list[Artifact], start: Checkpoint) -> dict[str, Any]:
@@ -69,6 +69,7 @@ def course_of(settings: TrainingSettings | ClipNetworkSettings, seed: int) -> Co
         rate=settings.learning_rate,
         precision=settings.precision,
         checkpoint_every=settings.checkpoint_every,
+        cool_down=isinstance(settings, AdaptationSettings) and settings.cool_down,
     )
 
 

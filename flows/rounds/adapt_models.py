@@ -67,17 +67,21 @@ def adapted_corrector(work: Work, this: Round, before: Round, labels: ByClip) ->
 
 
 def finetuned_oclr(work: Work, this: Round, labels: ByClip) -> Artifact:
-    """Fine-tune OCLR on pseudo-labels and flow of another gap. Returns it unchanged if no clip has both."""
-    flow = work.materials.adaptation_flow
-    teaching = [name for name in labels if name in flow]
-    if not teaching:
+    """Fine-tune OCLR on pseudo-labels and other flow. Returns it unchanged if no clip has both."""
+    pairs = [
+        (flow[name], labels[name])
+        for flow in (work.materials.adaptation_flow, work.materials.second_flow)
+        for name in labels
+        if name in flow
+    ]
+    if not pairs:
         work.run.warn(f"{this.name}: no clip has a mask and flow to learn from; OCLR stays as it is")
         return this.weights.need("oclr")
     return work.run.once(
         finetune_oclr,
         f"{this.name}: fine-tune OCLR",
-        flow=[flow[name] for name in teaching],
-        labels=[labels[name] for name in teaching],
+        flow=[flow for flow, _ in pairs],
+        labels=[label for _, label in pairs],
         weights=this.weights.need("oclr"),
         settings=work.settings.oclr_finetuning,
         dice=work.settings.pseudo_labels.dice,

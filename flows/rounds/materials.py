@@ -18,7 +18,7 @@ from motion_adapt.tasks.features import extract_features
 from motion_adapt.tasks.flow import estimate_flow
 from motion_adapt.tasks.frames import decode, keep_native
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.settings import NETWORK_METHODS, BackboneSettings, Settings
+from motion_adapt.tasks.settings import NETWORK_METHODS, BackboneSettings, FlowSettings, Settings
 
 PRUNED_FRAMES = 8
 
@@ -32,6 +32,9 @@ class Materials:
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of the clip's frames
     flow: ByClip = field(default_factory=dict)  # at the gap of inference
     adaptation_flow: ByClip = field(default_factory=dict)  # at the gap that OCLR is fine-tuned on
+    second_flow: ByClip = field(
+        default_factory=dict
+    )  # of the other estimator that it is fine-tuned on, if any
     selector_tokens: ByClip = field(default_factory=dict)
     corrector_tokens: ByClip = field(default_factory=dict)
     given: ByClip = field(default_factory=dict)  # masks by hand, of the clips that have any
@@ -136,13 +139,14 @@ def decode_clips(
 
 def add_flow(run: Run, materials: Materials, settings: Settings) -> None:
     """Compute the flow of every clip at the gap of inference."""
-    materials.flow = _flow(run, materials, settings, settings.gaps.inference)
+    materials.flow = _flow(run, materials, settings.flow, settings.gaps.inference)
 
 
 def add_adaptation_flow(run: Run, materials: Materials, settings: Settings) -> None:
     """Compute the flow of every clip at the gap of adaptation, unless proposals are ready-made and OCLR is unused.
 
-    A clip without it stays in the run, with a warning, and OCLR is not fine-tuned on it.
+    A clip without it stays in the run, with a warning, and OCLR is not fine-tuned on it. With `oclr_finetuning.also`,
+    compute the flow of that estimator too, at the gap of inference.
     """
     if settings.proposal.folder is not None:
         return
@@ -159,20 +163,22 @@ def add_adaptation_flow(run: Run, materials: Materials, settings: Settings) -> N
             f"fine-tune OCLR; add Flows_gap{gap}, or set gaps.adaptation to a gap that is there"
         )
     wanted = [name for name in run.clips if name not in lacking]
-    materials.adaptation_flow = _flow(run, materials, settings, gap, only=wanted, forgive=True)
+    materials.adaptation_flow = _flow(run, materials, settings.flow, gap, only=wanted, forgive=True)
+    if second := settings.oclr_finetuning.second_flow():
+        materials.second_flow = _flow(run, materials, second, settings.gaps.inference, forgive=True)
 
 
 def _flow(
     run: Run,
     materials: Materials,
-    settings: Settings,
+    settings: FlowSettings,
     gap: int,
     *,
     only: list[str] | None = None,
     forgive: bool = False,
 ) -> ByClip:
-    folder = settings.flow.folder
-    keyed = settings.flow.model_copy(update={"folder": None})
+    folder = settings.folder
+    keyed = settings.model_copy(update={"folder": None})
 
     def arguments(name: str) -> dict[str, Any]:
         names = materials.names[name]

@@ -24,6 +24,8 @@ def require_settings(settings: Settings, device: str) -> None:
     require_precision(settings, device)
     require_crf_if_used(settings)
     _require_flow(settings.flow)
+    if second := settings.oclr_finetuning.second_flow():
+        _require_flow(second)
     _require_folder(settings.proposal.folder, "proposal.folder")
     _require_folder(settings.selection.given, "selection.given")
     heads = ("selector", "corrector") if settings.selection.method in NETWORK_METHODS else ("corrector",)

@@ -1,4 +1,4 @@
-"""Continue the training of a checkpoint at a constant learning rate, as every adaptation does."""
+"""Continue the training of a checkpoint, as every adaptation does."""
 
 from typing import Any
 
@@ -22,6 +22,12 @@ def constant_schedule(course: Course) -> Schedule:
     return Schedule(course.rate)
 
 
+def adaptation_schedule(course: Course) -> Schedule:
+    """Return a schedule with a constant rate, as in the paper, or with one that falls if the course says so."""
+    constant = constant_schedule(course)
+    return Schedule.settling(course.steps, constant.rate) if course.cool_down else constant
+
+
 def go_on(
     checkpoint: Checkpoint,
     module: nn.Module,
@@ -32,12 +38,12 @@ def go_on(
 ) -> Checkpoint:
     """Continue training a checkpoint's module and return its new checkpoint; see `models.training.loop.train`.
 
-    The learning rate is constant: the course's, or by default the paper's (A.3). `recipe` holds further entries for the
-    recipe, in addition to the course.
+    The learning rate is the course's, or by default the paper's (A.3); see `adaptation_schedule`. `recipe` holds
+    further entries for the recipe, in addition to the course.
     """
     course = course.at_rate(ADAPTATION_RATE)
     recipe = {**course.told(), **recipe}
-    train(module, batches, loss, course, schedule=constant_schedule(course), recipe=recipe)
+    train(module, batches, loss, course, schedule=adaptation_schedule(course), recipe=recipe)
     return adapted(checkpoint, module, recipe)
 
 

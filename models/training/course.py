@@ -25,6 +25,7 @@ class Course:
         on_step: called as on_step(step, terms) after every step; may raise to stop the training. `terms` holds "loss",
             its parts, "rate", and 20 times in a run with validation "validation".
         workers: processes that prepare batches ahead of time; 0 for none.
+        cool_down: whether the rate of an adaptation falls to zero (`Schedule.settling`), instead of being constant.
     """
 
     steps: int
@@ -36,6 +37,7 @@ class Course:
     checkpoint_every: int = 100
     on_step: OnStep | None = None
     workers: int = 0
+    cool_down: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -47,7 +49,8 @@ class Course:
 
     def told(self) -> dict[str, Any]:
         """Return the fields that determine the final weights, for the recipe."""
-        return {"steps": self.steps, "seed": self.seed, "rate": self.rate, "precision": self.precision}
+        told = {"steps": self.steps, "seed": self.seed, "rate": self.rate, "precision": self.precision}
+        return {**told, "cool_down": True} if self.cool_down else told
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,19 @@ class Schedule:
             warmup=max(1, steps // 15),
             halve_every=max(1, math.ceil(steps / 3)),
             cool_down=(steps - steps // 6, steps),
+            attention=ATTENTION_SHARE,
+        )
+
+    @classmethod
+    def settling(cls, steps: int, rate: float) -> "Schedule":
+        """Return a schedule for higher rates than the paper's: a warm-up, and a cool-down over the second half.
+
+        The warm-up takes a fifteenth of the steps. Attention has a reduced rate, as in `scaled`.
+        """
+        return cls(
+            rate=rate,
+            warmup=max(1, steps // 15),
+            cool_down=(steps // 2, steps),
             attention=ATTENTION_SHARE,
         )
 

@@ -91,6 +91,7 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
         ("proposl.chunk=3", "did you mean 'proposal.chunk'?"),
         ("crf=3", "crf:"),
         ("gaps.adaptation=1", "gaps.adaptation must differ"),
+        ("oclr_finetuning.also=dis", "oclr_finetuning.also: flow.estimator is dis too"),
         ("flow.estimator=flo", "flow.folder"),
         (
             "flow.folder=flows",

@@ -121,6 +121,42 @@ def test_clips_are_read_piece_by_piece():
     assert sum(frames) == 7 + 2
 
 
+def test_varied_samples_keep_flow_and_masks_together():
+    clip, seen = oclr_clip(12), set()
+    batches = OclrClipBatches([clip], frames=5, vary=True)
+    for step in range(30):
+        sample = batches(step, np.random.default_rng(step))
+        moving = np.abs(sample["flow"][0]) > 0
+        np.testing.assert_array_equal(
+            moving.all(1), sample["masks"][0].any(1)
+        )  # the flow is where the square is
+        speed = np.unique(np.abs(sample["flow"])).max()
+        assert 3 / 1.5 < speed < 3 * 1.5
+        seen.add((round(float(speed), 3), float(np.sign(sample["flow"]).sum())))
+    assert len(seen) > 20
+
+
+def test_a_share_of_the_steps_is_on_synthetic_clips(oclr):
+    taken = []
+    course = Course(steps=12, rate=1e-3, cool_down=True, on_step=lambda _, terms: taken.append(terms))
+    made = finetune_oclr(oclr, [real_size_clip()], course, frames=4, vary=True, synthetic=0.5)
+    synthetic = ["boundary" in terms for terms in taken]  # only true masks have borders to learn
+    assert 2 < sum(synthetic) < 10
+    rates = [terms["rate"] for terms in taken]
+    assert rates[5] == 1e-3 and rates[6:] == sorted(rates[6:], reverse=True) and rates[-1] < 2e-4
+    training = made.settings["training"]
+    assert (training["synthetic"], training["vary"], training["cool_down"]) == (0.5, True, True)
+    assert not {"synthetic", "vary", "cool_down"} & set(
+        finetune_oclr(oclr, [oclr_clip()], Course(steps=1)).settings["training"]
+    )
+
+
+def real_size_clip():
+    masks = np.zeros((4, K, 128, 224), bool)
+    masks[:, 0, 32:80, 40:120] = True
+    return OclrClip(np.where(masks.any(1)[:, None], 3.0, 0.0).astype(np.float32).repeat(4, 1), masks)
+
+
 def losses_of(train, start, clips, steps):
     seen = []
     train(start, clips, Course(steps=steps, rate=3e-3, on_step=lambda _, terms: seen.append(terms["loss"])))
