@@ -5,8 +5,8 @@
     round r         adapt the corrector on round r-1's exemplar frames; correct again
                     fine-tune OCLR on those masks
                     propose -> select -> correct, with both adapted models
-    every round     smoothed along the flow; a network of each clip's own takes part in the final masks, and their
-                    borders move to where colour or motion changes
+    every round     smoothed along the flow; a network of each clip's own is averaged into the final masks, and
+                    their borders move to where colour or motion changes
                     measured without labels and tracked in MLflow; the gate keeps, holds or rolls back
     at the end      masks and pictures of the round that the gate kept; scores if labels exist; all rounds on a page
 

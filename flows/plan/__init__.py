@@ -1,1 +1,1 @@
-"""The work and the costs of a run, told without running it."""
+"""The work and the costs of a run, estimated without running it."""

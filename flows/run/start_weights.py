@@ -218,8 +218,8 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
         who = "network that clip networks start from" if model == "clip_network" else model
         if supervised:
             run.warn(
-                f"the {who} was trained with annotations, be it through masks refined by SAM: its results are not "
-                "label-free"
+                f"the {who} was trained with annotations, directly or through masks refined by SAM: its results are "
+                "not label-free"
             )
         if by_hand:
             run.warn(f"the {who} learnt from {by_hand_text(by_hand)}: its results are not label-free")

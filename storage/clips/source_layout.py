@@ -72,7 +72,7 @@ def lay_out_source(source: Path, known: DataSet | None) -> Layout:
         alone = Layout([source], warnings=warnings, skipped=dict.fromkeys(usable, "is inside a clip"))
         _skip_rest(source, alone)
         return alone
-    found.skipped |= dict.fromkeys(frames, "is a single picture beside clips")
+    found.skipped |= dict.fromkeys(frames, "is a single picture next to clips")
     found.paths = found.paths if usable else []
     return found
 
@@ -94,7 +94,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def not_frames(folder: Path) -> dict[Path, str]:
-    """Return what a folder of frames holds beside them, with the reason why it is not taken."""
+    """Return the other entries of a folder of frames, each with the reason why it is not taken."""
     frames = set(pictures(folder))
     return {
         path: "is inside a clip" if path.is_dir() or is_video(path) else NO_MEDIUM
@@ -139,7 +139,7 @@ def _look_into(source: Path) -> Layout:
                     found.paths.append(path)  # set aside later: it has no frames
         _skip_rest(folder, found)
         if depth:
-            found.skipped |= dict.fromkeys(pictures(folder), "is a single picture beside clips")
+            found.skipped |= dict.fromkeys(pictures(folder), "is a single picture next to clips")
 
     look(source, 0)
     return found
