@@ -68,8 +68,8 @@ def name_user() -> None:
     """Give a user without a name, as in many containers, one for the libraries that ask."""
     try:
         getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["LOGNAME"] = os.environ["USER"] = f"uid{os.getuid()}"
+    except (KeyError, OSError, ImportError):
+        os.environ["LOGNAME"] = os.environ["USER"] = f"uid{_user_id()}"
 
 
 def settle(store: str | None) -> None:
@@ -89,6 +89,11 @@ def settle(store: str | None) -> None:
     os.environ.setdefault("PREFECT_HOME", str(place))
 
 
+def _user_id() -> int:
+    """Return the number of the user, or 0 on a system that does not number its users."""
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
 def usable(folder: Path) -> bool:
     """Return whether a folder exists or can be created, and it and Prefect's files in it can be written."""
     try:
@@ -106,5 +111,5 @@ def _places(store: str | None) -> Iterator[Path]:
     if store is not None and "://" not in store:
         yield Path(store).absolute().parent / "prefect"
     yield Path("motion-adapt/prefect").absolute()
-    yield Path(tempfile.gettempdir()) / f"motion-adapt-{os.getuid()}" / "prefect"
+    yield Path(tempfile.gettempdir()) / f"motion-adapt-{_user_id()}" / "prefect"
     yield Path(tempfile.mkdtemp(prefix="motion-adapt-")) / "prefect"

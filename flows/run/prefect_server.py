@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import IO
+from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -70,7 +70,8 @@ class _Starting:
         self.limit, self.server = limit, SubprocessASGIServer()
         self.failed: list[Exception] = []
         self.began = time.monotonic()
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `wait`
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # Windows deletes no open file
+        self.log = Path(self.folder.name) / "server.log"
         self.thread = threading.Thread(target=self._start, daemon=True, name="Prefect server")
         with _errors_to(self.log, unless=verbose):
             self.thread.start()
@@ -85,7 +86,7 @@ class _Starting:
 
     def wait(self) -> str:
         """Wait until the server answers; return a description of it."""
-        with self.log:
+        with self.folder:
             waiting, announced = time.monotonic(), False
             while self.thread.is_alive():
                 self.thread.join(0.1)
@@ -114,23 +115,26 @@ class _Starting:
 
 
 @contextmanager
-def _errors_to(log: IO[bytes], *, unless: bool) -> Iterator[None]:
+def _errors_to(log: Path, *, unless: bool) -> Iterator[None]:
     """Have processes that are started in the block print their errors to a file."""
+    log.touch()
     if unless:
         yield
         return
     kept = os.dup(2)
     try:
-        os.dup2(log.fileno(), 2)
+        with log.open("wb") as file:
+            os.dup2(file.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
 
 
-def _last_line(log: IO[bytes]) -> str:
+def _last_line(log: Path) -> str:
     """Return the last line that a server has printed, after a colon; an empty string if it printed nothing."""
-    printed = os.pread(log.fileno(), _LOG, 0)  # leaves alone where the server writes on
+    with log.open("rb") as file:
+        printed = file.read(_LOG)
     lines = [line.strip() for line in printed.decode(errors="replace").splitlines() if line.strip()]
     return f": {lines[-1]}" if lines else ""
 
