@@ -12,7 +12,7 @@ import numpy as np
 
 from motion_adapt.storage.checks.annotation_faults import annotation_findings
 from motion_adapt.storage.checks.findings import Finding, finding, judged, size_text
-from motion_adapt.storage.clips.find_clips import Clip, ClipError, ClipList, find_clips
+from motion_adapt.storage.clips.find_clips import Clip, ClipError, ClipList, TooFewFrames, find_clips
 from motion_adapt.storage.clips.numbering import numbering_gaps
 from motion_adapt.storage.clips.videos import MIN_SIDE, open_frames
 from motion_adapt.storage.datasets.catalogue import DataSet
@@ -65,13 +65,12 @@ def _listed(clips: ClipList, source: Path, split: str | None) -> Iterator[Findin
                     "missing clip", name, source / name, f"is in {known.name} {known.split}, not here"
                 )
     for entry in clips.set_aside:
-        kind = "missing clip" if "no such folder" in entry.reason else "unusable clip"
+        kind = "missing clip" if entry.missing else "unusable clip"
         yield finding(kind, entry.name, source / entry.name, entry.reason)
     for path, reason in clips.skipped.items():
         yield finding("skipped", "", source / path, reason)
-    for text in clips.warnings:
-        if " is used" in text:
-            yield finding("layout", "", source, text)
+    for text in clips.chosen:
+        yield finding("layout", "", source, text)
 
 
 def _clip_findings(
@@ -103,7 +102,7 @@ def _video(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, 
             if look:
                 look(frame)
     except ClipError as error:
-        kind = "too few frames" if "at least two" in error.reason else "undecodable frame"
+        kind = "too few frames" if isinstance(error, TooFewFrames) else "undecodable frame"
         return None, count, [finding(kind, clip.name, clip.path, error.reason)]
     told = [text.removeprefix(f"{clip.name}: ") for text in frames.warnings]
     return size, count, [finding("ends early", clip.name, clip.path, text) for text in told]

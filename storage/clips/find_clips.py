@@ -38,6 +38,10 @@ class ClipError(ValueError):
         return f"{self.clip}: {self.reason}"
 
 
+class TooFewFrames(ClipError):
+    """A clip has no second frame, so that nothing in it can move."""
+
+
 @dataclass(frozen=True)
 class Clip:
     """One video, not yet opened. `name` is unique in its source and safe in paths, in JSON and in print."""
@@ -75,6 +79,7 @@ class SetAside:
     name: str
     reason: str
     path: Path | None = None  # where it is, or would be
+    missing: bool = False  # a list names the clip, and the source does not have it
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class ClipList:
         set_aside: clips that cannot be used.
         annotations: where the data set keeps them, or None; never opened here.
         warnings: what a reader should know.
+        chosen: those of the warnings that name the folder that is used of several with the same clips.
         data_set: the benchmark that the clips belong to, or None.
         skipped: by path relative to the source: why it is not taken.
     """
@@ -94,6 +100,7 @@ class ClipList:
     set_aside: tuple[SetAside, ...] = ()
     annotations: Path | None = None
     warnings: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
     data_set: DataSet | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
 
@@ -141,7 +148,7 @@ def find_clips(
         reason = f"{printable(source)} cannot be read ({error.strerror}); check its permissions"
         raise ValueError(reason) from error
 
-    clips, set_aside, warnings = [], [], layout.warnings
+    clips, set_aside, warnings = [], [], layout.chosen + layout.warnings
     root = named if known is None and not (named / "JPEGImages").is_dir() else None
     for path, name in zip(layout.paths, _clip_names(layout.paths, root), strict=True):
         try:
@@ -151,7 +158,14 @@ def find_clips(
         except ClipError as error:
             set_aside.append(SetAside(error.clip, error.reason, path))
     skipped = {_relative(path, named): reason for path, reason in layout.skipped.items()}
-    found = ClipList(tuple(clips), tuple(set_aside), layout.annotations, data_set=known, skipped=skipped)
+    found = ClipList(
+        clips=tuple(clips),
+        set_aside=tuple(set_aside),
+        annotations=layout.annotations,
+        chosen=tuple(layout.chosen),
+        data_set=known,
+        skipped=skipped,
+    )
     if split is not None and (known is None or split != "all"):
         found = _keep_split(found, split, read_split(source, split, known.splits if known else None))
     elif split is None and not only and known is not None and dataset:
@@ -238,7 +252,8 @@ def _keep_split(found: ClipList, split: str, names: Sequence[str]) -> ClipList:
             leaves = Path(name).is_absolute() or ".." in re.split(r"[/\\]", name)
             reason = "leaves the data folder; refused" if leaves else "no such folder next to the other clips"
             place = beside[0] / name if beside else None
-            set_aside[name] = SetAside(printable(name), f"listed in split {split}: {reason}", place)
+            reason = f"listed in split {split}: {reason}"
+            set_aside[name] = SetAside(printable(name), reason, place, missing=not leaves)
     in_order = tuple(clip for clip in found.clips if clip.name in clips)
     return replace(found, clips=in_order, set_aside=tuple(set_aside.values()))
 

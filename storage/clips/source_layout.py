@@ -32,12 +32,14 @@ class Layout:
         paths: videos and folders of frames.
         annotations: the folder of annotations, or None.
         warnings: what a reader should know.
+        chosen: warnings that name the folder that is used of several with the same clips.
         skipped: by path: why it is not taken.
     """
 
     paths: list[Path] = field(default_factory=list)
     annotations: Path | None = None
     warnings: list[str] = field(default_factory=list)
+    chosen: list[str] = field(default_factory=list)
     skipped: dict[Path, str] = field(default_factory=dict)
 
 
@@ -55,7 +57,7 @@ def lay_out_source(source: Path, known: DataSet | None) -> Layout:
 
     if known is not None or (source / "JPEGImages").is_dir():
         there = lay_out(source, known) if known else davis_layout(source)
-        found = Layout(annotations=there.annotations, warnings=list(there.warnings))
+        found = Layout(annotations=there.annotations, chosen=list(there.chosen))
         for folder in there.images:
             found.paths += candidates(folder)
             if known is None:

@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from motion_adapt.storage.clips.find_clips import ALL, Clip, ClipError
+from motion_adapt.storage.clips.find_clips import ALL, Clip, ClipError, TooFewFrames
 from motion_adapt.storage.clips.media import open_container
 from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, picture_size, read_rgb
 from motion_adapt.storage.names import printable
@@ -132,7 +132,7 @@ def outline(clip: Clip, *, limit: int | None = None) -> Outline:
         except PictureError as error:
             raise ClipError(clip.name, f"{printable(files[0].name)} {error}") from error
         if frames < 2:
-            raise ClipError(clip.name, f"needs at least two frames, {printable(clip.path.name)} has {frames}")
+            raise _too_few(clip, frames)
     try:
         size = sum(path.stat().st_size for path in files)
     except OSError as error:
@@ -169,9 +169,13 @@ def _checked(clip: Clip, frames: Iterator[tuple[str, np.ndarray]]) -> Iterator[n
         count += 1
         yield frame
     if count < 2:
-        raise ClipError(
-            clip.name, f"needs at least two frames, {printable(clip.path.name)} has {count or 'none'}"
-        )
+        raise _too_few(clip, count)
+
+
+def _too_few(clip: Clip, count: int) -> TooFewFrames:
+    return TooFewFrames(
+        clip.name, f"needs at least two frames, {printable(clip.path.name)} has {count or 'none'}"
+    )
 
 
 def _decode_pictures(

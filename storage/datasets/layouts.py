@@ -25,11 +25,17 @@ FBMS_PARTS = ("Testset", "Trainingset")  # the evaluated part first
 
 @dataclass(frozen=True)
 class Layout:
-    """`images`: the folders whose sub-folders are clips. `annotations`: their folder or table, or None."""
+    """The folders of a data set.
+
+    Attributes:
+        images: the folders whose sub-folders are clips.
+        annotations: the folder or table of annotations, or None.
+        chosen: warnings that name the folder that is used of several with the same clips.
+    """
 
     images: tuple[Path, ...]
     annotations: Path | None
-    warnings: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
 
 
 def detect(source: Path) -> DataSet | None:
