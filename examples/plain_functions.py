@@ -8,7 +8,6 @@ Its masks are those of `motion-adapt segment clip.mp4 --fast`. Arrays: T frames,
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -44,7 +43,7 @@ def segment(native: np.ndarray) -> np.ndarray:
     flow = rounded_flow(np.concatenate([block for _, block in dis]))  # (T, 4, 128, 224)
 
     # OCLR proposes object masks from flow alone: wrong if something stands still, or if flow is poor.
-    oclr: Any = build_network(read_checkpoint(WEIGHTS / "oclr.safetensors"), expect="oclr")
+    oclr = build_network(read_checkpoint(WEIGHTS / "oclr.safetensors"), expect="oclr")
     asked = settings.proposal.model_dump(include={"chunk", "overlap", "link_iou", "contrast"})
     proposed = np.concatenate([block.masks for block in propose(oclr, flow, **asked)])  # (T, K, 128, 224)
 
@@ -62,7 +61,7 @@ def segment(native: np.ndarray) -> np.ndarray:
     exemplars = np.concatenate([part.exemplars for part in chosen])  # bool (T, K)
 
     # The corrector repairs the masks of all frames from the exemplars.
-    corrector: Any = build_network(read_checkpoint(WEIGHTS / "corrector.safetensors"), expect="corrector")
+    corrector = build_network(read_checkpoint(WEIGHTS / "corrector.safetensors"), expect="corrector")
     repaired = correct(corrector, rgb, tokens, proposed, scores, exemplars, **parts)
     probabilities = rounded_probabilities(np.concatenate([block.probabilities for block in repaired]))
 

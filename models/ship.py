@@ -7,25 +7,28 @@ Networks are built from them in 32 bits, as from any other checkpoint (`models.n
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from motion_adapt.models.networks.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
+from motion_adapt.models.networks.checkpoints import (
+    Checkpoint,
+    in_half_precision,
+    read_checkpoint,
+    save_checkpoint,
+)
 
 MOST_BYTES = 25_000_000  # maximum total size of a preset's weights
 
 
-def in_half(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the checkpoint with its floating-point tensors in f16.
+def require_finite(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint, after checking that no tensor left the range of its type.
 
     Raises:
-        ValueError: f16 cannot represent a tensor: one of its values is not finite or is beyond 65504.
+        ValueError: a value is not finite. One beyond 65504 becomes infinite in f16.
     """
-    tensors = {name: t.half() if t.is_floating_point() else t for name, t in checkpoint.tensors.items()}
-    for name, tensor in tensors.items():
+    for name, tensor in checkpoint.tensors.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{checkpoint.model}: {name} does not fit into 16 bits")
-    return replace(checkpoint, tensors=tensors)
+    return checkpoint
 
 
 def ship(weights: Path, to: Path) -> dict[str, int]:
@@ -39,7 +42,7 @@ def ship(weights: Path, to: Path) -> dict[str, int]:
         raise ValueError(f"{weights}: there is no checkpoint")
     to.mkdir(parents=True, exist_ok=True)
     for file in files:
-        save_checkpoint(to / file.name, in_half(read_checkpoint(file)))
+        save_checkpoint(to / file.name, require_finite(in_half_precision(read_checkpoint(file))))
     sizes = {file.name: (to / file.name).stat().st_size for file in files}
     if sum(sizes.values()) > MOST_BYTES:
         raise ValueError(f"{to}: {sum(sizes.values())} bytes in total, the limit is {MOST_BYTES}")

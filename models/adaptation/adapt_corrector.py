@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from motion_adapt.models.inference.planning import (
     PART_LENGTH,
@@ -21,7 +21,7 @@ from motion_adapt.models.inference.planning import (
     parts,
 )
 from motion_adapt.models.inputs.readable import Readable, pieces
-from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.networks.checkpoints import Checkpoint, Corrector, build_network
 from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import Batch
 from motion_adapt.models.training.continue_training import go_on
@@ -154,11 +154,11 @@ class CorrectorClipLoss:
     use_masks: bool = False
     precision: str = "float32"
 
-    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, module: Corrector, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of a batch of `CorrectorClipBatches`: the mean over its episodes."""
         return mean_of([self.of_episode(module, episode) for episode in batch["episodes"]])
 
-    def of_episode(self, module: Any, episode: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def of_episode(self, module: Corrector, episode: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of one episode."""
         with autocast(episode["rgb"].device, self.precision):
             answer = correct_episode(module, episode, use_masks=self.use_masks)

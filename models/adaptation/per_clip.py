@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from motion_adapt.models.adaptation.adapt_corrector import (
     CorrectorClip,
@@ -23,7 +22,7 @@ from motion_adapt.models.adaptation.adapt_corrector import (
     pseudo_label_loss,
 )
 from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT
-from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.networks.checkpoints import Checkpoint, Corrector, build_network
 from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import to_device
 from motion_adapt.models.training.continue_training import ADAPTATION_RATE, adapted, constant_schedule
@@ -155,7 +154,7 @@ class _Found:
 class _Watch:
     """Computes the held-out loss at intervals, and decides when to stop."""
 
-    def __init__(self, module: nn.Module, loss: CorrectorClipLoss, device: str, patience: int) -> None:
+    def __init__(self, module: Corrector, loss: CorrectorClipLoss, device: str, patience: int) -> None:
         self.module, self.loss, self.device, self.patience = module, loss, device, patience
         self.episodes: list[dict[str, Any]] = []
         self.found = _Found()

@@ -5,10 +5,8 @@ what to do. Nothing here falls back to other weights.
 """
 
 import hashlib
-import os
 import re
 import shutil
-import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -16,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+
+from motion_adapt.models.networks.synced_file import synced_file
 
 PATIENCE = 5.0  # seconds within which a server must answer
 
@@ -91,17 +91,11 @@ def download(url: str, path: Path) -> Path:
         OSError: the download failed, or the file's hash differs from the one in its name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as beside:
-        try:
-            with urllib.request.urlopen(url, timeout=30) as response:
-                shutil.copyfileobj(response, beside)
-            beside.flush()
-            os.fsync(beside.fileno())
-            _check_hash(Path(beside.name), path.name)
-            Path(beside.name).replace(path)
-        except BaseException:
-            Path(beside.name).unlink(missing_ok=True)
-            raise
+    with synced_file(path) as file:
+        with urllib.request.urlopen(url, timeout=30) as response:
+            shutil.copyfileobj(response, file)
+        file.flush()
+        _check_hash(Path(file.name), path.name)
     return path
 
 

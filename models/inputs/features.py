@@ -42,7 +42,7 @@ class FeatureNetwork:
     def __init__(
         self,
         name: str,
-        module: Any,
+        module: nn.Module,
         *,
         channels: int,
         patch_size: int,
@@ -50,6 +50,7 @@ class FeatureNetwork:
         std: tuple[float, ...] = RGB_STD,
     ) -> None:
         self.name, self.channels, self.patch_size = name, channels, patch_size
+        # Any, because timm's networks do not declare what the subclasses read.
         self.module: Any = module.eval().requires_grad_(False)
         self.mean, self.std = _three(mean), _three(std)
         self.device = next(module.parameters()).device

@@ -9,7 +9,6 @@ import hashlib
 import inspect
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from motion_adapt.models.networks.dense_corrector import DenseCorrector
 from motion_adapt.models.networks.foreign_files import foreign
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.networks.selector import MaskSelector
+from motion_adapt.models.networks.synced_file import synced_file
 
 Corrector = MaskCorrector | DenseCorrector
 _CLASSES: dict[str, type[nn.Module]] = {
@@ -83,7 +83,8 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         entry = json.dumps({**header, "digest": _digest(header, tensors)}, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"settings of the {checkpoint.model} checkpoint: {error}") from error
-    _write_whole(Path(path), safetensors.torch.save(tensors, metadata={_ENTRY: entry}))
+    with synced_file(Path(path)) as file:
+        file.write(safetensors.torch.save(tensors, metadata={_ENTRY: entry}))
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -202,20 +203,6 @@ def _class_of(model: str, arguments: Mapping[str, Any]) -> tuple[type[nn.Module]
 
 def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(json.dumps([header, tensors_digest(tensors)], sort_keys=True).encode()).hexdigest()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        beside = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()  # Windows renames no open file
-            beside.chmod(0o644)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from motion_adapt.models.inputs.features import TokenExtractor
+from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.synthetic.corruptions import corrupt_clip
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 from motion_adapt.models.synthetic.synthetic_flow import clip_flow
@@ -113,7 +114,7 @@ class ClipProposals:
     OCLR's channels are reordered to match the ground truth, which synthetic clips have.
     """
 
-    def __init__(self, oclr: Any, keep: int) -> None:
+    def __init__(self, oclr: OCLR, keep: int) -> None:
         self.oclr, self.kept = oclr, Kept(keep)
 
     def of(self, batch: Batch) -> Tensor:

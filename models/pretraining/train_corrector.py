@@ -21,7 +21,7 @@ from motion_adapt.models.inputs.features import (
     TokenExtractor,
     extractor_identity,
 )
-from motion_adapt.models.networks.checkpoints import Checkpoint, build_network, tensors_digest
+from motion_adapt.models.networks.checkpoints import Checkpoint, Corrector, build_network, tensors_digest
 from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.models.networks.sizes import COMPACT, PRETRAINING
 from motion_adapt.models.pretraining.clip_batches import ClipBatches, ClipProposals, ClipTokens
@@ -69,7 +69,7 @@ class CorrectorLoss:
         self.proposals, self.tokens, self.window, self.exemplars = proposals, tokens, window, exemplars
         self.precision, self.judge, self.judge_tokens = precision, judge, judge_tokens
 
-    def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, module: Corrector, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of a batch of `ClipBatches`: the mean over its clips."""
         masks, tokens = self.proposals.of(batch), self.tokens.of(batch)
         judged = tokens if self.judge_tokens is None else self.judge_tokens.of(batch)

@@ -9,6 +9,7 @@ from torch import Tensor
 from motion_adapt.models.inputs.features import SELECTOR_GRID, TokenExtractor
 from motion_adapt.models.inputs.imaging import normalise_rgb
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network, tensors_digest
+from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.models.networks.sizes import COMPACT
 from motion_adapt.models.pretraining.clip_batches import ClipBatches, ClipProposals, ClipTokens
 from motion_adapt.models.pretraining.recipe import (
@@ -40,7 +41,7 @@ class SelectorLoss:
     def __init__(self, proposals: ClipProposals, tokens: ClipTokens, precision: str = "float32") -> None:
         self.proposals, self.tokens, self.precision = proposals, tokens, precision
 
-    def __call__(self, module: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, module: MaskSelector, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of a batch of `ClipBatches`."""
         chosen = choose_objects(batch["truth"], batch["draws"])
         masks, truth = (pick(m, chosen) for m in (self.proposals.of(batch), batch["truth"]))

@@ -1,11 +1,11 @@
 """Episodes of the corrector: one window of frames, with the exemplars from which it is corrected."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
 from motion_adapt.models.inputs.imaging import normalise_rgb
+from motion_adapt.models.networks.checkpoints import Corrector
 from motion_adapt.models.networks.corrector import Correction
 from motion_adapt.models.networks.sizes import PRETRAINING
 from motion_adapt.models.training.batches import Batch
@@ -13,7 +13,7 @@ from motion_adapt.models.training.batches import Batch
 EXEMPLARS: int = PRETRAINING["exemplars"]
 
 
-def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correction:
+def correct_episode(module: Corrector, episode: Batch, *, use_masks: bool) -> Correction:
     """Run the corrector on an episode.
 
     Args:
@@ -32,6 +32,6 @@ def correct_episode(module: Any, episode: Batch, *, use_masks: bool) -> Correcti
     return answer
 
 
-def weights_for(module: Any, weights: Mapping[str, float]) -> dict[str, float]:
+def weights_for(module: Corrector, weights: Mapping[str, float]) -> dict[str, float]:
     """Select the loss terms that apply to a corrector: without object queries, it does not reconstruct tokens."""
     return {name: value for name, value in weights.items() if module.reconstructs or name != "reconstruction"}

@@ -10,7 +10,7 @@ from motion_adapt.models.networks.checkpoints import (
     save_checkpoint,
 )
 from motion_adapt.models.networks.oclr import OCLR
-from motion_adapt.models.ship import in_half, main, ship
+from motion_adapt.models.ship import main, ship
 
 NETWORK = {"features": 2, "width": 8, "num_heads": 2, "num_layers": 1}
 
@@ -33,11 +33,12 @@ def test_shipped_networks_answer_as_the_trained_ones(tmp_path):
     torch.testing.assert_close(before, after, atol=2e-2, rtol=0)
 
 
-def test_values_beyond_16_bits_are_refused():
+def test_values_beyond_16_bits_are_refused(tmp_path):
     big = checkpoint()
     big.tensors["position.bias"] = torch.full_like(big.tensors["position.bias"], 1e6)
-    with pytest.raises(ValueError, match=r"position\.bias"):
-        in_half(big)
+    save_checkpoint(tmp_path / "oclr.safetensors", big)
+    with pytest.raises(ValueError, match=r"position\.bias does not fit into 16 bits"):
+        ship(tmp_path, tmp_path / "to")
 
 
 def test_an_empty_folder_is_wrong_usage(tmp_path, capsys):
