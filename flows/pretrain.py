@@ -233,8 +233,8 @@ def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> 
     """Copy the checkpoints from the store to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for model, artifact in made.items():
-        with whole_file(folder / f"{model}.safetensors") as beside:
-            beside.write_bytes(place.open().open(artifact).read(FILE))
+        with whole_file(folder / f"{model}.safetensors") as temporary:
+            temporary.write_bytes(place.open().open(artifact).read(FILE))
 
 
 def begin(tracker: Tracker, settings: Settings, more: dict[str, Any]) -> str:

@@ -71,5 +71,5 @@ def claim(root: Path, what: SyntheticSet) -> None:
         return
     if root.exists() and any(root.iterdir()):
         raise RunError(f"{root} holds files other than synthetic clips; name another folder")
-    with whole_file(record) as beside:
-        beside.write_text(wanted, encoding="utf-8")
+    with whole_file(record) as partial:
+        partial.write_text(wanted, encoding="utf-8")

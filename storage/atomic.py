@@ -11,34 +11,34 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to. If the block succeeds, it is renamed to `path`, replacing any earlier file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path).with_suffix(path.suffix)  # encoders choose the format by the suffix
+    partial = _hidden(path).with_suffix(path.suffix)  # encoders choose the format by the suffix
     try:
-        yield beside
-        beside.replace(path)
+        yield partial
+        partial.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill. If the block succeeds, it is renamed to `path`, replacing any earlier one."""
-    beside, earlier = _beside(path), _beside(path)
-    beside.mkdir(parents=True)
+    partial, earlier = _hidden(path), _hidden(path)
+    partial.mkdir(parents=True)
     try:
-        yield beside
+        yield partial
         if path.exists():
             path.rename(earlier)
         try:
-            beside.rename(path)
+            partial.rename(path)
         except OSError:
             if earlier.exists():
                 earlier.rename(path)
             raise
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(earlier, ignore_errors=True)
 
 
-def _beside(path: Path) -> Path:
+def _hidden(path: Path) -> Path:
     """Return a hidden name in the same folder, so that the rename stays on one file system."""
     return path.with_name(f".{path.name[:48]}.{uuid.uuid4().hex[:12]}.part")

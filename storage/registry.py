@@ -95,8 +95,8 @@ def champions(uri: str) -> dict[str, dict[str, str]]:
         if CHAMPION not in model.aliases:
             continue
         version = client.get_model_version(model.name, str(model.aliases[CHAMPION]))
-        with tempfile.TemporaryDirectory() as beside:
-            files = sorted(_download(version, uri, Path(beside)).rglob("*.safetensors"))
+        with tempfile.TemporaryDirectory() as temporary:
+            files = sorted(_download(version, uri, Path(temporary)).rglob("*.safetensors"))
             found[f"{model.name} version {version.version}"] = {
                 file.name: file_digest(file) for file in files
             }

@@ -227,8 +227,8 @@ class Tracker:
             if name == path.name:
                 artifacts.log_artifact(str(path), folder)
                 continue
-            with tempfile.TemporaryDirectory() as beside:
-                artifacts.log_artifact(str(shutil.copy(path, Path(beside) / name)), folder)
+            with tempfile.TemporaryDirectory() as temporary:
+                artifacts.log_artifact(str(shutil.copy(path, Path(temporary) / name)), folder)
 
     def read(self, run_id: str, name: str) -> bytes | None:
         """Return the bytes of one of a run's files, or None if it has no file of that name."""
@@ -236,8 +236,8 @@ class Tracker:
         artifacts = self.artifacts(run_id)
         if name not in {entry.path for entry in artifacts.list_artifacts(name.rpartition("/")[0] or None)}:
             return None
-        with tempfile.TemporaryDirectory() as beside:
-            return Path(artifacts.download_artifacts(name, beside)).read_bytes()
+        with tempfile.TemporaryDirectory() as temporary:
+            return Path(artifacts.download_artifacts(name, temporary)).read_bytes()
 
     def artifacts(self, run_id: str) -> "ArtifactRepository":
         """Return the repository of a run's artifacts, at their current URI."""
@@ -254,8 +254,8 @@ class Tracker:
         return current_place(self.get(run_id).info.artifact_uri, local_database(self.uri), RUN)
 
     def _put(self, run_id: str, name: str, text: str) -> None:
-        with tempfile.TemporaryDirectory() as beside:
-            path = Path(beside) / name
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / name
             path.write_text(text, encoding="utf-8")
             self.artifacts(run_id).log_artifact(str(path))
 

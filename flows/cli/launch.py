@@ -83,7 +83,7 @@ def running(
             raise typer.Exit(1)
         return report
 
-    with errors(verbose=verbose, going_on="the same command resumes where this one stopped"):
+    with errors(verbose=verbose, resume_hint="the same command resumes where this one stopped"):
         loaded = settings() if settings else None
         from motion_adapt.flows.run.prefect_server import begin_server
 
@@ -92,12 +92,12 @@ def running(
 
 
 @contextmanager
-def errors(*, verbose: bool, going_on: str = "") -> Iterator[None]:
+def errors(*, verbose: bool, resume_hint: str = "") -> Iterator[None]:
     """Print user-fixable errors as one line and exit with a status; re-raise bugs with their traceback.
 
     Args:
         verbose: re-raise all errors except Ctrl-C and wrong settings.
-        going_on: hint to print if the command was stopped and can be resumed.
+        resume_hint: hint to print if the command was stopped and can be resumed.
     """
     quiet(verbose=verbose)
     from motion_adapt.flows.run.presets import SettingsError
@@ -106,7 +106,7 @@ def errors(*, verbose: bool, going_on: str = "") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(err, "stopped", going_on, "yellow")
+        say(err, "stopped", resume_hint, "yellow")
         raise typer.Exit(130) from None
     except SettingsError as error:
         say(err, "wrong setting", str(error), "red")
@@ -171,7 +171,7 @@ def lost_server(error: BaseException | None) -> str | None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    with whole_file(path) as beside:
-        beside.write_text(
+    with whole_file(path) as partial:
+        partial.write_text(
             json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n", encoding="utf-8"
         )

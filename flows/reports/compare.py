@@ -159,8 +159,8 @@ def write_comparison(folder: Path, tracking: Tracking, rounds: pd.DataFrame) -> 
                 table.assign(**{name: row[name] for name in ("adaptation", "adaptation_run", "round")})
             )
     for name, table in (("rounds", rounds), ("clips", pd.concat(parts) if parts else pd.DataFrame())):
-        with whole_file(folder / f"{name}.csv") as beside:
-            table.to_csv(beside, index=False)
+        with whole_file(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False)
 
 
 def print_comparison(console: Console, table: pd.DataFrame) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Words:
+class Label:
     """A metric in words. `better`: 1 if higher is better, -1 if lower is, 0 if neither."""
 
     title: str
@@ -14,30 +14,30 @@ class Words:
 
 
 MEASURES = {
-    "proposal/J": Words("Proposals J", 1, True, "the flow model's masks"),
-    "adapted/J": Words("Corrector adapted J", 1, True, "old proposals, corrected by the adapted corrector"),
-    "corrected/J": Words("Corrected J", 1, True, "the round's corrections"),
-    "per_clip/J": Words("Adapted to each clip J", 1, True, "corrections by each clip's own corrector"),
-    "smoothed/J": Words("Smoothed J", 1, True, "corrections, smoothed along the flow"),
-    "clip_network/J": Words("Clip network J", 1, True, "with a network of each clip's own, smoothed again"),
-    "edges/J": Words("Edges J", 1, True, "with borders where colour or motion changes"),
-    "before_sam/J": Words("Before SAM J", 1, True, "at the frames' own size, before SAM refined them"),
-    "final/J": Words("Final J", 1, True, "at the frames' own size: all objects as one foreground"),
-    "final/F": Words("Final F", 1, True, "contours of the final masks"),
-    "final/J_matched": Words("Final J, matched", 1, True, "the one object that fits the labels best"),
-    "selection/AP": Words("Selection AP", 1, False, "how well frames are ranked by their masks' IoU"),
-    "quality": Words("Quality", 1, False, "one label-free figure, computed from those below"),
-    "flow_consistency": Words("Flow consistency", 1, False, "how well neighbouring masks agree along the flow"),
-    "agreement_proposal": Words("Agreement with proposals", 0, False, "IoU of corrections and proposals"),
-    "agreement_previous": Words("Agreement with the round before", 0, False, "IoU of the corrections"),
-    "exemplar_error": Words("Predicted error, exemplars", -1, False, "predicted by the selection"),
-    "frame_error": Words("Predicted error, all frames", -1, False, "predicted by the selection"),
-    "empty_frames": Words("Empty frames", -1, True, "frames without any object"),
-    "coverage": Words("Coverage", 0, True, "share of foreground pixels"),
-    "identity_switches": Words("Identity switches", -1, True, "frames whose objects are in other channels than usual"),
-    "identity_previous": Words("Same identities", 1, True, "frames whose objects keep the last round's channels"),
-    "sam_kept": Words("Kept from SAM", 0, True, "masks for which SAM showed something else"),
-    "alarmed_clips": Words("Clips with an alarm", -1, True, "empty, full, or swapping identities"),
+    "proposal/J": Label("Proposals J", 1, True, "the flow model's masks"),
+    "adapted/J": Label("Corrector adapted J", 1, True, "old proposals, corrected by the adapted corrector"),
+    "corrected/J": Label("Corrected J", 1, True, "the round's corrections"),
+    "per_clip/J": Label("Adapted to each clip J", 1, True, "corrections by each clip's own corrector"),
+    "smoothed/J": Label("Smoothed J", 1, True, "corrections, smoothed along the flow"),
+    "clip_network/J": Label("Clip network J", 1, True, "with a network of each clip's own, smoothed again"),
+    "edges/J": Label("Edges J", 1, True, "with borders where colour or motion changes"),
+    "before_sam/J": Label("Before SAM J", 1, True, "at the frames' own size, before SAM refined them"),
+    "final/J": Label("Final J", 1, True, "at the frames' own size: all objects as one foreground"),
+    "final/F": Label("Final F", 1, True, "contours of the final masks"),
+    "final/J_matched": Label("Final J, matched", 1, True, "the one object that fits the labels best"),
+    "selection/AP": Label("Selection AP", 1, False, "how well frames are ranked by their masks' IoU"),
+    "quality": Label("Quality", 1, False, "one label-free figure, computed from those below"),
+    "flow_consistency": Label("Flow consistency", 1, False, "how well neighbouring masks agree along the flow"),
+    "agreement_proposal": Label("Agreement with proposals", 0, False, "IoU of corrections and proposals"),
+    "agreement_previous": Label("Agreement with the round before", 0, False, "IoU of the corrections"),
+    "exemplar_error": Label("Predicted error, exemplars", -1, False, "predicted by the selection"),
+    "frame_error": Label("Predicted error, all frames", -1, False, "predicted by the selection"),
+    "empty_frames": Label("Empty frames", -1, True, "frames without any object"),
+    "coverage": Label("Coverage", 0, True, "share of foreground pixels"),
+    "identity_switches": Label("Identity switches", -1, True, "frames whose objects are in other channels than usual"),
+    "identity_previous": Label("Same identities", 1, True, "frames whose objects keep the last round's channels"),
+    "sam_kept": Label("Kept from SAM", 0, True, "masks for which SAM showed something else"),
+    "alarmed_clips": Label("Clips with an alarm", -1, True, "empty, full, or swapping identities"),
 }  # fmt: skip
 STEPS = (  # steps of a round's staircase chart: stage, words
     ("proposal", "proposed"),

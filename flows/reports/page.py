@@ -52,8 +52,8 @@ def write_page(path: Path, tracking: Tracking, *, run: str | None = None, strips
     if parent is None:
         raise RunError(f"{where} has no adaptation that has ended" + (f" with the run {run}" if run else ""))
     text = page(tracker, parent, strips=strips)
-    with whole_file(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:

@@ -32,8 +32,8 @@ def publish_comparison(tracker: Tracker, parent: str, folder: Path) -> None:
         description=f"{clips.measure} by clip and round, worst first",
     )
     text = page(tracker, parent)
-    with whole_file(folder / PAGE) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with whole_file(folder / PAGE) as partial:
+        partial.write_text(text, encoding="utf-8")
     tracker.files(parent, [folder / PAGE], "page")
 
 

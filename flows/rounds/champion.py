@@ -23,16 +23,16 @@ def promote_champion(
     """
     if pruned:
         return f"version {version} is not proposed as champion: --prune left out most of the frames"
-    owed = f" (with {by_hand_text(by_hand)}: not label-free)" if by_hand else ""
+    note = f" (with {by_hand_text(by_hand)}: not label-free)" if by_hand else ""
     reigning = registry.champion()
     if reigning is None:
         registry.promote(version)
-        return f"version {version}{owed} is the first champion"
+        return f"version {version}{note} is the first champion"
     number, run_id = reigning
     if number == version:
-        return f"version {version}{owed} stays champion"
+        return f"version {version}{note} stays champion"
     decision = gate(registry.tracker.get(run_id).data.metrics, metrics, RULES_ACROSS_RUNS)
     if decision.verdict is not Verdict.KEEP:
         return f"version {number} stays champion: {'; '.join(decision.reasons)}"
     registry.promote(version)
-    return f"version {version}{owed} replaces version {number} as champion"
+    return f"version {version}{note} replaces version {number} as champion"

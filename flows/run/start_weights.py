@@ -215,14 +215,14 @@ def _check(run: Run, settings: Settings, weights: StartWeights) -> None:
             supervised, by_hand = is_supervised(how), learnt_by_hand(how)
         except ValueError as error:
             raise RunError(f"{model} weights: {error}") from error
-        who = "network that clip networks start from" if model == "clip_network" else model
+        named = "network that clip networks start from" if model == "clip_network" else model
         if supervised:
             run.warn(
-                f"the {who} was trained with annotations, directly or through masks refined by SAM: its results are "
+                f"the {named} was trained with annotations, directly or through masks refined by SAM: its results are "
                 "not label-free"
             )
         if by_hand:
-            run.warn(f"the {who} learnt from {by_hand_text(by_hand)}: its results are not label-free")
+            run.warn(f"the {named} learnt from {by_hand_text(by_hand)}: its results are not label-free")
 
 
 def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWeights:
@@ -236,23 +236,23 @@ def champion_weights(run: Run, settings: Settings, tracker: Tracker) -> StartWei
             where = Registry(tracker).download_champion(Path(folder))
         except LookupError as error:
             raise RunError(str(error)) from error
-        who = f"the champion of experiment '{tracker.experiment}'"
+        named = f"the champion of experiment '{tracker.experiment}'"
         for model, field in (("oclr", "proposal.folder"), ("selector", "selection.method")):
             if model in wanted(settings) and not (where / f"{model}.safetensors").is_file():
                 raise RunError(
-                    f"{who} has no {model}, because it was trained with another {field}: set {field} to the same "
+                    f"{named} has no {model}, because it was trained with another {field}: set {field} to the same "
                     "value, or name start weights with --weights DIR"
                 )
         found = {name: keep_file(run, where / f"{name}.safetensors", name) for name in wanted(settings)}
         features = where / "features.safetensors"
-        _require_its_features(who, settings, tracker, shipped=not features.is_file())
+        _require_its_features(named, settings, tracker, shipped=not features.is_file())
         backbones = find_backbones(run, settings, where if features.is_file() else None)
         weights = replace(backbones, clip_network=find_shared_network(run, settings, where), **found)
     _check(run, settings, weights)
     return weights
 
 
-def _require_its_features(who: str, settings: Settings, tracker: Tracker, *, shipped: bool) -> None:
+def _require_its_features(named: str, settings: Settings, tracker: Tracker, *, shipped: bool) -> None:
     """Check that a champion gets the features that it was adapted on; `shipped`: it includes no compact ones itself.
 
     Raises:
@@ -268,7 +268,7 @@ def _require_its_features(who: str, settings: Settings, tracker: Tracker, *, shi
         its = params.get(field, "None")
         if its != "None" or (shipped and backbone.backbone == "compact"):
             raise RunError(
-                f"{who} was adapted on features from {its if its != 'None' else 'a file'} that it does not include: "
+                f"{named} was adapted on features from {its if its != 'None' else 'a file'} that it does not include: "
                 f"set {field} to that file, or name other start weights with --weights DIR"
             )
 

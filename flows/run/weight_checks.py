@@ -86,9 +86,9 @@ def provenance(settings: Settings, *, by_hand: int = 0, learnt: int = 0) -> dict
         told["final masks"] += f", refined by {settings.sam.model}"
         told["annotations"] = not_label_free(settings)
     if by_hand or learnt:
-        owed = [f"this run has {by_hand_text(by_hand)}"] if by_hand else []
-        owed += [f"its start weights learnt from {by_hand_text(learnt)}"] if learnt else []
-        told["labels"] = f"{' and '.join(owed)}: its results are not label-free"
+        notes = [f"this run has {by_hand_text(by_hand)}"] if by_hand else []
+        notes += [f"its start weights learnt from {by_hand_text(learnt)}"] if learnt else []
+        told["labels"] = f"{' and '.join(notes)}: its results are not label-free"
     return told
 
 

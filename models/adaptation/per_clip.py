@@ -131,7 +131,7 @@ def adapt_to_clip(
             replace(course, checkpoint_every=check_every, on_step=after),
             schedule=constant_schedule(course),
             recipe=training,
-            beside=vars(watch.found),
+            extra=vars(watch.found),
         )
     found = watch.found
     if found.best is not None:

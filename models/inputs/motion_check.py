@@ -13,7 +13,7 @@ import numpy as np
 from motion_adapt.models.inputs.flow import effective_gap
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
-from motion_adapt.models.inputs.still_frames import beside_camera, shows_motion
+from motion_adapt.models.inputs.still_frames import shows_motion, without_camera
 
 LEAST_FRAMES = 0.3  # minimum share of pairs with motion for a clip that the method can work with
 SLOW = 1.0  # pixels between two frames at the gap; below this, proposals are little better than guesses
@@ -71,7 +71,7 @@ def measure_motion(frames: Sequence[np.ndarray], *, gap: int = 1, pairs: int = 8
     if first.shape[1:] != (HEIGHT, WIDTH, 3):
         raise ValueError(f"frames: wanted u8 ({HEIGHT}, {WIDTH}, 3), got {first.shape[1:]}")
     flow = flow_estimator("dis")(first, second)
-    speed = np.stack([np.linalg.norm(beside_camera(pair), axis=-1) for pair in flow])  # (pairs, H, W)
+    speed = np.stack([np.linalg.norm(without_camera(pair), axis=-1) for pair in flow])  # (pairs, H, W)
     grey = [
         [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in side]
         for side in (first, second)

@@ -82,7 +82,7 @@ def shows_motion(flow: np.ndarray, here: np.ndarray, there: np.ndarray, evidence
         evidence: thresholds for flow of this kind.
     """
     height, width = here.shape
-    rest = beside_camera(flow).astype(np.float32)
+    rest = without_camera(flow).astype(np.float32)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     seen = np.zeros((height, width), np.bool_)
     seen[_BORDER:-_BORDER, _BORDER:-_BORDER] = True
@@ -104,7 +104,7 @@ def stretches(marks: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(first), int(stop) - 1) for first, stop in edges.reshape(-1, 2)]
 
 
-def beside_camera(flow: np.ndarray) -> np.ndarray:
+def without_camera(flow: np.ndarray) -> np.ndarray:
     """Subtract the dominant affine motion from flow f32 (H, W, 2). Returns f64 (H, W, 2).
 
     The fit is least squares on every fourth row and column, repeated twice on the half that fits best. Objects that

@@ -45,7 +45,11 @@ def stream(
     """
     ahead: dict[str, Any] = {}
     if workers:
-        ahead = {"prefetch_factor": 4, "multiprocessing_context": START_METHOD, "worker_init_fn": alone}
+        ahead = {
+            "prefetch_factor": 4,
+            "multiprocessing_context": START_METHOD,
+            "worker_init_fn": single_threaded,
+        }
     sampler: Any = range(start, stop)
     yield from DataLoader(
         Steps(batches, seed),
@@ -57,7 +61,7 @@ def stream(
     )
 
 
-def alone(worker: int) -> None:
+def single_threaded(worker: int) -> None:
     """Limit a worker process to one thread: the number of workers determines how many cores are used."""
     cv2.setNumThreads(0)
 

@@ -36,7 +36,7 @@ def train(
     schedule: Schedule,
     recipe: dict[str, Any] | None = None,
     validation: Batches | None = None,
-    beside: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
     gradient_norm: float | None = None,
 ) -> History:
     """Train `module` in place with Adam, resuming from the course's state file if it exists.
@@ -51,7 +51,7 @@ def train(
             is resumed.
         validation: returns batches of clips that `batches` never returns. If a run has at least `LEAST_VALIDATED`
             steps, `module` ends with the weights that had the smallest mean loss on them, otherwise with the last.
-        beside: the caller's own data, plain values and tensors. It is saved with the state and restored from it.
+        extra: the caller's own data, plain values and tensors. It is saved with the state and restored from it.
         gradient_norm: limit on the norm of all gradients together. If None, each value is limited by itself.
 
     Raises:
@@ -66,8 +66,8 @@ def train(
     history, best, start = History(steps), Best(), 0
     if state and (saved := state.read()):
         start = restore(saved, recipe, module, optimiser, history, best, state.path)
-        if beside is not None:
-            beside.update(saved["beside"])
+        if extra is not None:
+            extra.update(saved["beside"])
     held_out = (
         [validation(i, np.random.default_rng([VALIDATION_SEED, i])) for i in range(VALIDATION_BATCHES)]
         if validation and steps >= LEAST_VALIDATED
@@ -93,9 +93,7 @@ def train(
             if course.on_step:
                 course.on_step(step, shown)
             if state and ((step + 1) % course.checkpoint_every == 0 or step + 1 == steps):
-                state.write(
-                    {**snapshot(step + 1, recipe, module, optimiser, history, best), "beside": beside}
-                )
+                state.write({**snapshot(step + 1, recipe, module, optimiser, history, best), "beside": extra})
     if best.module:
         module.load_state_dict(best.module)
     module.eval()

@@ -33,8 +33,8 @@ class StateFile:
     def write(self, state: dict[str, Any]) -> None:
         """Replace the state."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(self.path.name + ".partial")
-        with beside.open("w+b") as file:
+        partial = self.path.with_name(self.path.name + ".partial")
+        with partial.open("w+b") as file:
             torch.save(state, file)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").digest()
@@ -44,7 +44,7 @@ class StateFile:
             os.fsync(file.fileno())
         if self.path.exists():
             self.path.replace(self.previous)
-        beside.replace(self.path)
+        partial.replace(self.path)
 
     def read(self) -> dict[str, Any] | None:
         """Return the latest undamaged state, or None if there is none. Warns of damaged files."""

@@ -137,12 +137,12 @@ class StoreFiles:
             if not self.local:
                 self.fs.pipe_file(path, data)
                 return
-            beside = Path(f"{path}.part")
+            partial = Path(f"{path}.part")
             try:
-                _write(beside, data)
-                beside.replace(path)
+                _write(partial, data)
+                partial.replace(path)
             finally:
-                beside.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
 
     def manifest_bytes(self, stage: str, key: str) -> bytes:
         """Return the bytes of a stored manifest.
@@ -262,18 +262,18 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _link(beside: Path, path: Path, data: bytes) -> None:
+def _link(partial: Path, path: Path, data: bytes) -> None:
     """Create `path` in one atomic step, or raise FileExistsError."""
-    _write(beside, data)
+    _write(partial, data)
     try:
-        os.link(beside, path)
+        os.link(partial, path)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
-        beside.rename(path)  # still atomic; if two do this at the same moment, the later one wins
-    beside.unlink(missing_ok=True)
+        partial.rename(path)  # still atomic; if two do this at the same moment, the later one wins
+    partial.unlink(missing_ok=True)
 
 
 def modified(info: dict[str, Any]) -> float:

@@ -28,7 +28,7 @@ def write_flo(path: Path, flow: np.ndarray) -> None:
     if flow.dtype != np.float32 or flow.ndim != 3 or flow.shape[2] != 2:
         raise ValueError(f"flow must be f32 (H, W, 2), got {flow.dtype} {flow.shape}")
     height, width, _ = flow.shape
-    with whole_file(path) as beside, beside.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         file.write(_HEADER.pack(_MAGIC, width, height))
         file.write(flow.astype("<f4").tobytes())
 

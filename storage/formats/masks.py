@@ -36,7 +36,7 @@ def write_masks(
         raise ValueError(f"{clip_name}: frame names occur twice")
     palette = davis_palette().tobytes()
     size: tuple[int, ...] | None = None
-    with whole_folder(folder / clip_name) as beside:
+    with whole_folder(folder / clip_name) as partial:
         for name, labels in zip(frame_names, label_maps, strict=True):
             if labels.dtype != np.uint8 or labels.ndim != 2 or labels.shape != (size or labels.shape):
                 wanted = f"u8 {size or '(H, W)'}"
@@ -46,7 +46,7 @@ def write_masks(
             size = labels.shape
             image = Image.fromarray(labels)
             image.putpalette(palette)
-            image.save(beside / f"{name}.png")
+            image.save(partial / f"{name}.png")
     return folder / clip_name
 
 

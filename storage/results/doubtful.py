@@ -34,7 +34,7 @@ def write_doubtful(
 
     Pictures of an earlier run are replaced, also for a clip that has none now.
     """
-    with whole_file(folder / LIST) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(folder / LIST) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         rows = csv.DictWriter(file, [item.name for item in fields(DoubtfulFrame)])
         rows.writeheader()
         rows.writerows(asdict(item) for item in found)
@@ -42,9 +42,9 @@ def write_doubtful(
         if not frames:
             shutil.rmtree(folder / PICTURES / clip, ignore_errors=True)
             continue
-        with whole_folder(folder / PICTURES / clip) as beside:
+        with whole_folder(folder / PICTURES / clip) as partial:
             for frame, data in frames.items():
-                (beside / f"{frame}.jpg").write_bytes(data)
+                (partial / f"{frame}.jpg").write_bytes(data)
     return {
         clip: [folder / PICTURES / clip / f"{frame}.jpg" for frame in frames]
         for clip, frames in pictures.items()

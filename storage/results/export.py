@@ -127,8 +127,8 @@ def export_clip(
             if source is None:
                 path.unlink(missing_ok=True)  # it shows other masks
                 continue
-            with whole_file(path) as beside:
-                beside.write_bytes(store.open(source).read(entry))
+            with whole_file(path) as partial:
+                partial.write_bytes(store.open(source).read(entry))
         _sign(stamp, origin, shows)
         return Exported(strip if pictures else None, moved)
 
@@ -189,9 +189,9 @@ def _stamp(folder: Path, name: str) -> Path:
 
 def _sign(stamp: Path, origin: Origin, shows: list[Any] | None) -> None:
     """Write a stamp: the clip, and the artifacts that its results show, or None while they are incomplete."""
-    with whole_file(stamp) as beside:
+    with whole_file(stamp) as partial:
         told = {"content": origin.content, "path": origin.path, "shows": shows}
-        beside.write_text(json.dumps(told), encoding="utf-8")
+        partial.write_text(json.dumps(told), encoding="utf-8")
 
 
 def _owner(folder: Path, name: str) -> Origin | None:

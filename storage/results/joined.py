@@ -19,12 +19,12 @@ def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]]) -> P
         shots: the names of the frames by the name of the shot.
     """
     joined = folder / "masks" / name
-    with whole_folder(joined) as beside:
+    with whole_folder(joined) as partial:
         for shot, frames in shots.items():
             for frame in frames:
                 source = folder / "masks" / shot / f"{frame}.png"
                 try:
-                    os.link(source, beside / source.name)
+                    os.link(source, partial / source.name)
                 except OSError:
-                    shutil.copyfile(source, beside / source.name)
+                    shutil.copyfile(source, partial / source.name)
     return joined

@@ -99,8 +99,8 @@ def write_overlay_video(
         ValueError: if there are no frames, or the numbers of frames and label maps differ.
     """
     with (
-        whole_file(path) as beside,
-        av.open(str(beside), "w", options={"movflags": "faststart"}) as container,
+        whole_file(path) as partial,
+        av.open(str(partial), "w", options={"movflags": "faststart"}) as container,
     ):
         stream: av.VideoStream | None = None
         for frame, labels in zip(frames, label_maps, strict=True):

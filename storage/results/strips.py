@@ -85,8 +85,8 @@ def stage_strip(columns: Sequence[StageColumn], *, title: str = "", panel_width:
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write u8 (H, W, 3) RGB as PNG, whole or not at all."""
-    with whole_file(path) as beside:
-        Image.fromarray(pixels).save(beside, compress_level=_COMPRESSION)
+    with whole_file(path) as partial:
+        Image.fromarray(pixels).save(partial, compress_level=_COMPRESSION)
 
 
 @dataclass(frozen=True)

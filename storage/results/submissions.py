@@ -65,12 +65,12 @@ def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | N
     for clip in clips:
         names = _checked(clip, frames)
         place = out / _FOLDERS.get(known.name, "{clip}").format(clip=clip.name)
-        with whole_folder(place) as beside:
+        with whole_folder(place) as partial:
             for index, name, labels in _maps(clip, names):
                 if known.annotated == "fifth" and (frame_number(name) or 0) % 5:
                     continue
                 stem = f"{index:05d}" if known.protocol == "boxes" else name
-                _picture(labels, known, clip.name, name).save(beside / f"{stem}.png")
+                _picture(labels, known, clip.name, name).save(partial / f"{stem}.png")
     there = tuple(clip.name for clip in clips)
     return Submission(out, there, tuple(name for name in known.evaluated if name not in there))
 
@@ -118,8 +118,8 @@ def write_coco(
                 told["annotations"].append({**entry, **_coco_object(labels == label)})
     if not told["images"]:
         raise ValueError(f"{printable(masks)} has no masks")
-    with whole_file(out) as beside:
-        beside.write_text(json.dumps(told) + "\n", encoding="utf-8")
+    with whole_file(out) as partial:
+        partial.write_text(json.dumps(told) + "\n", encoding="utf-8")
     return Submission(out, tuple(clip.name for clip in clips), ())
 
 

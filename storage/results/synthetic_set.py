@@ -49,13 +49,13 @@ def write_clip(
         flow: f32 (H, W, 2) in pixels, by gap (negative ones look back) and frame.
     """
     frames = [f"{index:05d}" for index in range(len(rgb))]
-    with whole_folder(root / _FRAMES / name) as beside:
+    with whole_folder(root / _FRAMES / name) as partial:
         for frame, picture in zip(frames, rgb, strict=True):
-            Image.fromarray(picture).save(beside / f"{frame}.jpg", quality=QUALITY)
-    with whole_folder(root / _AMODAL / name) as beside:
+            Image.fromarray(picture).save(partial / f"{frame}.jpg", quality=QUALITY)
+    with whole_folder(root / _AMODAL / name) as partial:
         for frame, masks in zip(frames, amodal, strict=True):
             for number, mask in enumerate(masks, 1):
-                Image.fromarray(mask.astype(np.uint8) * 255).save(beside / f"{number}_{frame}.png")
+                Image.fromarray(mask.astype(np.uint8) * 255).save(partial / f"{number}_{frame}.png")
     for gap, fields in flow.items():
         for index, field in fields.items():
             write_flo(flo_path(root, gap, name, frames[index]), field)
@@ -65,6 +65,6 @@ def write_clip(
 def write_list(root: Path, name: str, clips: list[str]) -> Path:
     """Write ImageSets/<name>.txt, a list of clips that `--split` can name. Returns its path."""
     path = root / "ImageSets" / f"{name}.txt"
-    with whole_file(path) as beside:
-        beside.write_text("".join(f"{clip}\n" for clip in clips), encoding="utf-8")
+    with whole_file(path) as partial:
+        partial.write_text("".join(f"{clip}\n" for clip in clips), encoding="utf-8")
     return path

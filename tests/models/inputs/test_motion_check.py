@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH
 from motion_adapt.models.inputs.motion_check import measure_motion
-from motion_adapt.models.inputs.still_frames import beside_camera
+from motion_adapt.models.inputs.still_frames import without_camera
 
 
 def clip(step: float, *, pan: int = 0, frames: int = 6) -> list[np.ndarray]:
@@ -51,7 +51,7 @@ def test_the_camera_is_taken_out_of_the_flow() -> None:
     camera = np.stack([3 + 0.02 * x - 0.01 * y, -1 + 0.015 * x + 0.03 * y], axis=-1)
     flow = camera.copy()
     flow[20:60, 30:80] += (5, 0)
-    left = beside_camera(flow)
+    left = without_camera(flow)
     np.testing.assert_allclose(left[20:60, 30:80], np.broadcast_to((5, 0), (40, 50, 2)), atol=1e-4)
     assert np.abs(left[70:]).max() < 1e-4
 

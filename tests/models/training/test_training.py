@@ -29,8 +29,8 @@ def loss(module, batch):
     return error, {"mse": error}
 
 
-def run(module, steps=40, *, recipe=None, validation=None, beside=None, **options):
-    given = {"recipe": recipe, "validation": validation, "beside": beside}
+def run(module, steps=40, *, recipe=None, validation=None, extra=None, **options):
+    given = {"recipe": recipe, "validation": validation, "extra": extra}
     schedule = Schedule.scaled(steps, 1e-2)
     return train(module, batches, loss, Course(steps=steps, seed=3, **options), schedule=schedule, **given)
 
