@@ -17,8 +17,8 @@ from prefect import flow
 from motion_adapt.flows.pretrain import write_checkpoints
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
-from motion_adapt.flows.rounds.rounds import propose_clips, select_clips
 from motion_adapt.flows.rounds.scoring import annotated
+from motion_adapt.flows.rounds.stages import propose_clips, select_clips
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.prechecks import require_settings

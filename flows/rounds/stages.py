@@ -1,0 +1,246 @@
+"""The stages of a round at the networks' own size: each function runs one of them for every clip.
+
+The order is in `flows/rounds/rounds.py`, and the stages at native size are in `flows/rounds/final_masks.py`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from motion_adapt.flows.rounds.adapt_models import pseudo_label
+from motion_adapt.flows.rounds.state import Round, Work
+from motion_adapt.flows.run.run import ByClip
+from motion_adapt.storage.formats.masks import masks_content
+from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import replace_proposals
+from motion_adapt.tasks.clip_network import segment_clip, train_on_clip, train_on_clips
+from motion_adapt.tasks.correction import correct
+from motion_adapt.tasks.edges import follow_edges
+from motion_adapt.tasks.per_clip import adapt_to_clip
+from motion_adapt.tasks.proposal import propose, take_proposals
+from motion_adapt.tasks.selection import select
+from motion_adapt.tasks.settings import NETWORK_METHODS
+from motion_adapt.tasks.smoothing import smooth
+
+NAMED = 5  # stretches of frames without motion that a warning names; it counts the others
+
+
+def propose_clips(work: Work, this: Round) -> ByClip:
+    """Propose masks for every clip with OCLR, or read the ready-made ones that the settings name."""
+    folder = work.settings.proposal.folder
+    if folder is None:
+        made = work.run.each(
+            propose,
+            f"{this.name}: propose",
+            lambda name: {
+                "frames": work.materials.frames[name],
+                "flow": work.materials.flow[name],
+                "weights": this.weights.need("oclr"),
+                "settings": work.settings.proposal,
+                "precision": work.settings.precision,
+                "learnt_flow": True if work.settings.flow.estimator != "dis" else None,
+            },
+        )
+        name_still(work, made)
+        return replace_by_hand(work, this, made)
+
+    def given(name: str) -> dict[str, Any]:
+        names = work.materials.names[name]
+        return {
+            "frames": work.materials.frames[name],
+            "content": masks_content(Path(folder), name, names),
+            "objects": work.settings.objects,
+            "background": work.settings.mask_background,
+            "folder": folder,
+            "names": names,
+        }
+
+    return replace_by_hand(work, this, work.run.each(take_proposals, f"{this.name}: take proposals", given))
+
+
+def replace_by_hand(work: Work, this: Round, proposal: ByClip) -> ByClip:
+    """Put masks by hand in the place of what was proposed for their frames. Other clips keep their artifacts."""
+    masks = work.materials.given
+    replaced = work.run.each(
+        replace_proposals,
+        f"{this.name}: masks by hand",
+        lambda name: {"proposal": proposal[name], "given": masks[name]},
+        only=[name for name in work.run.clips if name in masks],
+    )
+    return {**proposal, **replaced}
+
+
+def name_still(work: Work, proposals: ByClip) -> None:
+    """Warn about the frames without motion: they propose nothing, are no exemplars and teach nothing."""
+    for name, made in proposals.items():
+        summary = work.run.summary(made)
+        stretches = summary["without_motion"]
+        if not stretches:
+            continue
+        work.run.still[name] = stretches
+        names = work.materials.names[name]
+        told = [
+            names[first] if first == last else f"{names[first]} to {names[last]}" for first, last in stretches
+        ]
+        more = f" and {len(told) - NAMED} more stretches" if len(told) > NAMED else ""
+        work.run.warn(
+            f"{name}: nothing moves apart from the camera in {', '.join(told[:NAMED])}{more}; these frames propose "
+            "nothing and teach nothing"
+        )
+
+
+def select_clips(work: Work, this: Round) -> ByClip:
+    """Select every clip's exemplars by the method in the settings."""
+    materials, method = work.materials, work.settings.selection.method
+    tokens = materials.selector_tokens if method in NETWORK_METHODS else materials.corrector_tokens
+    return work.run.each(
+        select,
+        f"{this.name}: select",
+        lambda name: {
+            "frames": materials.frames[name],
+            "tokens": tokens[name],
+            "proposal": this.proposal[name],
+            "weights": this.weights.need("selector") if method in NETWORK_METHODS else None,
+            "settings": work.settings.selection.without_given(),
+            "precision": work.settings.precision,
+            "seed": work.settings.seed if method == "random" else None,
+        },
+    )
+
+
+def correct_clips(
+    work: Work, this: Round, proposal: ByClip, selection: ByClip, correctors: ByClip | None = None
+) -> ByClip:
+    """Correct every clip with the round's corrector or, if `correctors` are given, those clips with their own."""
+    return work.run.each(
+        correct,
+        f"{this.name}: correct" + (" clip by clip" if correctors is not None else ""),
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "tokens": work.materials.corrector_tokens[name],
+            "proposal": proposal[name],
+            "selection": selection[name],
+            "weights": this.weights.need("corrector") if correctors is None else correctors[name],
+            "settings": work.settings.correction,
+            "precision": work.settings.precision,
+        },
+        only=None if correctors is None else list(correctors),
+        forgive=correctors is not None,  # the clip still has the correction by the round's corrector
+    )
+
+
+def adapt_to_clips(work: Work, this: Round) -> ByClip:
+    """Adapt a corrector to each clip and correct with it. Clips without a mask keep the round's correction.
+
+    The round's measures judge the corrections before these.
+    """
+    labels = pseudo_label(work, this, this.correction, this.selection)
+    this.clip_correctors = work.run.each(
+        adapt_to_clip,
+        f"{this.name}: adapt to each clip",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "tokens": work.materials.corrector_tokens[name],
+            "proposal": this.proposal[name],
+            "selection": this.selection[name],
+            "labels": labels[name],
+            "weights": this.weights.need("corrector"),
+            "settings": work.settings.per_clip,
+            "dice": work.settings.pseudo_labels.dice,
+            "window": work.settings.correction.window,
+            "seed": work.settings.seed,
+        },
+        only=list(labels),
+        forgive=True,  # the clip still has the correction by the round's corrector
+    )
+    own = correct_clips(work, this, this.proposal, this.selection, this.clip_correctors)
+    return {**this.correction, **own}
+
+
+def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
+    """Smooth corrections along the flow that the proposals are made from."""
+    return work.run.each(
+        smooth,
+        f"{this.name}: smooth",
+        lambda name: {
+            "flow": work.materials.flow[name],
+            "proposal": this.proposal[name],
+            "correction": correction[name],
+            "settings": work.settings.smoothing,
+        },
+    )
+
+
+def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
+    """Return masks by a network that is trained on each clip; `masks` itself if that fails or finds something else.
+
+    The round's measures judge the corrections before these.
+    """
+    settings = work.settings.clip_network
+    if work.settings.shared_network.steps:
+        this.weights = this.weights.with_(clip_network=shared_network(work, this, masks))
+    seen = {"agreement": 0.0, "sizes": (1.0,)}
+    trained_by = settings.model_copy(update=seen)  # neither trains a network anew
+    this.clip_networks = work.run.each(
+        train_on_clip,
+        f"{this.name}: train clip networks",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "masks": masks[name],
+            "start": this.weights.clip_network,
+            "settings": trained_by,
+            "seed": work.settings.seed,
+        },
+        forgive=True,
+    )
+    own = work.run.each(
+        segment_clip,
+        f"{this.name}: segment by clip networks",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "flow": work.materials.flow[name],
+            "proposal": this.proposal[name],
+            "masks": masks[name],
+            "weights": this.clip_networks[name],
+            "agreement": settings.agreement,
+            "sizes": settings.sizes,
+            "smoothing": work.settings.smoothing,
+        },
+        only=list(this.clip_networks),
+        forgive=True,
+    )
+    for name, made in own.items():
+        found = work.run.summary(made)
+        if not found["used"]:
+            why = f"IoU {found['agreement']:.2f} with the masks it learnt, clip_network.agreement={settings.agreement}"
+            work.run.warn(
+                f"{this.name}: {name} keeps its masks, its clip network shows something else ({why})"
+            )
+    return {**masks, **own}
+
+
+def follow_clips_edges(work: Work, this: Round, masks: ByClip) -> ByClip:
+    """Move mask borders to where colour or motion changes."""
+    return work.run.each(
+        follow_edges,
+        f"{this.name}: follow edges",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "flow": work.materials.flow[name],
+            "masks": masks[name],
+            "settings": work.settings.edges,
+        },
+    )
+
+
+def shared_network(work: Work, this: Round, masks: ByClip) -> Artifact:
+    """Train the shared network further on `masks`, in the order of their keys: renaming a clip changes nothing."""
+    in_order = sorted(masks.items(), key=lambda item: item[1].key)
+    return work.run.once(
+        train_on_clips,
+        f"{this.name}: train the shared network",
+        frames=[work.materials.frames[name] for name, _ in in_order],
+        masks=[made for _, made in in_order],
+        start=this.weights.clip_network,
+        settings=work.settings.shared_network,
+        seed=work.settings.seed + this.index,
+    )
