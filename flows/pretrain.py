@@ -39,12 +39,12 @@ from motion_adapt.tasks.pretraining import (
     train_features,
     train_head,
     train_oclr,
-    validate,
 )
 from motion_adapt.tasks.runtime.curves import curve_file
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import Stage
 from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
+from motion_adapt.tasks.validation import validate
 
 VALIDATED_ON = {"clips": 16, "frames": 12}
 
