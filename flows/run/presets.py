@@ -72,6 +72,13 @@ def load_settings(
 ) -> Settings:
     """Return the settings of a run.
 
+    >>> settings = load_settings("paper", overrides=["flow.updates=12", "crf.enabled=true"])
+    >>> settings.flow.estimator, settings.flow.updates, settings.crf.enabled
+    ('raft_large', 12, True)
+    >>> load_settings(overrides={"crf.enabld": True})
+    Traceback (most recent call last):
+    motion_adapt.flows.run.presets.SettingsError: there is no setting 'crf.enabld'; did you mean 'crf.enabled'?
+
     Args:
         preset: a name in `PRESETS`.
         config: a TOML file with any fields of `Settings`.

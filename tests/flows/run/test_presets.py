@@ -1,5 +1,6 @@
 """Settings come from a preset, a file, the environment and the command line; later ones win, field by field."""
 
+import doctest
 import json
 from operator import attrgetter
 from pathlib import Path
@@ -34,6 +35,12 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 def flat(**arguments: Any) -> dict[str, Any]:
     return flatten(load_settings(**arguments).model_dump(mode="json"))
+
+
+def test_the_example_in_the_docstring() -> None:
+    finder = doctest.DocTestFinder(recurse=False)
+    (found,) = finder.find(load_settings, "load_settings", globs={"load_settings": load_settings})
+    assert found.examples and doctest.DocTestRunner().run(found).failed == 0
 
 
 @given(st.fixed_dictionaries({}, optional=VALUES), st.sampled_from(sorted(PRESETS)))
