@@ -32,9 +32,8 @@ class Materials:
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of the clip's frames
     flow: ByClip = field(default_factory=dict)  # at the gap of inference
     adaptation_flow: ByClip = field(default_factory=dict)  # at the gap that OCLR is fine-tuned on
-    second_flow: ByClip = field(
-        default_factory=dict
-    )  # of the other estimator that it is fine-tuned on, if any
+    # Flow of the other estimator that OCLR is fine-tuned on, if any.
+    second_flow: ByClip = field(default_factory=dict)
     selector_tokens: ByClip = field(default_factory=dict)
     corrector_tokens: ByClip = field(default_factory=dict)
     given: ByClip = field(default_factory=dict)  # masks by hand, of the clips that have any

@@ -127,9 +127,8 @@ def test_varied_samples_keep_flow_and_masks_together():
     for step in range(30):
         sample = batches(step, np.random.default_rng(step))
         moving = np.abs(sample["flow"][0]) > 0
-        np.testing.assert_array_equal(
-            moving.all(1), sample["masks"][0].any(1)
-        )  # the flow is where the square is
+        # The flow is where the square is.
+        np.testing.assert_array_equal(moving.all(1), sample["masks"][0].any(1))
         speed = np.unique(np.abs(sample["flow"])).max()
         assert 3 / 1.5 < speed < 3 * 1.5
         seen.add((round(float(speed), 3), float(np.sign(sample["flow"]).sum())))
