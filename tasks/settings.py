@@ -32,9 +32,9 @@ TrainingPrecision = Annotated[
 
 
 class StageSettings(BaseModel):
-    """Base of all settings: frozen; an unknown field is an error."""
+    """Base of all settings: frozen; an unknown field is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FramesSettings(StageSettings):
@@ -54,6 +54,15 @@ class FramesSettings(StageSettings):
         description="source: read native frames from the source whenever they are needed; native: keep a copy in the "
         "store, about as large as PNGs, for sources that go away or that not all machines see",
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "FramesSettings":
+        if self.end is not None and self.end < self.start + 2:
+            raise ValueError(
+                f"frames.end={self.end} leaves fewer than two frames from frames.start={self.start} on, and optical "
+                "flow needs two"
+            )
+        return self
 
 
 class FlowSettings(StageSettings):

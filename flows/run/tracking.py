@@ -55,7 +55,9 @@ class Tracking(BaseModel):
                 "install it, or name a database sqlite:///FILE or a server http://HOST:PORT"
             ) from error
         except (MlflowException, SQLAlchemyError) as error:
-            raise RunError(f"--tracking-uri {without_password(self.uri)}: {first_sentence(error)}") from error
+            shown = without_password(self.uri)
+            told = first_sentence(error).replace(self.uri, shown)
+            raise RunError(f"--tracking-uri {shown}: {told}") from error
 
     def require_server(self) -> None:
         """Check that the server answers, if the URI is a server's.

@@ -98,6 +98,8 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
         ("proposl.chunk=3", "did you mean 'proposal.chunk'?"),
         ("crf=3", "crf:"),
         ("gaps.adaptation=1", "gaps.adaptation must differ"),
+        ("edges.own=inf", "edges.own"),
+        ("clip_network.learning_rate=nan", "clip_network.learning_rate"),
         ("oclr_finetuning.also=dis", "oclr_finetuning.also: flow.estimator is dis too"),
         ("flow.estimator=flo", "flow.folder"),
         (
@@ -111,6 +113,14 @@ def test_the_later_layer_wins_field_by_field(tmp_path: Path, monkeypatch: pytest
 def test_a_wrong_setting_is_named_with_the_closest_one(text: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said.replace("?", r"\?")):
         load_settings(overrides=[text])
+
+
+def test_a_clip_needs_two_frames_between_its_first_and_its_end() -> None:
+    with pytest.raises(
+        SettingsError, match=r"frames\.end=3 leaves fewer than two frames from frames\.start=2 on"
+    ):
+        load_settings(overrides=["frames.start=2", "frames.end=3"])
+    assert load_settings(overrides=["frames.start=2", "frames.end=4"]).frames.end == 4
 
 
 @pytest.mark.parametrize(

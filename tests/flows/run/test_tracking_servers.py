@@ -44,3 +44,9 @@ def test_no_server_is_told_of() -> None:
         uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(RunError, match="no MLflow server answers there"):
             Tracking(uri=uri).require_server()
+
+
+def test_an_unknown_scheme_is_told_of_without_its_password() -> None:
+    with pytest.raises(RunError) as told:
+        Tracking(uri="oracle://me:secret@host/mlflow").open("clips")
+    assert "oracle" in str(told.value) and "secret" not in str(told.value)
