@@ -1,7 +1,9 @@
 """The model registry in MLflow: one version per round, and the alias `champion`."""
 
+import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,33 @@ class Registry:
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker, self.client = tracker, tracker.client
-        self.model = f"motion-adapt-{safe_model_name(tracker.experiment)}"
+
+    @cached_property
+    def model(self) -> str:
+        """`motion-adapt-<experiment>`. A name that MLflow can't hold is made plain, and marked with its digest.
+
+        Without the mark, two such experiments would share one model, and so their champion. A model without a mark,
+        from before there were any, keeps its name if all its versions are of this experiment.
+        """
+        experiment = self.tracker.experiment
+        safe = safe_model_name(experiment)
+        plain = f"motion-adapt-{safe}"
+        if safe == experiment or self._is_all_ours(plain):
+            return plain
+        return f"{plain}-{hashlib.sha256(experiment.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+    def _is_all_ours(self, model: str) -> bool:
+        """Return whether a model has versions, all of them of runs of this experiment."""
+        from mlflow.exceptions import MlflowException
+
+        runs = [str(version.run_id) for version in self.client.search_model_versions(f"name = '{model}'")]
+        try:
+            found = {self.client.get_run(run).info.experiment_id for run in runs}
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False  # a run was deleted for good: nobody knows whose it was
+        return found == {self.tracker.experiment_id}
 
     def register(self, run_id: str, folder: str, tags: Mapping[str, str]) -> int:
         """Register the checkpoints in a run's artifact folder. Returns their version, new or existing."""

@@ -113,6 +113,29 @@ def test_a_round_is_registered_once_and_the_champion_can_be_fetched(tracker: Tra
     assert (folder / "oclr.safetensors").read_bytes() == b"weights 1"
 
 
+def test_experiments_whose_names_become_alike_share_no_champion(tmp_path: Path) -> None:
+    uri, made = f"sqlite:///{tmp_path}/mlflow.db", {}
+    for name in ("кот", "дог", "clips", "day 1", "day-1"):
+        registry = Registry(Tracker(uri, name))
+        run = begin(registry.tracker, name)
+        registry.promote(registry.register(run, "checkpoints", {}))
+        made[name] = registry.model, run
+    assert len({model for model, _ in made.values()}) == len(made)
+    assert (made["clips"][0], made["day-1"][0]) == ("motion-adapt-clips", "motion-adapt-day-1")
+    for name, (model, run) in made.items():
+        again = Registry(Tracker(uri, name))
+        assert (again.model, (again.champion() or (0, ""))[1]) == (model, run)
+
+
+def test_a_model_from_before_names_had_marks_is_found(tmp_path: Path) -> None:
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "day 1")
+    run = begin(tracker, "old")
+    tracker.client.create_registered_model("motion-adapt-day-1")
+    version = tracker.client.create_model_version("motion-adapt-day-1", source=str(tmp_path), run_id=run)
+    tracker.client.set_registered_model_alias("motion-adapt-day-1", "champion", version.version)
+    assert Registry(tracker).champion() == (int(version.version), run)
+
+
 def test_an_unreachable_server_is_not_mistaken_for_one_without_a_champion(
     tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
