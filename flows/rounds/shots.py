@@ -13,7 +13,9 @@ from motion_adapt.flows.run.run import Run
 from motion_adapt.models.inputs.cuts import shots_between
 from motion_adapt.storage.clips.find_clips import Clip, ClipError
 from motion_adapt.storage.clips.videos import content_digest, frame_rate
+from motion_adapt.storage.keys import digest
 from motion_adapt.storage.names import shot_name
+from motion_adapt.storage.results.export import Origin, ResultsTaken
 from motion_adapt.storage.results.joined import join_masks
 from motion_adapt.tasks.settings import Settings
 from motion_adapt.tasks.shots import look_for_cuts
@@ -96,5 +98,11 @@ def join_shots(run: Run, materials: Materials, folder: Path) -> None:
     """Put the masks of a video's shots together in `<folder>/masks/<video>`, under the video's own frame numbers."""
     for name, shots in run.shots.items():
         made = [shot for shot in shots if shot in run.clips]
-        if made:
-            join_masks(folder, name, {shot: materials.exported(shot) for shot in made})
+        if not made:
+            continue
+        content = digest([materials.content[shot] for shot in made])
+        origin = Origin(content, str(run.clips[made[0]].path.absolute()))
+        try:
+            join_masks(folder, name, {shot: materials.exported(shot) for shot in made}, origin)
+        except ResultsTaken as taken:
+            run.warn(f"{name}: the masks of its shots are not put together: {taken}")

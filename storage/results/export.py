@@ -13,6 +13,7 @@ clip whose content has changed, or that the latest run could not process, are mo
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,26 @@ def export_clip(
                 partial.write_bytes(store.open(source).read(entry))
         _sign(stamp, origin, shows)
         return Exported(strip if pictures else None, moved)
+
+
+@contextmanager
+def claimed(folder: Path, name: str, origin: Origin) -> Iterator[None]:
+    """Hold the place of `<folder>/masks/<name>` for masks that are no export of one clip, and sign them at the end.
+
+    Earlier results of other content are moved to <folder>/earlier/.
+
+    Raises:
+        ResultsTaken: if the folder has the results of another clip of this name.
+    """
+    with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
+        if not held:
+            raise OSError(f"{name}: another process has been writing its results for {PATIENCE:.0f} seconds")
+        require_free(folder, name, origin)
+        owner = _owner(folder, name)
+        if owner is None or owner.content != origin.content:
+            _move_away(folder, name)
+        yield
+        _sign(_stamp(folder, name), origin, None)
 
 
 def retire_clip(folder: Path, name: str, path: Path | None) -> Path | None:

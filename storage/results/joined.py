@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motion_adapt.storage.atomic import whole_folder
+from motion_adapt.storage.results.export import Origin, claimed
 
 
-def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]]) -> Path:
+def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]], origin: Origin) -> Path:
     """Write one folder with the masks of all shots. Returns it.
 
     The files are hard links if the file system has them, so they take no space.
@@ -17,9 +18,13 @@ def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]]) -> P
         folder: of the results.
         name: of the video.
         shots: the names of the frames by the name of the shot.
+        origin: the video.
+
+    Raises:
+        ResultsTaken: if the folder has the results of another video of this name.
     """
     joined = folder / "masks" / name
-    with whole_folder(joined) as partial:
+    with claimed(folder, name, origin), whole_folder(joined) as partial:
         for shot, frames in shots.items():
             for frame in frames:
                 source = folder / "masks" / shot / f"{frame}.png"
