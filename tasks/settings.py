@@ -3,7 +3,7 @@
 The defaults are the `compact` preset; `flows/run/presets.py` has the other presets and the ways to override a field.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -35,6 +35,18 @@ class StageSettings(BaseModel):
     """Base of all settings: frozen; an unknown field is an error, and so is a number that is not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class WithLaterSettings(StageSettings):
+    """Settings of which some came later. At their defaults these are not part of keys, which stay as they were."""
+
+    later: ClassVar[tuple[str, ...]]
+
+    @model_serializer(mode="wrap")
+    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = serialize(self)
+        fields = type(self).model_fields
+        return {n: value for n, value in told.items() if n not in self.later or value != fields[n].default}
 
 
 class FramesSettings(StageSettings):
@@ -171,9 +183,10 @@ class ProposalSettings(StageSettings):
         return self
 
 
-class SelectionSettings(StageSettings):
+class SelectionSettings(WithLaterSettings):
     """The mask selector (eq. 2-4), or a simpler rule in its place (Table 3)."""
 
+    later: ClassVar[tuple[str, ...]] = ("given",)
     method: Literal["error_map", "score", "propagation", "random"] = Field(
         "propagation",
         description="how frames are ranked. error_map: by the selector's error map; score: by the selector's scalar "
@@ -191,12 +204,6 @@ class SelectionSettings(StageSettings):
         description="masks by hand for a few frames, <clip>/<frame>.png indexed; they are exemplars for the whole clip "
         "and come out unchanged. Results are then not label-free",
     )
-
-    @model_serializer(mode="wrap")
-    def _leave_out_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `given` out if it is None: keys are then as they were before this setting existed."""
-        told: dict[str, Any] = serialize(self)
-        return {name: value for name, value in told.items() if name != "given" or value is not None}
 
     def without_given(self) -> "SelectionSettings":
         """Return the settings without `given`: the masks' content is part of keys, not where they are."""
@@ -232,21 +239,15 @@ class TrainingSettings(StageSettings):
     checkpoint_every: int = Field(50, ge=1, exclude=True, description="steps between resumable checkpoints")
 
 
-class AdaptationSettings(TrainingSettings):
+class AdaptationSettings(TrainingSettings, WithLaterSettings):
     """A training on the masks of the round before."""
 
+    later: ClassVar[tuple[str, ...]] = ("cool_down",)
     cool_down: bool = Field(
         False,
         description="the rate rises for a fifteenth of the steps and falls to zero over the second half; false: it is "
         "constant, as in the paper",
     )
-
-    @model_serializer(mode="wrap")
-    def _leave_out_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is off: keys are then as they were before these settings existed."""
-        told: dict[str, Any] = serialize(self)
-        off = {"cool_down": False, "vary": False, "synthetic": 0.0, "also": None}
-        return {name: value for name, value in told.items() if name not in off or value != off[name]}
 
 
 class PseudoLabelSettings(StageSettings):
@@ -277,6 +278,7 @@ class UpsamplerTrainingSettings(TrainingSettings):
 class OclrTrainingSettings(AdaptationSettings):
     """OCLR fine-tuning."""
 
+    later: ClassVar[tuple[str, ...]] = ("cool_down", "vary", "synthetic", "also")
     frames: int = Field(12, ge=2, description="frames of a training sample")
     vary: bool = Field(
         False, description="mirror and reverse samples at random, and show them faster or slower"

@@ -111,18 +111,12 @@ def export_clip(
     sources = {overlay: (filled or pictures, "overlay.mp4"), strip: (pictures, "strip.png")}
     drawn = [path for path, (source, _) in sources.items() if source]
     masks = [_masks(folder, name) / f"{frame}.png" for frame in frame_names]
-    with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
-        if not held:
-            raise OSError(f"{name}: another process has been writing its results for {PATIENCE:.0f} seconds")
-        require_free(folder, name, origin)
-        owner, moved = _owner(folder, name), None
-        if owner is None or owner.content != origin.content:
-            moved = _move_away(folder, name)
-        elif _read(stamp).get("shows") == shows and all(path.is_file() for path in (*drawn, *masks)):
-            if owner != origin:  # the clip has been moved
+    with claimed(folder, name, origin) as moved:
+        if _read(stamp).get("shows") == shows and all(path.is_file() for path in (*drawn, *masks)):
+            if _owner(folder, name) != origin:  # the clip has been moved
                 _sign(stamp, origin, shows)
             return Exported(strip if pictures else None)
-        _sign(stamp, origin, None)  # first, so that a kill below never leaves new masks with an old stamp
+        sign_incomplete(folder, name, origin)
         write_masks(folder / "masks", name, frame_names, _labels(store, filled or final))
         for path, (source, entry) in sources.items():
             if source is None:
@@ -135,23 +129,28 @@ def export_clip(
 
 
 @contextmanager
-def claimed(folder: Path, name: str, origin: Origin) -> Iterator[None]:
-    """Hold the place of `<folder>/masks/<name>` for masks that are no export of one clip, and sign them at the end.
+def claimed(folder: Path, name: str, origin: Origin) -> Iterator[Path | None]:
+    """Hold the place of a clip's results against other processes.
 
-    Earlier results of other content are moved to <folder>/earlier/.
+    Earlier results of other content, or of an unknown clip, are moved to <folder>/earlier/. Yields that folder, or None
+    if nothing was moved.
 
     Raises:
         ResultsTaken: if the folder has the results of another clip of this name.
+        OSError: if another process holds the clip for longer than `PATIENCE`.
     """
     with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
         if not held:
             raise OSError(f"{name}: another process has been writing its results for {PATIENCE:.0f} seconds")
         require_free(folder, name, origin)
         owner = _owner(folder, name)
-        if owner is None or owner.content != origin.content:
-            _move_away(folder, name)
-        yield
-        _sign(_stamp(folder, name), origin, None)
+        other = owner is None or owner.content != origin.content
+        yield _move_away(folder, name) if other else None
+
+
+def sign_incomplete(folder: Path, name: str, origin: Origin) -> None:
+    """Record whose results are about to be written, before they are: no kill leaves them under another stamp."""
+    _sign(_stamp(folder, name), origin, None)
 
 
 def retire_clip(folder: Path, name: str, path: Path | None) -> Path | None:

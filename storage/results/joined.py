@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motion_adapt.storage.atomic import whole_folder
-from motion_adapt.storage.results.export import Origin, claimed
+from motion_adapt.storage.results.export import Origin, claimed, sign_incomplete
 
 
 def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]], origin: Origin) -> Path:
@@ -25,6 +25,7 @@ def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]], orig
     """
     joined = folder / "masks" / name
     with claimed(folder, name, origin), whole_folder(joined) as partial:
+        sign_incomplete(folder, name, origin)
         for shot, frames in shots.items():
             for frame in frames:
                 source = folder / "masks" / shot / f"{frame}.png"
