@@ -5,17 +5,21 @@ its first run: then they hold for the time of the run, and Prefect is as loud af
 """
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from motion_adapt.flows.cli.environment import PREFECT, quiet
+from motion_adapt.flows.cli.prefect_settings import require_prefect
 
 
 @contextmanager
 def quietly(*, progress: bool) -> Iterator[None]:
     """Run flows without a line on the terminal, or with progress bars and the run's own warnings only."""
     imported = "prefect" in sys.modules
-    quiet(prefect=not imported)
+    for dropped in quiet(prefect=not imported):
+        warnings.warn(dropped, stacklevel=4)  # at the caller of the API
+    require_prefect()
     from motion_adapt.flows.run.console import console, progress_bars, silence
 
     with ExitStack() as stack:

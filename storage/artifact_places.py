@@ -5,6 +5,7 @@ database are next to it, so every recorded path is read as one next to the datab
 or in another folder, are not affected.
 """
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -23,9 +24,9 @@ _COLUMNS = (
 
 
 def local_database(uri: str) -> Path | None:
-    """Return the file of an SQLite tracking URI, or None for any other URI."""
-    prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+    """Return the file of an SQLite tracking URI, without the options after a question mark; None for any other URI."""
+    found = re.match(r"sqlite(?:\+pysqlite)?:///([^?]*)", uri)
+    return Path(found[1]) if found else None
 
 
 def current_place(recorded: str, database: Path | None, depth: int) -> str:

@@ -11,7 +11,6 @@ import typer
 
 from motion_adapt.flows.cli.data_commands import evaluate, export, synthesise, verify
 from motion_adapt.flows.cli.ending import hide_cancellations
-from motion_adapt.flows.cli.environment import quiet
 from motion_adapt.flows.cli.experiment_commands import report, rounds
 from motion_adapt.flows.cli.launch import errors, out
 from motion_adapt.flows.cli.options import (
@@ -28,6 +27,7 @@ from motion_adapt.flows.cli.options import (
     with_sam,
 )
 from motion_adapt.flows.cli.plan_command import plan
+from motion_adapt.flows.cli.prefect_settings import require_prefect
 from motion_adapt.flows.cli.review_command import review
 from motion_adapt.flows.cli.run_commands import adapt, demo, materialise, refine, segment
 from motion_adapt.flows.cli.serve_command import serve
@@ -71,8 +71,8 @@ def doctor(
     device: Device = "auto",
 ) -> None:
     """Report what is installed and which weights and device would be used, and suggest fixes. Exit 1 if not ready."""
-    quiet(store=store)
-    with errors(verbose=False):
+    with errors(verbose=False, store=store):
+        require_prefect()
         from motion_adapt.flows.upkeep.doctor import examine
 
         healthy = examine(

@@ -11,8 +11,9 @@ import getpass
 import os
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
+
+from motion_adapt.flows.cli.proxies import spare_loopback
 
 PREFECT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
@@ -30,12 +31,8 @@ _OTHERS = {
 }
 
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-
-
-def quiet(*, verbose: bool = False, prefect: bool = True, store: str | None = None) -> None:
-    """Set the defaults of this process.
+def quiet(*, verbose: bool = False, prefect: bool = True, store: str | None = None) -> list[str]:
+    """Set the defaults of this process. Returns one sentence for each setting of the user that cannot be used.
 
     Args:
         verbose: let Prefect's log through.
@@ -46,22 +43,9 @@ def quiet(*, verbose: bool = False, prefect: bool = True, store: str | None = No
         os.environ.setdefault(name, value)
     if verbose:
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
-    spare_loopback()
     name_user()
     settle(store)
-
-
-def spare_loopback() -> None:
-    """Reach this machine without a proxy, and leave out proxies of a kind that Prefect's client fails on."""
-    for name in [*PROXIES, *map(str.lower, PROXIES)]:
-        scheme = os.environ.get(name, "").partition("://")[0].lower()
-        if scheme.startswith("socks") and (scheme not in ("socks5", "socks5h") or not find_spec("socksio")):
-            del os.environ[name]
-    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [host.strip() for host in given.split(",") if host.strip()]
-    if "*" not in hosts:
-        wanted = ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = wanted
+    return spare_loopback()
 
 
 def name_user() -> None:

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from motion_adapt.flows.cli.environment import quiet
+from motion_adapt.flows.cli.prefect_settings import require_prefect
 from motion_adapt.flows.run.console import say
 from motion_adapt.storage.atomic import whole_file
 
@@ -44,7 +45,6 @@ def running(
         settings: loads the flow's settings, before anything that takes seconds; None: the flow gets none.
     """
     began = time.monotonic()
-    quiet(verbose=verbose, store=store)
 
     def run(
         flow: Callable[..., Any], *, json_file: Path | None, strict: bool = False, **parameters: Any
@@ -57,7 +57,7 @@ def running(
         if json_file and not json_file.resolve().parent.is_dir():
             raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
         if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
-            parameters["tracking"].require_server()
+            parameters["tracking"].reach(create=command != "segment")
         if loaded:
             parameters.setdefault("settings", loaded)
         imported = time.monotonic()
@@ -83,8 +83,10 @@ def running(
             raise typer.Exit(1)
         return report
 
-    with errors(verbose=verbose, resume_hint="the same command resumes where this one stopped"):
+    resume_hint = "the same command resumes where this one stopped"
+    with errors(verbose=verbose, store=store, resume_hint=resume_hint):
         loaded = settings() if settings else None
+        require_prefect()
         from motion_adapt.flows.run.prefect_server import begin_server
 
         wait_for_server = begin_server(verbose=verbose)  # it starts while the flow is imported
@@ -92,14 +94,16 @@ def running(
 
 
 @contextmanager
-def errors(*, verbose: bool, resume_hint: str = "") -> Iterator[None]:
+def errors(*, verbose: bool, store: str | None = None, resume_hint: str = "") -> Iterator[None]:
     """Print user-fixable errors as one line and exit with a status; re-raise bugs with their traceback.
 
     Args:
         verbose: re-raise all errors except Ctrl-C and wrong settings.
+        store: the artifact store of the command.
         resume_hint: hint to print if the command was stopped and can be resumed.
     """
-    quiet(verbose=verbose)
+    for dropped in quiet(verbose=verbose, store=store):
+        say(err, "warning", dropped, "yellow")
     from motion_adapt.flows.run.presets import SettingsError
     from motion_adapt.tasks.runtime.variables import BadVariable
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from motion_adapt.flows.cli.environment import quiet
 from motion_adapt.flows.cli.launch import err, errors, out, write_json
 from motion_adapt.flows.cli.options import (
     DEFAULT_STORE,
@@ -95,8 +94,7 @@ def show_plan(
     **options: Any,
 ) -> None:
     """Make and print a plan; `options` are those of `flows.plan.plan.make_plan`."""
-    quiet(store=store)
-    with errors(verbose=False):
+    with errors(verbose=False, store=store):
         from motion_adapt.flows.plan.plan import make_plan
         from motion_adapt.flows.run.console import silence
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from motion_adapt.flows.cli.launch import errors
+from motion_adapt.flows.cli.prefect_settings import require_prefect
 
 
 def serve(
@@ -16,6 +17,7 @@ def serve(
 ) -> None:
     """Serve the deployments of prefect.yaml from this process, without a work pool. Needs a Prefect server."""
     with errors(verbose=False):
+        require_prefect()
         from motion_adapt.flows.upkeep.serve import serve_all
 
         serve_all(cron, limit)

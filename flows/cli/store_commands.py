@@ -6,6 +6,7 @@ import typer
 
 from motion_adapt.flows.cli.launch import errors, out
 from motion_adapt.flows.cli.options import DEFAULT_STORE, DEFAULT_TRACKING, Store, TrackingUri
+from motion_adapt.flows.cli.prefect_settings import require_prefect
 
 store_app = typer.Typer(help="List, verify, explain and prune the artifact store.", no_args_is_help=True)
 
@@ -16,6 +17,7 @@ def store_list(
 ) -> None:
     """List the published artifacts."""
     with errors(verbose=False):
+        require_prefect()
         from motion_adapt.flows.upkeep.store import list_artifacts
 
         list_artifacts(out, store, stage)
@@ -31,6 +33,7 @@ def store_verify(
 ) -> None:
     """Read every byte and report what is damaged. Exit 1 if anything is."""
     with errors(verbose=False):
+        require_prefect()
         from motion_adapt.flows.upkeep.store import verify_artifacts
 
         damaged = verify_artifacts(out, store, stage, withdraw=withdraw)
@@ -44,6 +47,7 @@ def store_explain(
 ) -> None:
     """Print the chain from an artifact back to its frames and weights."""
     with errors(verbose=False):
+        require_prefect()
         from motion_adapt.flows.upkeep.store import explain_artifact
 
         explain_artifact(out, store, artifact)
@@ -69,6 +73,7 @@ def store_prune(
 ) -> None:
     """Delete leftovers of killed attempts and, with --unused, artifacts that are no longer needed."""
     with errors(verbose=False):
+        require_prefect()
         from motion_adapt.flows.upkeep.store import prune_artifacts
 
         prune_artifacts(

@@ -1,30 +1,44 @@
 """The Prefect server of a run: the one that PREFECT_API_URL names, or a temporary one of this process.
 
-Prefect itself waits for minutes for a server that has died or cannot be reached. Here its end is noticed at once, and
-a long wait is announced.
+Prefect itself waits for minutes for a server that has died or cannot be reached, and starts one that ends with status 3
+again and again. Here a server's end is noticed at once, and a long wait is announced.
 """
 
 import os
+import re
+import sqlite3
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
+from subprocess import Popen
+from typing import Any
 
 import httpx
+from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
 from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    PREFECT_SERVER_LOGGING_LEVEL,
+    get_current_settings,
+    temporary_settings,
+)
 
 from motion_adapt.flows.run.console import console, say
 from motion_adapt.flows.run.errors import RunError
 
 ANSWER = 8.0  # seconds for a server that is named to answer
 ANNOUNCED = 20.0  # seconds of waiting for a temporary server before that is said
-_LOG = 2**20  # bytes of what a temporary server prints that are read
-_PORT_TAKEN = 3  # exit status of a temporary server with which Prefect tries another port
+_LOG = 2**20  # bytes at the end of what a temporary server prints that are read
+# Exit status with which Prefect starts a server again, and what it prints if that helps: another process took its port.
+_RESTARTED, _PORT_TAKEN = 3, "address already in use"
 
 
 def ensure_server(*, verbose: bool = False, limit: float | None = None) -> str:
@@ -52,31 +66,74 @@ def begin_server(*, verbose: bool = False, limit: float | None = None) -> Callab
 
 
 def _ask(url: str) -> str:
-    with get_client(sync_client=True, httpx_settings={"timeout": ANSWER}) as client:
-        error = client.api_healthcheck()
-    # a server that answers with an error is one; whether it lets this run in is found out by the run
-    if error is not None and not isinstance(error, httpx.HTTPStatusError):
+    remedy = "start it, or unset PREFECT_API_URL and the run starts one of its own"
+    try:
+        # Prefect would ask again for two minutes.
+        with (
+            temporary_settings(updates={PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": ANSWER}) as client,
+        ):
+            if error := client.api_healthcheck():
+                raise error
+            if client.server_type != ServerType.CLOUD:
+                client.api_version()
+    except httpx.HTTPStatusError as error:
+        raise RunError(_refused(url, error.response.status_code)) from error
+    except ValueError as error:  # no JSON
         raise RunError(
-            f"no Prefect server answers at {url} ({_in_short(error)}): start it, or unset PREFECT_API_URL and the run "
-            "starts one of its own"
+            f"the server at {url} is not a Prefect API: PREFECT_API_URL must name one, as in http://HOST:4200/api"
         ) from error
+    except Exception as error:
+        raise RunError(f"no Prefect server answers at {url} ({_in_short(error)}): {remedy}") from error
     return f"answers at {url}"
+
+
+def _refused(url: str, status: int) -> str:
+    told = f"the server at {url} answers with status {status}"
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return f"{told}: set PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
+    if status == HTTPStatus.NOT_FOUND:
+        return f"{told}: PREFECT_API_URL must name a Prefect server's API, as in http://HOST:4200/api"
+    return f"{told}: its own log says why; or unset PREFECT_API_URL and the run starts one of its own"
+
+
+class _Ended(RuntimeError):
+    """The temporary server has ended before it answered."""
+
+
+class _Server(SubprocessASGIServer):
+    """Prefect's temporary server, whose errors go to a file. It is started again only if its port was taken.
+
+    Prefect keeps one instance per process, which it makes of its own class if this one is not first.
+    """
+
+    log: Path | None = None
+
+    def _run_uvicorn_command(self) -> "Popen[Any]":
+        if self.server_process is not None and _PORT_TAKEN not in _printed(self.log):
+            raise _Ended
+        if self.log is None:
+            return super()._run_uvicorn_command()
+        # Why a server does not start is an error to its log, which the terminal does not show.
+        with _errors_to(self.log), temporary_settings(updates={PREFECT_SERVER_LOGGING_LEVEL: "ERROR"}):
+            return super()._run_uvicorn_command()
 
 
 class _Starting:
     """Starts the temporary server that Prefect would start, as its one instance in this process."""
 
     def __init__(self, limit: float, verbose: bool) -> None:
-        self.limit, self.server = limit, SubprocessASGIServer()
+        self.limit, self.server = limit, _Server()
         self.failed: list[Exception] = []
         self.began = time.monotonic()
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # Windows deletes no open file
         self.log = Path(self.folder.name) / "server.log"
+        self.log.touch()
+        self.server.log = None if verbose else self.log
         self.thread = threading.Thread(target=self._start, daemon=True, name="Prefect server")
-        with _errors_to(self.log, unless=verbose):
-            self.thread.start()
-            while self.thread.is_alive() and self.server.server_process is None:
-                time.sleep(0.01)  # the server takes over what it prints to
+        self.thread.start()
+        while self.thread.is_alive() and self.server.server_process is None:
+            time.sleep(0.01)  # until then, what this process prints would go to the log too
 
     def _start(self) -> None:
         try:
@@ -90,11 +147,10 @@ class _Starting:
             waiting, announced = time.monotonic(), False
             while self.thread.is_alive():
                 self.thread.join(0.1)
-                status = self.server.server_process.poll() if self.server.server_process else None
-                if self.thread.is_alive() and status not in (None, _PORT_TAKEN):
-                    raise RunError(
-                        f"the Prefect server of this run ended at once (status {status}){_last_line(self.log)}"
-                    )
+                process = self.server.server_process
+                status = process.poll() if process else None
+                if self.thread.is_alive() and status not in (None, _RESTARTED):
+                    raise RunError(self._told(status))
                 waited = time.monotonic() - self.began
                 if time.monotonic() - waiting > ANNOUNCED and not announced:
                     announced = True
@@ -103,27 +159,58 @@ class _Starting:
                         "waiting",
                         f"the Prefect server of this run has not answered at {self.server.address} for {waited:.0f} s: "
                         "the machine is busy, or something keeps this process from its own address; at most "
-                        f"{self.limit:.0f} s{_last_line(self.log)}",
+                        f"{self.limit:.0f} s{_reason(self.log)}",
                         "yellow",
                     )
             if self.failed:
-                why = _last_line(self.log) or f": {_in_short(self.failed[0])}"
+                error = self.failed[0]
+                if isinstance(error, _Ended):
+                    raise RunError(self._told(_RESTARTED))
+                why = _reason(self.log) or f": {_in_short(error)}"
                 raise RunError(
                     f"the Prefect server of this run did not answer at {self.server.address}{why}"
-                ) from self.failed[0]
+                ) from error
         return f"a temporary one started in {time.monotonic() - self.began:.0f} s"
+
+    def _told(self, status: int | None) -> str:
+        """Describe the end of the server."""
+        told = f"the Prefect server of this run ended at once (status {status}){_reason(self.log)}"
+        database = _database()
+        if database is None or not database.exists():
+            return told
+        damage = _damage(database)
+        if damage is None:
+            return f"{told}; its database is {database}"
+        return (
+            f"the Prefect server of this run cannot read its database {database} ({damage}): move it away, with "
+            f"{database.name}-wal and {database.name}-shm if they are there, and the next run creates a new one; only "
+            "Prefect's records of runs and deployments are in it, no masks and no models"
+        )
+
+
+def _database() -> Path | None:
+    """Return the file of a temporary server's database; None if it uses a database server."""
+    url = get_current_settings().server.database.connection_url
+    found = re.match(r"sqlite[^:]*:///([^?]+)", url.get_secret_value() if url else "")
+    return Path(found[1]) if found else None
+
+
+def _damage(database: Path) -> str | None:
+    """Return why SQLite cannot read a database, else None."""
+    try:
+        with closing(sqlite3.connect(database, timeout=0)) as opened:
+            found = opened.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        return None if error.sqlite_errorcode == sqlite3.SQLITE_BUSY else str(error)
+    return None if found == "ok" else str(found)
 
 
 @contextmanager
-def _errors_to(log: Path, *, unless: bool) -> Iterator[None]:
-    """Have processes that are started in the block print their errors to a file."""
-    log.touch()
-    if unless:
-        yield
-        return
+def _errors_to(log: Path) -> Iterator[None]:
+    """Have processes that are started in the block add their errors to a file."""
     kept = os.dup(2)
     try:
-        with log.open("wb") as file:
+        with log.open("ab") as file:
             os.dup2(file.fileno(), 2)
         yield
     finally:
@@ -131,12 +218,20 @@ def _errors_to(log: Path, *, unless: bool) -> Iterator[None]:
         os.close(kept)
 
 
-def _last_line(log: Path) -> str:
-    """Return the last line that a server has printed, after a colon; an empty string if it printed nothing."""
+def _printed(log: Path | None) -> str:
+    """Return the end of what a server has printed."""
+    if log is None or not log.exists():
+        return ""
     with log.open("rb") as file:
-        printed = file.read(_LOG)
-    lines = [line.strip() for line in printed.decode(errors="replace").splitlines() if line.strip()]
-    return f": {lines[-1]}" if lines else ""
+        file.seek(max(0, log.stat().st_size - _LOG))
+        return file.read().decode(errors="replace")
+
+
+def _reason(log: Path) -> str:
+    """Return the last error that a server has printed, else its last line, after a colon; "" if it printed nothing."""
+    lines = [line.strip() for line in _printed(log).splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    return f": {(errors or lines)[-1]}" if lines else ""
 
 
 def _in_short(error: Exception) -> str:

@@ -1,16 +1,23 @@
 """Tracking settings: the MLflow database and experiment of a run."""
 
 import re
-from http import HTTPStatus
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import source_name
+from motion_adapt.flows.run.tracking_servers import (
+    KINDS,
+    knock,
+    require_database,
+    require_database_server,
+    without_password,
+)
 from motion_adapt.storage.artifact_places import local_database
 from motion_adapt.storage.tracking import NoExperiment, Tracker
 
-KNOCKS, PATIENCE = 2, 4.0  # attempts to reach an MLflow server, and seconds per attempt
+DATABASES = ("postgresql", "mysql", "mssql")  # servers to which MLflow connects by itself
 
 
 class Tracking(BaseModel):
@@ -25,7 +32,7 @@ class Tracking(BaseModel):
     )
 
     def open(self, source: str, prune: int | None = None, *, create: bool = True) -> Tracker:
-        """Open the tracker; the path of a local database is made absolute.
+        """Open the tracker.
 
         Args:
             source: the source, whose name is the default experiment.
@@ -38,68 +45,42 @@ class Tracking(BaseModel):
         from mlflow.exceptions import MlflowException  # imported here because it takes seconds
         from sqlalchemy.exc import SQLAlchemyError
 
-        uri, database = self.uri, local_database(self.uri)
-        if database:
-            database = database.resolve()
-            if create:
-                database.parent.mkdir(parents=True, exist_ok=True)
-            uri = f"sqlite:///{database}"
-        self.require_server()
+        uri, shown = self.reach(create=create), without_password(self.uri)
         try:
             return Tracker(uri, self.experiment or source_name(source, prune), create=create)
         except NoExperiment as error:
             raise RunError(str(error)) from error
+        except (MlflowException, SQLAlchemyError) as error:
+            told = first_sentence(error).replace(uri, shown)
+            raise RunError(f"--tracking-uri {shown}: {told}; {KINDS}") from error
+
+    def reach(self, *, create: bool = True) -> str:
+        """Return the URI as MLflow reads it, after its database or server was found to be there.
+
+        The scheme is in lower case, and the path of a local database is absolute.
+
+        Args:
+            create: create the folder of a local database if it is missing.
+
+        Raises:
+            RunError: if it cannot be opened, or if the package for it is missing.
+        """
+        scheme, colon, rest = self.uri.partition("://")
+        scheme = scheme.lower()
+        uri = f"{scheme}{colon}{rest}"
+        if database := local_database(uri):
+            return _sqlite(self.uri, database, create=create)
+        try:
+            if scheme in ("http", "https"):
+                knock(uri)
+            elif scheme.partition("+")[0] in DATABASES:
+                require_database_server(uri)
         except ModuleNotFoundError as error:
             raise RunError(
                 f"--tracking-uri {without_password(self.uri)} needs the package {error.name}, which is not installed: "
-                "install it, or name a database sqlite:///FILE or a server http://HOST:PORT"
+                f"install it, or {KINDS}"
             ) from error
-        except (MlflowException, SQLAlchemyError) as error:
-            shown = without_password(self.uri)
-            told = first_sentence(error).replace(self.uri, shown)
-            raise RunError(f"--tracking-uri {shown}: {told}") from error
-
-    def require_server(self) -> None:
-        """Check that the server answers, if the URI is a server's.
-
-        Raises:
-            RunError: if it does not.
-        """
-        if self.uri.startswith(("http://", "https://")):
-            knock(self.uri)
-
-
-def knock(uri: str) -> None:
-    """Check that an MLflow server answers, because MLflow itself would retry for minutes.
-
-    Raises:
-        RunError: if there is no answer, or that of another server.
-    """
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    for left in reversed(range(KNOCKS)):
-        try:
-            answer = http_request(
-                get_default_host_creds(uri),
-                "/health",
-                "GET",
-                max_retries=0,
-                timeout=PATIENCE,
-                raise_on_status=False,
-            )
-            # Another answer, such as a refusal, is for MLflow to report.
-            if answer.status_code == HTTPStatus.NOT_FOUND:
-                raise RunError(
-                    f"--tracking-uri {without_password(uri)}: the server there is not an MLflow server; name another"
-                )
-            return
-        except MlflowException as error:
-            if not left:
-                raise RunError(
-                    f"--tracking-uri {without_password(uri)}: no MLflow server answers there; start it, or name another"
-                ) from error
+        return uri
 
 
 def first_sentence(error: BaseException) -> str:
@@ -108,6 +89,15 @@ def first_sentence(error: BaseException) -> str:
     return line.split(". ")[0].rstrip(".")
 
 
-def without_password(uri: str) -> str:
-    """Return a URI without its password, so that it can be printed."""
-    return re.sub("//[^/@]*@", "//...@", uri)
+def _sqlite(given: str, database: Path, *, create: bool) -> str:
+    """Return the URI of a local database. SQLAlchemy ends its path at the first question mark."""
+    _, mark, options = given.partition("?")
+    if mark and not re.match(r"\w+=", options):
+        raise RunError(
+            f"--tracking-uri {given} has a question mark in its path, which no database may have there: name another"
+        )
+    require_database(given, database, create=create)
+    path = database.resolve()
+    if "?" in str(path) and not database.is_absolute():
+        path = database  # the question mark is in the current folder's path
+    return f"sqlite:///{path}{mark}{options}"

@@ -9,6 +9,7 @@ from rich.tree import Tree
 
 from motion_adapt.flows.run.console import say
 from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.models.training.state_file import StateFile
 from motion_adapt.storage.artifacts.manifest import Manifest
 from motion_adapt.storage.artifacts.run_records import damaged_runs, latest, recorded_runs, unneeded
@@ -156,7 +157,7 @@ def prune_artifacts(
             runs = latest(recorded_runs(store), keep_runs)
         except ValueError as error:
             raise RunError(f"nothing is deleted: {error}") from error
-        reigning = champions(tracking_uri)
+        reigning = champions(Tracking(uri=tracking_uri).reach(create=False))
         console.print(
             f"kept: everything that {len(runs)} runs and {len(reigning)} champions of {tracking_uri} need"
         )
