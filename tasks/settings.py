@@ -242,7 +242,8 @@ class TrainingSettings(StageSettings):
 class AdaptationSettings(TrainingSettings, WithLaterSettings):
     """A training on the masks of the round before."""
 
-    later: ClassVar[tuple[str, ...]] = ("cool_down",)
+    later: ClassVar[tuple[str, ...]] = ("enabled", "cool_down")
+    enabled: bool = Field(True, description="adapt this network in every round; false: it stays as it is")
     cool_down: bool = Field(
         False,
         description="the rate rises for a fifteenth of the steps and falls to zero over the second half; false: it is "
@@ -278,7 +279,7 @@ class UpsamplerTrainingSettings(TrainingSettings):
 class OclrTrainingSettings(AdaptationSettings):
     """OCLR fine-tuning."""
 
-    later: ClassVar[tuple[str, ...]] = ("cool_down", "vary", "synthetic", "also")
+    later: ClassVar[tuple[str, ...]] = ("enabled", "cool_down", "vary", "synthetic", "also")
     frames: int = Field(12, ge=2, description="frames of a training sample")
     vary: bool = Field(
         False, description="mirror and reverse samples at random, and show them faster or slower"
@@ -580,6 +581,11 @@ class Settings(StageSettings):
                 "learns nothing; name another estimator"
             )
         return self
+
+    @property
+    def finetunes_oclr(self) -> bool:
+        """Whether rounds fine-tune OCLR. With ready-made proposals there is none."""
+        return self.oclr_finetuning.enabled and self.proposal.folder is None
 
     def without_given(self) -> "Settings":
         """Return the settings without `selection.given`."""

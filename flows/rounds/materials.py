@@ -142,12 +142,12 @@ def add_flow(run: Run, materials: Materials, settings: Settings) -> None:
 
 
 def add_adaptation_flow(run: Run, materials: Materials, settings: Settings) -> None:
-    """Compute the flow of every clip at the gap of adaptation, unless proposals are ready-made and OCLR is unused.
+    """Compute the flow of every clip at the gap of adaptation, if OCLR is fine-tuned.
 
     A clip without it stays in the run, with a warning, and OCLR is not fine-tuned on it. With `oclr_finetuning.also`,
     compute the flow of that estimator too, at the gap of inference.
     """
-    if settings.proposal.folder is not None:
+    if not settings.finetunes_oclr:
         return
     gap, folder, lacking = settings.gaps.adaptation, settings.flow.folder, list[str]()
     if folder:

@@ -50,6 +50,23 @@ def test_a_round_that_collapses_is_rolled_back(again: Home) -> None:
     assert masks == wanted and len(masks) == 2 * FRAMES
 
 
+@pytest.mark.parametrize(
+    ("off", "stage", "kept", "learns"),
+    [
+        ("corrector_adaptation", "adapted-corrector", "corrector", "oclr"),
+        pytest.param("oclr_finetuning", "finetuned-oclr", "oclr", "corrector", marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_whose_adaptation_is_off_stays_as_it_is(
+    again: Home, off: str, stage: str, kept: str, learns: str
+) -> None:
+    without = getattr(PLAIN, off).model_copy(update={"enabled": False})
+    report = again.adapt(settings=PLAIN.model_copy(update={off: without}))
+    before, after = (item["weights"] for item in report.rounds)
+    assert after[kept] == before[kept] and after[learns] != before[learns]
+    assert stage not in report.stages
+
+
 @pytest.mark.slow
 def test_the_next_round_starts_from_a_held_one_whose_masks_are_not_used(
     again: Home, monkeypatch: pytest.MonkeyPatch
