@@ -20,7 +20,6 @@ from motion_adapt.models.inputs.flow import flow_estimator, stream_flow
 from motion_adapt.models.inputs.imaging import (
     HEIGHT,
     WIDTH,
-    hard_masks,
     native_labels,
     resize_frames,
 )
@@ -73,7 +72,7 @@ def segment(native: np.ndarray) -> np.ndarray:
     how = settings.edges.model_dump(exclude={"enabled"})
     probabilities = rounded_probabilities(smoothed)
     sharp = np.stack(list(follow_edges(rgb, flow, probabilities, gap=settings.gaps.inference, **how)))
-    return native_labels(hard_masks(sharp), *native.shape[1:3])  # disjoint
+    return native_labels(rounded_probabilities(sharp), *native.shape[1:3])
 
 
 def main(video: str, folder: str) -> None:

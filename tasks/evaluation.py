@@ -83,7 +83,7 @@ def find_labels(
     return Labels(root, clip, names, size, found.content(names), tuple(found.warnings), data_set, background)
 
 
-@stage("scores", version=3)
+@stage("scores", version=4)
 def score(
     masks: Artifact,
     *,
@@ -199,14 +199,17 @@ def score_folder(
 
 
 def label_maps(reader: ArtifactReader, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Yield label maps u8 (H', W') at native size, frame by frame, from an artifact with `labels` or `masks`."""
+    """Yield the label maps of an artifact, u8 (H', W') at native size, as the final masks are made from it."""
     if "labels" in reader.manifest.arrays:
         for _, block in reader.array("labels").blocks():
             yield from block
         return
-    for _, block in reader.array("masks").blocks():
-        for masks in block:
-            yield native_labels(masks[None], *size)[0]
+    made = (
+        "probabilities" if "probabilities" in reader.manifest.arrays else "masks"
+    )  # proposals have masks alone
+    for _, block in reader.array(made).blocks():
+        for objects in block:
+            yield native_labels(objects[None], *size)[0]
 
 
 def _named(values: dict[str, float], suffix: str) -> dict[str, Any]:

@@ -91,9 +91,7 @@ def labels_from_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
     masks: bool (T, K, H, W), K at most 255. Returns u8 (T, H, W).
     """
-    _check_rank("masks", masks, 4)
-    if masks.shape[1] > 255:
-        raise ValueError(f"masks: wanted at most 255 objects for 8-bit labels, got {masks.shape[1]}")
+    _check_objects("masks", masks)
     labels = np.zeros((masks.shape[0], *masks.shape[2:]), np.uint8)
     for k in reversed(range(masks.shape[1])):
         labels[masks[:, k]] = k + 1
@@ -109,16 +107,25 @@ def masks_from_labels(labels: NDArray[np.uint8], num_objects: int) -> NDArray[np
     return labels[:, None] == np.arange(1, num_objects + 1).reshape(1, -1, 1, 1)
 
 
-def native_labels(masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize each object's mask to the native size and convert the masks to labels.
+def native_labels(objects: NDArray[np.floating | np.bool_], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize each object's probabilities bilinearly, and give every pixel to the most probable object above 0.5.
 
-    masks: bool (T, K, H, W). Returns u8 (T, height, width).
+    Probabilities place borders between the pixels of the working resolution, which masks can't. Masks count as
+    probabilities of 0 and 1. Ties go to the smaller k.
+
+    objects: float in [0, 1] or bool (T, K, H, W), K at most 255. Returns u8 (T, height, width): k + 1 for object k, 0
+    for the background.
     """
-    _check_rank("masks", masks, 4)
-    if len(masks) == 0:
-        return np.zeros((0, height, width), np.uint8)
-    # frame by frame: the masks of a long clip at native size would not fit in memory
-    return np.concatenate([labels_from_masks(resize_masks(frame[None], height, width)) for frame in masks])
+    _check_objects("objects", objects)
+    labels = np.zeros((len(objects), height, width), np.uint8)
+    for frame, label in zip(objects, labels, strict=True):
+        highest = np.full((height, width), 0.5, np.float32)
+        for k, channel in enumerate(frame):
+            if channel.max(initial=0) > 0.5:  # else no pixel between these exceeds it either
+                resized = _resize(channel.astype(np.float32), height, width)
+                label[resized > highest] = k + 1
+                highest = np.maximum(highest, resized)
+    return labels
 
 
 def _resize_each(images: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -137,6 +144,12 @@ def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def _check_frames(frames: np.ndarray | Tensor) -> None:
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype not in (np.uint8, torch.uint8):
         raise ValueError(f"frames: wanted u8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
+
+
+def _check_objects(name: str, array: np.ndarray) -> None:
+    _check_rank(name, array, 4)
+    if array.shape[1] > 255:
+        raise ValueError(f"{name}: wanted at most 255 objects for 8-bit labels, got {array.shape[1]}")
 
 
 def _check_rank(name: str, array: np.ndarray, rank: int) -> None:

@@ -51,6 +51,22 @@ def test_the_most_probable_object_wins_if_it_is_likely_enough() -> None:
     assert hard.tolist() == [[False, True], [False, False], [True, False], [False, False]]
 
 
+def test_probabilities_place_borders_between_the_pixels_of_the_working_resolution() -> None:
+    rows, columns = np.mgrid[:96, :160]
+    circles = [np.hypot(rows - 41, columns - 40.5) < 27, np.hypot(rows - 52, columns - 110) < 30]
+    soft = np.stack([imaging.resize_frames(c[None, ..., None].repeat(3, 3).astype(np.uint8) * 255, 24, 40)[0, ..., 0] / 255
+                     for c in circles])[None]  # fmt: skip
+    truth = circles[0] + 2 * circles[1].astype(np.uint8)
+    fine, coarse = (imaging.native_labels(found, 96, 160)[0] for found in (soft, imaging.hard_masks(soft)))
+    assert (fine != truth).sum() < 0.7 * (coarse != truth).sum()
+
+
+def test_a_pixel_between_two_objects_is_the_more_probable_ones() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.0, 1.0]], np.float16).reshape(1, 2, 1, 2)
+    assert imaging.native_labels(probabilities, 1, 8).tolist() == [[[1, 1, 1, 1, 2, 2, 2, 2]]]
+    assert not imaging.native_labels(probabilities * np.float16(0.5), 1, 8).any()
+
+
 def test_overlapping_masks_go_to_the_first_object() -> None:
     assert imaging.labels_from_masks(np.ones((1, 3, 2, 2), bool)).max() == 1
 
