@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -54,8 +55,9 @@ def test_the_most_probable_object_wins_if_it_is_likely_enough() -> None:
 def test_probabilities_place_borders_between_the_pixels_of_the_working_resolution() -> None:
     rows, columns = np.mgrid[:96, :160]
     circles = [np.hypot(rows - 41, columns - 40.5) < 27, np.hypot(rows - 52, columns - 110) < 30]
-    soft = np.stack([imaging.resize_frames(c[None, ..., None].repeat(3, 3).astype(np.uint8) * 255, 24, 40)[0, ..., 0] / 255
-                     for c in circles])[None]  # fmt: skip
+    soft = np.stack(
+        [cv2.resize(c.astype(np.float32), (40, 24), interpolation=cv2.INTER_AREA) for c in circles]
+    )[None]
     truth = circles[0] + 2 * circles[1].astype(np.uint8)
     fine, coarse = (imaging.native_labels(found, 96, 160)[0] for found in (soft, imaging.hard_masks(soft)))
     assert (fine != truth).sum() < 0.7 * (coarse != truth).sum()
