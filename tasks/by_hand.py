@@ -24,7 +24,7 @@ from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 BY_HAND = "by_hand"  # bool (T,) in every artifact of masks that has some by hand
 
 
-@stage("masks-by-hand", version=1)
+@stage("masks-by-hand", version=2)
 def take_given(
     frames: Artifact,
     *,

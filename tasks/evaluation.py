@@ -193,6 +193,10 @@ def score_folder(
         pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends
     )
     warnings = [f"masks of {clip.name}: {printable(path.name)} {note}" for path, note in masks.notes]
+    if largest > objects and protocol == "boxes":  # other protocols refuse such masks
+        warnings.append(
+            f"masks of {clip.name}: ids up to {largest}; those above {objects} do not count in J_matched"
+        )
     if missing:
         warnings.append(f"masks of {clip.name}: {lacking}, which count as empty")
     return {"frames": frames, **scores}, labels.warnings + warnings

@@ -69,7 +69,7 @@ def kinds_of(proposal: ArtifactReader) -> NDArray[np.uint8]:
     return np.full(proposal.summary["frames"], MOVING, np.uint8)
 
 
-@stage("given-proposal", version=2)
+@stage("given-proposal", version=3)
 def take_proposals(
     frames: Artifact,
     *,

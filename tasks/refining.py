@@ -21,7 +21,7 @@ from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.settings import CrfSettings
 
 
-@stage("given-masks", version=1)
+@stage("given-masks", version=2)
 def take_masks(
     frames: Artifact,
     *,

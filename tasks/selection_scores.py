@@ -12,7 +12,7 @@ from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
 
-@stage("selection-scores", version=3)
+@stage("selection-scores", version=4)
 def score_selection(
     proposal: Artifact,
     selection: Artifact,

@@ -1,7 +1,7 @@
 """One picture file, decoded strictly or refused with a short reason.
 
 Pillow decodes here rather than OpenCV, which returns a half-grey picture for a JPEG that is cut short and rotates
-pictures by their EXIF orientation. Orientation is ignored throughout: pixels are returned as they are stored.
+pictures by their EXIF orientation. Orientation is ignored throughout, except that Pillow turns TIFFs upright.
 """
 
 import warnings
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
+
+from motion_adapt.storage.formats.picture_storage import Storage, storage_of
 
 # Only formats that Pillow decodes itself: no PostScript, no plugin that starts another program.
 FORMATS = {
@@ -49,10 +51,19 @@ def open_bytes(path: Path) -> BufferedReader:
 
 
 def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode a picture completely, in the mode in which it is stored.
+    """Decode a picture completely, in the mode in which it is stored; colours of 16 bits are cut to 8.
 
     Raises:
         PictureError: if the file cannot be read or decoded, or has more than `max_pixels` pixels.
+    """
+    return open_stored(path, max_pixels=max_pixels)[0]
+
+
+def open_stored(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Storage]:
+    """Decode a picture as `open_picture` does. Returns also how the file stores it.
+
+    Raises:
+        PictureError: as in `open_picture`.
     """
     with open_bytes(path) as file:
         try:
@@ -65,8 +76,9 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 raise PictureError(
                     f"has tiles of {width}x{height}, more than the {max_pixels} pixels allowed"
                 )
+            storage = storage_of(image, file)
             image.load()
-            return image
+            return image, storage
         except PictureError:
             raise
         except UnidentifiedImageError as error:

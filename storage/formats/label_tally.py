@@ -1,21 +1,16 @@
-"""Count the values in the masks of a clip. The rules of `storage.formats.label_rules` use nothing else."""
+"""Count the values in the masks of a clip. The rules that turn values into labels use nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
-Kind = Literal["index", "grey8", "grey16", "colour"]
-INDEX: Kind = "index"
-GREY8: Kind = "grey8"
-GREY16: Kind = "grey16"
-COLOUR: Kind = "colour"
-TOP = {INDEX: 255, GREY8: 255, GREY16: 65535}
-GREY_STEP = 0x010101  # between neighbouring greys as colours
+from motion_adapt.storage.formats.stored_mask import COLOUR, INDEX, Kind
+
 TOO_MANY = 4096  # colours; beyond, they are not told apart
 # A value is an object's, not one of smooth edges, if so many of its pixels have equal neighbours on two sides, and so
 # many of its contacts are with values other than the next smaller and larger ones, which edges always lie between.
-_FLAT, _SKIPPING = 0.25, 0.1
+FLAT, _SKIPPING = 0.25, 0.1
 _BITS = 24  # of a value
 
 
@@ -39,77 +34,109 @@ class Tally:
     contacts: dict[int, int] = field(default_factory=dict)
     first: dict[int, int] = field(default_factory=dict)
 
-    def add(self, values: np.ndarray, picture: int) -> None:
-        """Count a picture (H, W), by its number. Colours are in order line by line, greys and indices by their size."""
-        if len(self.count) > TOO_MANY:
-            return
-        found, first, counts = np.unique(values, return_index=True, return_counts=True)
-        order = np.argsort(first) if self.kind == COLOUR else slice(None)
-        _add(self.count, found[order], counts[order])
-        for value in found.tolist():
-            self.first.setdefault(value, picture)
-        if self.kind == INDEX:
-            return
+    @classmethod
+    def of(cls, kind: Kind, values: np.ndarray, picture: int) -> "Tally":
+        """Count a picture (H, W), by its number. Greys are in order of their size, the others line by line."""
+        found, first, counts = _unique(values)
+        order = np.argsort(first) if kind in (COLOUR, INDEX) else np.arange(len(found))
         corner = values[:-1, :-1]
         same = (corner == values[1:, :-1]) & (corner == values[:-1, 1:]) & (corner == values[1:, 1:])
-        _add(self.areas, *np.unique(corner[same], return_counts=True))
         edges = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-        _add(self.border, *np.unique(edges, return_counts=True))
+        contacts: dict[int, int] = {}
         for one, other in ((values[:, :-1], values[:, 1:]), (values[:-1], values[1:])):
-            pair = np.stack([one[one != other], other[one != other]]).astype(np.int64)
-            _add(self.contacts, *np.unique(pair.min(axis=0) << _BITS | pair.max(axis=0), return_counts=True))
+            differ = one != other
+            pair = np.stack([one[differ], other[differ]]).astype(np.int64)
+            _add(contacts, _counts(pair.min(axis=0) << _BITS | pair.max(axis=0)))
+        return cls(
+            kind,
+            count=dict(zip(found[order].tolist(), counts[order].tolist(), strict=True)),
+            areas=_counts(corner[same]),
+            border=_counts(edges),
+            contacts=contacts,
+            first=dict.fromkeys(found[order].tolist(), picture),
+        )
+
+    def add(self, other: "Tally") -> None:
+        """Add the counts of later pictures, as long as there are not too many values."""
+        if len(self.count) > TOO_MANY:
+            return
+        _add(self.count, other.count)
+        _add(self.areas, other.areas)
+        _add(self.border, other.border)
+        _add(self.contacts, other.contacts)
+        for value, picture in other.first.items():
+            self.first[value] = min(picture, self.first.get(value, picture))
+
+    def mapped(self, kind: Kind, to: Mapping[int, int]) -> "Tally":
+        """Return the tally of the same pictures, with every value replaced. Values that become equal are one."""
+        new = Tally(kind)
+        for mine, theirs in ((new.count, self.count), (new.areas, self.areas), (new.border, self.border)):
+            for value, count in theirs.items():
+                _add(mine, {to[value]: count})
+        for pair, count in self.contacts.items():
+            one, other = sorted((to[pair >> _BITS], to[pair & ((1 << _BITS) - 1)]))
+            if one != other:
+                _add(new.contacts, {one << _BITS | other: count})
+        for value, picture in self.first.items():
+            new.first[to[value]] = min(picture, new.first.get(to[value], picture))
+        return new
 
     @property
     def values(self) -> list[int]:
         """The values but 0, in order of first appearance."""
         return [value for value in self.count if value]
 
-    def is_object(self, value: int) -> bool:
-        """Return whether a value fills areas, rather than lines between the next smaller and the next larger value."""
+    @property
+    def behind(self) -> int:
+        """The most frequent value on the frames' borders."""
+        return max(self.border, key=lambda value: self.border[value])
+
+    def is_flat(self, value: int) -> bool:
+        """Return whether a value fills areas rather than lines and specks."""
+        return self.areas.get(value, 0) >= FLAT * self.count[value]
+
+    def between(self) -> set[int]:
+        """Return the values that lie between the next smaller and the next larger value, as those of edges do."""
         rank = {value: place for place, value in enumerate(sorted({0, *self.count}))}
-        all_, skipping = 0, 0
+        all_, skipping = dict.fromkeys(rank, 0), dict.fromkeys(rank, 0)
         for pair, count in self.contacts.items():
             both = pair >> _BITS, pair & ((1 << _BITS) - 1)
-            if value in both:
-                all_ += count
-                skipping += count if abs(rank[both[0]] - rank[both[1]]) > 1 else 0
-        between = rank[value] > 1 and skipping < _SKIPPING * all_
-        return self.areas.get(value, 0) >= _FLAT * self.count[value] and not between
+            for value in both:
+                all_[value] += count
+                skipping[value] += count if abs(rank[both[0]] - rank[both[1]]) > 1 else 0
+        return {value for value in rank if rank[value] > 1 and skipping[value] < _SKIPPING * all_[value]}
 
-    def scaled(self, kind: Kind, factor: float) -> "Tally":
-        """Return the tally with every value multiplied by `factor`, as values of another kind."""
+    def are_objects(self) -> bool:
+        """Return whether every value but 0 fills areas and is no edge between two others."""
+        between = self.between()
+        return all(self.is_flat(value) and value not in between for value in self.values)
 
-        def value(old: int) -> int:
-            return round(old * factor)
-
-        def pair(old: int) -> int:
-            return value(old >> _BITS) << _BITS | value(old & ((1 << _BITS) - 1))
-
-        return Tally(
-            kind,
-            count={value(old): count for old, count in self.count.items()},
-            areas={value(old): count for old, count in self.areas.items()},
-            border={value(old): count for old, count in self.border.items()},
-            contacts={pair(old): count for old, count in self.contacts.items()},
-            first={value(old): picture for old, picture in self.first.items()},
-        )
-
-    def joined(self, other: "Tally") -> "Tally":
-        """Return the sum of two tallies."""
-        both = self.scaled(self.kind, 1)
-        for mine, theirs in (
-            (both.count, other.count),
-            (both.areas, other.areas),
-            (both.border, other.border),
-            (both.contacts, other.contacts),
-        ):
-            for value, count in theirs.items():
-                mine[value] = mine.get(value, 0) + count
-        for value, picture in other.first.items():
-            both.first[value] = min(picture, both.first.get(value, picture))
-        return both
+    def are_lines(self) -> bool:
+        """Return whether most values but 0, and four at least, are lines and specks, as on slopes and in noise."""
+        lines = [value for value in self.values if not self.is_flat(value)]
+        return len(lines) >= 4 and 2 * len(lines) > len(self.values)
 
 
-def _add(totals: dict[int, int], values: np.ndarray, counts: np.ndarray) -> None:
-    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+def _unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the values, the place of each one's first pixel, and their counts."""
+    if values.dtype != np.uint8:
+        return np.unique(values, return_index=True, return_counts=True)
+    flat = values.ravel()
+    counts = np.bincount(flat, minlength=256)
+    found = np.flatnonzero(counts)
+    return found, np.array([np.argmax(flat == value) for value in found], np.int64), counts[found]
+
+
+def _counts(values: np.ndarray) -> dict[int, int]:
+    if values.dtype == np.uint8:
+        every = np.bincount(values.ravel(), minlength=256)
+        found = np.flatnonzero(every)
+        counts = every[found]
+    else:
+        found, counts = np.unique(values, return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+
+def _add(totals: dict[int, int], counts: Mapping[int, int]) -> None:
+    for value, count in counts.items():
         totals[value] = totals.get(value, 0) + count

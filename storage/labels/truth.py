@@ -21,9 +21,10 @@ import numpy as np
 
 from motion_adapt.storage.datasets.catalogue import Colour, DataSet
 from motion_adapt.storage.datasets.layouts import TRUTH_BESIDE, is_table, truth_folder
-from motion_adapt.storage.formats.images import FORMATS, PictureError, open_picture, read_rgb
+from motion_adapt.storage.formats.images import FORMATS, PictureError, read_rgb
 from motion_adapt.storage.formats.label_maps import ClipMasks
-from motion_adapt.storage.formats.label_rules import Background
+from motion_adapt.storage.formats.label_rules import Background, rgb_text
+from motion_adapt.storage.formats.stored_mask import COLOUR, packed, stored_mask
 from motion_adapt.storage.keys import file_digest
 from motion_adapt.storage.names import frame_number, natural_key, safe_name
 
@@ -86,18 +87,16 @@ class MaskFile:
 
     def decode(self, size: tuple[int, int]) -> np.ndarray:
         """Decode as `ClipMasks` does, except that RGB pictures are read by the data set's colours."""
-        image = open_picture(self.path)
-        if not self.colours or image.mode not in ("RGB", "RGBA"):
-            return self.masks.read(self.path)
-        rgb = np.array(image)[..., :3]
-        labels = np.full(rgb.shape[:2], len(self.colours), np.uint8)
-        for index, colour in enumerate(self.colours):
-            labels[(rgb == colour).all(axis=2)] = index
-        unknown = np.argwhere(labels == len(self.colours))
+        stored = stored_mask(self.path)
+        if not self.colours or stored.kind != COLOUR:
+            return self.masks.labels(stored)
+        labels = np.full(stored.values.shape, len(self.colours), np.uint8)
+        for index, colour in enumerate(packed(np.array(self.colours)).tolist()):
+            labels[stored.values == colour] = index
+        unknown = stored.values[labels == len(self.colours)]
         if len(unknown):
-            y, x = unknown[0].tolist()
             raise ForeignLabel(
-                f"has the colour {tuple(rgb[y, x].tolist())}, which none of its data set's labels has"
+                f"has the colour {rgb_text(unknown[0].item())}, which none of its data set's labels has"
             )
         return labels
 
