@@ -1,5 +1,6 @@
 """Masks of clips as arrays, read from indexed PNGs when they are asked for."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from motion_adapt.storage.clips.find_clips import OWN, Clip, find_clips
 from motion_adapt.storage.formats.label_maps import ClipMasks
 from motion_adapt.storage.formats.masks import read_masks
+from motion_adapt.storage.names import printable
 
 EXPORTED = "masks"  # the folder of a run's results that has them
 
@@ -38,13 +40,18 @@ class Masks(Mapping[str, NDArray[np.uint8]]):
     def frames(self, clip: str) -> Iterator[NDArray[np.uint8]]:
         """Yield the masks of a clip frame by frame, u8 (H, W) each.
 
+        Warns of masks that are not read as they are stored.
+
         Raises:
             KeyError: if there is no such clip.
             ValueError: for a file that is missing, damaged, no mask or of another size than the first; names it.
         """
         if clip not in self._clips:
             raise KeyError(f"no masks of a clip {clip!r}; there are {', '.join(self)}")
-        return read_masks(ClipMasks(self._clips[clip].files))
+        masks = ClipMasks(self._clips[clip].files)
+        for path, text in masks.notes:
+            warnings.warn(f"masks of {clip}: {printable(path.name)} {text}", stacklevel=2)
+        return read_masks(masks)
 
     def frame_names(self, clip: str) -> tuple[str, ...]:
         """Return the names of a clip's frames, in order."""

@@ -139,6 +139,8 @@ def export(
                 made = write_coco(masks, out_, source=source, dataset=dataset)
         except ValueError as error:
             raise RunError(str(error)) from error
+        for note in made.notes:
+            say(out, "warning", note, "yellow")
         if made.missing:
             text = f"{len(made.missing)} clips of {known.name if known else ''} have no masks: "
             say(out, "incomplete:", text + ", ".join(made.missing), "yellow")

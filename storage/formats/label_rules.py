@@ -16,6 +16,7 @@
 """
 
 from functools import cache
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ _THIN = 2  # colours that may be edges everywhere: objects of one pixel's width
 # Areas of one value between black and white are edges and noise if they are less than this share of the object. Beside
 # black and white, WebP and AVIF leave more: up to 0.3 of DAVIS's objects.
 _PLATEAU, _BESIDE, _NEAR = 0.05, 0.5, 3
+_BLEND = 2  # the most that a channel of a smooth edge's colour is off the line between the two colours
 _CUT = "has grey levels between background and object; what exceeds half is the object"
 _BORDER = "if that is the background, set mask_background=border (of evaluate: --background border)"
 
@@ -130,7 +132,8 @@ def colours(legend: Legend, tally: Tally, background: Background) -> bool:
     behind = tally.behind if background == "border" else 0
     objects = [value for value in tally.count if value != behind]
     edges = [value for value in objects if not tally.is_flat(value)]
-    if len(objects) > MOST or len(edges) > _THIN:
+    flat = [value for value in tally.count if value not in edges]
+    if len(objects) > MOST or len(edges) > _THIN or any(_is_blend(value, flat) for value in edges):
         many = f"more than {TOO_MANY}" if len(tally.count) > TOO_MANY else len(objects)
         legend.refusals[COLOUR] = (
             f"is one of the clip's masks, which have {many} colours: an object wants one flat colour; store them "
@@ -164,6 +167,19 @@ def colours(legend: Legend, tally: Tally, background: Background) -> bool:
         legend.note(
             f"has the colours {_objects([rgb_text(value) for value in objects])}", _last(tally, objects)
         )
+    return False
+
+
+def _is_blend(value: int, flat: list[int]) -> bool:
+    """Return whether a colour lies between two colours of areas, as that of a smooth edge does."""
+    if value in davis_colours().values() or len(flat) > MAX_OBJECTS:
+        return False
+    colour, *ends = (np.array([v >> 16, v >> 8 & 0xFF, v & 0xFF], float) for v in (value, *flat))
+    for one, other in combinations(ends, 2):
+        along = other - one
+        share = float((colour - one) @ along / (along @ along))
+        if 0 < share < 1 and np.abs(one + share * along - colour).max() <= _BLEND:
+            return True
     return False
 
 

@@ -38,11 +38,12 @@ _FOLDERS = {
 
 @dataclass(frozen=True)
 class Submission:
-    """The clips that were written, and those that a complete submission also needs."""
+    """The clips that were written, those that a complete submission also needs, and notes on how masks were read."""
 
     place: Path
     clips: tuple[str, ...]
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | None = None) -> Submission:
@@ -61,9 +62,10 @@ def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | N
     clips = [clip for clip in find_clips(masks).clips if clip.name in set(known.evaluated)]
     if not clips:
         raise ValueError(f"{printable(masks)} has no masks of any clip of {known.name} {known.split}")
-    frames = _frames_of(source, known)
+    frames, notes = _frames_of(source, known), list[str]()
     for clip in clips:
         names = _checked(clip, frames)
+        notes += _notes(clip, names)
         place = out / _FOLDERS.get(known.name, "{clip}").format(clip=clip.name)
         with whole_folder(place) as partial:
             for index, name, labels in _maps(clip, names):
@@ -72,7 +74,7 @@ def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | N
                 stem = f"{index:05d}" if known.protocol == "boxes" else name
                 _picture(labels, known, clip.name, name).save(partial / f"{stem}.png")
     there = tuple(clip.name for clip in clips)
-    return Submission(out, there, tuple(name for name in known.evaluated if name not in there))
+    return Submission(out, there, tuple(name for name in known.evaluated if name not in there), tuple(notes))
 
 
 def write_coco(
@@ -100,8 +102,10 @@ def write_coco(
         "annotations": [],
         "categories": [{"id": 1, "name": "moving object"}],
     }
+    notes = list[str]()
     for clip in clips:
         names = _checked(clip, frames)
+        notes += _notes(clip, names)
         video = {"id": len(told["videos"]) + 1, "name": clip.name}
         told["videos"].append(video)
         files = {name: f"{name}.jpg" for name in names}
@@ -120,7 +124,7 @@ def write_coco(
         raise ValueError(f"{printable(masks)} has no masks")
     with whole_file(out) as partial:
         partial.write_text(json.dumps(told) + "\n", encoding="utf-8")
-    return Submission(out, tuple(clip.name for clip in clips), ())
+    return Submission(out, tuple(clip.name for clip in clips), (), tuple(notes))
 
 
 def _coco_object(mask: np.ndarray) -> dict[str, Any]:
@@ -163,8 +167,18 @@ def _checked(clip: Clip, frames: dict[str, Clip]) -> tuple[str, ...]:
     return wanted
 
 
+def _masks(clip: Clip, names: Sequence[str]) -> ClipMasks:
+    return ClipMasks(mask_files(clip.path.parent, clip.path.name, names))
+
+
+def _notes(clip: Clip, names: Sequence[str]) -> list[str]:
+    return [
+        f"masks of {clip.name}: {printable(path.name)} {text}" for path, text in _masks(clip, names).notes
+    ]
+
+
 def _maps(clip: Clip, names: Sequence[str]) -> Iterator[tuple[int, str, np.ndarray]]:
-    maps = read_masks(ClipMasks(mask_files(clip.path.parent, clip.path.name, names)))
+    maps = read_masks(_masks(clip, names))
     return ((index, name, labels) for index, (name, labels) in enumerate(zip(names, maps, strict=True)))
 
 

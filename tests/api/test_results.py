@@ -99,3 +99,10 @@ def test_rounds_are_a_table_and_the_kept_one_is_named(results: Path) -> None:
     assert (result.kept, result.experiment) == (0, "videos")
     assert "roll_back" in result._repr_html_()
     assert "seconds_per_frame" not in result._repr_html_()
+
+
+def test_masks_that_are_not_read_as_they_are_stored_warn(tmp_path: Path) -> None:
+    (tmp_path / "tram").mkdir()
+    Image.fromarray(LABELS[1] * np.uint8(80)).save(tmp_path / "tram" / "00.png")
+    with pytest.warns(UserWarning, match=r"masks of tram: 00\.png has the value 80"):
+        motion_adapt.load_masks(tmp_path)["tram"]

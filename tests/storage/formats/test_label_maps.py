@@ -156,9 +156,16 @@ def blurred_colours(labels: np.ndarray) -> Image.Image:
     return Image.fromarray(cv2.GaussianBlur(np.array(coloured(BLACK, RED, BLUE)(labels)), (3, 3), 1))
 
 
+def outlined_in_a_blend(labels: np.ndarray) -> Image.Image:
+    edge = (cv2.dilate(labels, np.ones((3, 3))) > 0) & (labels == 0)
+    colours = np.array([BLACK, RED, BLUE, tuple(value // 2 for value in RED)], np.uint8)
+    return Image.fromarray(colours[np.where(edge, 3, labels)])
+
+
 @pytest.mark.parametrize(
     ("make", "suffix", "words"),
     [
+        (outlined_in_a_blend, ".png", r"have 3 colours: an object wants one flat colour"),
         (blurred_colours, ".png", r"have \d+ colours: an object wants one flat colour; store them .* as PNG"),
         (
             coloured(BLACK, RED, BLUE),

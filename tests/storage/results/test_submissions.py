@@ -143,3 +143,10 @@ def test_void_is_no_object_of_coco(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "all.json").read_text())
     assert [entry["track_id"] for entry in told["annotations"]] == [3]
     assert told["images"][0]["file_name"] == "mine/00000.jpg"
+
+
+def test_masks_that_are_not_read_as_they_are_stored_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "masks" / "mine").mkdir(parents=True)
+    Image.fromarray(np.eye(8, dtype=np.uint8) * np.uint8(80)).save(tmp_path / "masks" / "mine" / "00000.png")
+    made = write_coco(tmp_path / "masks", tmp_path / "all.json")
+    assert made.notes == ("masks of mine: 00000.png has the value 80, taken as the one object",)
