@@ -7,9 +7,10 @@ are not trusted: the template escapes every text.
 import base64
 import io
 import json
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from PIL import Image
 
 from motion_adapt.flows.reports.charts import curve_chart
@@ -82,10 +83,7 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
         for name in sorted(item.data.metrics)
         if name.startswith("train/") and name.endswith("/loss") and item.data.tags["round"] != "0"
     }
-    environment = Environment(
-        loader=PackageLoader("motion_adapt.flows.reports", "."), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("page.html").render(
+    return _template().render(
         name=run.info.run_name,
         experiment=tracker.experiment,
         run_id=parent,
@@ -110,6 +108,12 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
         start={name[6:]: ref for name, ref in sorted(run.data.tags.items()) if name.startswith("start.")},
         stages=[(name, count) for name, count in report["stages"].items() if name != "weights"],
     )
+
+
+@cache
+def _template() -> Template:
+    loader = PackageLoader("motion_adapt.flows.reports", ".")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("page.html")
 
 
 def smaller(png: bytes, width: int = STRIP_WIDTH) -> bytes:

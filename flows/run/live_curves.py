@@ -16,9 +16,14 @@ def enter_curves(
     tracker: Tracker, run_id: str, model: str, curves: Mapping[str, Sequence[Sequence[float]]]
 ) -> None:
     """Log points [step, value] by term as metrics `train/<model>/<term>`; points that the run already has are kept."""
-    for name, curve in curves.items():
-        points = [(int(step), {f"train/{model}/{name}": float(value)}) for step, value in curve]
-        tracker.curve(run_id, points)
+    tracker.curve(
+        run_id,
+        [
+            (int(step), {f"train/{model}/{name}": float(value)})
+            for name, curve in curves.items()
+            for step, value in curve
+        ],
+    )
 
 
 @contextmanager

@@ -110,9 +110,10 @@ class Home:
     def tracker(self) -> Tracker:
         return self.tracking.open("")
 
-    def adapt(self, *, name: str = "adapt", **changes: Any) -> Report:
+    def adapt(self, *, name: str | None = None, **changes: Any) -> Report:
         arguments = {"source": str(self.clips), **self._common(), **changes}
-        return adapt.with_options(flow_run_name=name)(**arguments)
+        flow = adapt.with_options(flow_run_name=name) if name else adapt
+        return flow(**arguments)
 
     def segment(self, source: Path | None = None, **changes: Any) -> Report:
         arguments = {"source": str(source or self.clips), **self._common(), **changes}
