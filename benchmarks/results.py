@@ -37,13 +37,14 @@ RAFT_SIZE, RAFT_UPDATES = (128, 224), 12
 
 def overrides(given: argparse.Namespace) -> list[str]:
     """Return the `--set` options of the runs."""
-    fields = list(given.set or ())
+    fields = []
     if given.flow:
         name, weights = given.flow
         fields += [f"flow.estimator={name}", f"flow.weights={weights}", f"flow.updates={RAFT_UPDATES}"]
         fields += [f"flow.resolution={list(RAFT_SIZE)}"]
     fields += ["per_clip.enabled=true"] if given.per_clip else []
     fields += ["crf.enabled=true"] if given.crf else []
+    fields += given.set  # these come last, and so may change those above
     return [word for field in fields for word in ("--set", field)]
 
 
@@ -130,7 +131,9 @@ def main() -> None:
     parser.add_argument("--per-clip", action="store_true", help="adapt to each clip as well")
     parser.add_argument("--crf", action="store_true", help="final masks by CRF")
     parser.add_argument("--clips", nargs="+", help="default: all")
-    parser.add_argument("--set", nargs="+", metavar="FIELD=VALUE", help="other settings")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="other settings"
+    )
     parser.add_argument("--threads", type=int)
     given = parser.parse_args()
     runs = [adapt(given, seed) for seed in given.seeds]
