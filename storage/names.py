@@ -43,6 +43,11 @@ def safe_name(name: str) -> str:
     return encoded[: MAX_BYTES - len(digest) - 1].decode(errors="ignore") + "-" + digest
 
 
+def mark(name: str) -> str:
+    """Return eight digits that tell a name apart from others that become alike when they are made plain."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
 def unique_names(names: Iterable[str]) -> list[str]:
     """Return the names made safe; numbered (-2, -3...) if two would be the same file on a common file system."""
     taken: set[str] = set()

@@ -1,6 +1,5 @@
 """The model registry in MLflow: one version per round, and the alias `champion`."""
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from motion_adapt.storage.artifact_places import VERSION, current_place, local_database
 from motion_adapt.storage.keys import file_digest
+from motion_adapt.storage.names import mark
 from motion_adapt.storage.tracking import Tracker, safe_model_name
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Registry:
         plain = f"motion-adapt-{safe}"
         if safe == experiment or self._is_all_ours(plain):
             return plain
-        return f"{plain}-{hashlib.sha256(experiment.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+        return f"{plain}-{mark(experiment)}"
 
     def _is_all_ours(self, model: str) -> bool:
         """Return whether a model has versions, all of them of runs of this experiment."""

@@ -6,7 +6,6 @@ written again only if its value has changed. Experiments, runs and models that a
 are created once, even if several processes do so at a time.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -27,6 +26,7 @@ from motion_adapt.storage.artifact_places import (
 )
 from motion_adapt.storage.keys import digest, jsonable
 from motion_adapt.storage.locks import alone, shared_folder
+from motion_adapt.storage.names import mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -307,8 +307,7 @@ def artifact_name(name: str) -> str:
     if safe == name:
         return name
     stem, dot, suffix = safe.rpartition(".")
-    mark = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return f"{stem}-{mark}{dot}{suffix}" if dot else f"{safe}-{mark}"
+    return f"{stem}-{mark(name)}{dot}{suffix}" if dot else f"{safe}-{mark(name)}"
 
 
 def _artifact_path(path: str) -> str:
