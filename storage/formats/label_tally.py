@@ -118,22 +118,16 @@ class Tally:
 
 
 def _unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the values, the place of each one's first pixel, and their counts."""
-    if values.dtype != np.uint8:
-        return np.unique(values, return_index=True, return_counts=True)
+    """Return the values, the place of each one's first pixel, and their counts. Masks are few runs of equal values."""
     flat = values.ravel()
-    counts = np.bincount(flat, minlength=256)
-    found = np.flatnonzero(counts)
-    return found, np.array([np.argmax(flat == value) for value in found], np.int64), counts[found]
+    starts = np.flatnonzero(np.concatenate([[flat.size > 0], flat[1:] != flat[:-1]]))
+    found, first, which = np.unique(flat[starts], return_index=True, return_inverse=True)
+    counts = np.bincount(which, np.diff(starts, append=flat.size), len(found)).astype(np.int64)
+    return found, starts[first], counts
 
 
 def _counts(values: np.ndarray) -> dict[int, int]:
-    if values.dtype == np.uint8:
-        every = np.bincount(values.ravel(), minlength=256)
-        found = np.flatnonzero(every)
-        counts = every[found]
-    else:
-        found, counts = np.unique(values, return_counts=True)
+    found, _, counts = _unique(values)
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 

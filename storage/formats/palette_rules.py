@@ -6,6 +6,7 @@
     most of the borders is transparent,          colours: what is transparent is background
     at another index than 0
     DAVIS's palette                              indices
+    DAVIS's colours in another order             colours
     index 0 is used, and black or transparent    indices; if most of the borders is another index, with a note
     most of the borders is index 0               indices
     most of the borders is black                 colours
@@ -17,7 +18,7 @@ the borders is another index than a black or transparent 0.
 
 from typing import Literal
 
-from motion_adapt.storage.formats.label_rules import MAX_OBJECTS, Background, davis_colours, rgb_text
+from motion_adapt.storage.formats.label_rules import MAX_OBJECTS, VOID, Background, davis_colours, rgb_text
 from motion_adapt.storage.formats.label_tally import Tally
 from motion_adapt.storage.formats.legend import Legend
 from motion_adapt.storage.formats.mask_survey import Palettes
@@ -54,6 +55,10 @@ def _carried_by(
         legend.note(f"is transparent at indices that are read as labels ({named})", tally.first[clear[0]])
     if all(colours <= {davis_colours().get(index)} for index, colours in palettes.colours.items()):
         return "indices"
+    labels = {colour for label, colour in davis_colours().items() if label <= MAX_OBJECTS or label == VOID}
+    if palettes.indices.keys() <= labels and not palettes.doubled:
+        legend.note("has DAVIS's colours at other indices than their labels; the colours are read", 0)
+        return "colours"
     if (palettes.zero == {0} or palettes.clear_zero) and (
         not most or 0 in tally.count or background == "border"
     ):

@@ -85,6 +85,14 @@ def test_davis_colours_in_another_order_are_davis_labels(tmp_path: Path) -> None
     assert told == MOVED
 
 
+def test_a_palette_without_its_unused_colours_keeps_davis_labels(tmp_path: Path) -> None:
+    """As programs save a mask that was painted by hand: of objects 1 and 2, only 2 is there."""
+    davis = davis_palette()[[0, 2]].tolist()
+    maps, told = read(tmp_path, lambda labels: indexed(labels == 2, davis))
+    np.testing.assert_array_equal(maps[1], np.where(truth(1) == 2, 2, 0))
+    assert told == "has DAVIS's colours at other indices than their labels; the colours are read"
+
+
 def test_palettes_that_agree_wherever_they_are_used_hold_ids(tmp_path: Path) -> None:
     other = davis_palette().copy()
     other[3:] = 255
