@@ -4,13 +4,14 @@ Folders of frames count if they are directly in the source; videos count at any 
 What is not taken is named with the reason. Whether a clip is usable is found out later.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from motion_adapt.storage.clips.media import VIDEO_SUFFIXES, is_video, kind_of
 from motion_adapt.storage.datasets.catalogue import DataSet
-from motion_adapt.storage.datasets.layouts import davis_layout, lay_out
+from motion_adapt.storage.datasets.layouts import RESOLUTIONS, davis_layout, lay_out
 from motion_adapt.storage.formats.images import FORMATS
 from motion_adapt.storage.names import natural_key, printable
 
@@ -20,7 +21,13 @@ ACCEPTED = (
 )
 LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # of operating systems; like hidden files, never named
 NO_MEDIUM = "is neither a video nor a picture that can be read"
+SINGLE = "is a single picture next to clips"
 DEEPEST = 8  # folders below the source that are looked into
+_PARTS = (
+    "Annotations",
+    "ImageSets",
+    "GroundTruth",
+)  # what else a data set keeps next to its frames, by first letters
 _OWN = (".exported", "_runs")  # entries of a results folder and of a store
 
 
@@ -62,6 +69,8 @@ def lay_out_source(source: Path, known: DataSet | None) -> Layout:
             found.paths += candidates(folder)
             if known is None:
                 _skip_rest(folder, found)
+                found.skipped |= dict.fromkeys(pictures(folder), SINGLE)
+        _skip_beside(source, there.images, found, known)
         return found
 
     frames, found = pictures(source), _look_into(source)
@@ -71,10 +80,8 @@ def lay_out_source(source: Path, known: DataSet | None) -> Layout:
         warnings = [
             f"{printable(source)} is one clip; {printable(path)} inside is ignored" for path in inside
         ]
-        alone = Layout([source], warnings=warnings, skipped=dict.fromkeys(usable, "is inside a clip"))
-        _skip_rest(source, alone)
-        return alone
-    found.skipped |= dict.fromkeys(frames, "is a single picture next to clips")
+        return Layout([source], warnings=warnings, skipped=not_frames(source))
+    found.skipped |= dict.fromkeys(frames, SINGLE)
     found.paths = found.paths if usable else []
     return found
 
@@ -141,7 +148,7 @@ def _look_into(source: Path) -> Layout:
                     found.paths.append(path)  # set aside later: it has no frames
         _skip_rest(folder, found)
         if depth:
-            found.skipped |= dict.fromkeys(pictures(folder), "is a single picture next to clips")
+            found.skipped |= dict.fromkeys(pictures(folder), SINGLE)
 
     look(source, 0)
     return found
@@ -151,6 +158,24 @@ def _skip_rest(folder: Path, found: Layout) -> None:
     """Name the files of a folder that are no clips and no pictures."""
     taken = {*candidates(folder), *pictures(folder)}
     found.skipped |= {path: NO_MEDIUM for path in _visible(folder) if path not in taken}
+
+
+def _skip_beside(source: Path, images: Sequence[Path], found: Layout, known: DataSet | None) -> None:
+    """Name what is next to the folders of a data set's clips; of a benchmark's download, only what could be a clip."""
+    above = {folder for path in images for folder in (path, *path.parents)}
+    where = " and ".join(str(path.relative_to(source)) for path in images)
+    for folder in sorted({path.parent for path in images} | {source}):
+        if folder in images or not folder.is_relative_to(source):  # its entries are the clips
+            continue
+        for path in _visible(folder):
+            if path in above or path.name in RESOLUTIONS or path.name.startswith(_PARTS):
+                continue
+            if is_video(path) or _holds_pictures(path):
+                found.skipped[path] = f"is not in {where}, where the clips are"
+            elif known is None:
+                found.skipped[path] = (
+                    f"is not in {where}, where the clips are" if path.is_dir() else NO_MEDIUM
+                )
 
 
 def _holds_pictures(path: Path) -> bool:

@@ -1,26 +1,23 @@
 """Frames of a clip, one at a time and fully checked, and the digest that identifies a clip's content.
 
 Any damaged, hostile or merely odd file ends in a ClipError that names the clip and the file. Memory does not grow
-with the clip's length. Videos are decoded by PyAV, pictures by `storage.formats.images`.
+with the clip's length. Videos are read by `decoding`, pictures by `storage.formats.images`, stacks of pages by `paged`.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import av
 import numpy as np
-from av.container import InputContainer
 
+from motion_adapt.storage.clips.decoding import decode_video, video_outline, video_rate
 from motion_adapt.storage.clips.find_clips import ALL, Clip, ClipError, TooFewFrames
-from motion_adapt.storage.clips.media import open_container
+from motion_adapt.storage.clips.paged import decode_pages, page_outline, page_rate
 from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, picture_size, read_rgb
+from motion_adapt.storage.formats.stacks import is_stack
 from motion_adapt.storage.names import printable
 
 MIN_SIDE = 16  # pixels; feature grids and flow of smaller frames mean nothing
-
-_BOUNDED = {"max_pixels": str(MAX_PIXELS)}  # the decoder's own limit, applied before it allocates memory
 
 
 class FrameStream(Iterator[np.ndarray]):
@@ -50,7 +47,7 @@ def open_frames(clip: Clip, *, limit: int | None = None, max_pixels: int = MAX_P
     """
     if limit is not None and limit < 2:
         raise ValueError(f"limit must be at least 2 frames (optical flow needs two), got {limit}")
-    source = _decode_video if clip.kind == "video" else _decode_pictures
+    source = _decoder(clip)
     return FrameStream(lambda warnings: _checked(clip, source(clip, limit, max_pixels, warnings)))
 
 
@@ -64,8 +61,7 @@ def decode_from(
     Raises:
         ClipError: if a file cannot be read or decoded.
     """
-    source = _decode_video if clip.kind == "video" else _decode_pictures
-    for _, frame in source(clip, limit, max_pixels, [], first):
+    for _, frame in _decoder(clip)(clip, limit, max_pixels, [], first):
         yield frame
 
 
@@ -118,13 +114,9 @@ def outline(clip: Clip, *, limit: int | None = None) -> Outline:
     """
     files = clip.files if clip.kind == "video" else clip.files[:limit]
     if clip.kind == "video":
-        with _opened(clip) as container:
-            stream = _video_stream(clip, container)
-            rate = float(stream.average_rate or 0)
-            frames = stream.frames or round((container.duration or 0) / av.time_base * rate)
-            start, stop, step = clip.taken
-            frames = len(range(start, frames if stop is None else min(stop, frames), step))
-            height, width = stream.height, stream.width
+        frames, height, width = page_outline(clip) if is_stack(clip.path) else video_outline(clip)
+        start, stop, step = clip.taken
+        frames = len(range(start, frames if stop is None else min(stop, frames), step))
     else:
         frames = len(files)
         try:
@@ -146,9 +138,8 @@ def frame_rate(clip: Clip) -> float | None:
     """Return the frames per second that a video states; None for a folder of frames or if the video states none."""
     if clip.kind == "frames":
         return None
-    with _opened(clip) as container:
-        rate = _video_stream(clip, container).average_rate
-        return float(rate) / clip.taken[2] if rate else None
+    rate = page_rate(clip) if is_stack(clip.path) else video_rate(clip)
+    return rate / clip.taken[2] if rate else None
 
 
 def _checked(clip: Clip, frames: Iterator[tuple[str, np.ndarray]]) -> Iterator[np.ndarray]:
@@ -178,6 +169,16 @@ def _too_few(clip: Clip, count: int) -> TooFewFrames:
     )
 
 
+Decoder = Callable[..., Iterator[tuple[str, np.ndarray]]]
+
+
+def _decoder(clip: Clip) -> Decoder:
+    """Return what yields a clip's frames, each with a name for messages."""
+    if clip.kind == "frames":
+        return _decode_pictures
+    return decode_pages if is_stack(clip.path) else decode_video
+
+
 def _decode_pictures(
     clip: Clip, limit: int | None, max_pixels: int, warnings: list[str], first: int = 0
 ) -> Iterator[tuple[str, np.ndarray]]:
@@ -186,84 +187,3 @@ def _decode_pictures(
             yield printable(path.name), read_rgb(path, max_pixels=max_pixels)
         except PictureError as error:
             raise ClipError(clip.name, f"{printable(path.name)} {error}") from error
-
-
-def _decode_video(
-    clip: Clip, limit: int | None, max_pixels: int, warnings: list[str], first: int = 0
-) -> Iterator[tuple[str, np.ndarray]]:
-    file, decoded, last = printable(clip.path.name), 0, 0.0
-    start, stop, step = clip.taken
-    if limit is not None:
-        stop = min(start + step * limit, start + step * limit if stop is None else stop)
-    with _opened(clip) as container:
-        stream = _video_stream(clip, container)
-        stream.thread_type = "AUTO"
-        stream.codec_context.options = _BOUNDED
-        claimed = f" of the {stream.frames} it claims" if stream.frames else ""
-        _check_pixels(clip, stream.codec_context, max_pixels)
-        frames = container.decode(stream)
-        while stop is None or decoded < stop:
-            try:
-                frame = next(frames, None)
-                if frame is None:
-                    if unmet := _unmet_claim(container, stream, decoded, last):
-                        warnings.append(f"{clip.name}: {file} {unmet}")
-                    return
-                _check_pixels(clip, frame, max_pixels)
-                if frame.is_corrupt:
-                    raise ClipError(clip.name, f"{file} is damaged at frame {decoded}{claimed}")
-                wanted = decoded >= start + step * first and (decoded - start) % step == 0
-                pixels = frame.to_ndarray(format="rgb24") if wanted else np.empty((0, 0, 3), np.uint8)
-                pixels = np.rot90(pixels, round(frame.rotation / 90))
-            except (av.FFmpegError, OSError, MemoryError) as error:
-                reason = f"{file} is damaged: {decoded} frames were decoded{claimed}"
-                if not stream.width:  # opening the file found no size within bounds either
-                    reason = f"{file} is damaged, or has more than the {MAX_PIXELS} pixels allowed"
-                raise ClipError(clip.name, reason) from error
-            if wanted:
-                yield f"frame {decoded} of {file}", np.ascontiguousarray(pixels)
-            decoded, last = decoded + 1, frame.time or last
-
-
-def _unmet_claim(container: InputContainer, stream: av.VideoStream, decoded: int, last: float) -> str | None:
-    """Return how decoding differs from the frame count the file states or, if it states none, from its duration."""
-    if stream.frames:
-        return f"claims {stream.frames} frames, {decoded} were decoded" if stream.frames != decoded else None
-    end = ((container.start_time or 0) + (container.duration or 0)) / av.time_base  # seconds
-    return f"claims to last {end:.1f} s, its last frame is at {last:.1f} s" if end > last + 1 else None
-
-
-@contextmanager
-def _opened(clip: Clip) -> Iterator[InputContainer]:
-    # Pass an open file rather than a name: FFmpeg reads some names as URLs and cannot open others.
-    name = printable(clip.path.name)
-    try:
-        file = open_bytes(clip.path)
-    except PictureError as error:
-        raise ClipError(clip.name, f"{name} {error}") from error
-    with file:
-        try:
-            container = open_container(file, _BOUNDED)  # bounded, because opening already decodes frames
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise ClipError(
-                clip.name, f"{name} is not a video, or one cut short: it does not open"
-            ) from error
-        with container:
-            yield container
-
-
-def _video_stream(clip: Clip, container: InputContainer) -> av.VideoStream:
-    stream = container.streams.best("video")
-    if not isinstance(stream, av.VideoStream):
-        raise ClipError(clip.name, f"{printable(clip.path.name)} has no pictures in it, only sound or data")
-    if stream.codec_context is None:  # if no decoder knows the stream, although the type excludes it
-        raise ClipError(clip.name, f"{printable(clip.path.name)} is damaged, or its codec is not known")
-    return stream
-
-
-def _check_pixels(clip: Clip, picture: av.VideoCodecContext | av.VideoFrame, max_pixels: int) -> None:
-    if picture.width * picture.height > max_pixels:
-        size = f"{picture.width}x{picture.height}"
-        raise ClipError(
-            clip.name, f"{printable(clip.path.name)} is {size}, more than the {max_pixels} pixels allowed"
-        )

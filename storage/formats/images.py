@@ -68,14 +68,7 @@ def open_stored(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Imag
     with open_bytes(path) as file:
         try:
             image = Image.open(file, formats=sorted(set(FORMATS.values())))
-            width, height = image.size
-            if width * height > max_pixels:
-                raise PictureError(f"is {width}x{height}, more than the {max_pixels} pixels allowed")
-            width, height = _tile_size(image)
-            if width * height > max_pixels:
-                raise PictureError(
-                    f"has tiles of {width}x{height}, more than the {max_pixels} pixels allowed"
-                )
+            check_pixels(image, max_pixels)
             storage = storage_of(image, file)
             image.load()
             return image, storage
@@ -87,6 +80,17 @@ def open_stored(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Imag
             raise PictureError(f"has more than the {max_pixels} pixels allowed") from error
         except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes
             raise PictureError("is damaged or cut short") from error
+
+
+def check_pixels(image: Image.Image, max_pixels: int) -> None:
+    """Check the size of an open picture, and of its tiles, before it is decoded.
+
+    Raises:
+        PictureError: if it has more than `max_pixels` pixels.
+    """
+    for (width, height), what in ((image.size, "is"), (_tile_size(image), "has tiles of")):
+        if width * height > max_pixels:
+            raise PictureError(f"{what} {width}x{height}, more than the {max_pixels} pixels allowed")
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -115,7 +119,15 @@ def read_rgb(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         PictureError: as in `open_picture`, and if the picture has 32 bits per channel.
     """
-    image = open_picture(path, max_pixels=max_pixels)
+    return as_rgb(open_picture(path, max_pixels=max_pixels))
+
+
+def as_rgb(image: Image.Image) -> np.ndarray:
+    """Return a decoded picture as `read_rgb` does.
+
+    Raises:
+        PictureError: if the picture has 32 bits per channel.
+    """
     if image.mode.startswith("I;16"):
         grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)

@@ -33,3 +33,16 @@ def save_video(path: Path, count: int = 5, codec: str = "libx264", **size: int) 
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index, **size), format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+def save_as(path: Path, codec: str, container: str | None, count: int = 8, **options: str) -> Path:
+    """Save a video in a container of FFmpeg's that the name need not tell."""
+    with av.open(str(path), "w", format=container, options=options) as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
+        for index in range(count):
+            shown = av.VideoFrame.from_ndarray(picture(index, height=48))
+            out.mux(stream.encode(shown.reformat(format=stream.pix_fmt)))
+        out.mux(stream.encode(None))
+    return path

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,23 +10,9 @@ from motion_adapt.storage.checks.verify import clips_to_verify, verify_list
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.media import kind_of
 from motion_adapt.storage.clips.videos import open_frames
-from tests.storage.media import save_frames, save_video
+from tests.storage.media import save_as, save_frames, save_video
 
 FRAMES = ["00000.png", "00001.png", "00002.png"]
-
-
-def save_as(path: Path, codec: str, container: str | None = None) -> Path:
-    """A video of 8 frames by a codec, in the container that the suffix or `container` names."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format=container) as out:
-        stream = out.add_stream(codec, rate=25)
-        stream.width, stream.height = 64, 48
-        stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
-        for index in range(8):
-            picture = np.full((48, 64, 3), 20 * index, np.uint8)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture).reformat(format=stream.pix_fmt)))
-        out.mux(stream.encode(None))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -42,6 +27,15 @@ def save_as(path: Path, codec: str, container: str | None = None) -> Path:
         ("raw.y4m", "wrapped_avframe", "yuv4mpegpipe"),
         ("take.recording", "mpeg4", "matroska"),
         ("no suffix", "mpeg4", "mp4"),
+        ("tv.ts", "mpeg2video", "mpegts"),
+        ("camera.m2ts", "libx264", "mpegts"),
+        ("camera.mod", "mpeg2video", "mpeg"),
+        ("a.bin", "mpeg4", "mp4"),
+        ("real.rm", "rv10", "rm"),
+        ("page.swf", "flv", "swf"),
+        ("disc.vob", "mpeg2video", "vob"),
+        ("free.ogg", "libvpx", "ogg"),
+        ("notes.txt", "mpeg4", "mp4"),
     ],
 )
 def test_whatever_the_decoder_opens_is_a_clip(
@@ -89,6 +83,49 @@ def test_what_is_not_taken_is_named(tmp_path: Path) -> None:
     assert {Path(item.path).name for item in findings if item.kind == "skipped" and not item.fault} == {
         "clip.prproj", "talk.mp3", "notes.txt", "masks",
     }  # fmt: skip
+
+
+def test_content_decides_about_suffixes_that_others_use_too(tmp_path: Path) -> None:
+    save_video(tmp_path / "good.mp4")
+    (tmp_path / "app.ts").write_text("export const answer: number = 42\n" * 200)
+    (tmp_path / "song.mod").write_bytes(b"a song".ljust(1080, b"\0") + b"M.K.")
+    (tmp_path / "weights.bin").write_bytes(np.random.default_rng(0).bytes(20000))
+    (tmp_path / "README").write_text("notes")
+    found = find_clips(tmp_path)
+    assert [clip.name for clip in found.clips] == ["good"]
+    assert sorted(found.skipped) == ["README", "app.ts", "song.mod", "weights.bin"]
+
+
+def test_what_is_next_to_a_data_sets_folders_is_named(tmp_path: Path) -> None:
+    save_frames(tmp_path / "JPEGImages" / "480p" / "mine", FRAMES)
+    save_frames(tmp_path / "JPEGImages" / "480p", FRAMES[:1])
+    save_frames(tmp_path / "JPEGImages" / "stray", FRAMES)
+    save_frames(tmp_path / "Annotations" / "480p" / "mine", FRAMES)
+    save_frames(tmp_path / "other", FRAMES)
+    save_video(tmp_path / "loose.mp4")
+    (tmp_path / "notes.txt").write_text("notes")
+    found = find_clips(tmp_path)
+    assert [clip.name for clip in found.clips] == ["mine"]
+    outside = "is not in JPEGImages/480p, where the clips are"
+    assert found.skipped == {
+        f"JPEGImages/480p/{FRAMES[0]}": "is a single picture next to clips",
+        "JPEGImages/stray": outside,
+        "loose.mp4": outside,
+        "other": outside,
+        "notes.txt": "is neither a video nor a picture that can be read",
+    }
+
+
+def test_everything_inside_a_folder_of_frames_is_named(tmp_path: Path) -> None:
+    save_frames(tmp_path, FRAMES)
+    save_frames(tmp_path / "old" / "day0" / "walk", FRAMES)
+    (tmp_path / "notes.txt").write_text("notes")
+    found = find_clips(tmp_path)
+    assert found.clips[0].path == tmp_path and len(found.clips[0].files) == len(FRAMES)
+    assert found.skipped == {
+        "old": "is inside a clip",
+        "notes.txt": "is neither a video nor a picture that can be read",
+    }
 
 
 def test_day_folders_of_videos_are_looked_into(tmp_path: Path) -> None:
