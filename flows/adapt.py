@@ -33,6 +33,7 @@ from motion_adapt.flows.rounds.materials import (
     open_run,
     read_frames,
 )
+from motion_adapt.flows.rounds.ready_made import require_flow, require_proposals
 from motion_adapt.flows.rounds.results import export_clips, output_folder, results_folder
 from motion_adapt.flows.rounds.round_metrics import clip_figures, round_metrics
 from motion_adapt.flows.rounds.rounds import first_round, next_round
@@ -106,6 +107,8 @@ def adapt(
     results = output_folder(output, source, prune)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     take_frames(run, settings)
+    require_flow(run, settings, prune)
+    require_proposals(run, settings, prune)
     run.begin_record("adapt", source)
     start = None if from_champion else find_weights(run, settings, preset, Path(weights) if weights else None)
     materials = digest_clips(run, prune=prune)

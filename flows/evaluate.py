@@ -3,11 +3,12 @@
     for each clip with masks and annotations:  J and F, frame by frame
     over the clips:                            their mean
 
-A clip whose annotations are missing or unusable is not scored, and the reason is reported. Annotated clips without
-masks are not part of the mean, and a warning counts them.
+A clip whose annotations are missing or unusable is not scored, and the reason is reported. An annotated clip without
+masks counts as empty, and is named; of a benchmark it is refused, as by the official tools.
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from prefect import flow
@@ -18,11 +19,14 @@ from motion_adapt.flows.run.errors import RunError, reason
 from motion_adapt.flows.run.presets import known_benchmark
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER
 from motion_adapt.storage.clips.find_clips import ClipList, find_clips
+from motion_adapt.storage.clips.source_layout import pictures
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import davis_layout, is_table, lay_out, truth_folder
+from motion_adapt.storage.formats.images import PictureError
 from motion_adapt.storage.formats.label_rules import Background
-from motion_adapt.storage.names import printable, some
-from motion_adapt.tasks.evaluation import Protocol, score_folder
+from motion_adapt.storage.labels.truth import read_boxes
+from motion_adapt.storage.names import natural_key, printable, some
+from motion_adapt.tasks.evaluation import Protocol, score_folder, score_without_masks
 from motion_adapt.tasks.runtime.progress import track
 
 
@@ -46,10 +50,14 @@ def evaluate(
             objects: each object with its own mask, by assignment, in all frames (DAVIS 2017 unsupervised).
             boxes: IoU of boxes (MoCA).
         objects: number of objects in the masks; raised, up to 20, for clips with larger ids.
-        clips: names of the clips to score; None scores all.
+        clips: names of the clips to score; None scores all that have annotations.
         data_set: the benchmark of the annotations, or "none"; if None, it is recognised. It decides whether `single`
-            leaves out each clip's first and last frame: DAVIS2016 does, and so do clips of no benchmark.
+            leaves out each clip's first and last frame: DAVIS2016 does, and so do clips of no benchmark. Its mean is
+            over all its clips: there is none if one of them was refused.
         background: what is behind the objects of masks in colours: black, or the most frequent colour on the borders.
+
+    Raises:
+        RunError: if nothing can be scored, or if a clip of a benchmark has no masks and `clips` does not leave it out.
     """
     began = time.monotonic()
     report = Report("evaluate", predictions)
@@ -61,6 +69,14 @@ def evaluate(
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
     root = annotation_root(Path(annotations), data_set)
+    annotated = annotated_clips(root, known)
+    require_shared_clips(found, annotated, predictions, root)
+    absent = [] if clips else without_masks(found, annotated)
+    if known and absent:
+        raise RunError(
+            f"no masks of {len(absent)} of the {len(annotated)} annotated clips of {known.name} ({some(absent)}): its "
+            "mean is over all of them; name the clips to score with --clips"
+        )
     report.set_aside = {item.name: item.reason for item in found.set_aside}
     with track(len(found.clips), "evaluate") as advance:
         for clip in found.clips:
@@ -74,29 +90,90 @@ def evaluate(
                 report.clips[clip.name] = scores
                 report.warnings += warnings
             advance(1)
-    if not clips:
-        report.warnings += without_masks(found, annotated_clips(root, known))
+    if absent and report.clips:
+        report.warnings += count_as_empty(report, root, absent, protocol, objects, skip_ends, background)
+    report.final = mean_scores(report.clips)
+    refused = [name for name in annotated if name in report.set_aside] if known else []
+    if known and refused:
+        report.final = {}
+        report.warnings.append(
+            f"no mean: that of {known.name} is over all its clips, and {some(refused)} could not be scored"
+        )
     for text in report.warnings:
         say(console, "warning", text, "yellow")
-    report.final = mean_scores(report.clips)
     report.seconds["total"] = time.monotonic() - began
     return report
 
 
+def count_as_empty(
+    report: Report,
+    root: Path,
+    absent: list[str],
+    protocol: Protocol,
+    objects: int,
+    skip_ends: bool,
+    background: Background,
+) -> list[str]:
+    """Add the scores of the annotated clips without masks, all of whose masks count as empty. Returns warnings."""
+    warnings = []
+    for name in absent:
+        try:
+            scores, told = score_without_masks(
+                root / name, protocol, objects, skip_ends=skip_ends, background=background
+            )
+        except (ValueError, OSError) as error:
+            report.set_aside[name] = reason(error)
+        else:
+            report.clips[printable(name)] = scores
+            warnings += told
+    named = some([printable(name) for name in absent])
+    return [
+        *warnings,
+        f"no masks of {len(absent)} annotated clips, which count as empty ({named}); --clips leaves clips out",
+    ]
+
+
+def require_shared_clips(found: ClipList, annotated: list[str], predictions: str, root: Path) -> None:
+    """Check that at least one clip has both masks and annotations, by the names of their folders.
+
+    Raises:
+        RunError: if none has: one of the two folders is another than it should be.
+    """
+    masks = _names(found)
+    if is_table(root) or any(truth_folder(root, name).is_dir() for name in masks):
+        return
+    folder = Path(predictions).absolute()
+    sides = f"{printable(predictions)} has {some(masks)}, {printable(root)} has {some(annotated) or 'none'}"
+    meant = _level(root.absolute(), masks) or _level(folder, annotated)
+    hint = f"; did you mean {printable(meant)}?" if meant else ""
+    raise RunError(f"no clip has both masks and annotations: {sides}{hint}")
+
+
+def _level(folder: Path, names: list[str]) -> Path | None:
+    """Return the folder one level above or below `folder` that has a folder of one of the names, or None."""
+    around = [folder.parent, *(path for path in folder.iterdir() if path.is_dir())]
+    return next((near for near in around if any((near / name).is_dir() for name in names)), None)
+
+
 def annotated_clips(root: Path, known: DataSet | None) -> list[str]:
     """Return the names of the clips with annotations; of a benchmark, only clips that its figures are averaged over."""
+    if known and is_table(root):
+        with suppress(PictureError):  # else the clips are set aside with the reason
+            return [name for name in known.evaluated if name in read_boxes(root)]
     if known:
-        return [name for name in known.evaluated if is_table(root) or truth_folder(root, name).is_dir()]
-    return sorted(folder.name for folder in root.iterdir() if folder.is_dir())
+        return [name for name in known.evaluated if truth_folder(root, name).is_dir()]
+    folders = (folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    return sorted((folder.name for folder in folders if pictures(folder)), key=natural_key)
 
 
 def without_masks(found: ClipList, annotated: list[str]) -> list[str]:
-    """Return a warning that counts the annotated clips without masks, or an empty list if there are none."""
-    there = {clip.path.name for clip in found.clips} | {item.name for item in found.set_aside}
-    missing = [printable(name) for name in annotated if name not in there]
-    if not missing:
-        return []
-    return [f"no masks of {len(missing)} annotated clips, which do not count in the mean: {some(missing)}"]
+    """Return the annotated clips without masks."""
+    there = set(_names(found))
+    return [name for name in annotated if name not in there]
+
+
+def _names(found: ClipList) -> list[str]:
+    return [*(clip.path.name for clip in found.clips), *(item.name for item in found.set_aside)]
 
 
 def annotation_root(folder: Path, dataset: str | None = None) -> Path:

@@ -17,6 +17,7 @@ from prefect import flow
 from motion_adapt.flows.pretrain import write_checkpoints
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
+from motion_adapt.flows.rounds.ready_made import require_flow, require_proposals
 from motion_adapt.flows.rounds.scoring import annotated
 from motion_adapt.flows.rounds.stages import propose_clips, select_clips
 from motion_adapt.flows.rounds.state import Round, Work
@@ -74,6 +75,8 @@ def finetune_upsampler(
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     run.begin_record("finetune-upsampler", source)
     run.warn(WARNING)
+    require_flow(run, settings, prune)
+    require_proposals(run, settings, prune)
     materials = read_frames(run, source, settings, prune=prune)
     start = find_weights(run, settings, preset, Path(weights) if weights else None)
     add_flow(run, materials, settings)

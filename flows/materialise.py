@@ -20,6 +20,7 @@ from motion_adapt.flows.rounds.materials import (
     open_run,
     read_frames,
 )
+from motion_adapt.flows.rounds.ready_made import require_flow
 from motion_adapt.flows.rounds.shots import split_shots, take_frames
 from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
@@ -50,6 +51,7 @@ def materialise(
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
     run.begin_record("materialise", source)
     take_frames(run, settings)
+    require_flow(run, settings, prune)
     materials = read_frames(run, source, settings, prune=prune)
     split_shots(run, materials, settings, prune=prune)
     run.require_clips(source)

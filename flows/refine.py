@@ -14,6 +14,7 @@ from prefect import flow
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.final_masks import refine_clips, share_kept
 from motion_adapt.flows.rounds.materials import Materials, open_run, read_frames
+from motion_adapt.flows.rounds.ready_made import require_masks
 from motion_adapt.flows.rounds.results import output_folder, results_folder, write_clips
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.errors import RunError
@@ -64,6 +65,7 @@ def refine(
         raise RunError(f"{results} holds the masks to refine, which would be replaced: name another --output")
     run = open_run(source, place, clips=clips, split=split, dataset=dataset, results=results)
     run.begin_record("refine", source)
+    require_masks(run, "take masks", "masks", folder)
     run.export_to(results)
     materials = read_frames(run, source, settings, prune=None)
     results = results_folder(run, materials, output, source, None)
@@ -129,7 +131,7 @@ def take_clips(work: Work, folder: Path) -> ByClip:
             "names": names,
         }
 
-    return work.run.each(take_masks, "take masks", arguments)
+    return work.run.each(take_masks, "take masks", arguments, keep_results=True)
 
 
 def crf_clips(work: Work, masks: ByClip) -> ByClip:

@@ -16,6 +16,7 @@ from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.by_hand import add_by_hand, find_by_hand
 from motion_adapt.flows.rounds.doubtful import list_doubtful
 from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
+from motion_adapt.flows.rounds.ready_made import require_flow, require_proposals
 from motion_adapt.flows.rounds.results import export_clips, output_folder, results_folder
 from motion_adapt.flows.rounds.round_metrics import clip_figures
 from motion_adapt.flows.rounds.rounds import first_round
@@ -59,6 +60,8 @@ def segment(
     all_clips = not (clips or split or prune or dataset)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset, results=results)
     take_frames(run, settings)
+    require_flow(run, settings, prune)
+    require_proposals(run, settings, prune)
     run.begin_record("segment", source)
     if from_champion:
         start = champion_weights(run, settings, tracking.open(source, create=False))

@@ -3,10 +3,11 @@
 In a round, annotations are opened only here and in tasks/selection_scores.py.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,8 @@ from motion_adapt.storage.formats.label_rules import MAX_OBJECTS, Background
 from motion_adapt.storage.formats.masks import read_masks
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.labels.annotations import Annotations, annotated_frames, open_annotations
-from motion_adapt.storage.names import natural_key, printable, some
+from motion_adapt.storage.labels.truth import due
+from motion_adapt.storage.names import natural_key, printable, safe_name, some
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
@@ -107,11 +109,18 @@ def score(
         for name, predicted in zip(labels.frame_names, label_maps(reader, labels.size), strict=True):
             yield (annotations.read(name) if name in known else None), predicted
 
-    scores, frames = score_pairs(
-        pairs, protocol=protocol, objects=objects, clip=labels.clip.name, skip_ends=skip_ends
-    )
-    out.summary = {"scores": scores, "frames_scored": frames}
-    out.made["warnings"] = [text for text in annotations.warnings if text not in labels.warnings]
+    found = score_pairs(pairs, protocol=protocol, objects=objects, clip=labels.clip.name, skip_ends=skip_ends)
+    out.summary = {"scores": found.scores, "frames_scored": found.frames}
+    warnings = [*annotations.warnings, *found.warnings]
+    out.made["warnings"] = [text for text in warnings if text not in labels.warnings]
+
+
+class Scored(NamedTuple):
+    """Scores of a clip by name, the number of frames that they are of, and what a reader should know."""
+
+    scores: dict[str, float]
+    frames: int
+    warnings: tuple[str, ...] = ()
 
 
 def score_pairs(
@@ -121,8 +130,8 @@ def score_pairs(
     objects: int,
     clip: str,
     skip_ends: bool = True,
-) -> tuple[dict[str, float], int]:
-    """Return J, F and JF of a clip by name, and the number of scored frames.
+) -> Scored:
+    """Compute J, F and JF of a clip.
 
     Args:
         pairs: returns an iterator over (annotation or None, predicted labels) of all frames; called more than once.
@@ -140,12 +149,15 @@ def score_pairs(
     """
     if protocol == "objects":
         found = score_objects(pairs(), clip=clip)
-        return _named(averages([found]), ""), len(found.frames)
+        late = some([str(label) for label in found.late])
+        told = f"annotations of {clip}: objects larger than all in the first annotated frame are not scored ({late})"
+        return Scored(_named(averages([found]), ""), len(found.frames), (told,) if found.late else ())
     if protocol == "boxes":
-        return score_boxes(pairs(), objects=objects, clip=clip)
+        return Scored(*score_boxes(pairs(), objects=objects, clip=clip))
     union = score_union(pairs(), clip=clip, skip_ends=skip_ends)
     matched = score_matched(pairs(), objects=objects, clip=clip, skip_ends=skip_ends)
-    return _named(averages([union]), "") | _named(averages([matched]), "_matched"), len(union.frames)
+    scores = _named(averages([union]), "") | _named(averages([matched]), "_matched")
+    return Scored(scores, len(union.frames))
 
 
 def score_folder(
@@ -160,23 +172,31 @@ def score_folder(
 ) -> tuple[dict[str, float], list[str]]:
     """Score one folder of masks. Returns scores and warnings.
 
-    The annotations say which frames count. An annotated frame without a mask counts as an empty one, with a warning; of
-    a benchmark, whose own evaluator takes no such clip, it is an error.
+    The annotations say which frames count; with `skip_ends`, all but the first and the last annotated one. An annotated
+    frame without a mask counts as an empty one, with a warning; of a benchmark, whose own evaluator takes no such clip,
+    it is an error. Masks of other frames are not read.
 
     Raises:
         ValueError: if masks or annotations cannot be used; names the file.
     """
     own = dict(zip(clip.frame_names(len(clip.files)), clip.files, strict=True))
-    masks = ClipMasks(clip.files, background)
-    height, width = next(read_masks(masks)).shape
     annotated = annotated_frames(root, clip, data_set, tuple(own))
-    names = tuple(sorted({*own, *annotated}, key=natural_key))
+    names, extra = _within(tuple(own), annotated)
+    used = [name for name in names if name in own and name in set(annotated)]
+    masks = ClipMasks([own[name] for name in used or own], background)
+    height, width = next(read_masks(masks)).shape
     labels = open_annotations(
-        root, clip, names, size=(height, width), data_set=data_set, background=background
+        root,
+        clip,
+        names,
+        size=(height, width),
+        data_set=data_set,
+        background=background,
+        compared="the masks are",
     )
     missing = [name for name in labels.frames if name not in own]
     lacking = f"{len(missing)} of {len(labels.frames)} annotated frames have no mask ({some(missing)})"
-    if len(missing) == len(labels.frames):
+    if not used:
         raise ValueError(f"{lacking}: masks must be named like the annotations")
     if missing and data_set:
         raise ValueError(f"{lacking}; the evaluation of {data_set.name} wants a mask of every one")
@@ -184,14 +204,12 @@ def score_folder(
     objects = max(objects, min(largest, MAX_OBJECTS))
 
     def pairs() -> Iterator[Pair]:
-        known, predicted = set(labels.frames), read_masks(masks)
-        for name in names:
+        predicted = read_masks(masks)
+        for name in labels.frames:
             mask = next(predicted) if name in own else np.zeros((height, width), np.uint8)
-            yield (labels.read(name) if name in known else None), mask
+            yield labels.read(name), mask
 
-    scores, frames = score_pairs(
-        pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends
-    )
+    found = score_pairs(pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends)
     warnings = [f"masks of {clip.name}: {printable(path.name)} {note}" for path, note in masks.notes]
     if largest > objects and protocol == "boxes":  # other protocols refuse such masks
         warnings.append(
@@ -199,7 +217,57 @@ def score_folder(
         )
     if missing:
         warnings.append(f"masks of {clip.name}: {lacking}, which count as empty")
-    return {"frames": frames, **scores}, labels.warnings + warnings
+    if extra := due(extra, annotated, data_set):
+        warnings.append(
+            f"masks of {clip.name}: {len(extra)} extra, before the first or after the last annotated frame "
+            f"({some(extra)}); ignored"
+        )
+    return {"frames": found.frames, **found.scores}, [*labels.warnings, *found.warnings, *warnings]
+
+
+def score_without_masks(
+    folder: Path,
+    protocol: Protocol,
+    objects: int,
+    *,
+    skip_ends: bool = True,
+    background: Background = "black",
+) -> tuple[dict[str, float], list[str]]:
+    """Score a clip of no benchmark that has annotations in `folder` and no masks: all count as empty.
+
+    Returns scores and warnings.
+
+    Raises:
+        ValueError: if the annotations cannot be used; names the file.
+    """
+    clip = Clip(safe_name(folder.name), folder, "frames", ())
+    names = tuple(sorted(annotated_frames(folder.parent, clip, None, ()), key=natural_key))
+    labels = open_annotations(
+        folder.parent, clip, names, size=None, background=background, compared="the first is"
+    )
+
+    def pairs() -> Iterator[Pair]:
+        return ((labels.read(name), np.zeros(labels.size, np.uint8)) for name in labels.frames)
+
+    found = score_pairs(pairs, protocol=protocol, objects=objects, clip=clip.name, skip_ends=skip_ends)
+    return {"frames": found.frames, **found.scores}, [*labels.warnings, *found.warnings]
+
+
+def _within(own: Sequence[str], annotated: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the frames from the first annotated one to the last, in order, and the others of `own`.
+
+    Raises:
+        ValueError: if two names differ only in zeros before a number or in upper and lower case.
+    """
+    names = sorted({*own, *annotated}, key=natural_key)
+    for one, other in pairwise(names):
+        if natural_key(one)[0] == natural_key(other)[0]:
+            raise ValueError(
+                f"{one} and {other} name the same frame; masks must be named like the annotations"
+            )
+    places = [index for index, name in enumerate(names) if name in set(annotated)] or [0, len(names) - 1]
+    within = names[places[0] : places[-1] + 1]
+    return tuple(within), [name for name in own if name not in set(within)]
 
 
 def label_maps(reader: ArtifactReader, size: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -7,6 +7,7 @@ from motion_adapt.models.scoring.protocols import VOID, one_foreground
 from motion_adapt.models.scoring.ranking import mask_ious, object_aps
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.storage.labels.annotations import Annotations
 from motion_adapt.tasks.evaluation import Labels, Protocol, label_maps
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
@@ -34,7 +35,8 @@ def score_selection(
     reader = store.open(proposal)
     errors = store.open(selection).array("errors")[:]  # (T, K)
     annotations = labels.open()
-    known, objects = set(annotations.frames), 1
+    known = set(annotations.frames)
+    ids = _object_ids(annotations) if protocol == "objects" else np.ones(1, np.uint8)
     rows: list[int] = []
     ious: list[np.ndarray] = []
     frames = zip(labels.frame_names, label_maps(reader, labels.size), strict=True)
@@ -44,14 +46,16 @@ def score_selection(
         truth = annotations.read(name)
         if protocol != "objects":
             truth = one_foreground(truth)
-        elif not rows:  # as in the protocol, the first annotated frame decides how many there are
-            objects = int(truth.max(initial=0, where=truth != VOID))
         predicted = np.where(truth == VOID, np.uint8(0), predicted)
         rows.append(index)
-        pair = (
-            masks_from_labels(some[None], n)[0]
-            for some, n in ((predicted, errors.shape[1]), (truth, objects))
-        )
-        ious.append(mask_ious(*pair))  # (N, K)
-    aps = object_aps(-errors[rows], np.stack(ious)) if objects else np.empty(0)
+        masks = masks_from_labels(predicted[None], errors.shape[1])[0]
+        ious.append(mask_ious(masks, truth == ids[:, None, None]))  # (N, K)
+    aps = object_aps(-errors[rows], np.stack(ious)) if len(ids) else np.empty(0)
     out.summary = {"scores": {"AP": float(aps.mean())} if aps.size else {}, "objects": int(aps.size)}
+
+
+def _object_ids(annotations: Annotations) -> np.ndarray:
+    """Return the ids of the annotated objects, u8 (N,): as in `score_objects`, up to the first frame's largest."""
+    of_frames = [np.unique(labels[labels != VOID]) for _, labels in annotations]
+    ids = np.unique(np.concatenate(of_frames))
+    return ids[(ids > 0) & (ids <= of_frames[0].max(initial=0))]

@@ -194,6 +194,8 @@ def evaluate(
             json_file=json_file,
             strict=strict,
         )
-        if against_paper:
+        if against_paper and not report.final:
+            say(out, "paper:", "there is no mean to compare", "yellow")
+        elif against_paper:
             name = known.name if known else None
             print_against_paper(out, report.final, protocol, name, len(report.clips))

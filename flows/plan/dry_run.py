@@ -84,7 +84,7 @@ class DryRun(Run):
             made={},
         )
 
-    def put_aside(self, name: str, stage: str, error: BaseException) -> None:
+    def put_aside(self, name: str, stage: str, error: BaseException, *, keep_results: bool = False) -> None:
         """Set a clip aside without printing or moving anything."""
         self.clips.pop(name)
         self.set_aside[name] = error.reason if isinstance(error, ClipError) else f"{stage}: {error}"

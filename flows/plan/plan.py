@@ -24,6 +24,7 @@ from motion_adapt.flows.rounds.materials import (
     digest_clips,
     read_frames,
 )
+from motion_adapt.flows.rounds.ready_made import require_flow, require_proposals
 from motion_adapt.flows.rounds.results import draw_clips
 from motion_adapt.flows.rounds.rounds import first_round, next_round
 from motion_adapt.flows.rounds.scoring import measure_round
@@ -123,7 +124,7 @@ def make_plan(
     """Return the plan of a run. Arguments are as in `adapt`; `workers`: clips that are processed at once.
 
     Raises:
-        RunError: if the source has no clips.
+        RunError: if the source has no clips, or none of them has the ready-made flow or masks that the settings name.
     """
     try:
         found = find_clips(Path(source), only=clips or (), split=split, dataset=dataset)
@@ -131,6 +132,8 @@ def make_plan(
         raise RunError(str(error)) from error
     run = DryRun.of(place, found, prune=prune)
     take_frames(run, settings)
+    require_flow(run, settings, prune)
+    require_proposals(run, settings, prune)
     for name in list(run.clips):
         run.look_at(name, PRUNED_FRAMES if prune else None)
     if run.clips:

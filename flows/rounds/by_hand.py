@@ -8,7 +8,7 @@ from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run
 from motion_adapt.storage.formats.masks_by_hand import given_clips, given_content, given_frames, named_content
 from motion_adapt.storage.keys import digest
-from motion_adapt.storage.names import some, whole_name
+from motion_adapt.storage.names import printable, some, whole_name
 from motion_adapt.tasks.by_hand import take_given
 from motion_adapt.tasks.settings import Settings
 
@@ -45,10 +45,14 @@ def find_by_hand(run: Run, settings: Settings, *, all_clips: bool) -> ByHand:
                 run.warn(f"masks by hand of {some(others)} are not used: these clips are not in the run")
             known.update(others)
         folders = given_clips(folder, sorted(known))
+        masked = any(named_content(path) for path in folders.values())
         folders = {name: path for name, path in folders.items() if whole_name(name) in run.clips}
         content = {name: digest(masks) for name, path in folders.items() if (masks := named_content(path))}
     except (OSError, ValueError) as error:
         raise RunError(f"selection.given: {error}") from error
+    if not masked:
+        wanted = f"{next(iter(sorted(known)))}/<frame>.png"
+        raise RunError(f"selection.given: {printable(folder)} has no masks: wanted {wanted} for some frames")
     return ByHand({name: folders[name] for name in content}, content)
 
 
@@ -67,7 +71,7 @@ def add_by_hand(run: Run, materials: Materials, settings: Settings, found: ByHan
         try:
             of_clip = _masks_of(run, materials, found, name, pruned=pruned)
         except ValueError as error:
-            run.put_aside(name, "masks by hand", error)
+            run.put_aside(name, "masks by hand", error, keep_results=True)
             continue
         if of_clip:
             masks[name] = of_clip
@@ -82,6 +86,7 @@ def add_by_hand(run: Run, materials: Materials, settings: Settings, found: ByHan
             "paths": {at: str(path) for at, path in masks[name].items()},
         },
         only=list(masks),
+        keep_results=True,
     )
     materials.by_hand = {
         name: tuple(materials.names[name][at] for at in masks[name]) for name in materials.given

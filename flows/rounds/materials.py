@@ -116,11 +116,14 @@ def decode_clips(
     run: Run, materials: Materials, settings: Settings, *, limit: int | None, only: list[str]
 ) -> None:
     """Decode the clips named by `only`, at most `limit` frames of each."""
+    chosen = settings.frames
     made = run.each(
         decode,
         "frames",
         lambda name: {"content": materials.content[name], "limit": limit, "clip": run.clips[name]},
         only=only,
+        # the clip may be whole, and the setting leave too few of its frames
+        keep_results=(chosen.start, chosen.end, chosen.every, chosen.fps) != (0, None, 1, None),
     )
     materials.frames |= made
     if settings.frames.keep == "native":
@@ -193,7 +196,9 @@ def _flow(
             "names": names,
         }
 
-    return run.each(estimate_flow, f"flow ±{gap}", arguments, only=only, forgive=forgive)
+    return run.each(
+        estimate_flow, f"flow ±{gap}", arguments, only=only, forgive=forgive, keep_results=folder is not None
+    )
 
 
 def add_features(run: Run, materials: Materials, settings: Settings, backbones: StartWeights) -> None:

@@ -54,7 +54,8 @@ def propose_clips(work: Work, this: Round) -> ByClip:
             "names": names,
         }
 
-    return replace_by_hand(work, this, work.run.each(take_proposals, f"{this.name}: take proposals", given))
+    taken = work.run.each(take_proposals, f"{this.name}: take proposals", given, keep_results=True)
+    return replace_by_hand(work, this, taken)
 
 
 def replace_by_hand(work: Work, this: Round, proposal: ByClip) -> ByClip:
@@ -65,6 +66,7 @@ def replace_by_hand(work: Work, this: Round, proposal: ByClip) -> ByClip:
         f"{this.name}: masks by hand",
         lambda name: {"proposal": proposal[name], "given": masks[name]},
         only=[name for name in work.run.clips if name in masks],
+        keep_results=True,
     )
     return {**proposal, **replaced}
 

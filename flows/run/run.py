@@ -12,7 +12,7 @@ from motion_adapt.storage.clips.find_clips import Clip, ClipError, ClipList
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.names import printable, safe_name
-from motion_adapt.storage.results.export import ResultsTaken, retire_clip
+from motion_adapt.storage.results.export import ResultsTaken, has_results, retire_clip
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.stage import Stage
@@ -47,6 +47,7 @@ class Run(Making):
     filled: dict[str, int] = field(default_factory=dict)  # by clip: frames in between that have got a mask
     output: Path | None = None  # where results go; set by `export_to`
     places: dict[str, Path] = field(default_factory=dict)  # paths of clips that were set aside
+    blameless: set[str] = field(default_factory=set)  # set aside for what is not theirs; earlier results stay
 
     @classmethod
     def of(cls, place: Place, found: ClipList, *, prune: int | None = None) -> Self:
@@ -71,10 +72,12 @@ class Run(Making):
         *,
         only: Sequence[str] | None = None,
         forgive: bool = False,
+        keep_results: bool = False,
     ) -> ByClip:
         """Run a stage on every live clip, or on those named by `only`.
 
         A clip on which the stage fails is set aside; with `forgive`, it stays live and a warning is given.
+        `keep_results` is as in `put_aside`.
 
         Raises:
             RunError: if the failure would affect all clips (see `collect`).
@@ -85,7 +88,7 @@ class Run(Making):
                 given = {"place": self.place.labelled(name), **arguments(name)}
             # A file that the stage reads from outside the store is missing.
             except (ValueError, OSError) as error:
-                self.put_aside(name, stage.name, error)
+                self.put_aside(name, stage.name, error, keep_results=keep_results)
             else:
                 call = Call(stage, f"{label} · {name}", given)
                 futures[name] = call, self.submit(call)
@@ -101,7 +104,7 @@ class Run(Making):
                     why = reason(result)
                     self.warn(why if name in why else f"{name}: {why}")
                 else:
-                    self.put_aside(name, stage.name, result)
+                    self.put_aside(name, stage.name, result, keep_results=keep_results)
         self.record_so_far()
         return made
 
@@ -117,16 +120,19 @@ class Run(Making):
         return self.output
 
     def export_to(self, folder: Path) -> None:
-        """Set the folder for results, and move away earlier results of clips that are set aside.
-
-        Otherwise old masks could be mistaken for this run's.
-        """
+        """Set the folder for results, and move away earlier results of clips that are set aside (see `put_aside`)."""
         self.output = folder
         for name in self.set_aside:
             self._retire(name, self.places.get(name))
 
     def _retire(self, name: str, path: Path | None) -> None:
         if self.output is None:
+            return
+        if name in self.blameless:
+            if has_results(self.output, name):
+                self.warn(
+                    f"{name}: this run has no results for it; those of an earlier run stay in {self.output}"
+                )
             return
         try:
             moved = retire_clip(self.output, name, path and path.absolute())
@@ -140,12 +146,18 @@ class Run(Making):
                 f"{name}: the results of an earlier run were moved to {moved}; this run has none for it"
             )
 
-    def put_aside(self, name: str, stage: str, error: BaseException) -> None:
-        """Set a clip aside, and report why."""
+    def put_aside(self, name: str, stage: str, error: BaseException, *, keep_results: bool = False) -> None:
+        """Set a clip aside, and report why.
+
+        `keep_results`: the cause is not in the clip but in ready-made flow or masks, so results of an earlier run stay.
+        Otherwise they are moved away, because old masks could be mistaken for this run's.
+        """
         clip = self.clips.pop(name)
         self.set_aside[name] = reason(error) if isinstance(error, ClipError) else f"{stage}: {reason(error)}"
         say(console, "set aside", f"{name}: {self.set_aside[name]}", "yellow")
         self.places[name] = clip.path
+        if keep_results:
+            self.blameless.add(name)
         self._retire(name, clip.path)
 
     def require_clips(self, source: Path | str) -> None:

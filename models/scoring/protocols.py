@@ -10,7 +10,7 @@ ground truth. A run without labels cannot do that, so its honest single-object n
 A clip is an iterable of (annotation, prediction) label maps in frame order, which is read once, frame by frame. The
 annotation is None in frames without one; these are not scored.
 
-Annotations hold 0 for the background, 1..N for objects and 255 for void: pixels that nobody labelled, which count
+Annotations hold 0 for the background, other ids for objects and 255 for void: pixels that nobody labelled, which count
 nowhere. The annotations of DAVIS 2016 know no void. Their one object is stored as 255, which `storage.formats` reads
 as 1.
 """
@@ -70,6 +70,9 @@ class ClipScore:
     protocol: str
     frames: tuple[int, ...]  # which frames counted
     objects: tuple[ObjectScore, ...]
+    late: tuple[
+        int, ...
+    ] = ()  # annotated ids that are not scored because they appear too late, see `score_objects`
 
 
 def score_union(pairs: Iterable[Pair], *, clip: str = "", skip_ends: bool = True) -> ClipScore:
@@ -101,29 +104,34 @@ def score_matched(
 def score_objects(pairs: Iterable[Pair], *, clip: str = "") -> ClipScore:
     """Score each annotated object with its own proposal: the DAVIS 2017 unsupervised multi-object protocol.
 
-    The number N of objects is the largest id of the first annotated frame; larger ids in later frames are background.
-    Predictions hold ids 1..P, P at most 20, with one id per object throughout. Every annotated frame counts, including
-    the first and last. The assignment of proposals to objects maximises the mean of J and F over the clip. Surplus
-    proposals are not penalised; missing ones are empty.
+    The objects are the ids that occur, up to the largest id of the first annotated frame; larger ids in later frames
+    are background, and are listed as `late`. Predictions hold ids 1..P, P at most 20, with one id per object
+    throughout. Every annotated frame counts, including the first and last. The assignment of proposals to objects
+    maximises the mean of J and F over the clip. Surplus proposals are not penalised; missing ones are empty.
     """
     frames: list[int] = []
     rows: list[np.ndarray] = []
     count, largest = 0, 0
+    occurs = np.zeros(256, np.bool_)  # by id
     for index, truth, prediction in _scored(pairs, clip, skip_ends=False):
         if not frames:
             count = int(truth.max(initial=0, where=truth != VOID))
             if not count:
                 raise NothingToScore(f"{clip}: no object in frame {index}, the first annotated one")
         largest = max(largest, _largest_id(prediction, MAX_PROPOSALS, clip, index))
+        occurs |= _histogram(truth) > 0
         frames.append(index)
         rows.append(_score_labels(truth, prediction, count, MAX_PROPOSALS))
-    scores = np.stack(rows)[..., : max(largest, count)]  # (frames, 2, N, P)
+    ids = [int(label) for label in np.flatnonzero(occurs) if label not in (0, VOID)]
+    scored = [label for label in ids if label <= count]
+    proposals = [*range(1, largest + 1), *[0] * max(len(scored) - largest, 0)]
+    scores = np.stack(rows)[:, :, [label - 1 for label in scored]][..., proposals]  # (frames, 2, N, P)
     chosen = linear_sum_assignment(scores.mean(axis=(0, 1)), maximize=True)[1]
     found = tuple(
-        ObjectScore(k + 1, int(p + 1) if p < largest else 0, J=scores[:, 0, k, p], F=scores[:, 1, k, p])
+        ObjectScore(scored[k], proposals[p], J=scores[:, 0, k, p], F=scores[:, 1, k, p])
         for k, p in enumerate(chosen)
     )
-    return ClipScore(clip, "objects", tuple(frames), found)
+    return ClipScore(clip, "objects", tuple(frames), found, tuple(ids[len(scored) :]))
 
 
 def averages(clips: Sequence[ClipScore]) -> dict[str, float]:
@@ -150,7 +158,7 @@ def _score_single(pairs: Iterable[Pair], channels: int | None, *, clip: str, ski
             _largest_id(prediction, channels, clip, index)
         frames.append(index)
         rows.append(_score_labels(one_foreground(truth), prediction, 1, channels or 1))
-    scores = np.stack(rows)[:, :, 0]  # (frames, 2, channels)
+    scores = np.stack(rows)[:, :, 0, 1:]  # (frames, 2, channels)
     best = int(scores[:, 0].mean(axis=0).argmax())
     chosen = ObjectScore(1, 0 if channels is None else best + 1, J=scores[:, 0, best], F=scores[:, 1, best])
     return ClipScore(clip, "union" if channels is None else "matched", tuple(frames), (chosen,))
@@ -176,21 +184,22 @@ def _with_objects(pairs: Iterable[Pair], clip: str) -> Iterator[Pair]:
 
 
 def _score_labels(truth: np.ndarray, prediction: np.ndarray, objects: int, proposals: int) -> np.ndarray:
-    """Compute J and F, f64 (2, objects, proposals), of every annotated id with every predicted id in one frame."""
+    """Compute J and F, f64 (2, objects, 1 + proposals), of annotated ids with an empty mask and every predicted id."""
     if VOID in truth:
         prediction = np.where(truth == VOID, np.uint8(0), prediction)
     radius = tolerance(*truth.shape)
     areas = _histogram(prediction)
     empty = Contour.of(np.zeros_like(prediction), radius)
     contours = {p: Contour.of(binary(prediction == p), radius) for p in range(1, proposals + 1) if areas[p]}
-    scores = np.empty((2, objects, proposals))
+    scores = np.empty((2, objects, 1 + proposals))
+    areas[0] = 0  # of the empty mask
     for k in range(1, objects + 1):
         mask = binary(truth == k)
         area, shared = cv2.countNonZero(mask), _histogram(prediction, mask)
-        contour = Contour.of(mask, radius)
-        for p in range(1, proposals + 1):
-            scores[0, k - 1, p - 1] = jaccard(shared[p], area + areas[p] - shared[p])
-            scores[1, k - 1, p - 1] = contour_f(contour, contours.get(p, empty))
+        contour, shared[0] = Contour.of(mask, radius) if area else empty, 0
+        for p in range(proposals + 1):
+            scores[0, k - 1, p] = jaccard(shared[p], area + areas[p] - shared[p])
+            scores[1, k - 1, p] = contour_f(contour, contours.get(p, empty))
     return scores
 
 

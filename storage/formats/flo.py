@@ -64,6 +64,25 @@ def flo_path(root: Path, gap: int, clip_name: str, frame_name: str) -> Path:
     return root / f"Flows_gap{gap}" / clip_name / f"{frame_name}.flo"
 
 
+def flow_gaps(root: Path, clip_name: str) -> list[int]:
+    """Return the gaps at which `root` has a folder with flow of a clip; negative ones look back."""
+    found = []
+    for path in root.glob("Flows_gap*"):
+        number = path.name.removeprefix("Flows_gap")
+        if number.removeprefix("-").isdecimal() and any((path / clip_name).glob("*.flo")):
+            found.append(int(number))
+    return sorted(found)
+
+
+def no_flow(root: Path, gap: int, clip_name: str, frame_names: Sequence[str]) -> str:
+    """Name the first frame that has flow neither forward nor backward; an empty text if every frame has some."""
+    for frame in frame_names:
+        ahead, back = (flo_path(root, signed, clip_name, frame) for signed in (gap, -gap))
+        if not ahead.exists() and not back.exists():
+            return f"no flow for gap {gap}: neither {printable(ahead)} nor {printable(back)} exists"
+    return ""
+
+
 def has_flow(root: Path, gap: int, clip_name: str) -> bool:
     """Return whether `root` has any flow of a clip at that gap, forward or backward."""
     return any(flo_path(root, signed, clip_name, "").parent.is_dir() for signed in (gap, -gap))
@@ -82,10 +101,8 @@ def read_flow_pairs(
     size: tuple[int, ...] | None = None
     for frame in frame_names:
         ahead, back = (flo_path(root, signed, clip_name, frame) for signed in (gap, -gap))
-        if not ahead.exists() and not back.exists():
-            raise ValueError(
-                f"no flow for gap {gap}: neither {printable(ahead)} nor {printable(back)} exists"
-            )
+        if lacking := no_flow(root, gap, clip_name, [frame]):
+            raise ValueError(lacking)
         forward = read_flo(ahead) if ahead.exists() else -read_flo(back)
         backward = read_flo(back) if back.exists() else -forward
         size = size or forward.shape

@@ -5,6 +5,7 @@ without an annotation are not scored. `storage.formats.label_rules`, or the benc
 counts as an object.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import numpy as np
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import is_table, truth_folder
-from motion_adapt.storage.formats.images import PictureError
+from motion_adapt.storage.formats.images import PictureError, picture_size
 from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.keys import digest
-from motion_adapt.storage.labels.truth import Truth, due, found
+from motion_adapt.storage.labels.truth import Truth, due, found, not_read
 from motion_adapt.storage.names import printable, some
 
 
@@ -39,9 +40,14 @@ class Annotations:
     """
 
     def __init__(
-        self, clip: str, files: Mapping[str, Truth], size: tuple[int, int], warnings: list[str]
+        self,
+        clip: str,
+        files: Mapping[str, Truth],
+        size: tuple[int, int],
+        warnings: list[str],
+        compared: str = "its frame is",
     ) -> None:
-        self.clip, self.size, self.warnings = clip, size, warnings
+        self.clip, self.size, self.warnings, self.compared = clip, size, warnings, compared
         self.frames = tuple(files)
         self._files = files
 
@@ -67,7 +73,7 @@ class Annotations:
             raise AnnotationError(self.clip, f"{printable(path.name)} {error}") from error
         if labels.shape != self.size:
             height, width = labels.shape
-            sizes = f"is {width}x{height}, its frame is {self.size[1]}x{self.size[0]}"
+            sizes = f"is {width}x{height}, {self.compared} {self.size[1]}x{self.size[0]}"
             raise AnnotationError(self.clip, f"{printable(path.name)} {sizes}")
         for shown, note in self._files[frame].notes:
             warning = f"annotations of {self.clip}: {printable(shown.name)} {note}"
@@ -98,19 +104,21 @@ def open_annotations(
     clip: Clip,
     frame_names: Sequence[str],
     *,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     data_set: DataSet | None = None,
     background: Background = "black",
+    compared: str = "its frame is",
 ) -> Annotations:
-    """Locate a clip's annotations without opening a picture.
+    """Locate a clip's annotations without decoding a picture.
 
     Args:
         root: folder or table of annotations, as `find_clips` located it.
         clip: the annotated clip.
         frame_names: names of the clip's frames, in order.
-        size: (H, W) of its frames.
+        size: (H, W) of its frames; None takes that of the first annotation, which must be a picture.
         data_set: the benchmark that the annotations belong to; decides layout and colours.
         background: what is behind the objects of annotations in colours, if they are no benchmark's.
+        compared: what the size is of, for messages about another one.
 
     Raises:
         AnnotationError: if the clip has no annotations or they cannot be read.
@@ -120,7 +128,8 @@ def open_annotations(
     try:
         there = found(root, name, frame_names, data_set, background)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise AnnotationError(clip.name, f"there is no folder {printable(folder)}") from error
+        where = f"there is no folder {printable(folder)}{_like(folder)}"
+        raise AnnotationError(clip.name, where) from error
     except OSError as error:
         raise AnnotationError(clip.name, f"{printable(folder)} cannot be read ({error.strerror})") from error
     except PictureError as error:
@@ -137,4 +146,24 @@ def open_annotations(
         )
     if extra:
         warnings.append(f"annotations of {clip.name}: {some(extra)} without a frame; ignored")
-    return Annotations(clip.name, files, size, warnings)
+    if passed := [printable(path.name) for truth in files.values() for path in not_read(truth)]:
+        warnings.append(
+            f"annotations of {clip.name}: {some(passed)} not read: of pictures that name the same frame, a PNG "
+            "goes first"
+        )
+    try:
+        size = size or picture_size(next(iter(files.values())).path)
+    except PictureError as error:
+        path = next(iter(files.values())).path
+        raise AnnotationError(clip.name, f"{printable(path.name)} {error}") from error
+    return Annotations(clip.name, files, size, warnings, compared)
+
+
+def _like(folder: Path) -> str:
+    """Name the folder next to a missing one that is called most alike, in any case of letters; else an empty text."""
+    try:
+        names = {path.name.casefold(): path.name for path in folder.parent.iterdir() if path.is_dir()}
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(folder.name.casefold(), names, n=1, cutoff=0.7)
+    return f"; did you mean {printable(names[near[0]])!r}?" if near else ""

@@ -67,11 +67,19 @@ class Truth(Protocol):
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A picture of labels, one of `masks`. `colours`: of a data set that tells objects apart by colour, else empty."""
+    """A picture of labels, one of `masks`.
+
+    Attributes:
+        path: the picture.
+        masks: all pictures of the clip.
+        colours: those of a data set that tells objects apart by colour, else empty.
+        others: pictures of the same frame in other formats; not read.
+    """
 
     path: Path
     masks: ClipMasks
     colours: tuple[Colour, ...] = ()
+    others: tuple[Path, ...] = ()
 
     def content(self) -> Any:
         """Return the file's digest, with the way that it is read if this is not the common one."""
@@ -219,10 +227,19 @@ def found(
     if data_set is not None and data_set.name == "FBMS-59" and folder.name == TRUTH_BESIDE:
         return _regions(folder, clip, frame_names)
     colours = data_set.colours if data_set is not None and data_set.multi_object else ()
-    files = {safe_name(path.stem): path for path in _label_pictures(folder)}
-    counting = [path for name, path in files.items() if name in set(frame_names)]
+    files: dict[str, list[Path]] = {}
+    for path in _pictures(folder, tuple(FORMATS)):
+        files.setdefault(safe_name(path.stem), []).append(path)
+    for same in files.values():
+        same.sort(key=lambda path: path.suffix.lower() != ".png")
+    counting = [same[0] for name, same in files.items() if name in set(frame_names)]
     masks = ClipMasks(counting, "black" if data_set else background)
-    return {name: MaskFile(path, masks, colours) for name, path in files.items()}
+    return {name: MaskFile(first, masks, colours, tuple(rest)) for name, (first, *rest) in files.items()}
+
+
+def not_read(truth: Truth) -> tuple[Path, ...]:
+    """Return the pictures that are passed over because another one is read for their frame."""
+    return truth.others if isinstance(truth, MaskFile) else ()
 
 
 def due(frames: Sequence[str], annotated: Sequence[str], data_set: DataSet | None) -> list[str]:
@@ -306,11 +323,6 @@ def _regions(folder: Path, clip: str, frame_names: Sequence[str]) -> dict[str, T
         stem = re.sub("_gt$", "", path.stem)
         regions[frames.get(frame_number(stem), safe_name(stem))] = RegionFile(path, threshold)
     return regions
-
-
-def _label_pictures(folder: Path) -> list[Path]:
-    """Return the PNGs of a folder; if there are none, its pictures of any format."""
-    return _pictures(folder, (".png",)) or _pictures(folder, tuple(FORMATS))
 
 
 def _pictures(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

@@ -7,11 +7,11 @@
 
 A stamp per clip records which clip the files belong to and which artifacts they show. An up-to-date export is not
 written again, and results of another clip of the same name are never replaced (`ResultsTaken`). Earlier results of a
-clip whose content has changed, or that the latest run could not process, are moved to <folder>/earlier/.
+clip whose content has changed, or that the latest run could not process, are moved to <folder>/earlier/, and from the
+second time on to <folder>/earlier/2/ and so on. Nothing there is ever replaced.
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,6 +82,11 @@ def require_free(folder: Path, name: str, origin: Origin) -> None:
         raise ResultsTaken(folder, name, owner.path)
 
 
+def has_results(folder: Path, name: str) -> bool:
+    """Return whether `folder` has anything under a clip's name."""
+    return safe_name(name) == name and any(path.exists() for path in _parts(folder, name))
+
+
 def export_clip(
     store: ArtifactStore,
     final: Artifact,
@@ -132,8 +137,8 @@ def export_clip(
 def claimed(folder: Path, name: str, origin: Origin) -> Iterator[Path | None]:
     """Hold the place of a clip's results against other processes.
 
-    Earlier results of other content, or of an unknown clip, are moved to <folder>/earlier/. Yields that folder, or None
-    if nothing was moved.
+    Earlier results of other content, or of an unknown clip, are moved as by `retire_clip`. Yields the folder that they
+    were moved to, or None if nothing was moved.
 
     Raises:
         ResultsTaken: if the folder has the results of another clip of this name.
@@ -154,11 +159,12 @@ def sign_incomplete(folder: Path, name: str, origin: Origin) -> None:
 
 
 def retire_clip(folder: Path, name: str, path: Path | None) -> Path | None:
-    """Move a clip's earlier results to <folder>/earlier/. Returns that folder, or None if there were no results.
+    """Move a clip's earlier results to <folder>/earlier/, or to a numbered folder in it if some are already there.
 
-    `path` is the clip's, or None if it is unknown. Replaces what is already in earlier/ for this clip. If the process
-    is killed, the next call moves the rest. The stamp is deleted first, so results that are only partly moved never
-    count as an up-to-date export.
+    Returns the folder that they were moved to, or None if there were no results.
+
+    `path` is the clip's, or None if it is unknown. If the process is killed, the next call moves the rest. The stamp is
+    deleted first, so results that are only partly moved never count as an up-to-date export.
 
     Raises:
         ResultsTaken: if the results are those of a clip at another path. They are not moved.
@@ -172,18 +178,18 @@ def retire_clip(folder: Path, name: str, path: Path | None) -> Path | None:
 
 
 def _move_away(folder: Path, name: str) -> Path | None:
-    moved = False
     _stamp(folder, name).unlink(missing_ok=True)
-    for path in _parts(folder, name):
-        if not path.exists():
-            continue
-        there = folder / EARLIER / path.relative_to(folder)
-        there.parent.mkdir(parents=True, exist_ok=True)
-        if there.is_dir():
-            shutil.rmtree(there)
-        path.replace(there)
-        moved = True
-    return folder / EARLIER if moved else None
+    parts = [path.relative_to(folder) for path in _parts(folder, name) if path.exists()]
+    if not parts:
+        return None
+    away, number = folder / EARLIER, 1
+    while any((away / part).exists() for part in parts):
+        number += 1
+        away = folder / EARLIER / str(number)
+    for part in parts:
+        (away / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / part).replace(away / part)
+    return away
 
 
 def _parts(folder: Path, name: str) -> tuple[Path, ...]:

@@ -110,7 +110,7 @@ def test_masks_that_are_right_score_one_under_every_benchmarks_own_protocol(tmp_
         for index in range(11 if name.startswith("YouTube") else 8):
             label_map = labels_of(index, objects, size)
             save(masks / clip / f"{stem}{index + first:0{digits}d}.png", label_map, np.arange(768) % 251)
-        final = evaluate.fn(str(masks), str(root)).final
+        final = evaluate.fn(str(masks), str(root), clips=[clip]).final
         assert final["J"] == 1, (name, final)
         assert ("F" in final) == (name != "MoCA")
 
@@ -174,7 +174,7 @@ def test_an_explicit_protocol_overrides_the_benchmark(tmp_path: Path) -> None:
     for index in range(8):
         save(tmp_path / "masks" / "judo" / f"{index:05d}.png", labels_of(index, 1), np.arange(768) % 251)
     given = str(tmp_path / "masks"), str(root)
-    assert evaluate.fn(*given).final["J"] == 0.5  # one of two objects
-    assert "J_matched" not in evaluate.fn(*given).final
-    final = evaluate.fn(*given, protocol="single").final
+    assert evaluate.fn(*given, clips=["judo"]).final["J"] == 0.5  # one of two objects
+    assert "J_matched" not in evaluate.fn(*given, clips=["judo"]).final
+    final = evaluate.fn(*given, protocol="single", clips=["judo"]).final
     assert final["J"] == final["J_matched"] == 0.5

@@ -1,4 +1,4 @@
-"""Masks of any model are scored, and a warning names the clips that the mean leaves out."""
+"""Masks of any model are scored: the annotations decide which clips, frames and objects count."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ from PIL import Image
 
 from motion_adapt.flows.evaluate import evaluate
 from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.errors import RunError
 from motion_adapt.storage.formats.masks import write_masks
 
 FRAMES = [f"{index:05d}" for index in range(4)]
@@ -37,7 +38,7 @@ def test_masks_hold_as_many_objects_as_their_model_finds(tmp_path: Path) -> None
     assert "ids up to 20, got 21" in scored(tmp_path).set_aside["heron"]
 
 
-def test_annotated_clips_without_masks_are_warned_about(
+def test_annotated_clips_without_masks_count_as_empty_and_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for clip in ("a", "b", "c", "d", "heron"):
@@ -45,9 +46,11 @@ def test_annotated_clips_without_masks_are_warned_about(
     masks_in_quarters(tmp_path / "masks", "heron", (0, 0, 0, 1))
     (tmp_path / "truth" / "heron" / "00001.png").unlink()
     report = scored(tmp_path)
-    missing = "no masks of 4 annotated clips, which do not count in the mean: a, b, c and 1 more"
+    which = "which count as empty (a, b, c and 1 more); --clips leaves clips out"
+    missing = f"no masks of 4 annotated clips, {which}"
     frame = "annotations of heron: 00001.png missing; frames without a mask are not scored"
     assert report.warnings == [frame, missing]
+    assert report.final["J"] == pytest.approx(0.2) and report.clips["d"]["frames"] == 2
     told = capsys.readouterr().err
     assert f"warning {frame}\n" in told and f"warning {missing}\n" in told
     assert scored(tmp_path, clips=["heron"]).warnings == [frame]  # only this clip was requested
@@ -139,6 +142,128 @@ def test_an_official_protocol_refuses_a_clip_that_lacks_a_mask(
     assert report.clips["heron"]["J"] == 1 and list(report.set_aside) == ["dog"]
     told = "1 of 4 annotated frames have no mask (00002); the evaluation of"
     assert report.set_aside["dog"].startswith(f"{told} {data_set} wants a mask of every one")
+    no_mean = f"no mean: that of {data_set} is over all its clips, and dog could not be scored"
+    assert not report.final and report.warnings == [no_mean]
+
+
+def test_a_benchmarks_clip_without_masks_is_refused_unless_clips_are_named(tmp_path: Path) -> None:
+    for clip in ("dog", "cows", "camel"):
+        masks_in_quarters(tmp_path / "truth", clip, (0, 0, 0, 1))
+    masks_in_quarters(tmp_path / "masks", "dog", (0, 0, 0, 1))
+    with pytest.raises(RunError, match=r"no masks of 2 of the 3 annotated clips of DAVIS2016 \(c.*--clips"):
+        scored(tmp_path, data_set="DAVIS2016")
+    assert scored(tmp_path, data_set="DAVIS2016", clips=["dog"]).final["J"] == 1
+
+
+@pytest.mark.parametrize("protocol", ["single", "objects"])
+@pytest.mark.parametrize("data_set", [None, "DAVIS2016"])
+def test_extra_masks_change_no_score_and_are_named(
+    tmp_path: Path, protocol: str, data_set: str | None
+) -> None:
+    names = [f"{index:05d}" for index in range(10, 16)]
+    shown = [np.pad(np.ones((8, 8), np.uint8), ((8, 0), (index, 24 - index))) for index in range(6)]
+    write_masks(tmp_path / "truth", "heron", names, shown)
+    write_masks(tmp_path / "masks", "heron", names, [np.roll(mask, 3) for mask in shown])
+    wanted = scored(tmp_path, protocol=protocol, data_set=data_set)
+    assert not wanted.warnings and 0 < wanted.final["J"] < 1
+    for name, size in (("00008", 16), ("00009", 5), ("00016", 7)):
+        Image.fromarray(np.ones((size, size), np.uint8)).save(tmp_path / "masks" / "heron" / f"{name}.png")
+    (tmp_path / "masks" / "heron" / "00017.png").write_bytes(b"damaged")
+    report = scored(tmp_path, protocol=protocol, data_set=data_set)
+    assert report.clips == wanted.clips
+    where = "before the first or after the last annotated frame (00008, 00009, 00016 and 1 more)"
+    assert report.warnings == [f"masks of heron: 4 extra, {where}; ignored"]
+
+
+def test_sparse_ids_are_scored_as_the_objects_that_they_are(tmp_path: Path) -> None:
+    masks_in_quarters(tmp_path / "truth", "heron", (0, 12, 0, 15))
+    masks_in_quarters(tmp_path / "masks", "heron", (0, 0, 0, 0))
+    assert scored(tmp_path, protocol="objects").final["J"] == 0
+    masks_in_quarters(tmp_path / "masks", "heron", (0, 2, 0, 1))
+    assert scored(tmp_path, protocol="objects").final["J"] == 1
+    masks_in_quarters(tmp_path / "masks", "heron", (0, 2, 0, 0))
+    assert scored(tmp_path, protocol="objects").final["J"] == pytest.approx(0.5)
+
+
+def test_an_object_that_appears_too_late_to_be_scored_is_named(tmp_path: Path) -> None:
+    labels = [
+        np.kron(np.array([[0, 1], [0, late]], np.uint8), np.ones((8, 8), np.uint8)) for late in (0, 0, 3, 3)
+    ]
+    for folder in ("truth", "masks"):
+        write_masks(tmp_path / folder, "heron", FRAMES, labels)
+    report = scored(tmp_path, protocol="objects")
+    assert report.final["J"] == 1
+    told = "objects larger than all in the first annotated frame are not scored (3)"
+    assert report.warnings == [f"annotations of heron: {told}"]
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "BMP", "tif", "PNG", "webp"])
+def test_annotations_of_mixed_formats_are_read_alike(tmp_path: Path, suffix: str) -> None:
+    for folder in ("truth", "masks"):
+        masks_in_quarters(tmp_path / folder, "heron", (0, 1, 2, 0))
+    for name in FRAMES[2:]:
+        path = tmp_path / "truth" / "heron" / f"{name}.png"
+        with Image.open(path) as image:
+            (image.convert("RGB") if suffix == "webp" else image).save(
+                path.with_suffix(f".{suffix}"), lossless=True
+            )
+        path.unlink(missing_ok=suffix == "PNG")
+    report = scored(tmp_path, protocol="objects")
+    assert report.final["J"] == 1 and report.clips["heron"]["frames"] == 4 and not report.warnings
+
+
+def test_of_two_annotations_of_a_frame_the_png_is_read_and_the_other_named(tmp_path: Path) -> None:
+    for folder in ("truth", "masks"):
+        masks_in_quarters(tmp_path / folder, "heron", (0, 0, 0, 1))
+    Image.new("L", (32, 32)).save(tmp_path / "truth" / "heron" / "00001.bmp")
+    report = scored(tmp_path)
+    assert report.final["J"] == 1 and "annotations of heron: 00001.bmp not read" in report.warnings[0]
+
+
+@pytest.mark.parametrize("side", ["truth", "masks"])
+def test_names_that_differ_in_zeros_alone_are_refused(tmp_path: Path, side: str) -> None:
+    for folder in ("truth", "masks"):
+        masks_in_quarters(tmp_path / folder, "heron", (0, 0, 0, 1))
+    Image.new("L", (32, 32)).save(tmp_path / side / "heron" / "1.png")
+    assert "00001 and 1 name the same frame" in scored(tmp_path).set_aside["heron"]
+
+
+@pytest.mark.parametrize(
+    ("masks", "truth", "meant"),
+    [
+        ("masks", ".", "truth"),
+        (".", "truth", "masks"),
+        ("masks", "truth/heron", "truth"),
+        ("masks", "truth2", None),
+    ],
+)
+def test_folders_of_another_level_are_refused_with_the_one_that_is_meant(
+    tmp_path: Path, masks: str, truth: str, meant: str | None
+) -> None:
+    for folder in ("truth", "masks"):
+        for clip in ("heron", "tram"):
+            masks_in_quarters(tmp_path / folder, clip, (0, 0, 0, 1))
+    masks_in_quarters(tmp_path / "truth2", "otter", (0, 0, 0, 1))
+    with pytest.raises(RunError) as error:
+        evaluate.fn(str(tmp_path / masks), str(tmp_path / truth))
+    told = str(error.value)
+    assert (f"id you mean {tmp_path / meant}?" in told) if meant else ("otter" in told and "mean" not in told)
+
+
+def test_a_clip_in_other_letters_is_set_aside_with_the_name_that_is_there(tmp_path: Path) -> None:
+    for clip in ("heron", "tram"):
+        masks_in_quarters(tmp_path / "truth", clip, (0, 0, 0, 1))
+    for clip in ("Heron", "tram"):
+        masks_in_quarters(tmp_path / "masks", clip, (0, 0, 0, 1))
+    report = scored(tmp_path)
+    assert "did you mean 'heron'?" in report.set_aside["Heron"]
+    assert report.final["J"] == pytest.approx(0.5)  # no mask is of heron
+
+
+def test_masks_of_another_size_are_told_from_annotations_of_another_size(tmp_path: Path) -> None:
+    for folder, width in (("truth", 16), ("masks", 8)):
+        write_masks(tmp_path / folder, "heron", FRAMES, [np.ones((8, width), np.uint8)] * 4)
+    assert "00000.png is 16x8, the masks are 8x8" in scored(tmp_path).set_aside["heron"]
 
 
 def test_masks_need_not_be_png(tmp_path: Path) -> None:

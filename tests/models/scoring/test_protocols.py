@@ -183,6 +183,31 @@ def test_five_objects_and_three_proposals():
     assert [o.proposal for o in score.objects] == [1, 2, 3, 0, 0]
 
 
+def test_ids_that_do_not_occur_are_no_objects():
+    truth = np.array([0, 12, 15], np.uint8)[clip_of(LEFT, RIGHT)]
+    perfect = score_objects(zip(truth, clip_of(RIGHT, LEFT), strict=True))
+    assert [(o.object, o.proposal, o.region.mean) for o in perfect.objects] == [(12, 2, 1), (15, 1, 1)]
+    empty = score_objects(zip(truth, clip_of(), strict=True))
+    assert [(o.object, o.proposal, o.region.mean) for o in empty.objects] == [(12, 0, 0), (15, 0, 0)]
+    truth[0][truth[0] == 12] = 0  # below the first frame's largest id: an object that appears later
+    assert [o.object for o in score_objects(zip(truth, clip_of(), strict=True)).objects] == [12, 15]
+
+
+def test_more_objects_than_proposals_are_allowed():
+    boxes = [(2, 12, 2 * k, 2 * k + 2) for k in range(25)]
+    truth = clip_of(*boxes)
+    found = score_objects(zip(truth, np.where(truth > 20, 0, truth).astype(np.uint8), strict=True)).objects
+    assert [o.object for o in found if o.region.mean == 1] == list(range(1, 21))
+    assert [(o.object, o.proposal) for o in found if o.region.mean == 0] == [(k, 0) for k in range(21, 26)]
+
+
+def test_objects_that_appear_too_late_are_named():
+    truth = clip_of(LEFT)
+    truth[2:, 5:25, 35:55] = 4
+    score = score_objects(zip(truth, clip_of(LEFT, RIGHT), strict=True))
+    assert [o.object for o in score.objects] == [1] and score.late == (4,)
+
+
 def test_empty_annotations():
     empty, full = clip_of(), clip_of(LEFT)
     assert averages([score_union(zip(empty, empty, strict=True))])["JF"] == 1
