@@ -7,13 +7,11 @@ A file that lacks a weight is an error: timm itself would silently leave that we
 import difflib
 import sys
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import huggingface_hub
 import timm
 import torch
-from safetensors import SafetensorError
 from timm.models import PretrainedCfg
 from torch import nn
 
@@ -57,10 +55,17 @@ def vit_entry(backbone: str) -> PretrainedCfg:
     architecture, _, tag = backbone.partition(".")
     if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, timm.list_models("*vit*"), n=3)
-        raise ValueError(f"features: timm has no {architecture!r}; the nearest are {', '.join(close)}")
+        close = close or [name for name in timm.list_pretrained("vit*") if architecture.lower() in name][:3]
+        nearest = (
+            f"the nearest are {', '.join(close)}" if close else "timm.list_models('vit*') lists its ViTs"
+        )
+        raise ValueError(f"features: timm has no {architecture!r}; {nearest}")
     tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
-        raise ValueError(f"features: {architecture} has no weights {tag!r}, only {', '.join(tags)}")
+        only = (
+            f"only {', '.join(tags)}" if tags else "timm has none for it: name a local file as its checkpoint"
+        )
+        raise ValueError(f"features: {architecture} has no weights {tag!r}, {only}")
     return timm.get_pretrained_cfg(backbone) or PretrainedCfg()
 
 
@@ -105,7 +110,7 @@ def _fill_vit(backbone: str, path: Path) -> Any:
     adapt = sys.modules[type(vit).__module__].checkpoint_filter_fn  # reads the original authors' layouts too
     try:
         found = timm.models.load_checkpoint(vit, str(path), strict=False, filter_fn=adapt)
-    except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
+    except Exception as error:  # torch's readers raise nearly anything on bytes that are no checkpoint
         why = foreign(path) or f"does not fit: {in_short(error)}"
         raise ValueError(f"features {backbone}: {path} {why}") from error
     if found is not None and found.missing_keys:

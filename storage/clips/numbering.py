@@ -5,10 +5,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+_YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2]|[^\W\d]{3,9})", r"(?:0?[1-9]|[12]\d|3[01])"
+_DATES = (
+    rf"{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])",
+    *(rf"{one}[-_. ]{two}[-_. ]{three}" for one, two, three in (
+        (_YEAR, _MONTH, _DAY), (_DAY, _MONTH, _YEAR), (_MONTH, _DAY, _YEAR)
+    )),
+)  # fmt: skip
+_CLOCKS = (
+    r"(?:[01]\d|2[0-3])[-_.:h]?[0-5]\d[-_.:m]?[0-5]\d",
+    r"(?:[01]?\d|2[0-3])[-_.:h][0-5]?\d[-_.:m][0-5]?\d",
+)
 _TIME = re.compile(
-    r"(?:19|20)\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])"  # a date
-    r"\D{0,3}(?:[01]\d|2[0-3])[-_.:h]?[0-5]\d[-_.:m]?[0-5]\d"  # and a time of day
-    r"(?:\.?\d{1,9})?\D*$"  # with fractions of a second
+    rf"(?:{'|'.join(_DATES)})\D{{0,6}}(?:{'|'.join(_CLOCKS)})(?:\.?\d{{1,9}})?\D*$"  # with fractions of a second
+    r"|(?<!\d)1[2-9]\d{8}(?:\d{3}|\d{6}|\d{9})?\D*$"  # seconds since 1970, or as many thousandths and so on
 )
 
 

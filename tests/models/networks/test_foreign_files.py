@@ -1,6 +1,8 @@
 """A file that was downloaded in place of a checkpoint is named as what it is, without advice to run what it holds."""
 
+import io
 import pickle
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,24 @@ class Code:
     """Something that is more than tensors."""
 
 
+def tar() -> bytes:
+    """A tar archive of one file."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as files:
+        files.addfile(tarfile.TarInfo("oclr.pth"))
+    return archive.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(POINTER, "Git LFS pointer"), (PAGE, "web page"), (pickle.dumps(Code()), "oclr.pth")],
+    [
+        (POINTER, "Git LFS pointer"),
+        (PAGE, "web page"),
+        *(
+            (content, "oclr.pth")
+            for content in (pickle.dumps(Code()), pickle.dumps([1, 2]), tar(), b"x", b"")
+        ),
+    ],
 )
 def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "oclr.pth"
