@@ -21,7 +21,7 @@ from motion_adapt.tasks.runtime.stage import IfGiven, NotKeyed, stage
 from motion_adapt.tasks.settings import Precision, ProposalSettings
 
 
-@stage("proposal", version=2, gpu=True)
+@stage("proposal", version=3, gpu=True)
 def propose(
     frames: Artifact,
     flow: Artifact,

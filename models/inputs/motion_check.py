@@ -76,6 +76,14 @@ def measure_motion(frames: Sequence[np.ndarray], *, gap: int = 1, pairs: int = 8
         [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in side]
         for side in (first, second)
     ]
-    moving = [shows_motion(*pair) for pair in zip(flow, *grey, strict=True)]
+    before = np.stack([frames[max(start - gap, 0)] for start in starts])
+    opposite = [
+        back if start >= gap else None
+        for back, start in zip(flow_estimator("dis")(first, before), starts, strict=True)
+    ]
+    moving = [
+        shows_motion(flow, here, there, opposite=back)
+        for flow, here, there, back in zip(flow, *grey, opposite, strict=True)
+    ]
     fastest = np.percentile(speed, 99, axis=(1, 2))
     return Motion(float(np.mean(moving)), float(np.median(fastest)), gap)

@@ -37,18 +37,26 @@ def cropped(picture: np.ndarray, transform: np.ndarray | None = None) -> np.ndar
     return picture[36:-36, 48:-48]
 
 
-def moving(count: int) -> list[np.ndarray]:
-    """A square that moves by 4 pixels a frame."""
+def moving(count: int, speed: float = 4) -> list[np.ndarray]:
+    """A square that moves by `speed` pixels a frame."""
     frames = []
     for index in range(count):
         frame = GROUND.copy()
-        frame[80:120, 80 + 4 * index : 120 + 4 * index] = THING[:40, :40]
+        left = 80 + round(speed * index)
+        frame[80:120, left : left + 40] = THING[:40, :40]
         frames.append(cropped(frame))
     return frames
 
 
 def noisy(frames: list[np.ndarray], grain: float = 6) -> list[np.ndarray]:
     return [frame + RNG.normal(0, grain, frame.shape) for frame in frames]
+
+
+def compressed(frames: list[np.ndarray], quality: int) -> list[np.ndarray]:
+    """The frames as JPEGs of that quality."""
+    small = [np.clip(frame, 0, 255).astype(np.uint8) for frame in frames]
+    parts = [cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for frame in small]
+    return [cv2.imdecode(part, cv2.IMREAD_COLOR) for part in parts]
 
 
 def shifted(step: float) -> np.ndarray:
@@ -77,6 +85,24 @@ STILL_CLIPS = {
 @pytest.mark.parametrize("name", STILL_CLIPS)
 def test_a_still_picture_and_a_moving_camera_show_no_motion(name: str) -> None:
     assert kinds(STILL_CLIPS[name]) == [STILL] * 4
+
+
+@pytest.mark.parametrize(("grain", "quality"), [(8, 10), (12, 10), (12, 20)])
+def test_noise_that_was_compressed_hard_shows_no_motion(grain: float, quality: int) -> None:
+    large = cv2.resize(cropped(GROUND), None, fx=2, fy=2)
+    assert kinds(compressed(noisy([large] * 8, grain), quality)).count(STILL) >= 6
+
+
+@pytest.mark.parametrize(("speed", "quality"), [(1.5, 20), (2, 10), (4, 10)])
+def test_slow_motion_that_was_compressed_hard_counts(speed: float, quality: int) -> None:
+    large = [cv2.resize(frame, None, fx=2, fy=2) for frame in noisy(moving(8, speed), 2)]
+    assert kinds(compressed(large, quality)).count(MOVING) >= 7
+
+
+def test_a_thing_that_goes_to_and_fro_counts() -> None:
+    there = moving(2)
+    assert kinds(there * 3) == [MOVING] * 6
+    assert kinds(noisy(there * 3, 4)) == [MOVING] * 6
 
 
 @pytest.mark.parametrize("level", [0, 255, 90])
