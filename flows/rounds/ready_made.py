@@ -118,10 +118,10 @@ def _require(
         path = wanted[0] / name / f"{frame}{wanted[1]}"
         level = next((near for near in _around(folder) if len(lacking(near)) < len(run.clips)), None)
         meant = f"; did you mean {printable(level)}?" if level else hint
-        raise RunError(
-            f"{field}: {printable(folder)} has nothing for any of the run's clips: wanted {printable(path)}, "
-            f"{_found(folder, path)}{meant}"
-        )
+        detail = f"wanted {printable(path)}, {_found(folder, path)}"
+        if (folder / path).exists():  # the first frame has what the others lack
+            detail = found[name]
+        raise RunError(f"{field}: {printable(folder)} fits none of the run's clips: {detail}{meant}")
     for name, why in found.items():
         run.put_aside(name, stage, ValueError(why), keep_results=True)
 

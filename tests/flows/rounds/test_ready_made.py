@@ -88,7 +88,7 @@ def test_flow_of_no_clip_is_refused(run: Run, tmp_path: Path, kind: str) -> None
     (root := tmp_path / "given").mkdir()
     with pytest.raises(RunError) as error:
         require_flow(run, with_flow(make(root)), None)
-    for text in (*told, "flow.folder: ", "has nothing for any of the run's clips"):
+    for text in (*told, "flow.folder: ", "fits none of the run's clips"):
         assert text.format(root=root) in str(error.value)
     assert len(run.clips) == 3 and not run.set_aside
 
@@ -112,8 +112,19 @@ def test_proposals_of_no_clip_are_refused(run: Run, tmp_path: Path, kind: str) -
         require_proposals(run, with_proposals(folder), None)
     for text in (*told, "proposal.folder: "):
         assert text.format(root=root) in str(error.value)
-    with pytest.raises(RunError, match=r"masks: .* has nothing for any"):
+    with pytest.raises(RunError, match=r"masks: .* fits none"):
         require_masks(run, "take masks", "masks", folder)
+
+
+def test_masks_of_some_frames_are_refused_with_the_first_that_lacks(run: Run, tmp_path: Path) -> None:
+    del run.clips["cam"]
+    folder = masks(tmp_path / "masks", "heron", "tram")
+    for clip in run.clips:
+        (folder / clip / "2.png").unlink()
+    with pytest.raises(
+        RunError, match=r"fits none of the run's clips: .*heron/2.png is missing: every frame needs"
+    ):
+        require_proposals(run, with_proposals(folder), None)
 
 
 def test_what_is_there_passes_and_clips_that_lack_it_are_set_aside(run: Run, tmp_path: Path) -> None:
