@@ -53,7 +53,7 @@ def run(program: str, folder: Path, *, user: int | None = None, **environment: s
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder / "store"), *([str(user)] if user else [])],
-        env={**kept, **environment}, cwd=folder, capture_output=True, text=True, check=False, timeout=300,
+        env={**kept, **environment}, cwd=folder, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
@@ -111,6 +111,7 @@ def test_a_user_without_a_name_and_a_home(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_server_starts_behind_proxies_and_without_a_home(tmp_path: Path) -> None:
     bad = {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9", "HOME": "/proc/none"}
+    bad["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "500"  # on a busy machine everything takes long
     status, printed, errors = run(START, tmp_path, **bad)
     assert status == 0, errors
     assert "started in" in printed
