@@ -34,7 +34,7 @@ from prefect.settings import (
 from motion_adapt.flows.run.console import console, say
 from motion_adapt.flows.run.errors import RunError
 
-ANSWER = 8.0  # seconds for a server that is named to answer
+ANSWER = 15.0  # seconds for a server that is named to answer, on a busy machine too
 ANNOUNCED = 20.0  # seconds of waiting for a temporary server before that is said
 _LOG = 2**20  # bytes at the end of what a temporary server prints that are read
 # Exit status with which Prefect starts a server again, and what it prints if that helps: another process took its port.
