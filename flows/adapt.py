@@ -2,9 +2,8 @@
 
     materialise     frames, flow and features of every clip
     round 0         propose -> select -> correct, with the start weights
-    round r         adapt the corrector on round r-1's exemplar frames; correct again
-                    fine-tune OCLR on those masks
-                    propose -> select -> correct, with both adapted models
+    round r         fine-tune OCLR on round r-1's masks and, if the settings say so, adapt the corrector on them
+                    propose -> select -> correct, with the adapted models
     every round     smoothed along the flow; a network of each clip's own is averaged into the final masks, and
                     their borders move to where colour or motion changes
                     measured without labels and tracked in MLflow; the gate keeps, holds or rolls back
@@ -41,7 +40,7 @@ from motion_adapt.flows.rounds.scoring import annotated, measure_round, score_ro
 from motion_adapt.flows.rounds.shots import join_shots, split_shots, take_frames
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.flows.run.prechecks import find_refiner, require_rounds, require_settings
+from motion_adapt.flows.run.prechecks import find_refiner, require_settings
 from motion_adapt.flows.run.presets import known_benchmark, load_settings
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import (
@@ -95,7 +94,8 @@ def adapt(
     """
     began = time.monotonic()
     settings = settings or load_settings(preset, data_set=known_benchmark(source, dataset))
-    require_rounds(settings, rounds)
+    if rounds < 0:
+        raise RunError(f"rounds: wanted 0 or more, got {rounds}")
     require_one_start(weights, from_champion)
     place = resolved(place)
     require_settings(settings, place.device)
@@ -133,7 +133,7 @@ def adapt(
     learnt = start.by_hand(run)
     report.by_hand = {name: list(frames) for name, frames in materials.by_hand.items()}
     report.provenance = provenance(settings, by_hand=materials.masks_by_hand, learnt=learnt)
-    if rounds and settings.finetunes_oclr and (second := settings.oclr_finetuning.second_flow()):
+    if rounds and settings.adapts_oclr and (second := settings.oclr_finetuning.second_flow()):
         learnt_from = flow_provenance(second.estimator, second.weights)
         report.provenance["OCLR also learns from flow"] = learnt_from
     if why := not_label_free(settings):

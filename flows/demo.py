@@ -19,7 +19,6 @@ from motion_adapt.flows.synthesise import synthesise
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import (
     ClipNetworkSettings,
-    CorrectorTrainingSettings,
     OclrTrainingSettings,
     Settings,
 )
@@ -38,7 +37,6 @@ def demo(folder: str, place: Place = Place(), tracking: Tracking = Tracking()) -
     report = adapt(
         str(home / "clips"),
         settings=Settings(
-            corrector_adaptation=CorrectorTrainingSettings(steps=STEPS),
             oclr_finetuning=OclrTrainingSettings(steps=STEPS, frames=8),
             clip_network=ClipNetworkSettings(steps=CLIP_STEPS),
         ),

@@ -123,7 +123,7 @@ def adapt(
     An interrupted run resumes if it is called again.
 
     >>> import motion_adapt
-    >>> few = {"corrector_adaptation.steps": 2, "oclr_finetuning.steps": 2, "oclr_finetuning.frames": 4}
+    >>> few = {"oclr_finetuning.steps": 2, "oclr_finetuning.frames": 4}
     >>> result = motion_adapt.adapt("clips", rounds=1, settings=few, output="results")
     >>> list(result.rounds.index), result.rounds["decision"][0]
     ([0, 1], 'keep')

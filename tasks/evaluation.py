@@ -85,7 +85,7 @@ def find_labels(
     return Labels(root, clip, names, size, found.content(names), tuple(found.warnings), data_set, background)
 
 
-@stage("scores", version=4)
+@stage("scores", version=5)
 def score(
     masks: Artifact,
     *,

@@ -16,7 +16,7 @@ from motion_adapt.tasks.runtime.stage import IfGiven, NotKeyed, stage
 from motion_adapt.tasks.settings import CrfSettings
 
 
-@stage("final", version=2)
+@stage("final", version=3)
 def finish(
     frames: Artifact,
     correction: Artifact,
@@ -27,10 +27,10 @@ def finish(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Bring corrected masks to native size: resize their probabilities bilinearly, or apply a dense CRF to them.
+    """Bring corrected masks to native size: resize their probabilities, or apply a dense CRF to them.
 
-    The reference code resizes the masks. Probabilities give smoother borders, and 0.2 to 0.3 J more. Masks by hand,
-    `given`, are taken as they are.
+    The reference code resizes the masks. Probabilities give smoother borders. Masks by hand, `given`, are taken as
+    they are.
 
     Writes `labels` u8 (T, H', W'): 0 background, k + 1 for object k. The summary records whether the CRF was used.
 

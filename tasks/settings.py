@@ -242,8 +242,7 @@ class TrainingSettings(StageSettings):
 class AdaptationSettings(TrainingSettings, WithLaterSettings):
     """A training on the masks of the round before."""
 
-    later: ClassVar[tuple[str, ...]] = ("enabled", "cool_down")
-    enabled: bool = Field(True, description="adapt this network in every round; false: it stays as it is")
+    later: ClassVar[tuple[str, ...]] = ("cool_down",)
     cool_down: bool = Field(
         False,
         description="the rate rises for a fifteenth of the steps and falls to zero over the second half; false: it is "
@@ -279,7 +278,7 @@ class UpsamplerTrainingSettings(TrainingSettings):
 class OclrTrainingSettings(AdaptationSettings):
     """OCLR fine-tuning."""
 
-    later: ClassVar[tuple[str, ...]] = ("enabled", "cool_down", "vary", "synthetic", "also")
+    later: ClassVar[tuple[str, ...]] = ("cool_down", "vary", "synthetic", "also")
     frames: int = Field(12, ge=2, description="frames of a training sample")
     vary: bool = Field(
         False, description="mirror and reverse samples at random, and show them faster or slower"
@@ -549,6 +548,11 @@ class Settings(StageSettings):
         description="what is behind the objects of annotations and ready-made proposals that are stored in colours: "
         "black, or the most frequent colour on the borders of the clip's masks",
     )
+    adapts: Literal["oclr", "corrector", "both"] = Field(
+        "oclr",
+        description="the networks that a round adapts; the paper adapts both. With ready-made proposals, which need no "
+        "OCLR, it is always the corrector",
+    )
     # excluded from keys: where native frames are read changes no result
     frames: FramesSettings = Field(FramesSettings(), exclude=True)
     flow: FlowSettings = FlowSettings()
@@ -583,9 +587,14 @@ class Settings(StageSettings):
         return self
 
     @property
-    def finetunes_oclr(self) -> bool:
-        """Whether rounds fine-tune OCLR. With ready-made proposals there is none."""
-        return self.oclr_finetuning.enabled and self.proposal.folder is None
+    def adapts_oclr(self) -> bool:
+        """Whether a round fine-tunes OCLR."""
+        return self.proposal.folder is None and self.adapts != "corrector"
+
+    @property
+    def adapts_corrector(self) -> bool:
+        """Whether a round adapts the corrector."""
+        return self.proposal.folder is not None or self.adapts != "oclr"
 
     def without_given(self) -> "Settings":
         """Return the settings without `selection.given`."""

@@ -150,7 +150,7 @@ def add_adaptation_flow(run: Run, materials: Materials, settings: Settings) -> N
     A clip without it stays in the run, with a warning, and OCLR is not fine-tuned on it. With `oclr_finetuning.also`,
     compute the flow of that estimator too, at the gap of inference.
     """
-    if not settings.finetunes_oclr:
+    if not settings.adapts_oclr:
         return
     gap, folder, lacking = settings.gaps.adaptation, settings.flow.folder, list[str]()
     if folder:

@@ -33,21 +33,6 @@ def require_settings(settings: Settings, device: str) -> None:
         _require_features(settings.features, head)
 
 
-def require_rounds(settings: Settings, rounds: int) -> None:
-    """Check the number of rounds, and that they adapt something.
-
-    Raises:
-        RunError: if the number is negative or no network would be adapted.
-    """
-    if rounds < 0:
-        raise RunError(f"rounds: wanted 0 or more, got {rounds}")
-    if rounds and not (settings.corrector_adaptation.enabled or settings.finetunes_oclr):
-        raise RunError(
-            "a round would adapt no network: corrector_adaptation.enabled is false, and OCLR is not fine-tuned with "
-            "oclr_finetuning.enabled=false or ready-made proposals; use --rounds 0, or enable one"
-        )
-
-
 def find_refiner(settings: SamSettings, *, download: bool = True) -> SamFiles | None:
     """Find the model that refines masks; None if the settings name none.
 

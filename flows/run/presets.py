@@ -26,6 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "compact": {},
     # The paper's set-up (A.3), for a GPU.
     "paper": {
+        "adapts": "both",
         "flow": {"estimator": "raft_large", "weights": "C_T_V1", "updates": 20, "keep_padding": True},
         "features": {
             "selector": {"backbone": "vit_small_patch16_224.dino", "reference": True},

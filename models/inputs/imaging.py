@@ -108,21 +108,22 @@ def masks_from_labels(labels: NDArray[np.uint8], num_objects: int) -> NDArray[np
 
 
 def native_labels(objects: NDArray[np.floating | np.bool_], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize each object's probabilities bilinearly, and give every pixel to the most probable object above 0.5.
+    """Resize each object's probabilities, and give every pixel to the most probable object above 0.5.
 
-    Probabilities place borders between the pixels of the working resolution, which masks can't. Masks count as
-    probabilities of 0 and 1. Ties go to the smaller k.
+    Probabilities are resized bicubically: they place borders between the pixels of the working resolution, which masks
+    can't. Masks are resized bilinearly, as in the reference code. Ties go to the smaller k.
 
     objects: float in [0, 1] or bool (T, K, H, W), K at most 255. Returns u8 (T, height, width): k + 1 for object k, 0
     for the background.
     """
     _check_objects("objects", objects)
     labels = np.zeros((len(objects), height, width), np.uint8)
+    how = cv2.INTER_LINEAR if objects.dtype == np.bool_ else cv2.INTER_CUBIC
     for frame, label in zip(objects, labels, strict=True):
         highest = np.full((height, width), 0.5, np.float32)
         for k, channel in enumerate(frame):
-            if channel.max(initial=0) > 0.5:  # else no pixel between these exceeds it either
-                resized = _resize(channel.astype(np.float32), height, width)
+            if channel.max(initial=0) > 0.5:  # as for masks of the working resolution
+                resized = _resize(channel.astype(np.float32), height, width, how)
                 label[resized > highest] = k + 1
                 highest = np.maximum(highest, resized)
     return labels
@@ -137,8 +138,8 @@ def _resize_each(images: np.ndarray, height: int, width: int) -> np.ndarray:
     return resized
 
 
-def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
+def _resize(image: np.ndarray, height: int, width: int, how: int = cv2.INTER_LINEAR) -> np.ndarray:
+    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=how)
 
 
 def _check_frames(frames: np.ndarray | Tensor) -> None:

@@ -42,6 +42,7 @@ T = TypeVar("T")
 SIZE = 90, 160  # of the files; the networks' input is 128 x 224
 FRAMES = 5
 FIELDS = {
+    "adapts": "both",
     "selection": {"method": "error_map", "exemplars": 3},
     "corrector_adaptation": {"steps": 4, "checkpoint_every": 1},
     "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
@@ -61,6 +62,7 @@ PLAIN = Settings.model_validate(
 )
 # The same from the command line.
 OVERRIDES = (
+    "adapts=both",
     "selection.method=error_map",
     "selection.exemplars=3",
     "corrector_adaptation.steps=4",

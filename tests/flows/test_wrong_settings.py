@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.flows.run.prechecks import require_rounds, require_settings
+from motion_adapt.flows.run.prechecks import require_settings
 from motion_adapt.flows.run.presets import load_settings
 from tests.flows.conftest import OVERRIDES, Home
 
@@ -25,14 +25,6 @@ WRONG = (
 def test_wrong_settings_are_told(overrides: list[str], told: str) -> None:
     with pytest.raises(RunError, match=told):
         require_settings(load_settings(overrides=[*OVERRIDES, *overrides]), "cpu")
-
-
-@pytest.mark.parametrize("other", ["oclr_finetuning.enabled=false", "proposal.folder=proposals"])
-def test_rounds_that_would_adapt_nothing(other: str) -> None:
-    settings = load_settings(overrides=["corrector_adaptation.enabled=false", other])
-    require_rounds(settings, 0)
-    with pytest.raises(RunError, match="would adapt no network"):
-        require_rounds(settings, 1)
 
 
 def test_a_feature_file_that_is_no_checkpoint(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from motion_adapt.flows.rounds.ledger import Ledger
 from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.models.quality.gate import Decision, Verdict
 from motion_adapt.storage.registry import Registry
+from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import FRAMES, PLAIN, SETTINGS, Home
 
 RUINOUS = PLAIN.model_copy(
@@ -51,20 +52,24 @@ def test_a_round_that_collapses_is_rolled_back(again: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("off", "stage", "kept", "learns"),
+    ("adapts", "stays", "stage"),
     [
-        ("corrector_adaptation", "adapted-corrector", "corrector", "oclr"),
-        pytest.param("oclr_finetuning", "finetuned-oclr", "oclr", "corrector", marks=pytest.mark.slow),
+        ("oclr", "corrector", "adapted-corrector"),
+        pytest.param("corrector", "oclr", "finetuned-oclr", marks=pytest.mark.slow),
     ],
 )
-def test_a_network_whose_adaptation_is_off_stays_as_it_is(
-    again: Home, off: str, stage: str, kept: str, learns: str
+def test_a_network_that_no_round_adapts_stays_as_it_is(
+    again: Home, adapts: str, stays: str, stage: str
 ) -> None:
-    without = getattr(PLAIN, off).model_copy(update={"enabled": False})
-    report = again.adapt(settings=PLAIN.model_copy(update={off: without}))
+    report = again.adapt(settings=PLAIN.model_copy(update={"adapts": adapts}))
     before, after = (item["weights"] for item in report.rounds)
-    assert after[kept] == before[kept] and after[learns] != before[learns]
+    assert [name for name in ("oclr", "corrector") if after[name] == before[name]] == [stays]
     assert stage not in report.stages
+
+
+def test_with_ready_made_proposals_the_corrector_is_adapted() -> None:
+    settings = Settings.model_validate({"proposal": {"folder": "proposals"}})
+    assert settings.adapts_corrector and not settings.adapts_oclr
 
 
 @pytest.mark.slow
