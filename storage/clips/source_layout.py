@@ -23,11 +23,8 @@ LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # of operating systems; like 
 NO_MEDIUM = "is neither a video nor a picture that can be read"
 SINGLE = "is a single picture next to clips"
 DEEPEST = 8  # folders below the source that are looked into
-_PARTS = (
-    "Annotations",
-    "ImageSets",
-    "GroundTruth",
-)  # what else a data set keeps next to its frames, by first letters
+# what else a data set, also one of `synthesise`, keeps next to its frames, by first letters
+_PARTS = ("Annotations", "ImageSets", "GroundTruth", "Flows_gap", "synthetic.json")
 _OWN = (".exported", "_runs")  # entries of a results folder and of a store
 
 

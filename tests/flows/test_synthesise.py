@@ -49,9 +49,11 @@ def test_files_match_the_generator(folder):
 
 
 def test_the_set_is_found_as_clips(folder):
-    assert [clip.name for clip in find_clips(folder).clips] == sorted(
+    found = find_clips(folder)
+    assert [clip.name for clip in found.clips] == sorted(
         (folder / "ImageSets/synthetic.txt").read_text().split()
     )
+    assert not found.skipped
 
 
 def test_started_again_it_writes_only_what_is_missing(folder):
