@@ -148,7 +148,8 @@ asyncio.run(cell())
 """
 
 
-@pytest.mark.parametrize("before", ["", pytest.param("import prefect", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["", "import prefect"])
 def test_a_process_of_its_own_prints_nothing(example: Path, prefect_database: Path, before: str) -> None:
     given = child_environment(example / "prefect", prefect_database)
     kept = "PREFECT_HOME"  # the others quieten Prefect, as the package must by itself
