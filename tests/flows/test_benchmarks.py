@@ -59,6 +59,7 @@ def check(home: Home, name: str, report: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_fbms_is_adapted_to_at_its_own_gap_and_scored_where_it_is_annotated(home: Home) -> None:
     report = adapted_to(home, "FBMS-59", "--rounds", 0)
     check(home, "FBMS-59", report)

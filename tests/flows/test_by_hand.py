@@ -79,6 +79,7 @@ def test_masks_by_hand_come_out_bit_for_bit_and_other_clips_are_not_recomputed(a
     assert all((mask == old[frame]).all() for frame, mask in exported(again).items())
 
 
+@pytest.mark.slow
 def test_only_the_masks_themselves_count(again: Home) -> None:
     settings = two_masks(again)
     again.segment(settings=settings)

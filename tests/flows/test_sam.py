@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -65,6 +66,7 @@ def test_sam_2_carries_the_exemplars_masks(again: Home, tiny_sams: Tiny) -> None
         assert made.inputs["selection"].stage == "selection" and made.summary["frames"] == FRAMES
 
 
+@pytest.mark.slow
 def test_what_sam_teaches_is_marked(again: Home, tiny_sams: Tiny) -> None:
     settings = with_sam(tiny_sams("sam_hq"), teach=True, least_iou=0.0)
     report = again.adapt(settings=settings, rounds=1)

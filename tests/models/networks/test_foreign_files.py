@@ -37,6 +37,7 @@ def tar() -> bytes:
             for content in (pickle.dumps(Code()), pickle.dumps([1, 2]), tar(), b"x", b"")
         ),
     ],
+    ids=["pointer", "page", "code", "list", "tar", "byte", "empty"],
 )
 def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "oclr.pth"
