@@ -105,7 +105,7 @@ def measure_rerun(home: Path, count: int) -> None:
     write_clips(home / "clips", count)
     place, tracking = place_in(home), Tracking(uri=f"sqlite:///{home}/mlflow.db", experiment="clips")
     settings = Settings.model_validate(
-        {"corrector_adaptation": {"steps": 1}, "oclr_finetuning": {"steps": 1, "frames": 2}}
+        {"adapts": "both", "corrector_adaptation": {"steps": 1}, "oclr_finetuning": {"steps": 1, "frames": 2}}
     )
     write_weights(home / "weights")
 
