@@ -159,7 +159,8 @@ def annotated_clips(root: Path, known: DataSet | None) -> list[str]:
     """Return the names of the clips with annotations; of a benchmark, only clips that its figures are averaged over."""
     if known and is_table(root):
         with suppress(PictureError):  # else the clips are set aside with the reason
-            return [name for name in known.evaluated if name in read_boxes(root)]
+            boxes = read_boxes(root)
+            return [name for name in known.evaluated if name in boxes]
     if known:
         return [name for name in known.evaluated if truth_folder(root, name).is_dir()]
     folders = (folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))

@@ -182,7 +182,8 @@ def score_folder(
     own = dict(zip(clip.frame_names(len(clip.files)), clip.files, strict=True))
     annotated = annotated_frames(root, clip, data_set, tuple(own))
     names, extra = _within(tuple(own), annotated)
-    used = [name for name in names if name in own and name in set(annotated)]
+    both = own.keys() & set(annotated)
+    used = [name for name in names if name in both]
     masks = ClipMasks([own[name] for name in used or own], background)
     height, width = next(read_masks(masks)).shape
     labels = open_annotations(
@@ -265,9 +266,10 @@ def _within(own: Sequence[str], annotated: Sequence[str]) -> tuple[tuple[str, ..
             raise ValueError(
                 f"{one} and {other} name the same frame; masks must be named like the annotations"
             )
-    places = [index for index, name in enumerate(names) if name in set(annotated)] or [0, len(names) - 1]
-    within = names[places[0] : places[-1] + 1]
-    return tuple(within), [name for name in own if name not in set(within)]
+    counting = set(annotated)
+    places = [index for index, name in enumerate(names) if name in counting] or [0, len(names) - 1]
+    within = dict.fromkeys(names[places[0] : places[-1] + 1])
+    return tuple(within), [name for name in own if name not in within]
 
 
 def label_maps(reader: ArtifactReader, size: tuple[int, int]) -> Iterator[np.ndarray]:

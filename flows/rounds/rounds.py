@@ -33,8 +33,7 @@ def next_round(work: Work, index: int, before: Round) -> Round:
     """Adapt the corrector and OCLR to masks of the round before, and run all stages.
 
     If those are the refined masks, both learn the same ones. If they are the corrected masks, OCLR learns what the
-    adapted corrector makes of them (paper, section 3.4). The networks that `adapts` doesn't name
-    stay as they are.
+    adapted corrector makes of them (paper, section 3.4). The networks that `adapts` doesn't name stay as they are.
     """
     this = Round(index, before.weights)
     behind = find_far_behind(work, this, before)
@@ -43,10 +42,10 @@ def next_round(work: Work, index: int, before: Round) -> Round:
     labels = pseudo_label(work, this, taught, before.selection, without=behind)
     if work.settings.adapts_corrector:
         this.weights = this.weights.with_(corrector=adapted_corrector(work, this, before, labels))
-    if work.settings.adapts_oclr:
-        if not refined:
+        if work.settings.adapts_oclr and not refined:
             this.adapted = correct_clips(work, this, before.proposal, before.selection)
             labels = pseudo_label(work, this, this.adapted, before.selection, without=behind)
+    if work.settings.adapts_oclr:
         this.weights = this.weights.with_(oclr=finetuned_oclr(work, this, labels))
     return refine(work, this)
 

@@ -33,9 +33,7 @@ def decode_video(
         ClipError: if the file is damaged, cut short or too large.
     """
     file, decoded, last = printable(clip.path.name), 0, 0.0
-    start, stop, step = clip.taken
-    if limit is not None:
-        stop = min(start + step * limit, start + step * limit if stop is None else stop)
+    start, stop, step = clip.part(stop=limit).taken
     with _opened(clip) as container:
         stream = _video_stream(clip, container)
         stream.thread_type = "AUTO"

@@ -29,9 +29,7 @@ def decode_pages(
         ClipError: if the file is damaged, cut short or too large.
     """
     file = printable(clip.path.name)
-    start, stop, step = clip.taken
-    if limit is not None:
-        stop = min(start + step * limit, start + step * limit if stop is None else stop)
+    start, stop, step = clip.part(stop=limit).taken
     with _opened(clip) as image:
         for number, _ in enumerate(pages(image)):
             if stop is not None and number >= stop:

@@ -232,7 +232,8 @@ def found(
         files.setdefault(safe_name(path.stem), []).append(path)
     for same in files.values():
         same.sort(key=lambda path: path.suffix.lower() != ".png")
-    counting = [same[0] for name, same in files.items() if name in set(frame_names)]
+    named = set(frame_names)
+    counting = [same[0] for name, same in files.items() if name in named]
     masks = ClipMasks(counting, "black" if data_set else background)
     return {name: MaskFile(first, masks, colours, tuple(rest)) for name, (first, *rest) in files.items()}
 
