@@ -19,7 +19,7 @@ from motion_adapt.flows.run.errors import RunError, reason
 from motion_adapt.flows.run.presets import known_benchmark
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER
 from motion_adapt.storage.clips.find_clips import ClipList, find_clips
-from motion_adapt.storage.clips.source_layout import pictures
+from motion_adapt.storage.clips.source_layout import nearby, pictures
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import davis_layout, is_table, lay_out, truth_folder
 from motion_adapt.storage.formats.images import PictureError
@@ -142,16 +142,16 @@ def require_shared_clips(found: ClipList, annotated: list[str], predictions: str
     masks = _names(found)
     if is_table(root) or any(truth_folder(root, name).is_dir() for name in masks):
         return
-    folder = Path(predictions).absolute()
     sides = f"{printable(predictions)} has {some(masks)}, {printable(root)} has {some(annotated) or 'none'}"
-    meant = _level(root.absolute(), masks) or _level(folder, annotated)
+    folder = Path(predictions)
+    meant = _with_clips(root, masks, folder) or _with_clips(folder, annotated, root)
     hint = f"; did you mean {printable(meant)}?" if meant else ""
     raise RunError(f"no clip has both masks and annotations: {sides}{hint}")
 
 
-def _level(folder: Path, names: list[str]) -> Path | None:
-    """Return the folder one level above or below `folder` that has a folder of one of the names, or None."""
-    around = [folder.parent, *(path for path in folder.iterdir() if path.is_dir())]
+def _with_clips(folder: Path, names: list[str], other: Path) -> Path | None:
+    """Return the folder near `folder`, but not `other`, that has a folder of one of the names, or None."""
+    around = [near for near in nearby(folder) if near != other.absolute()]
     return next((near for near in around if any((near / name).is_dir() for name in names)), None)
 
 

@@ -2,17 +2,22 @@
 
 import atexit
 import os
+import pickle
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tests.examples import SOAK
+
+T = TypeVar("T")
 
 settings.load_profile("soak" if SOAK else "test")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -48,6 +53,7 @@ IDLE_SERVICES = (
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """Start a real Prefect server with its own database, once."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
     harness = prefect_test_harness(server_startup_timeout=180)
@@ -56,7 +62,10 @@ def prefect_server() -> Iterator[None]:
             environment.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
         harness.__enter__()
     try:
-        yield
+        with temporary_settings(
+            updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        ):  # as without a server of one's own
+            yield
     finally:
         harness.__exit__(None, None, None)
 
@@ -79,6 +88,34 @@ def folder_from(variable: str) -> Path:
     if not value or not Path(value).is_dir():
         pytest.skip(f"{variable} does not name a folder with reference data")
     return Path(value)
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) -> T:
+    """Return `make(folder)`. If several processes share the tests, the first one makes it for all."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make(factory.mktemp(name))
+    shared = factory.getbasetemp().parent
+    made = shared / f"{name}.pickle"
+    with FileLock(shared / f"{name}.lock"):
+        if made.exists():
+            found: T = pickle.loads(made.read_bytes())
+            return found
+        result = make(factory.mktemp(name))
+        made.write_bytes(pickle.dumps(result))
+        return result
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Create an empty MLflow database, which takes seconds; tests start from a copy."""
+
+    def create(folder: Path) -> Path:
+        from motion_adapt.storage.tracking import Tracker
+
+        Tracker(f"sqlite:///{folder}/mlflow.db", "Default")
+        return folder / "mlflow.db"
+
+    return once(tmp_path_factory, "mlflow", create)
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ def running(
         from motion_adapt.flows.reports.run_report import Report
         from motion_adapt.flows.reports.tables import print_report
         from motion_adapt.flows.run.console import progress_bars
+        from motion_adapt.flows.run.prefect_server import without_heartbeats
         from motion_adapt.flows.run.run import NothingLeft
 
         if json_file and not json_file.resolve().parent.is_dir():
@@ -63,7 +64,7 @@ def running(
         imported = time.monotonic()
         wait_for_server()
         try:
-            with progress_bars(err):
+            with progress_bars(err), without_heartbeats():
                 report: Report = flow(**parameters)
         except NothingLeft as error:
             if json_file:

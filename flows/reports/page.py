@@ -68,10 +68,10 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
     kept_run = next(item.info.run_id for item in rounds if int(item.data.tags["round"]) == kept)
     names = [str(name) for name in clips.table["clip"]][:strips]
     strip_files = ((name, tracker.read(kept_run, f"strips/{name}.png")) for name in names)
-    pictures = {name: data_uri(smaller(png), "webp") for name, png in strip_files if png}
+    pictures = {name: data_uri(smaller(png)) for name, png in strip_files if png}
     doubtful = report.get("doubtful", [])  # a report of an earlier version has none
     gallery = [
-        {**item, "picture": data_uri(jpeg, "jpeg")}
+        {**item, "picture": data_uri(jpeg)}
         for item in sorted(doubtful, key=lambda item: -item["doubt"])[:GALLERY]
         if (jpeg := tracker.read(kept_run, f"doubtful/{item['clip']}/{item['frame']}.jpg"))
     ]
@@ -117,15 +117,15 @@ def _template() -> Template:
 
 
 def smaller(png: bytes, width: int = STRIP_WIDTH) -> bytes:
-    """Return a picture as WebP, at most `width` pixels wide."""
+    """Return a picture as JPEG, at most `width` pixels wide."""
     with Image.open(io.BytesIO(png)) as image:
-        image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
+        image.thumbnail((width, 10 * width), Image.Resampling.HAMMING)
         data = io.BytesIO()
-        # method 1 takes a third of the default's time, for a tenth more bytes
-        image.convert("RGB").save(data, "WEBP", quality=82, method=1)
+        # of the size of a WebP file that looks as good, in an eighth of the time
+        image.convert("RGB").save(data, "JPEG", quality=80)
     return data.getvalue()
 
 
-def data_uri(picture: bytes, kind: str) -> str:
-    """Return a picture as a data URI; `kind`: "webp" or "jpeg"."""
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+def data_uri(jpeg: bytes) -> str:
+    """Return a picture as a data URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"

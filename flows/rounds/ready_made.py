@@ -12,6 +12,7 @@ from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run
 from motion_adapt.models.inputs.flow import effective_gap
 from motion_adapt.storage.clips.find_clips import Clip
+from motion_adapt.storage.clips.source_layout import nearby
 from motion_adapt.storage.formats.flo import flow_gaps, no_flow
 from motion_adapt.storage.formats.masks import mask_files
 from motion_adapt.storage.names import natural_key, printable, some
@@ -116,7 +117,7 @@ def _require(
         clip = run.clips[name]
         frame = "<frame>" if clip.kind == "video" else clip.frame_names(1)[0]
         path = wanted[0] / name / f"{frame}{wanted[1]}"
-        level = next((near for near in _around(folder) if len(lacking(near)) < len(run.clips)), None)
+        level = next((near for near in nearby(folder) if len(lacking(near)) < len(run.clips)), None)
         meant = f"; did you mean {printable(level)}?" if level else hint
         detail = f"wanted {printable(path)}, {_found(folder, path)}"
         if (folder / path).exists():  # the first frame has what the others lack
@@ -124,13 +125,6 @@ def _require(
         raise RunError(f"{field}: {printable(folder)} fits none of the run's clips: {detail}{meant}")
     for name, why in found.items():
         run.put_aside(name, stage, ValueError(why), keep_results=True)
-
-
-def _around(folder: Path) -> list[Path]:
-    """Return the folders one and two levels above and one level below a folder."""
-    folder = folder.absolute()
-    inside = [path for path in _entries(folder) if path.is_dir()]
-    return [folder.parent, folder.parent.parent, *inside]
 
 
 def _found(folder: Path, path: Path) -> str:

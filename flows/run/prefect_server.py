@@ -25,6 +25,7 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     PREFECT_SERVER_LOGGING_LEVEL,
     get_current_settings,
@@ -63,6 +64,19 @@ def begin_server(*, verbose: bool = False, limit: float | None = None) -> Callab
         return partial(_ask, url)
     starting = _Starting(limit or PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), verbose)
     return starting.wait
+
+
+@contextmanager
+def without_heartbeats() -> Iterator[None]:
+    """Run flows in the block without heartbeats if their server is a temporary one.
+
+    Nobody asks that server whether they live, and at its end a flow waits up to a second for the thread that says so.
+    """
+    if PREFECT_API_URL.value():
+        yield
+        return
+    with temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 def _ask(url: str) -> str:

@@ -109,6 +109,15 @@ def not_frames(folder: Path) -> dict[Path, str]:
     }
 
 
+def nearby(folder: Path) -> list[Path]:
+    """Return the folders one and two levels above and one level below a folder: one of them may be the one meant."""
+    folder = folder.absolute()
+    inside: list[Path] = []
+    with suppress(OSError):  # it may not exist, or not be readable
+        inside += filter(Path.is_dir, _visible(folder))
+    return [folder.parent, folder.parent.parent, *inside]
+
+
 def hint(source: Path) -> str:
     """Suggest a sub-folder in which the clips probably are; an empty string if there is none."""
     for child in filter(Path.is_dir, _visible(source)):

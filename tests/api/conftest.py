@@ -12,7 +12,6 @@ from motion_adapt.storage.formats.masks import write_masks
 from tests.flows.conftest import (  # noqa: F401
     adapted,
     again,
-    empty_database,
     home,
     segmented,
     smoke_clips,
@@ -33,7 +32,7 @@ def write_example(folder: Path) -> None:
 
 
 @pytest.fixture
-def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:  # noqa: F811
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
     """The current directory, with such a clip in it, and MLflow's database, which takes seconds to make."""
     write_example(tmp_path)
     (tmp_path / "motion-adapt").mkdir()

@@ -5,16 +5,14 @@ its home. A copied store works like the original, because nothing in it depends 
 """
 
 import os
-import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 from torch import nn
 
@@ -37,8 +35,8 @@ from motion_adapt.storage.formats.masks import write_masks
 from motion_adapt.storage.tracking import Tracker
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import Settings
+from tests.conftest import once
 
-T = TypeVar("T")
 SIZE = 90, 160  # of the files; the networks' input is 128 x 224
 FRAMES = 5
 FIELDS = {
@@ -190,29 +188,6 @@ def write_frames(folder: Path, names: list[str], frames: np.ndarray) -> None:
     folder.mkdir(parents=True)
     for name, frame in zip(names, frames, strict=True):
         Image.fromarray(frame).save(folder / f"{name}.jpg", quality=92)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create an empty MLflow database, which takes seconds; homes start from a copy."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Tracker(f"sqlite:///{path}", "Default")
-    return path
-
-
-def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) -> T:
-    """Return `make(folder)`. If several processes share the tests, the first one makes it for all."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return make(factory.mktemp(name))
-    shared = factory.getbasetemp().parent
-    made = shared / f"{name}.pickle"
-    with FileLock(shared / f"{name}.lock"):
-        if made.exists():
-            found: T = pickle.loads(made.read_bytes())
-            return found
-        result = make(factory.mktemp(name))
-        made.write_bytes(pickle.dumps(result))
-        return result
 
 
 @pytest.fixture(scope="session")

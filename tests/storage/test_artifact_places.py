@@ -10,9 +10,10 @@ from motion_adapt.storage.registry import Registry, champions
 from motion_adapt.storage.tracking import Tracker
 
 
-def tracked(folder: Path) -> str:
-    """Track one run with a registered champion in a folder. Returns the run's id."""
+def tracked(folder: Path, database: Path) -> str:
+    """Track one run with a registered champion in a folder, in a copy of a database. Returns the run's id."""
     folder.mkdir(parents=True)
+    shutil.copy(database, folder / "mlflow.db")
     tracker = Tracker(f"sqlite:///{folder}/mlflow.db", "clips")
     run = tracker.begin(kind="round", key="1", name="first", params={})
     tracker.json(run, {"J": 0.5}, "report")
@@ -28,9 +29,11 @@ def files(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_project_elsewhere_reads_and_writes_beside_its_database(tmp_path: Path, copied: bool) -> None:
+def test_a_project_elsewhere_reads_and_writes_beside_its_database(
+    tmp_path: Path, empty_database: Path, copied: bool
+) -> None:
     old, new = tmp_path / "old place", tmp_path / "new place 50%"
-    run = tracked(old)
+    run = tracked(old, empty_database)
     if copied:
         shutil.copytree(old, new)
     else:
@@ -73,8 +76,8 @@ def test_only_places_beside_a_database_are_read_anew(tmp_path: Path) -> None:
         assert current_place(recorded, where, EXPERIMENT) == recorded
 
 
-def test_artifacts_that_stayed_where_they_were_are_still_found(tmp_path: Path) -> None:
-    run = tracked(tmp_path / "old")
+def test_artifacts_that_stayed_where_they_were_are_still_found(tmp_path: Path, empty_database: Path) -> None:
+    run = tracked(tmp_path / "old", empty_database)
     (tmp_path / "new").mkdir()
     (tmp_path / "old" / "mlflow.db").rename(tmp_path / "new" / "mlflow.db")
     tracker = Tracker(f"sqlite:///{tmp_path}/new/mlflow.db", "clips")
@@ -84,8 +87,8 @@ def test_artifacts_that_stayed_where_they_were_are_still_found(tmp_path: Path) -
     )
 
 
-def test_a_champion_whose_files_are_gone_is_named_in_one_line(tmp_path: Path) -> None:
-    tracked(tmp_path / "old")
+def test_a_champion_whose_files_are_gone_is_named_in_one_line(tmp_path: Path, empty_database: Path) -> None:
+    tracked(tmp_path / "old", empty_database)
     shutil.rmtree(tmp_path / "old" / "mlflow-artifacts")
     tracker = Tracker(f"sqlite:///{tmp_path}/old/mlflow.db", "clips")
     with pytest.raises(OSError, match="champion motion-adapt-clips version 1 can't be read") as caught:

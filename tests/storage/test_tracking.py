@@ -1,6 +1,7 @@
 """Runs in MLflow: found again by their key, no point logged twice, and one champion at a time."""
 
 import copy
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,15 @@ from motion_adapt.storage.tracking import NoExperiment, Tracker, flatten, safe_m
 
 
 @pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
-    return Tracker(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db", "my clips (2)")
+def tracker(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Tracker:
+    copied = shutil.copy(empty_database, tmp_path_factory.mktemp("mlflow") / "mlflow.db")
+    return Tracker(f"sqlite:///{copied}", "my clips (2)")
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_database: Path) -> str:
+    """Return the address of a database without runs."""
+    return f"sqlite:///{shutil.copy(empty_database, tmp_path / 'mlflow.db')}"
 
 
 def begin(tracker: Tracker, key: str, parent: str | None = None) -> str:
@@ -113,8 +121,8 @@ def test_a_round_is_registered_once_and_the_champion_can_be_fetched(tracker: Tra
     assert (folder / "oclr.safetensors").read_bytes() == b"weights 1"
 
 
-def test_experiments_whose_names_become_alike_share_no_champion(tmp_path: Path) -> None:
-    uri, made = f"sqlite:///{tmp_path}/mlflow.db", {}
+def test_experiments_whose_names_become_alike_share_no_champion(uri: str) -> None:
+    made = {}
     for name in ("кот", "дог", "clips", "day 1", "day-1"):
         registry = Registry(Tracker(uri, name))
         run = begin(registry.tracker, name)
@@ -127,8 +135,8 @@ def test_experiments_whose_names_become_alike_share_no_champion(tmp_path: Path) 
         assert (again.model, (again.champion() or (0, ""))[1]) == (model, run)
 
 
-def test_a_model_from_before_names_had_marks_is_found(tmp_path: Path) -> None:
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "day 1")
+def test_a_model_from_before_names_had_marks_is_found(uri: str, tmp_path: Path) -> None:
+    tracker = Tracker(uri, "day 1")
     run = begin(tracker, "old")
     tracker.client.create_registered_model("motion-adapt-day-1")
     version = tracker.client.create_model_version("motion-adapt-day-1", source=str(tmp_path), run_id=run)
@@ -146,8 +154,8 @@ def test_an_unreachable_server_is_not_mistaken_for_one_without_a_champion(
         Registry(lost).champion()
 
 
-def test_a_model_without_the_alias_has_no_champion(tmp_path: Path) -> None:
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "clips")
+def test_a_model_without_the_alias_has_no_champion(uri: str) -> None:
+    tracker = Tracker(uri, "clips")
     Registry(tracker).register(begin(tracker, "registered"), "checkpoints", {})
     assert Registry(tracker).champion() is None
 
@@ -164,8 +172,7 @@ def test_reading_creates_no_experiment(tmp_path: Path) -> None:
     assert Tracker(uri, "clips", create=False).experiment_id == made.experiment_id
 
 
-def test_an_experiment_that_was_deleted_is_not_logged_to(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def test_an_experiment_that_was_deleted_is_not_logged_to(uri: str) -> None:
     tracker = Tracker(uri, "clips")
     tracker.client.delete_experiment(tracker.experiment_id)
     for create in (True, False):

@@ -124,7 +124,7 @@ def made(**changes: Any) -> tuple[str, Elements]:
 
 def test_the_page_asks_for_nothing_from_elsewhere() -> None:
     text, elements = made()
-    assert all(target.startswith(("data:image/webp;base64,", "#")) for target in elements.targets)
+    assert all(target.startswith(("data:image/jpeg;base64,", "#")) for target in elements.targets)
     assert not {"script", "link", "iframe", "object", "base"} & set(elements.tags)
     assert "url(" not in text and "@import" not in text
     assert "default-src 'none'" in text and "prefers-color-scheme: dark" in text

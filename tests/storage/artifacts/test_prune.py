@@ -1,7 +1,7 @@
 """`motion-adapt store prune` and `explain`: artifacts that a kept run or a champion needs are never deleted."""
 
 import hashlib
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,8 @@ def put(store: ArtifactStore, stage: str, text: str, **inputs: Artifact) -> Arti
 class Nightly:
     """A store after some nights: the first night's weights are champion, the last run is kept, and one left litter."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, database: Path) -> None:
+        shutil.copy(database, path / "mlflow.db")
         self.url, self.tracking = str(path / "store"), f"sqlite:///{path}/mlflow.db"
         self.store, tracker = ArtifactStore(self.url), Tracker(f"sqlite:///{path}/mlflow.db", "clips")
         self.old = put(self.store, "frames", "old")
@@ -54,8 +55,8 @@ class Nightly:
 
 
 @pytest.fixture
-def nightly(tmp_path: Path) -> Iterator[Nightly]:
-    yield Nightly(tmp_path)
+def nightly(tmp_path: Path, empty_database: Path) -> Nightly:
+    return Nightly(tmp_path, empty_database)
 
 
 def test_champions_are_known_by_the_bytes_of_their_checkpoints(nightly: Nightly, tmp_path: Path) -> None:
