@@ -25,6 +25,7 @@ class Validation(NamedTuple):
     Attributes:
         proposals: mean IoU (0 to 1) of the proposals.
         corrected: mean IoU (0 to 1) of the corrected masks.
+        alphas: mean IoU (0 to 1) of the corrector's alpha regions: the positions that an object's query explains.
         ranking: mean rank correlation, over time, of predicted and true error.
         selection_ap: selection AP (models/scoring/ranking.py). With fewer than 20 frames per clip, it is easier than
             the paper's.
@@ -32,6 +33,7 @@ class Validation(NamedTuple):
 
     proposals: float
     corrected: float
+    alphas: float
     ranking: float
     selection_ap: float
 
@@ -99,8 +101,12 @@ def validate_pipeline(
         (selection,) = select(judge, clip.rgb, seen_by_judge, masks)
         (choice,) = select(chosen_by, clip.rgb, tokens, masks) if chosen_by else (selection,)
         given_to = clip.rgb, tokens, masks, choice.scores, choice.exemplars
-        corrected = np.concatenate([part.masks for part in correct(repairer, *given_to)])
-        results.append((iou(masks, clip), iou(corrected, clip), ranking(selection.errors, masks, clip)))
+        parts = list(correct(repairer, *given_to))
+        corrected = np.concatenate([part.masks for part in parts])
+        segments = np.concatenate([part.segments for part in parts])[:, None]  # (T, 1, H, W), of queries
+        alphas = segments == np.arange(corrected.shape[1])[:, None, None]
+        found = [iou(made, clip) for made in (masks, corrected, alphas)]
+        results.append((*found, ranking(selection.errors, masks, clip)))
         aps += object_aps(-selection.errors, mask_ious(masks, clip.modal)).tolist()
         on_clip(1)
     return Validation(*(_mean(column) for column in (*zip(*results, strict=True), aps)))

@@ -389,7 +389,7 @@ def test_validation_measures_held_out_clips(oclr, extractor):
     selector = pretrain_selector(oclr, Course(steps=1), network=TINY_SELECTOR, **options)
     corrector = pretrain_corrector(oclr, Course(steps=1), network=TINY_CORRECTOR, window=1, **options)
     found = validate_pipeline(oclr, selector, corrector, extractor, clips=2, frames=3, flow="exact")
-    assert 0 <= found.proposals <= 1 and 0 <= found.corrected <= 1
+    assert all(0 <= value <= 1 for value in (found.proposals, found.corrected, found.alphas))
 
 
 def test_ranking_compares_predicted_with_true_error():
