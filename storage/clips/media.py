@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from PIL import Image
 
-from motion_adapt.storage.formats.images import FORMATS
+from motion_adapt.storage.formats.images import FORMATS, PILLOW_FORMATS
 from motion_adapt.storage.formats.stacks import SUFFIXES, is_stack
 
 Kind = Literal["video", "picture"]
@@ -89,7 +89,7 @@ def _look(path: Path, size: int, changed: int) -> Kind | None:
     if is_stack(path):
         return "video"
     try:
-        with Image.open(path, formats=sorted(set(FORMATS.values()))) as picture:
+        with Image.open(path, formats=PILLOW_FORMATS) as picture:
             return (
                 "video" if picture.format == "GIF" and getattr(picture, "is_animated", False) else "picture"
             )

@@ -20,6 +20,7 @@ FORMATS = {
     ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM", ".jpe": "JPEG", ".jfif": "JPEG",
     ".avif": "AVIF", ".gif": "GIF", ".jp2": "JPEG2000", ".j2k": "JPEG2000", ".tga": "TGA", ".qoi": "QOI",
 }  # fmt: skip
+PILLOW_FORMATS = sorted(set(FORMATS.values()))
 MAX_PIXELS = 2**26  # 8192 x 8192, twice an 8K frame
 
 # Pillow's own warning goes to stderr and names no clip. Sizes are checked below, before anything is decoded.
@@ -67,7 +68,7 @@ def open_stored(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Imag
     """
     with open_bytes(path) as file:
         try:
-            image = Image.open(file, formats=sorted(set(FORMATS.values())))
+            image = Image.open(file, formats=PILLOW_FORMATS)
             check_pixels(image, max_pixels)
             storage = storage_of(image, file)
             image.load()
@@ -101,7 +102,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     with open_bytes(path) as file:
         try:
-            width, height = Image.open(file, formats=sorted(set(FORMATS.values()))).size
+            width, height = Image.open(file, formats=PILLOW_FORMATS).size
         except Exception as error:  # as in `open_picture`
             raise PictureError("is not a picture") from error
     return height, width
