@@ -121,7 +121,7 @@ def smaller(png: bytes, width: int = STRIP_WIDTH) -> bytes:
     with Image.open(io.BytesIO(png)) as image:
         image.thumbnail((width, 10 * width), Image.Resampling.HAMMING)
         data = io.BytesIO()
-        # of the size of a WebP file that looks as good, in an eighth of the time
+        # a quarter larger than as WebP, in an eighth of the time
         image.convert("RGB").save(data, "JPEG", quality=80)
     return data.getvalue()
 
