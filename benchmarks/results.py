@@ -32,7 +32,7 @@ STEPS = (
     ("final masks", -1, "final"),
 )
 COLUMNS = ("J_matched", "F_matched", "J", "F")
-RAFT_SIZE, RAFT_UPDATES = (128, 224), 12
+RAFT_SIZE, RAFT_UPDATES = (256, 448), 12
 
 
 def overrides(given: argparse.Namespace) -> list[str]:
