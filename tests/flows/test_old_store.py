@@ -9,7 +9,9 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import mlflow
 import pytest
+from packaging.version import Version
 
 from motion_adapt.flows.reports.compare import compare_rounds
 from motion_adapt.storage.artifacts.store import ArtifactStore
@@ -87,6 +89,10 @@ def test_an_old_store_is_found_and_its_records_are_rewritten(old_home: Home) -> 
     assert len(rewritten) == len(records)
 
 
+@pytest.mark.skipif(
+    Version(mlflow.__version__) < Version("3.17"),
+    reason="an MLflow reads no database of a later one: it is of 3.17",
+)
 def test_an_old_experiment_is_found(old_home: Home) -> None:
     table = compare_rounds(old_home.tracking)
     assert list(table["round"]) == [0, 1]
