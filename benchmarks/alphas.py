@@ -2,11 +2,16 @@
 
     python benchmarks/alphas.py [--weights FOLDER] [--photos FOLDER] [--videos FOLDER] [--clips 8]
 
-On synthetic clips that no training saw, with the true masks given, so that nothing but the corrector can be wrong. IoU
-object by object of its masks, of its alpha regions, of the true masks on the grid of the tokens (no alpha region can
-have more), and of the best alpha regions: those of queries that are fitted to the truth, first through the decoder as
-it is, then with the decoder fitted as well. With --videos, also the share of the tokens' variance that their place in
-the frame explains.
+The clips are synthetic, and no training saw them. The true masks are given, so that nothing but the corrector can be
+wrong. The table has the IoU, object by object, of
+
+- the corrector's masks
+- its alpha regions
+- the true masks on the grid of the tokens: no alpha region can have more
+- the alpha regions of queries that are fitted to the truth, through the decoder as it is
+- the same, with the decoder fitted as well
+
+With --videos, the script also prints the share of the tokens' variance that their place in the frame explains.
 """
 
 import argparse
@@ -26,7 +31,7 @@ from motion_adapt.models.inputs.features import CORRECTOR_GRID, TokenExtractor, 
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_frames
 from motion_adapt.models.networks.checkpoints import build_network, read_checkpoint
 from motion_adapt.models.networks.corrector import MaskCorrector
-from motion_adapt.models.pretraining.validation import iou
+from motion_adapt.models.pretraining.validation import alpha_masks, iou
 from motion_adapt.models.synthetic.synthetic_clip import SyntheticClip
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 from motion_adapt.models.training.loop import VALIDATION_SEED
@@ -35,11 +40,6 @@ from motion_adapt.storage.clips.videos import open_frames
 
 STEPS, QUERY_RATE, DECODER_RATE = 400, 3e-2, 3e-3  # of the fits
 EVERY = 20  # of a video, the frames whose tokens are looked at
-
-
-def objects_of(regions: np.ndarray, count: int) -> np.ndarray:
-    """Return the masks bool (T, K, H, W) of the first `count` queries in regions (T, H, W) of queries."""
-    return regions[:, None] == np.arange(count)[:, None, None]
 
 
 def truth_of(clip: SyntheticClip, count: int) -> np.ndarray:
@@ -55,6 +55,7 @@ def on_grid(masks: np.ndarray) -> Tensor:
 
 
 def enlarged(maps: Tensor) -> Tensor:
+    """Resize maps (T, N, h, w) to the size of the masks."""
     return F.interpolate(maps, (HEIGHT, WIDTH), mode="bilinear")
 
 
@@ -120,12 +121,12 @@ def main() -> None:
         parts = list(correct(net, clip.rgb, tokens, truth, there.astype(np.float32), there))
         regions = np.concatenate([part.segments for part in parts])
         made["masks"].append(np.concatenate([part.masks for part in parts]))
-        made["alpha regions"].append(objects_of(regions, net.num_objects))
+        made["alpha regions"].append(alpha_masks(regions, net.num_objects))
     grids = [on_grid(truth) for truth in truths]
     made["true masks on the grid of the tokens"] = [enlarged(grid).numpy() > 0.5 for grid in grids]
     for name, with_decoder in (("best queries", False), ("best queries and decoder", True)):
         regions = fitted(net, torch.cat(grids), with_decoder=with_decoder)
-        made[name] = np.split(objects_of(regions, net.num_objects), given.clips)
+        made[name] = np.split(alpha_masks(regions, net.num_objects), given.clips)
     print("| | IoU |\n|---|---|")
     for name, masks in made.items():
         scores = [iou(mask, clip) for mask, clip in zip(masks, clips, strict=True)]

@@ -62,9 +62,8 @@ def prefect_server() -> Iterator[None]:
             environment.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
         harness.__enter__()
     try:
-        with temporary_settings(
-            updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-        ):  # as without a server of one's own
+        # as in a run with a temporary server
+        with temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             yield
     finally:
         harness.__exit__(None, None, None)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from motion_adapt.models.inference.pipeline import correct, propose, select
 from motion_adapt.models.inference.proposal_judges import Judge
@@ -52,6 +53,11 @@ def iou(masks: np.ndarray, clip: SyntheticClip) -> float:
     """Compute the mean IoU of masks bool (T, K, H, W) with the visible objects of a clip."""
     pair = (torch.from_numpy(np.ascontiguousarray(m))[None] for m in (masks, clip.modal))
     return matched_ious(*pair).mean().item()
+
+
+def alpha_masks(segments: NDArray[np.uint8], objects: int) -> NDArray[np.bool_]:
+    """Return the alpha regions of the objects' queries, bool (T, K, H, W), from `Corrected.segments` u8 (T, H, W)."""
+    return segments[:, None] == np.arange(objects)[:, None, None]
 
 
 def validate_pipeline(
@@ -103,8 +109,8 @@ def validate_pipeline(
         given_to = clip.rgb, tokens, masks, choice.scores, choice.exemplars
         parts = list(correct(repairer, *given_to))
         corrected = np.concatenate([part.masks for part in parts])
-        segments = np.concatenate([part.segments for part in parts])[:, None]  # (T, 1, H, W), of queries
-        alphas = segments == np.arange(corrected.shape[1])[:, None, None]
+        segments = np.concatenate([part.segments for part in parts])
+        alphas = alpha_masks(segments, corrected.shape[1])
         found = [iou(made, clip) for made in (masks, corrected, alphas)]
         results.append((*found, ranking(selection.errors, masks, clip)))
         aps += object_aps(-selection.errors, mask_ious(masks, clip.modal)).tolist()

@@ -58,10 +58,8 @@ def test_tokens_are_those_of_timm_without_the_class_token(tiny_file, frames):
     network = load_features(TINY, checkpoint=tiny_file)
     assert (network.name, network.channels, network.patch_size) == (TINY, 192, 16)
     tokens = network.extract(frames[:2], (8, 14))
-    overlay = {
-        "file": str(tiny_file),
-        "custom_load": False,
-    }  # else an older timm wants the model's own format
+    # an older timm would expect the format of the model's own file
+    overlay = {"file": str(tiny_file), "custom_load": False}
     vit = timm.create_model(
         TINY, pretrained=True, num_classes=0, dynamic_img_size=True, pretrained_cfg_overlay=overlay
     ).eval()
