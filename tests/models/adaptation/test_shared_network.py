@@ -36,11 +36,12 @@ def iou(checkpoint: Checkpoint, rgb: np.ndarray, masks: np.ndarray) -> float:
 
 
 def test_a_clip_that_it_never_saw_is_segmented_and_soon_learnt(shared: Checkpoint) -> None:
-    rgb, masks = a_clip(9)
-    before = iou(shared, rgb, masks)
+    # Means over clips, because ten steps on one clip can also lead away for a moment.
+    clips = [a_clip(seed) for seed in (9, 10, 11)]
+    before = np.mean([iou(shared, *clip) for clip in clips])
     assert before > 0.6
     from_shared, from_scratch = (
-        iou(fit_clip_network(rgb, masks, Course(steps=10), start=start), rgb, masks)
+        np.mean([iou(fit_clip_network(*clip, Course(steps=10), start=start), *clip) for clip in clips])
         for start in (shared, None)
     )
     assert from_shared > max(before - 0.05, from_scratch + 0.2)

@@ -18,16 +18,14 @@ from motion_adapt.models.inputs.still_frames import (
     stretches,
 )
 
-RNG = np.random.default_rng(0)
-
-
-def texture() -> np.ndarray:
+def texture(seed: int) -> np.ndarray:
     """A picture, f64 (200, 320, 3), with detail at several scales."""
-    layers = [gaussian_filter(RNG.normal(size=(200, 320, 3)), (s, s, 0)) * 60 * s for s in (1.5, 6)]
+    rng = np.random.default_rng(seed)
+    layers = [gaussian_filter(rng.normal(size=(200, 320, 3)), (s, s, 0)) * 60 * s for s in (1.5, 6)]
     return np.clip(128 + sum(layers), 0, 255)
 
 
-GROUND, THING = texture(), texture()
+GROUND, THING = texture(0), texture(1)
 
 
 def cropped(picture: np.ndarray, transform: np.ndarray | None = None) -> np.ndarray:
@@ -48,8 +46,9 @@ def moving(count: int, speed: float = 4) -> list[np.ndarray]:
     return frames
 
 
-def noisy(frames: list[np.ndarray], grain: float = 6) -> list[np.ndarray]:
-    return [frame + RNG.normal(0, grain, frame.shape) for frame in frames]
+def noisy(frames: list[np.ndarray], grain: float = 6, seed: int = 2) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [frame + rng.normal(0, grain, frame.shape) for frame in frames]
 
 
 def compressed(frames: list[np.ndarray], quality: int) -> list[np.ndarray]:
@@ -90,7 +89,8 @@ def test_a_still_picture_and_a_moving_camera_show_no_motion(name: str) -> None:
 @pytest.mark.parametrize(("grain", "quality"), [(8, 10), (12, 10), (12, 20)])
 def test_noise_that_was_compressed_hard_shows_no_motion(grain: float, quality: int) -> None:
     large = cv2.resize(cropped(GROUND), None, fx=2, fy=2)
-    assert kinds(compressed(noisy([large] * 8, grain), quality)).count(STILL) >= 6
+    found = [kinds(compressed(noisy([large] * 8, grain, seed), quality)) for seed in range(3)]
+    assert sum(clip.count(STILL) for clip in found) >= 0.9 * 3 * 8
 
 
 @pytest.mark.parametrize(("speed", "quality"), [(1.5, 20), (2, 10), (4, 10)])
