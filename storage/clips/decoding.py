@@ -36,7 +36,9 @@ def decode_video(
     start, stop, step = clip.part(stop=limit).taken
     with _opened(clip) as container:
         stream = _video_stream(clip, container)
-        stream.thread_type = "AUTO"
+        # Threads within a frame. Those of several frames wait for Python's lock if a frame is damaged, which the thread
+        # that closes the decoder holds: the run would hang.
+        stream.thread_type = "SLICE"
         stream.codec_context.options = _BOUNDED
         claimed = f" of the {stream.frames} it claims" if stream.frames else ""
         _check_pixels(clip, stream.codec_context, max_pixels)
