@@ -4,11 +4,13 @@
     over the clips:                            their mean
 
 A clip whose annotations are missing or unusable is not scored, and the reason is reported. An annotated clip without
-masks counts as empty, and is named; of a benchmark it is refused, as by the official tools.
+masks counts as empty, and is named; of a benchmark it is refused, as by the official tools. Masks of clips that a
+benchmark does not evaluate are left out and named.
 """
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow
@@ -53,7 +55,7 @@ def evaluate(
         clips: names of the clips to score; None scores all that have annotations.
         data_set: the benchmark of the annotations, or "none"; if None, it is recognised. It decides whether `single`
             leaves out each clip's first and last frame: DAVIS2016 does, and so do clips of no benchmark. Its mean is
-            over all its clips: there is none if one of them was refused.
+            over its evaluated clips, or those of them that `clips` names: there is none if one of them was refused.
         background: what is behind the objects of masks in colours: black, or the most frequent colour on the borders.
 
     Raises:
@@ -71,6 +73,8 @@ def evaluate(
     root = annotation_root(Path(annotations), data_set)
     annotated = annotated_clips(root, known)
     require_shared_clips(found, annotated, predictions, root)
+    if known and not clips:
+        found = evaluated_clips(found, annotated, known, report)
     absent = [] if clips else without_masks(found, annotated)
     if known and absent:
         raise RunError(
@@ -93,16 +97,46 @@ def evaluate(
     if absent and report.clips:
         report.warnings += count_as_empty(report, root, absent, protocol, objects, skip_ends, background)
     report.final = mean_scores(report.clips)
-    refused = [name for name in annotated if name in report.set_aside] if known else []
-    if known and refused:
+    if known and report.set_aside:
         report.final = {}
         report.warnings.append(
-            f"no mean: that of {known.name} is over all its clips, and {some(refused)} could not be scored"
+            f"no mean: that of {known.name} is over all its clips, and {some(list(report.set_aside))} could not be "
+            "scored"
         )
     for text in report.warnings:
         say(console, "warning", text, "yellow")
     report.seconds["total"] = time.monotonic() - began
     return report
+
+
+def evaluated_clips(found: ClipList, annotated: list[str], known: DataSet, report: Report) -> ClipList:
+    """Return the clips with masks that a benchmark evaluates; warn of the others, and of those without annotations.
+
+    Raises:
+        RunError: if it evaluates none of the clips.
+    """
+    there, evaluated = _names(found), set(known.evaluated)
+    others = [name for name in there if name not in evaluated]
+    if len(others) == len(there):
+        raise RunError(
+            f"none of the clips with masks ({some(others)}) is one that {known.name} evaluates: name the clips to "
+            "score with --clips, or choose another --dataset"
+        )
+    if others:
+        report.warnings.append(
+            f"not scored: {len(others)} with masks that {known.name} does not evaluate ({some(others)}); --clips "
+            "scores the clips that it names"
+        )
+    if unknown := sorted(evaluated.difference(annotated)):
+        report.warnings.append(
+            f"{len(unknown)} of the {len(evaluated)} clips that {known.name} evaluates have no annotations in this "
+            f"folder ({some(unknown)}): the mean is not that of the benchmark"
+        )
+    return replace(
+        found,
+        clips=tuple(clip for clip in found.clips if clip.path.name in evaluated),
+        set_aside=tuple(item for item in found.set_aside if item.name in evaluated),
+    )
 
 
 def count_as_empty(
