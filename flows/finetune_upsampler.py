@@ -19,6 +19,7 @@ from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.materials import add_features, add_flow, open_run, read_frames
 from motion_adapt.flows.rounds.ready_made import require_flow, require_proposals
 from motion_adapt.flows.rounds.scoring import annotated
+from motion_adapt.flows.rounds.shots import take_frames
 from motion_adapt.flows.rounds.stages import propose_clips, select_clips
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.errors import RunError
@@ -73,6 +74,7 @@ def finetune_upsampler(
     require_settings(settings, place.device)
     report = Report("finetune-upsampler", source)
     run = open_run(source, place, clips=clips, split=split, prune=prune, dataset=dataset)
+    take_frames(run, settings)
     run.begin_record("finetune-upsampler", source)
     run.warn(WARNING)
     require_flow(run, settings, prune)

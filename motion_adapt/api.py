@@ -195,7 +195,9 @@ def evaluate(
         if isinstance(predictions, Segmentation):
             clips = list(predictions.clips.index) if clips is None else clips
             predictions = predictions.output / EXPORTED
-        report = flow(
+        report = _run(
+            flow,
+            workers=1,
             predictions=str(predictions),
             annotations=str(annotations),
             protocol=protocol,

@@ -111,13 +111,18 @@ class Segmentation(Result):
 
     @property
     def strips(self) -> dict[str, Picture]:
-        """A picture per clip: a few frames through all stages."""
-        return {name: Picture(self.output / "strips" / f"{name}.png") for name in self.report.clips}
+        """A picture per clip that has one: a few frames through all stages."""
+        return {name: Picture(path) for name, path in self._of_clips("strips", ".png").items()}
 
     @property
     def overlays(self) -> dict[str, Path]:
-        """A video per clip: the frames with their masks."""
-        return {name: self.output / "overlays" / f"{name}.mp4" for name in self.report.clips}
+        """A video per clip that has one: the frames with their masks."""
+        return self._of_clips("overlays", ".mp4")
+
+    def _of_clips(self, folder: str, suffix: str) -> dict[str, Path]:
+        """Return the clips' files in a folder of the results. A clip whose pictures failed has masks alone."""
+        files = {name: self.output / folder / f"{name}{suffix}" for name in self.report.clips}
+        return {name: path for name, path in files.items() if path.exists()}
 
     def _parts(self) -> Iterable[str]:
         yield from super()._parts()

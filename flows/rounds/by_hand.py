@@ -6,6 +6,7 @@ from pathlib import Path
 from motion_adapt.flows.rounds.materials import Materials
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run
+from motion_adapt.storage.clips.videos import outline
 from motion_adapt.storage.formats.masks_by_hand import given_clips, given_content, given_frames, named_content
 from motion_adapt.storage.keys import digest
 from motion_adapt.storage.names import printable, some, whole_name
@@ -103,10 +104,10 @@ def _masks_of(run: Run, materials: Materials, found: ByHand, name: str, *, prune
     index_of, masks = {frame: index for index, frame in enumerate(names)}, dict[int, Path]()
     for owner in (_video_of(run, name), name):
         if owner in found.folders:
-            whole = run.clips[name]
             every = materials.names[owner]
-            if pruned and whole.kind == "frames":
-                every = whole.frame_names(len(whole.files))
+            if pruned and owner == name:
+                whole = run.clips[name]
+                every = whole.frame_names(outline(whole).frames)
             given = given_frames(found.folders[owner], every)
             masks |= {index_of[every[at]]: path for at, path in given.items() if every[at] in index_of}
     return dict(sorted(masks.items()))

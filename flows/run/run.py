@@ -82,13 +82,21 @@ class Run(Making):
         Raises:
             RunError: if the failure would affect all clips (see `collect`).
         """
+
+        def failed(name: str, error: BaseException) -> None:
+            if not forgive:
+                self.put_aside(name, stage.name, error, keep_results=keep_results)
+                return
+            why = reason(error)
+            self.warn(why if name in why else f"{name}: {why}")
+
         futures = {}
         for name in list(self.clips if only is None else only):
             try:
                 given = {"place": self.place.labelled(name), **arguments(name)}
             # A file that the stage reads from outside the store is missing.
             except (ValueError, OSError) as error:
-                self.put_aside(name, stage.name, error, keep_results=keep_results)
+                failed(name, error)
             else:
                 call = Call(stage, f"{label} · {name}", given)
                 futures[name] = call, self.submit(call)
@@ -100,11 +108,8 @@ class Run(Making):
                 self.record_now_and_then()
                 if isinstance(result, Artifact):
                     made[name] = result
-                elif forgive:
-                    why = reason(result)
-                    self.warn(why if name in why else f"{name}: {why}")
                 else:
-                    self.put_aside(name, stage.name, result, keep_results=keep_results)
+                    failed(name, result)
         self.record_so_far()
         return made
 

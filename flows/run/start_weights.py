@@ -171,9 +171,11 @@ def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artif
         RunError: if it is missing, or is not a checkpoint of `model`.
     """
     if not path.is_file():
-        wanted = f"the {model} weights" if model else field
+        if not model:
+            raise RunError(f"{field}: there is no file {path}")
         raise RunError(
-            f"{wanted}: there is no file {path}. 'motion-adapt pretrain --out {path.parent}' trains the project's own"
+            f"the {model} weights: there is no file {path}. 'motion-adapt pretrain --out {path.parent}' trains the "
+            "project's own"
         )
     try:
         what = foreign(path)

@@ -78,6 +78,13 @@ def test_a_notebook_shows_tables_and_small_strips(results: Path) -> None:
         assert (small.format, small.width) == ("JPEG", 960)
 
 
+def test_a_clip_without_pictures_is_shown_without_them(results: Path) -> None:
+    (results / "strips" / "tram.png").unlink()
+    result = motion_adapt.Segmentation(report(results))
+    assert list(result.strips) == [ODD] and result.overlays == {}
+    assert result._repr_html_().count("<img ") == 1
+
+
 def test_rounds_are_a_table_and_the_kept_one_is_named(results: Path) -> None:
     told = report(results)
     told.final = {"round": 0}

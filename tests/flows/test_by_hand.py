@@ -9,6 +9,7 @@ from PIL import Image
 
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.errors import RunError
+from motion_adapt.flows.run.run import NothingLeft
 from motion_adapt.models.networks.checkpoints import Checkpoint
 from motion_adapt.models.networks.lineage import learnt_by_hand
 from motion_adapt.storage.formats.label_rules import davis_palette
@@ -16,6 +17,7 @@ from motion_adapt.storage.registry import Registry
 from motion_adapt.tasks.settings import SelectionSettings, Settings
 from tests.flows.conftest import FIELDS, PLAIN, SIZE, Home
 from tests.flows.test_caching import computed
+from tests.storage.media import save_video
 
 # The frames of heron are 00000 to 00004.
 BY_HAND = {"00002": (1, 3), "00004": ()}
@@ -59,6 +61,18 @@ def exported(home: Home, clip: str = "heron") -> dict[str, np.ndarray]:
 
 def two_masks(home: Home) -> Settings:
     return give(home, heron={frame: drawn(*labels) for frame, labels in BY_HAND.items()})
+
+
+def test_a_pruned_video_leaves_out_masks_of_its_later_frames(home: Home) -> None:
+    videos = home.path / "videos"
+    save_video(videos / "walk.mp4", count=12, height=SIZE[0], width=SIZE[1])
+    settings = give(home, walk={frame: drawn(1) for frame in ("00002", "00010")})
+    report = home.segment(videos, settings=settings, prune=1)
+    assert report.set_aside == {} and report.by_hand == {"walk": ["00002"]}
+    save(home.path / "by hand" / "walk" / "00012.png", drawn(1))
+    with pytest.raises(NothingLeft) as stopped:
+        home.segment(videos, settings=settings, prune=1)
+    assert "00012.png is of no frame" in stopped.value.run.set_aside["walk"]
 
 
 def test_masks_by_hand_come_out_bit_for_bit_and_other_clips_are_not_recomputed(again: Home) -> None:

@@ -121,6 +121,21 @@ def test_ready_made_flow_goes_through_a_whole_run_and_a_clip_that_lacks_it_does_
 
 
 @pytest.mark.slow
+def test_a_clip_whose_flow_to_fine_tune_on_cannot_be_read_is_still_segmented(
+    home: Home, ready: Settings
+) -> None:
+    for clip in ("heron", "tram [raw]"):
+        save_flow(home, clip, -2)
+        save_flow(home, clip, 2)
+    damaged = home.path / "flow" / "Flows_gap2" / "heron" / "00002.flo"
+    damaged.unlink()
+    damaged.mkdir()  # whatever reads it fails
+    report = home.adapt(settings=ready)
+    assert set(report.clips) == {"heron", "tram [raw]"} and not report.set_aside
+    assert any("heron" in text and "00002.flo" in text for text in report.warnings)
+
+
+@pytest.mark.slow
 def test_if_no_clip_has_ready_made_flow_to_fine_tune_on_oclr_stays(home: Home, ready: Settings) -> None:
     report = home.segment(settings=ready)
     assert set(report.clips) == {"heron", "tram [raw]"} and not report.set_aside

@@ -202,6 +202,23 @@ def test_finetuning_the_upsampler_warns_and_marks_its_checkpoint(again: Home) ->
     assert any("corrector was trained with annotations" in text for text in used.warnings)
 
 
+def test_finetuning_the_upsampler_takes_the_frames_that_the_settings_name(again: Home) -> None:
+    settings = SETTINGS.model_copy(
+        update={
+            "upsampler_finetuning": SETTINGS.upsampler_finetuning.model_copy(update={"steps": 1}),
+            "frames": SETTINGS.frames.model_copy(update={"every": 2}),
+        }
+    )
+    report = finetune_upsampler(
+        str(again.clips),
+        str(again.path / "supervised"),
+        settings=settings,
+        weights=str(again.weights),
+        place=again.place,
+    )
+    assert report.clips["heron"] == {"annotated_frames": (FRAMES + 1) // 2}
+
+
 def test_without_annotations_there_is_nothing_to_finetune_on(again: Home) -> None:
     with pytest.raises(RunError, match="no clip has annotations"):
         finetune_upsampler(

@@ -18,6 +18,7 @@ from motion_adapt.models.inputs.still_frames import (
     stretches,
 )
 
+
 def texture(seed: int) -> np.ndarray:
     """A picture, f64 (200, 320, 3), with detail at several scales."""
     rng = np.random.default_rng(seed)
