@@ -94,7 +94,13 @@ class _Packets:
         for packet in container.demux(stream):
             self.first = self.first or packet.size
             self.incomplete += packet.is_corrupt
-            yield from packet.decode()
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                if not packet.is_corrupt:
+                    raise
+            else:
+                yield from frames
 
     def unmet(self, clip: Clip, container: InputContainer) -> str | None:
         """Return why the file is not complete, although it has all the frames that it states."""
