@@ -3,7 +3,7 @@
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from torch import nn
 
@@ -42,10 +42,7 @@ def keep_weights(*, content: str, path: NotKeyed[str], place: Place, out: Artifa
     if found != content:
         raise ValueError(f"{path} changed while it was being imported")
     out.put(FILE, data)
-    if checkpoint:
-        out.summary = {"model": checkpoint.model, "settings": checkpoint.settings}
-    else:
-        out.summary = {"model": "file"}
+    out.summary = _summary(checkpoint)
 
 
 def weights_content(path: str | Path) -> str:
@@ -55,6 +52,21 @@ def weights_content(path: str | Path) -> str:
         OSError: if the file cannot be read.
     """
     return _read(Path(path))[0]
+
+
+def weights_summary(path: str | Path) -> dict[str, Any]:
+    """Return the summary that `keep_weights` writes of a file.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    return _summary(_read(Path(path))[1])
+
+
+def _summary(checkpoint: Checkpoint | None) -> dict[str, Any]:
+    if checkpoint is None:
+        return {"model": "file"}
+    return {"model": checkpoint.model, "settings": checkpoint.settings}
 
 
 def _read(path: Path) -> tuple[str, Checkpoint | None]:
@@ -73,7 +85,7 @@ def put_checkpoint(out: ArtifactWriter, checkpoint: Checkpoint, scratch: Path) -
     save_checkpoint(scratch, checkpoint)
     out.put(FILE, scratch.read_bytes())
     scratch.unlink()
-    out.summary |= {"model": checkpoint.model, "settings": checkpoint.settings}
+    out.summary |= _summary(checkpoint)
 
 
 def get_checkpoint(place: Place, weights: Artifact) -> Checkpoint:

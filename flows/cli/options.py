@@ -40,6 +40,7 @@ Exemplars = Annotated[
 ]
 Weights = Annotated[Path | None, typer.Option(help="folder with oclr, selector and corrector .safetensors")]
 From = Annotated[str, typer.Option("--from", help="start weights: 'preset', or the experiment's 'champion'")]
+Fast = Annotated[bool, typer.Option("--fast", help="without a network of each clip's own")]
 Dataset = Annotated[
     str | None,
     typer.Option(
@@ -168,10 +169,15 @@ def with_sam(overrides: list[str] | None, sam: str | None) -> list[str] | None:
 
 
 def with_short(
-    overrides: list[str] | None, exemplars: Path | None = None, fill: bool = False, **frames: float | None
+    overrides: list[str] | None,
+    exemplars: Path | None = None,
+    fill: bool = False,
+    fast: bool = False,
+    **frames: float | None,
 ) -> list[str]:
-    """Return the overrides with the options that are short for settings: --exemplars, --fill, those of `frames`."""
+    """Return the overrides with the options that are short for settings: --exemplars, --fill, --fast and `frames`."""
     given = [f"selection.given={json.dumps(str(exemplars))}"] if exemplars else []
+    given += ["clip_network.enabled=false"] if fast else []
     given += ["export.fill=true"] if fill else []
     given += [f"frames.{name}={value}" for name, value in frames.items() if value is not None]
     return [*(overrides or ()), *given]

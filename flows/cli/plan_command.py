@@ -12,6 +12,13 @@ from motion_adapt.flows.cli.options import (
     Config,
     Dataset,
     Device,
+    End,
+    Every,
+    Exemplars,
+    Fast,
+    Fill,
+    Fps,
+    From,
     JsonFile,
     Preset,
     Prune,
@@ -20,14 +27,17 @@ from motion_adapt.flows.cli.options import (
     SideBySide,
     Source,
     Split,
+    Start,
     Store,
     Threads,
     Weights,
     clips_at_once,
+    is_from_champion,
     place_of,
     settings_of,
     text,
     with_sam,
+    with_short,
 )
 from motion_adapt.flows.run.console import say
 
@@ -47,9 +57,17 @@ def plan(
     rounds: Annotated[int, typer.Option(min=0, help="number of adaptation rounds after round 0")] = 1,
     clips: Clips = None,
     split: Split = None,
+    exemplars: Exemplars = None,
+    every: Every = None,
+    fps: Fps = None,
+    fill: Fill = False,
+    start: Start = None,
+    end: End = None,
     weights: Weights = None,
+    from_: From = "preset",
     sam: Sam = None,
     prune: Prune = None,
+    fast: Fast = False,
     dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
     device: Device = "auto",
@@ -60,15 +78,19 @@ def plan(
     """Tell what a run would compute, and its seconds, disk and memory. Computes nothing."""
     if for_ not in ("adapt", "segment"):
         raise typer.BadParameter("wanted adapt or segment", param_hint="--for")
+    if fast and for_ != "segment":
+        raise typer.BadParameter("only segment has it: add --for segment", param_hint="--fast")
+    set_ = with_short(with_sam(set_, sam), exemplars, fill, fast, every=every, fps=fps, start=start, end=end)
     show_plan(
         for_,
         source,
-        with_sam(set_, sam),
+        set_,
         config,
         json_file,
         store=store,
         device=device,
         threads=threads,
+        from_champion=is_from_champion(from_, weights),
         preset=preset,
         rounds=rounds,
         clips=clips or None,

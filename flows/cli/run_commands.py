@@ -19,6 +19,7 @@ from motion_adapt.flows.cli.options import (
     Every,
     Exemplars,
     Experiment,
+    Fast,
     Fill,
     Fps,
     From,
@@ -150,7 +151,7 @@ def segment(
     from_: From = "preset",
     sam: Sam = None,
     prune: Prune = None,
-    fast: Annotated[bool, typer.Option("--fast", help="without a network of each clip's own")] = False,
+    fast: Fast = False,
     dataset: Dataset = None,
     store: Store = DEFAULT_STORE,
     output: Output = None,
@@ -168,8 +169,7 @@ def segment(
 ) -> None:
     """Compute masks of a video or a folder with given, bundled or champion weights, which stay as they are."""
     from_champion = is_from_champion(from_, weights)
-    set_ = with_sam([*(set_ or ()), "clip_network.enabled=false"] if fast else set_, sam)
-    set_ = with_short(set_, exemplars, fill, every=every, fps=fps, start=start, end=end)
+    set_ = with_short(with_sam(set_, sam), exemplars, fill, fast, every=every, fps=fps, start=start, end=end)
     if plan:
         show_plan(
             "segment",

@@ -6,16 +6,15 @@ key that the artifact will have, so that what follows from it is looked up too.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from motion_adapt.flows.run.run import Run
 from motion_adapt.flows.run.stage_execution import Call
-from motion_adapt.models.networks.checkpoints import read_checkpoint
 from motion_adapt.storage.artifacts.manifest import ArrayEntry, Manifest
 from motion_adapt.storage.clips.find_clips import ClipError
 from motion_adapt.storage.clips.videos import Outline, outline
 from motion_adapt.storage.keys import Artifact, Recipe
+from motion_adapt.tasks.checkpoints import weights_summary
 
 PLANNED = "planned"  # the attempt of a stand-in
 
@@ -51,6 +50,7 @@ class DryRun(Run):
         found = self.place.open().find(recipe)
         made = found or Artifact(stage=recipe.stage, key=recipe.key, attempt=PLANNED, digest="")
         label = call.arguments["place"].label
+        self._outline_shot(label)
         self.pieces.setdefault(
             str(made), Piece(recipe, label, found is not None, call.stage.uses_gpu(call.arguments))
         )
@@ -101,11 +101,23 @@ class DryRun(Run):
         except (ClipError, OSError) as error:
             self.put_aside(name, "frames", error)
 
+    def _outline_shot(self, name: str) -> None:
+        """Give a shot its outline. Cuts are known of stored frames only, so its video's outline is exact."""
+        if name in self.outlines:
+            return
+        video = next((video for video, shots in self.shots.items() if name in shots), None)
+        if video is None:  # not a shot, but what a stage for all clips is about
+            return
+        whole, shot = self.outlines[video], self.clips[name]
+        start, stop, step = shot.taken  # a shot of a video always has an end
+        frames = len(shot.files) if shot.kind == "frames" else len(range(start, stop or start, step))
+        share = whole.bytes * frames // whole.frames
+        self.outlines[name] = Outline(frames, whole.height, whole.width, share)
+
     def _expected(self, stage: str, clip: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the summary that a stage would write, as far as later stages read it: nothing goes wrong."""
         if stage == "weights":
-            found = read_checkpoint(Path(arguments["path"]))
-            return {"model": found.model, "settings": found.settings}
+            return weights_summary(arguments["path"])
         known: dict[str, Any] = {"used": True, "without_motion": [], "measures": {"quality": 1.0}}
         known |= {"asked": 0, "kept": 0}
         if clip in self.outlines:

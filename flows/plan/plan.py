@@ -28,7 +28,7 @@ from motion_adapt.flows.rounds.ready_made import require_flow, require_proposals
 from motion_adapt.flows.rounds.results import draw_clips
 from motion_adapt.flows.rounds.rounds import first_round, next_round
 from motion_adapt.flows.rounds.scoring import measure_round
-from motion_adapt.flows.rounds.shots import take_frames
+from motion_adapt.flows.rounds.shots import split_shots, take_frames
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.prechecks import find_refiner
@@ -137,7 +137,8 @@ def make_plan(
     for name in list(run.clips):
         run.look_at(name, PRUNED_FRAMES if prune else None)
     if run.clips:
-        go_through(run, command, source, settings, preset, rounds, prune, weights)
+        all_clips = not (clips or split or prune or dataset)
+        go_through(run, command, source, settings, preset, rounds, prune, weights, all_clips=all_clips)
     return priced(run, command, source, settings, workers)
 
 
@@ -150,14 +151,19 @@ def go_through(
     rounds: int,
     prune: int | None,
     weights: str | None,
+    *,
+    all_clips: bool,
 ) -> None:
     """Take the steps of `segment` or `adapt`; without start weights, as far as these are not needed."""
-    materials = read_frames(run, source, settings, prune=prune, materials=digest_clips(run, prune=prune))
+    materials = digest_clips(run, prune=prune)
+    masks = find_by_hand(run, settings, all_clips=all_clips)
+    materials = read_frames(run, source, settings, prune=prune, materials=materials)
     for name, made in materials.frames.items():
         if made.attempt != PLANNED:
             known, seen = run.summary(made), run.outlines[name]
             run.outlines[name] = Outline(known["frames"], known["height"], known["width"], seen.bytes)
-    add_by_hand(run, materials, settings, find_by_hand(run, settings, all_clips=False), pruned=bool(prune))
+    split_shots(run, materials, settings, prune=prune)  # only if the store has the cuts
+    add_by_hand(run, materials, settings, masks, pruned=bool(prune))
     add_flow(run, materials, settings)
     if command == "adapt" and rounds:
         add_adaptation_flow(run, materials, settings)

@@ -42,6 +42,7 @@ class Shipped:
 SHIPPED_FIGURES = {
     "frames": Shipped("megapixel", 0.08, frame_bytes=76e3),
     "native-frames": Shipped("megapixel", 0.05, pixel_bytes=2.2),
+    "shots": Shipped("frame", 0.001),
     "flow": Shipped("megapixel", 0.27, frame_bytes=44e3),
     "features": Shipped("frame", 0.02, frame_bytes=30e3),
     "proposal": Shipped("frame", 0.05, frame_bytes=1e3),

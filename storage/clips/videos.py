@@ -110,21 +110,24 @@ def outline(clip: Clip, *, limit: int | None = None) -> Outline:
     """Return the outline of a clip, or of its first `limit` frames, from the headers of its files.
 
     Raises:
-        ClipError: if the first file cannot be read, or the clip has fewer than two frames.
+        ClipError: if the first file cannot be read, or the clip has fewer than two frames. A video that states no
+            number of frames is not checked for that.
     """
     files = clip.files if clip.kind == "video" else clip.files[:limit]
     if clip.kind == "video":
-        frames, height, width = page_outline(clip) if is_stack(clip.path) else video_outline(clip)
+        stated, height, width = page_outline(clip) if is_stack(clip.path) else video_outline(clip)
         start, stop, step = clip.taken
-        frames = len(range(start, frames if stop is None else min(stop, frames), step))
+        frames = len(range(start, stated if stop is None else min(stop, stated), step))
+        if stated and frames < 2:
+            raise _too_few(clip, frames)
     else:
         frames = len(files)
+        if frames < 2:  # there may be no first file
+            raise _too_few(clip, frames)
         try:
             height, width = picture_size(files[0])
         except PictureError as error:
             raise ClipError(clip.name, f"{printable(files[0].name)} {error}") from error
-        if frames < 2:
-            raise _too_few(clip, frames)
     try:
         size = sum(path.stat().st_size for path in files)
     except OSError as error:

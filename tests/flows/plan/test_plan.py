@@ -1,11 +1,14 @@
 """A plan finds what a run has computed, and its figures are near those of the run."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from statistics import median
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from motion_adapt.flows.cli.app import app
@@ -14,7 +17,10 @@ from motion_adapt.flows.plan.rates import SHIPPED, STORED
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
-from tests.flows.conftest import FRAMES, SETTINGS, SIZE, Home, write_frames
+from motion_adapt.tasks.settings import Settings
+from tests.flows.conftest import FIELDS, FRAMES, PLAIN, SETTINGS, SIZE, Home, write_frames
+from tests.flows.test_by_hand import drawn, save
+from tests.flows.test_shots import three_shots
 
 SCORING = {"scores", "selection-scores"}  # a plan opens no annotations
 
@@ -95,6 +101,69 @@ def test_what_stands_in_the_way_is_told(home: Home) -> None:
     assert set(plan.stages) == {"frames", "flow"}
     with pytest.raises(RunError, match="does not exist"):
         make_plan("segment", str(home.path / "gone"), SETTINGS, home.place)
+
+
+def test_a_video_is_split_at_the_cuts_that_the_store_knows(home: Home) -> None:
+    video = three_shots(home.path / "in" / "film.mp4")
+    given = home.path / "by hand"
+    save(given / "film#03" / "00010.png", drawn(2))
+    settings = Settings.model_validate(
+        {**PLAIN.model_dump(), "selection": {**FIELDS["selection"], "given": str(given)}}
+    )
+
+    def planned() -> Plan:
+        return make_plan("segment", str(video), settings, home.place, weights=str(home.weights))
+
+    assert list(planned().clips) == ["film"], "nothing is known of a video that was never read"
+    home.segment(video, settings=settings)
+    plan = planned()
+    assert {name: size.frames for name, size in plan.clips.items()} == {
+        "film#01": 5, "film#02": 4, "film#03": 5
+    }  # fmt: skip
+    assert sum(size.bytes for size in plan.clips.values()) <= video.stat().st_size
+    assert {name for name, stage in plan.stages.items() if stage.missing} == set()
+    assert plan.stages["masks-by-hand"].stored == 1
+    # a run that was stopped between the cuts and the frames of a shot
+    (shot,) = (made for made in home.store.manifests("frames") if made.summary["frames"] == 4)
+    home.store.delete(shot)
+    assert planned().stages["frames"].missing == 1
+
+
+def test_a_file_of_features_that_is_no_checkpoint_of_this_project_is_planned(home: Home) -> None:
+    """Such as one of timm's. A damaged checkpoint of a network stands in the way, which a warning tells."""
+    file = home.path / "dino.safetensors"
+    save_file({"pos_embed": torch.zeros(1)}, file)
+    backbone = {"backbone": "vit_small_patch16_224", "checkpoint": str(file)}
+    settings = Settings.model_validate({**FIELDS, "features": {"corrector": backbone, "selector": backbone}})
+    plan = make_plan("segment", str(home.clips), settings, home.place, weights=str(home.weights))
+    assert plan.stages["features"].missing and plan.stages["final"].missing == 2
+    weights = shutil.copytree(home.weights, home.path / "weights")
+    (weights / "corrector.safetensors").write_bytes(b"damaged")
+    plan = plan_of(home, weights=str(weights))
+    assert any("corrector.safetensors is damaged" in text for text in plan.warnings)
+
+
+def test_a_folder_without_frames_after_the_start_is_set_aside(home: Home) -> None:
+    folder = home.clips / "JPEGImages" / "480p" / "heron"
+    settings = Settings.model_validate({**FIELDS, "frames": {"start": FRAMES}})
+    plan = make_plan("segment", str(folder), settings, home.place)
+    assert plan.set_aside == {"heron": "needs at least two frames, heron has none"}
+
+
+def test_the_command_takes_the_options_of_the_run(home: Home) -> None:
+    given = home.path / "by hand"
+    save(given / "heron" / "00002.png", drawn(1))
+    options = [str(home.clips), "--store", str(home.path / "store"), "--device", "cpu"]
+    options += ["--exemplars", str(given), "--start", "1", "--end", "5", "--every", "1", "--fast"]
+    options += ["--clips", "heron", "--from", "champion", "--threads", "1"]
+    printed = []
+    for command in (["plan", "--for", "segment"], ["segment", "--plan"]):
+        result = CliRunner().invoke(app, [*command, *options])
+        assert result.exit_code == 0, result.output
+        printed.append(result.output)
+    assert printed[0] == printed[1] and "clip-network" not in printed[0] and "masks-by-hand" in printed[0]
+    wrong = CliRunner().invoke(app, ["plan", *options])
+    assert wrong.exit_code == 2 and "--fast" in wrong.output
 
 
 def test_the_command_and_the_option_print_the_same_plan(again: Home, tmp_path: Path) -> None:

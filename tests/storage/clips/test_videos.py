@@ -8,6 +8,7 @@ import sys
 import zlib
 from fractions import Fraction
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import av
@@ -15,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from motion_adapt.storage.clips.find_clips import Clip, ClipError, find_clips
-from motion_adapt.storage.clips.videos import content_digest, frame_rate, open_frames
+from motion_adapt.storage.clips.find_clips import Clip, ClipError, TooFewFrames, find_clips
+from motion_adapt.storage.clips.videos import content_digest, frame_rate, open_frames, outline
 from tests.storage.media import picture, save_frames, save_video
 
 FRAMES = ["00000.png", "00001.png", "00002.png"]
@@ -67,6 +68,21 @@ def refusal(source: Path, **settings: int) -> str:
         list(open_frames(only_clip(source), **settings))
     assert str(caught.value).startswith("walk: ")
     return caught.value.reason
+
+
+def test_a_part_without_two_frames_has_no_outline(tmp_path: Path, folder: Path) -> None:
+    video = only_clip(save_video(tmp_path / "film.mp4", count=3))
+    assert outline(only_clip(folder).part(1)).frames == outline(video.part(1)).frames == 2
+    for clip, start in product((only_clip(folder), video), (2, 3, 9)):
+        with pytest.raises(TooFewFrames, match=r"needs at least two frames"):
+            outline(clip.part(start))
+
+
+def test_a_video_that_states_no_number_of_frames_has_an_outline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("motion_adapt.storage.clips.videos.video_outline", lambda clip: (0, 36, 64))
+    assert outline(only_clip(save_video(tmp_path / "film.mp4"))).frames == 0
 
 
 def test_frames_of_a_folder_come_back_exactly(folder: Path) -> None:
