@@ -42,9 +42,10 @@ def find_by_hand(run: Run, settings: Settings, *, all_clips: bool) -> ByHand:
         if not all_clips:
             others = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
             others = [name for name in others if name not in known and not name.startswith(".")]
+            known.update(others)
+            others = [name for name in others if whole_name(name) not in run.clips]  # a shot's masks are used
             if others:
                 run.warn(f"masks by hand of {some(others)} are not used: these clips are not in the run")
-            known.update(others)
         folders = given_clips(folder, sorted(known))
         masked = any(named_content(path) for path in folders.values())
         folders = {name: path for name, path in folders.items() if whole_name(name) in run.clips}
