@@ -43,9 +43,9 @@ def find_by_hand(run: Run, settings: Settings, *, all_clips: bool) -> ByHand:
             others = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
             others = [name for name in others if name not in known and not name.startswith(".")]
             known.update(others)
-            others = [name for name in others if whole_name(name) not in run.clips]  # a shot's masks are used
-            if others:
-                run.warn(f"masks by hand of {some(others)} are not used: these clips are not in the run")
+            unused = [name for name in others if whole_name(name) not in run.clips]  # a shot's masks are used
+            if unused:
+                run.warn(f"masks by hand of {some(unused)} are not used: these clips are not in the run")
         folders = given_clips(folder, sorted(known))
         masked = any(named_content(path) for path in folders.values())
         folders = {name: path for name, path in folders.items() if whole_name(name) in run.clips}
@@ -108,7 +108,8 @@ def _masks_of(run: Run, materials: Materials, found: ByHand, name: str, *, prune
             every = materials.names[owner]
             if pruned and owner == name:
                 whole = run.clips[name]
-                every = whole.frame_names(outline(whole).frames)
+                stated = outline(whole).frames  # 0 if a video states no number
+                every = whole.frame_names(max(stated, len(every)))
             given = given_frames(found.folders[owner], every)
             masks |= {index_of[every[at]]: path for at, path in given.items() if every[at] in index_of}
     return dict(sorted(masks.items()))

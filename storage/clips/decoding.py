@@ -36,8 +36,8 @@ def decode_video(
     start, stop, step = clip.part(stop=limit).taken
     with _opened(clip) as container:
         stream = _video_stream(clip, container)
-        # Threads within a frame. Those of several frames wait for Python's lock if a frame is damaged, which the thread
-        # that closes the decoder holds: the run would hang.
+        # Threads share the work on one frame. Threads for several frames wait for Python's lock to report damage. The
+        # thread that closes the decoder holds that lock and waits for them, so the run would hang.
         stream.thread_type = "SLICE"
         stream.codec_context.options = _BOUNDED
         claimed = f" of the {stream.frames} it claims" if stream.frames else ""
@@ -97,7 +97,7 @@ class _Packets:
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
-                if not packet.is_corrupt:
+                if not packet.is_corrupt:  # the last packet of a file that is cut short is incomplete
                     raise
             else:
                 yield from frames
