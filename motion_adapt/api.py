@@ -232,13 +232,12 @@ def compare_rounds(experiment: str, *, tracking_uri: str = DEFAULT_TRACKING) -> 
 
 def _run(flow: "Flow[..., Report]", workers: int, **parameters: Any) -> "Report":
     """Run a flow with its tasks in threads; an error that ends it names the clips that were set aside."""
-    from motion_adapt.flows.run.prefect_server import ensure_server, without_heartbeats
+    from motion_adapt.flows.run.prefect_server import begin_server
     from motion_adapt.flows.run.run import NothingLeft
     from motion_adapt.flows.run.runners import task_runner
 
-    ensure_server()
     try:
-        with without_heartbeats():
+        with begin_server():
             report: Report = flow.with_options(task_runner=task_runner("threads", workers))(**parameters)
     except NothingLeft as error:
         why = "".join(f"\n  {name}: {reason}" for name, reason in error.run.set_aside.items())

@@ -3,6 +3,7 @@
 Heavy libraries are imported only when a flow starts, so that --help answers at once.
 """
 
+import gc
 import json
 import os
 import sys
@@ -52,7 +53,6 @@ def running(
         from motion_adapt.flows.reports.run_report import Report
         from motion_adapt.flows.reports.tables import print_report
         from motion_adapt.flows.run.console import progress_bars
-        from motion_adapt.flows.run.prefect_server import without_heartbeats
         from motion_adapt.flows.run.run import NothingLeft
 
         if json_file and not json_file.resolve().parent.is_dir():
@@ -62,9 +62,10 @@ def running(
         if loaded:
             parameters.setdefault("settings", loaded)
         imported = time.monotonic()
-        wait_for_server()
+        gc.freeze()  # what is imported stays; the end of the process is faster as well
+        gc.enable()
         try:
-            with progress_bars(err), without_heartbeats():
+            with begin_server(verbose=verbose), progress_bars(err):
                 report: Report = flow(**parameters)
         except NothingLeft as error:
             if json_file:
@@ -86,11 +87,12 @@ def running(
 
     resume_hint = "the same command resumes where this one stopped"
     with errors(verbose=verbose, store=store, resume_hint=resume_hint):
+        gc.disable()  # imports create millions of objects and no garbage
         loaded = settings() if settings else None
         require_prefect()
         from motion_adapt.flows.run.prefect_server import begin_server
 
-        wait_for_server = begin_server(verbose=verbose)  # it starts while the flow is imported
+        begin_server(verbose=verbose)  # it starts while the flow is imported
         yield run
 
 

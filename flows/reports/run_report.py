@@ -7,7 +7,6 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import psutil
 
 from motion_adapt.flows.run.run import Run
@@ -101,6 +100,8 @@ def peak_memory() -> float:
 
 def mean_scores(clips: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Return the mean of every score over the scored clips."""
+    import pandas as pd  # half a second, and without labels there are no scores
+
     table = pd.DataFrame(list(clips.values())).drop(columns=["frames", "alarms"], errors="ignore")
     return {str(name): float(table[name].mean()) for name in table if table[name].notna().any()}
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -83,6 +82,8 @@ def print_clips(console: Console, report: Report) -> None:
 
 def print_spread(console: Console, runs: dict[str, dict[str, float]]) -> None:
     """Print the metrics of runs that differ only in their seed; if there are several, also mean and deviation."""
+    import pandas as pd  # half a second, and most commands print no such table
+
     frame = pd.DataFrame(runs)
     if frame.empty:
         return

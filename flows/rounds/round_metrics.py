@@ -1,13 +1,14 @@
 """Metrics of a round, per clip and over all clips, under the same names in every round."""
 
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from motion_adapt.flows.rounds.final_masks import share_kept
 from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.run import Run
 from motion_adapt.models.quality.measures import rank_correlation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Scores of the final masks.
 SCORE_NAMES = ("J", "F", "JF", "J_matched", "F_matched", "JF_matched", "SR", "SR_matched")
@@ -39,8 +40,10 @@ def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
     return found
 
 
-def clip_rows(run: Run, this: Round) -> pd.DataFrame:
+def clip_rows(run: Run, this: Round) -> "pd.DataFrame":
     """Return one row per clip: frames, scores by stage, label-free measures."""
+    import pandas as pd  # half a second, and `segment` makes no such table
+
     rows = []
     for name in run.clips:
         figures = clip_figures(run, this, name)
@@ -89,7 +92,7 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
     return metrics
 
 
-def rank_correlations(clips: pd.DataFrame) -> dict[str, float]:
+def rank_correlations(clips: "pd.DataFrame") -> dict[str, float]:
     """Return Spearman's correlation of each label-free measure with `final/J`, over the clips that have both."""
     if "final/J" not in clips:
         return {}

@@ -1,33 +1,34 @@
 """The Prefect server of a run: the one that PREFECT_API_URL names, or a temporary one of this process.
 
-Prefect itself waits for minutes for a server that has died or cannot be reached, and starts one that ends with status 3
-again and again. Here a server's end is noticed at once, and a long wait is announced.
+Prefect could start the temporary one itself, but imports the server's code for it, which takes seconds. It also waits
+for minutes for a server that has died or cannot be reached. Here a server's end is noticed at once, and a long wait is
+announced.
 """
 
+import atexit
 import os
 import re
+import socket
 import sqlite3
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from subprocess import Popen
-from typing import Any
 
 import httpx
+import prefect
 from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
-from prefect.server.api.server import SubprocessASGIServer
+from prefect.context import refresh_global_settings_context
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
-    PREFECT_SERVER_LOGGING_LEVEL,
     get_current_settings,
     temporary_settings,
 )
@@ -37,49 +38,36 @@ from motion_adapt.flows.run.errors import RunError
 
 ANSWER = 15.0  # seconds for a server that is named to answer, on a busy machine too
 ANNOUNCED = 20.0  # seconds of waiting for a temporary server before that is said
+END = 5.0  # seconds for a temporary server to end
 _LOG = 2**20  # bytes at the end of what a temporary server prints that are read
-# Exit status with which Prefect starts a server again, and what it prints if that helps: another process took its port.
-_RESTARTED, _PORT_TAKEN = 3, "address already in use"
+_ENVIRONMENT = {
+    "PREFECT_UI_ENABLED": "false",
+    "PREFECT__SERVER_EPHEMERAL": "1",  # no schedules
+    "PREFECT__SERVER_FINAL": "1",
+    # No run uses a block, and to register them the server imports Dask.
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+}
 
 
-def ensure_server(*, verbose: bool = False, limit: float | None = None) -> str:
-    """Make sure that there is a server. Returns a description of it.
+def begin_server(*, verbose: bool = False, limit: float | None = None) -> AbstractContextManager[str]:
+    """Begin to start a temporary server if none is named, and return the block in which flows use the server.
+
+    The start takes seconds, in a process of its own; libraries can be imported meanwhile. The block begins once the
+    server answers, with a description of it, or raises RunError if there is none, and why. One temporary server serves
+    all blocks of a process and ends with the process, so this can be called again at any time.
 
     Args:
         verbose: show what a temporary server prints.
         limit: seconds for a temporary server to start; None: Prefect's own setting.
-
-    Raises:
-        RunError: if there is no server, and why.
-    """
-    return begin_server(verbose=verbose, limit=limit)()
-
-
-def begin_server(*, verbose: bool = False, limit: float | None = None) -> Callable[[], str]:
-    """Begin what `ensure_server` does, and return a function that waits for it to end.
-
-    A temporary server takes seconds to start, in a process of its own; libraries can be imported meanwhile.
     """
     if url := PREFECT_API_URL.value():
-        return partial(_ask, url)
-    starting = _Starting(limit or PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), verbose)
-    return starting.wait
+        return _named(url)
+    return _temporary(TemporaryServer.of_this_process(verbose), limit)
 
 
 @contextmanager
-def without_heartbeats() -> Iterator[None]:
-    """Run flows in the block without heartbeats if their server is a temporary one.
-
-    Nobody asks that server whether they live, and at its end a flow waits up to a second for the thread that says so.
-    """
-    if PREFECT_API_URL.value():
-        yield
-        return
-    with temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        yield
-
-
-def _ask(url: str) -> str:
+def _named(url: str) -> Iterator[str]:
     remedy = "start it, or unset PREFECT_API_URL and the run starts one of its own"
     try:
         # Prefect would ask again for two minutes.
@@ -99,7 +87,7 @@ def _ask(url: str) -> str:
         ) from error
     except Exception as error:
         raise RunError(f"no Prefect server answers at {url} ({_in_short(error)}): {remedy}") from error
-    return f"answers at {url}"
+    yield f"answers at {url}"
 
 
 def _refused(url: str, status: int) -> str:
@@ -111,84 +99,114 @@ def _refused(url: str, status: int) -> str:
     return f"{told}: its own log says why; or unset PREFECT_API_URL and the run starts one of its own"
 
 
-class _Ended(RuntimeError):
-    """The temporary server has ended before it answered."""
+@contextmanager
+def _temporary(server: "TemporaryServer", limit: float | None) -> Iterator[str]:
+    seconds = server.wait(limit or PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value())
+    # Prefect's threads, and the processes of a Dask cluster, see the environment alone.
+    os.environ["PREFECT_API_URL"] = f"{server.address}/api"
+    refresh_global_settings_context()
+    try:
+        # Nobody asks this server whether a flow lives, and a flow waits a second for the thread that says so to end.
+        with temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            yield f"a temporary one started in {seconds:.0f} s"
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        refresh_global_settings_context()
 
 
-class _Server(SubprocessASGIServer):
-    """Prefect's temporary server, whose errors go to a file. It is started again only if its port was taken.
+class TemporaryServer:
+    """A Prefect server that a process starts for its own runs; it listens on this machine only."""
 
-    Prefect keeps one instance per process, which it makes of its own class if this one is not first.
-    """
+    _of_this_process: "TemporaryServer | None" = None
 
-    log: Path | None = None
-
-    def _run_uvicorn_command(self) -> "Popen[Any]":
-        if self.server_process is not None and _PORT_TAKEN not in _printed(self.log):
-            raise _Ended
-        if self.log is None:
-            return super()._run_uvicorn_command()
-        # Why a server does not start is an error to its log, which the terminal does not show.
-        with _errors_to(self.log), temporary_settings(updates={PREFECT_SERVER_LOGGING_LEVEL: "ERROR"}):
-            return super()._run_uvicorn_command()
-
-
-class _Starting:
-    """Starts the temporary server that Prefect would start, as its one instance in this process."""
-
-    def __init__(self, limit: float, verbose: bool) -> None:
-        self.limit, self.server = limit, _Server()
-        self.failed: list[Exception] = []
-        self.began = time.monotonic()
+    def __init__(self, verbose: bool) -> None:
+        """Begin its start. Unless `verbose`, its errors go to a file: they say why a server does not start."""
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # Windows deletes no open file
         self.log = Path(self.folder.name) / "server.log"
-        self.log.touch()
-        self.server.log = None if verbose else self.log
-        self.thread = threading.Thread(target=self._start, daemon=True, name="Prefect server")
-        self.thread.start()
-        while self.thread.is_alive() and self.server.server_process is None:
-            time.sleep(0.01)  # until then, what this process prints would go to the log too
+        self.verbose, self.began = verbose, time.monotonic()
+        self.seconds: float | None = None  # that the start took
+        self._start()
+        atexit.register(self.stop)
+
+    @classmethod
+    def of_this_process(cls, verbose: bool) -> "TemporaryServer":
+        """Return the server of this process; begin its start if there is none, or if it has died."""
+        if cls._of_this_process is None or cls._of_this_process.process.poll() is not None:
+            cls._of_this_process = cls(verbose)
+        return cls._of_this_process
 
     def _start(self) -> None:
-        try:
-            self.server.start(timeout=int(self.limit))
-        except Exception as error:  # raised by `wait`
-            self.failed.append(error)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        settings = get_current_settings().to_environment_variables(exclude_unset=True)  # a profile's too
+        quiet = {} if self.verbose else {"PREFECT_SERVER_LOGGING_LEVEL": "ERROR"}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+                    *(
+                        "--app-dir",
+                        Path(prefect.__file__).parents[1],
+                        "--lifespan",
+                        "on",
+                        "--log-level",
+                        "error",
+                    ),
+                    *("--host", "127.0.0.1", "--port", str(port)),
+                ],
+                env={**os.environ, **settings, **quiet, **_ENVIRONMENT},
+                stderr=None if self.verbose else log,
+            )
 
-    def wait(self) -> str:
-        """Wait until the server answers; return a description of it."""
-        with self.folder:
-            waiting, announced = time.monotonic(), False
-            while self.thread.is_alive():
-                self.thread.join(0.1)
-                process = self.server.server_process
-                status = process.poll() if process else None
-                if self.thread.is_alive() and status not in (None, _RESTARTED):
+    def wait(self, limit: float) -> float:
+        """Wait until the server answers, at most `limit` seconds from the start on; return the seconds of the start.
+
+        Raises:
+            RunError: if it ends, or does not answer in time.
+        """
+        waiting, announced = time.monotonic(), False
+        with httpx.Client(timeout=ANSWER, trust_env=False) as client:
+            while self.seconds is None:
+                if (status := self.process.poll()) is not None:
                     raise RunError(self._told(status))
+                with suppress(httpx.TransportError):
+                    if client.get(f"{self.address}/api/health").status_code == HTTPStatus.OK:
+                        self.seconds = time.monotonic() - self.began
+                        break
                 waited = time.monotonic() - self.began
+                if waited > limit:
+                    raise RunError(
+                        f"the Prefect server of this run did not answer at {self.address} in {waited:.0f} s"
+                        f"{self._reason()}"
+                    )
                 if time.monotonic() - waiting > ANNOUNCED and not announced:
                     announced = True
                     say(
                         console,
                         "waiting",
-                        f"the Prefect server of this run has not answered at {self.server.address} for {waited:.0f} s: "
-                        "the machine is busy, or something keeps this process from its own address; at most "
-                        f"{self.limit:.0f} s{_reason(self.log)}",
+                        f"the Prefect server of this run has not answered at {self.address} for {waited:.0f} s: the "
+                        "machine is busy, or something keeps this process from its own address; at most "
+                        f"{limit:.0f} s{self._reason()}",
                         "yellow",
                     )
-            if self.failed:
-                error = self.failed[0]
-                if isinstance(error, _Ended):
-                    raise RunError(self._told(_RESTARTED))
-                why = _reason(self.log) or f": {_in_short(error)}"
-                raise RunError(
-                    f"the Prefect server of this run did not answer at {self.server.address}{why}"
-                ) from error
-        return f"a temporary one started in {time.monotonic() - self.began:.0f} s"
+                time.sleep(0.05)
+        return self.seconds
 
-    def _told(self, status: int | None) -> str:
+    def stop(self) -> None:
+        """End the server, and remove its log."""
+        self.process.terminate()
+        try:
+            self.process.wait(END)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.folder.cleanup()
+
+    def _told(self, status: int) -> str:
         """Describe the end of the server."""
-        told = f"the Prefect server of this run ended at once (status {status}){_reason(self.log)}"
+        told = f"the Prefect server of this run ended at once (status {status}){self._reason()}"
         database = _database()
         if database is None or not database.exists():
             return told
@@ -200,6 +218,15 @@ class _Starting:
             f"{database.name}-wal and {database.name}-shm if they are there, and the next run creates a new one; only "
             "Prefect's records of runs and deployments are in it, no masks and no models"
         )
+
+    def _reason(self) -> str:
+        """Return the last error that it has printed, else its last line, after a colon; "" if it printed nothing."""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _LOG))
+            printed = file.read().decode(errors="replace")
+        lines = [line.strip() for line in printed.splitlines() if line.strip()]
+        errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+        return f": {(errors or lines)[-1]}" if lines else ""
 
 
 def _database() -> Path | None:
@@ -217,35 +244,6 @@ def _damage(database: Path) -> str | None:
     except sqlite3.Error as error:
         return None if error.sqlite_errorcode == sqlite3.SQLITE_BUSY else str(error)
     return None if found == "ok" else str(found)
-
-
-@contextmanager
-def _errors_to(log: Path) -> Iterator[None]:
-    """Have processes that are started in the block add their errors to a file."""
-    kept = os.dup(2)
-    try:
-        with log.open("ab") as file:
-            os.dup2(file.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _printed(log: Path | None) -> str:
-    """Return the end of what a server has printed."""
-    if log is None or not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _LOG))
-        return file.read().decode(errors="replace")
-
-
-def _reason(log: Path) -> str:
-    """Return the last error that a server has printed, else its last line, after a colon; "" if it printed nothing."""
-    lines = [line.strip() for line in _printed(log).splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
-    return f": {(errors or lines)[-1]}" if lines else ""
 
 
 def _in_short(error: Exception) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from motion_adapt.flows.run.console import say
 from motion_adapt.flows.run.prechecks import find_refiner
-from motion_adapt.flows.run.prefect_server import ensure_server
+from motion_adapt.flows.run.prefect_server import begin_server
 from motion_adapt.flows.run.start_weights import SHIPPED, shared_network_file, wanted
 from motion_adapt.flows.run.weight_checks import require_fit, require_precision
 from motion_adapt.models.inference.crf import CrfMissing, require_crf
@@ -54,7 +54,7 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
     check("SAM", lambda: sam_line(settings))
     check("device", lambda: device_line(place, settings))
     check("store", lambda: writable(place))
-    check("Prefect server", lambda: ensure_server(limit=PATIENCE))
+    check("Prefect server", server_line)
     check(
         f"flow '{settings.flow.estimator}'",
         lambda: (
@@ -99,6 +99,12 @@ def sam_line(settings: Settings) -> str:
     if files is None:
         return f"not used, {package} is there; --sam NAME_OR_FOLDER names a model"
     return f"{KINDS[files.kind]} {files.name}, {files.megabytes:.0f} MB in {files.folder}, {package}"
+
+
+def server_line() -> str:
+    """Start a temporary Prefect server, or ask the one that is named; return a description of it."""
+    with begin_server(limit=PATIENCE) as server:
+        return server
 
 
 def device_line(place: Place, settings: Settings) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from motion_adapt.models.adaptation.adapt_corrector import (
     CorrectorClip,
@@ -21,6 +20,7 @@ from motion_adapt.models.inference.planning import PART_LENGTH, PART_LIMIT
 from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
 from motion_adapt.models.networks.lineage import TrainedOn
+from motion_adapt.models.scoring.pairing import best_pairs
 from motion_adapt.models.scoring.ranking import mask_ious
 from motion_adapt.models.training.continue_training import go_on
 from motion_adapt.models.training.course import Course
@@ -65,7 +65,7 @@ def true_masks(
     if not truth:
         return masks, known
     ious = [mask_ious(np.asarray(proposals[[t]])[0], objects) for t, objects in truth.items()]  # (N, K) each
-    pairs = linear_sum_assignment(np.nan_to_num(ious, nan=1.0).mean(axis=0), maximize=True)
+    pairs = best_pairs(np.nan_to_num(ious, nan=1.0).mean(axis=0))
     for t, objects in truth.items():
         for n, k in zip(*pairs, strict=True):
             masks[t, k], known[t, k] = objects[n], True

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+
+from motion_adapt.models.scoring.pairing import best_pairs
 
 
 class NewObject(NamedTuple):
@@ -62,7 +63,7 @@ def link(
     """
     ious = pairwise_iou(before, now)  # (slots, channels)
     likeness = np.where(ious >= floor, ious, 0)
-    slots, channels = linear_sum_assignment(likeness, maximize=True)  # slots are 0 ... K - 1
+    slots, channels = best_pairs(likeness)  # slots are 0 ... K - 1
     linked = likeness[slots, channels] > 0
     if len(before):
         # stable sorts: objects before empty channels, unused slots before used ones, else in order

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.quality.measures import correspond
+from motion_adapt.models.scoring.pairing import best_pairs
 
 # of the sum of IoUs: one mask in another channel gains up to 1, two exchanged masks gain up to 2
 MARGIN = 0.5
@@ -91,5 +91,5 @@ def assignment(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     union = one.sum(1)[:, None] + other.sum(1)[None] - shared
     iou = shared / np.maximum(union, 1)
     plain = np.arange(len(iou))
-    best = linear_sum_assignment(iou, maximize=True)[1]
+    best = best_pairs(iou)[1]
     return best if iou[plain, best].sum() - np.trace(iou) > MARGIN else plain

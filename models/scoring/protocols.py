@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from motion_adapt.models.scoring.metrics import (
     Contour,
@@ -31,6 +30,7 @@ from motion_adapt.models.scoring.metrics import (
     statistics,
     tolerance,
 )
+from motion_adapt.models.scoring.pairing import best_pairs
 
 VOID = 255
 MAX_PROPOSALS = 20
@@ -126,7 +126,7 @@ def score_objects(pairs: Iterable[Pair], *, clip: str = "") -> ClipScore:
     scored = [label for label in ids if label <= count]
     proposals = [*range(1, largest + 1), *[0] * max(len(scored) - largest, 0)]
     scores = np.stack(rows)[:, :, [label - 1 for label in scored]][..., proposals]  # (frames, 2, N, P)
-    chosen = linear_sum_assignment(scores.mean(axis=(0, 1)), maximize=True)[1]
+    chosen = best_pairs(scores.mean(axis=(0, 1)))[1]
     found = tuple(
         ObjectScore(scored[k], proposals[p], J=scores[:, 0, k, p], F=scores[:, 1, k, p])
         for k, p in enumerate(chosen)

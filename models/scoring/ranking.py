@@ -6,7 +6,8 @@ score is the average precision of finding the former. A random order reaches 0.5
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+
+from motion_adapt.models.scoring.pairing import best_pairs
 
 MOST = 10  # frames on either side
 
@@ -68,7 +69,7 @@ def object_aps(
             and does not count.
         most: see `selection_ap`.
     """
-    pairs = linear_sum_assignment(np.nan_to_num(ious, nan=1.0).mean(axis=0), maximize=True)
+    pairs = best_pairs(np.nan_to_num(ious, nan=1.0).mean(axis=0))
     aps = [selection_ap(quality[:, k], ious[:, n, k], most) for n, k in zip(*pairs, strict=True)]
     return np.array([ap for ap in aps if not np.isnan(ap)], np.float64)
 

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from motion_adapt.flows.cli.prefect_settings import require_prefect
 from motion_adapt.flows.run import prefect_server
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.flows.run.prefect_server import ensure_server
+from motion_adapt.flows.run.prefect_server import begin_server
 
 START = """
 import sys
@@ -26,8 +26,9 @@ from motion_adapt.flows.cli.prefect_settings import require_prefect
 try:
     with errors(verbose=False, store=sys.argv[1]):
         require_prefect()
-        from motion_adapt.flows.run.prefect_server import ensure_server
-        print(ensure_server())
+        from motion_adapt.flows.run.prefect_server import begin_server
+        with begin_server() as server:
+            print(server)
 except typer.Exit as ended:
     sys.exit(ended.exit_code)
 """
@@ -198,8 +199,12 @@ def test_another_server_than_prefects_is_told_of(status: int, told: str) -> None
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/api"
-        with temporary_settings(updates={PREFECT_API_URL: url}), pytest.raises(RunError, match=told):
-            ensure_server()
+        with (
+            temporary_settings(updates={PREFECT_API_URL: url}),
+            pytest.raises(RunError, match=told),
+            begin_server(),
+        ):
+            pass
         server.shutdown()
 
 
@@ -212,5 +217,9 @@ def test_a_named_server_that_does_not_answer(listening: bool, monkeypatch: pytes
             silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         told = f"no Prefect server answers at {url} "
-        with temporary_settings(updates={PREFECT_API_URL: url}), pytest.raises(RunError, match=told):
-            ensure_server()
+        with (
+            temporary_settings(updates={PREFECT_API_URL: url}),
+            pytest.raises(RunError, match=told),
+            begin_server(),
+        ):
+            pass
