@@ -123,12 +123,32 @@ def test_a_server_that_ends_at_once_is_told_of_in_one_line(tmp_path: Path, endin
     """Prefect itself starts a server that ends with status 3 again, without end."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
-        f"if 'uvicorn' in sys.orig_argv:\n    os.write(2, b'no such table\\n')\n    os._exit({ending})\n"
+        "if any('uvicorn' in part for part in sys.orig_argv):\n"
+        f"    os.write(2, b'no such table\\n')\n    os._exit({ending})\n"
     )
     status, _, errors = run(START, tmp_path, HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
     assert status == 1
     told = f"error the Prefect server of this run ended at once (status {ending}): no such table"
     assert errors.strip() == told, errors
+
+
+@pytest.mark.slow
+def test_one_temporary_server_serves_a_process_and_another_follows_if_it_dies(tmp_path: Path) -> None:
+    program = """
+import os
+from motion_adapt.flows.cli.environment import quiet
+quiet()
+from motion_adapt.flows.run.prefect_server import TemporaryServer, begin_server
+def address():
+    with begin_server():
+        return os.environ["PREFECT_API_URL"]
+first, again = address(), address()
+TemporaryServer.of_this_process(False).process.kill()
+TemporaryServer.of_this_process(False).process.wait()
+print(first == again, first == address(), "PREFECT_API_URL" in os.environ)
+"""
+    status, printed, errors = run(program, tmp_path, HOME=str(tmp_path))
+    assert (status, printed.split()) == (0, ["True", "False", "False"]), errors
 
 
 @pytest.mark.slow
