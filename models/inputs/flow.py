@@ -59,7 +59,7 @@ def stream_flow(
         gap: distance between the two frames of a pair, reduced by `effective_gap` in short clips.
         estimator: the flow estimator.
         resolution: (height, width) at which flow is estimated, or None for that of the frames.
-        batch: frames per chunk, and thus pairs per call of the estimator.
+        batch: frames per chunk; each call of the estimator gets their pairs in both directions.
 
     Yields:
         (start, f32 (n, 4, 128, 224)): u and v from frame i to i + gap, then from i to i - gap, in pixels of 128 x 224.
@@ -75,11 +75,12 @@ def stream_flow(
         window = np.concatenate([window[max(start - gap - first, 0) :], fresh]) if read else fresh
         first, read = max(start - gap, 0), min(stop + gap, count)
         flow = np.empty((stop - start, 2, HEIGHT, WIDTH, 2), np.float32)
-        for side, step in enumerate((gap, -gap)):
-            here = np.array([i for i in range(start, stop) if 0 <= i + step < count], dtype=int)
-            if here.size:
-                found = estimator(window[here - first], window[here + step - first])
-                flow[here - start, side] = resize_flow(found, HEIGHT, WIDTH)
+        partners = [
+            (i, i + step) for step in (gap, -gap) for i in range(start, stop) if 0 <= i + step < count
+        ]
+        found = estimator.between(window, np.array(partners) - first)
+        for (i, j), displacement in zip(partners, found, strict=True):
+            flow[i - start, int(j < i)] = resize_flow(displacement[None], HEIGHT, WIDTH)[0]
         for i in range(start, stop):
             if i + gap >= count:
                 flow[i - start, 0] = -flow[i - start, 1]

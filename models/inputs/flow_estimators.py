@@ -3,6 +3,7 @@
 RAFT (Teed and Deng, ECCV 2020) is torchvision's. DIS (Kroeger et al., ECCV 2016) is OpenCV's and needs no weights.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -46,7 +47,7 @@ def flow_provenance(name: str, weights: str | None = None) -> str:
 
 
 class FlowEstimator:
-    """Computes flow between pairs of frames: `estimator(first, second)`."""
+    """Computes flow between pairs of frames: `estimator(first, second)`, or `estimator.between(frames, pairs)`."""
 
     def __init__(self, name: str, weights: str | None = None) -> None:
         self.name, self.provenance = name, flow_provenance(name, weights)
@@ -65,13 +66,32 @@ class FlowEstimator:
         Raises:
             ValueError: the arrays have another shape or dtype.
         """
-        if first.ndim != 4 or first.shape[-1] != 3 or first.dtype != np.uint8:
-            raise ValueError(f"first: wanted u8 (N, H, W, 3), got {first.dtype} {first.shape}")
-        if second.shape != first.shape or second.dtype != np.uint8:
-            raise ValueError(f"second: wanted u8 {first.shape} like first, got {second.dtype} {second.shape}")
-        return self._estimate(first, second)
+        if second.shape != first.shape or second.dtype != first.dtype:
+            raise ValueError(
+                f"second: wanted {first.dtype} {first.shape} like first, got {second.dtype} {second.shape}"
+            )
+        count = np.arange(len(first))
+        pairs = np.stack([count, len(first) + count], axis=1)
+        return np.stack(list(self.between(np.concatenate([first, second]), pairs)))
 
-    def _estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def between(self, frames: np.ndarray, pairs: np.ndarray) -> Iterator[np.ndarray]:
+        """Estimate flow between frames of a clip; what RAFT computes of a frame serves all pairs that it is in.
+
+        Args:
+            frames: u8 (N, H, W, 3) RGB, of any size.
+            pairs: ints (M, 2), the indices of the first and second frame of each pair.
+
+        Yields:
+            f32 (H, W, 2) for each pair, as the estimator returns it for these two frames.
+
+        Raises:
+            ValueError: the frames have another shape or dtype.
+        """
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise ValueError(f"frames: wanted u8 (N, H, W, 3), got {frames.dtype} {frames.shape}")
+        yield from self._estimate(frames, pairs)
+
+    def _estimate(self, frames: np.ndarray, pairs: np.ndarray) -> Iterator[np.ndarray]:
         raise NotImplementedError
 
 
@@ -158,38 +178,67 @@ class RAFT(FlowEstimator):
             ) from error
         self.network.to(device).eval().requires_grad_(False)
         self.updates, self.keep_padding, self.device = updates, keep_padding, device
+        self.network.feature_encoder = Encoded(self.network.feature_encoder)
+        self.network.context_encoder = Encoded(self.network.context_encoder)
         if self.network.mask_predictor is not None:
             self.network.mask_predictor = LastOnly(self.network.mask_predictor)
 
-    def _estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        height, width = first.shape[1:3]
+    def _estimate(self, frames: np.ndarray, pairs: np.ndarray) -> Iterator[np.ndarray]:
+        height, width = frames.shape[1:3]
+        top, bottom = _margins(height, RAFT_MULTIPLE, RAFT_LEAST)
+        left, right = _margins(width, RAFT_MULTIPLE, RAFT_LEAST)
+        inside = np.s_[...] if self.keep_padding else np.s_[top : top + height, left : left + width]
         # each point is compared with all others, in f32
         points = -(-height // RAFT_MULTIPLE) * -(-width // RAFT_MULTIPLE)
         step = max(RAFT_VOLUME // (4 * points**2), 1)
-        parts = [slice(start, start + step) for start in range(0, len(first), step)]
-        return np.concatenate([self._at_once(first[part], second[part]) for part in parts])
+        features, context = self.network.feature_encoder, self.network.context_encoder
+        with torch.inference_mode():
+            images = F.pad(self._image(frames), (left, right, top, bottom), mode="replicate")
+            features.encode(images, np.unique(pairs), step)
+            context.encode(images, np.unique(pairs[:, 0]), step)
+        for start in range(0, len(pairs), step):
+            first, second = pairs[start : start + step].T
+            features.asked, context.asked = np.concatenate([first, second]), first
+            for flow in self._at_once(images[first], images[second]):
+                yield np.ascontiguousarray(flow[inside])
+        features.known, context.known = {}, {}
 
-    def _at_once(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        height, width = first.shape[1:3]
-        top, bottom = _margins(height, RAFT_MULTIPLE, RAFT_LEAST)
-        left, right = _margins(width, RAFT_MULTIPLE, RAFT_LEAST)
-        pair = [
-            F.pad(self._image(frames), (left, right, top, bottom), mode="replicate")
-            for frames in (first, second)
-        ]
+    def _at_once(self, first: torch.Tensor, second: torch.Tensor) -> np.ndarray:
+        """Return f32 (M, H, W, 2), the flow of padded images, f32 (M, 3, H, W) each."""
         if self.network.mask_predictor is not None:
             self.network.mask_predictor.remaining = self.updates
         with torch.inference_mode():
-            flow = self.network(*pair, num_flow_updates=self.updates)[-1]
+            flow = self.network(first, second, num_flow_updates=self.updates)[-1]
         self.network.corr_block.corr_pyramid = []  # otherwise it stays in memory together with the next one
-        if not self.keep_padding:
-            flow = flow[..., top : top + height, left : left + width]
-        return np.ascontiguousarray(flow.permute(0, 2, 3, 1).float().cpu().numpy())  # (N, H, W, 2)
+        return flow.permute(0, 2, 3, 1).float().cpu().numpy()
 
     def _image(self, frames: np.ndarray) -> torch.Tensor:
         """Convert frames to f32 (N, 3, H, W) in [-1, 1]."""
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class Encoded(nn.Module):
+    """One of RAFT's encoders, computed once for each frame instead of once for each pair that the frame is in."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.known: dict[int, torch.Tensor] = {}  # by frame, f32 (C, H / 8, W / 8)
+        self.asked: np.ndarray = np.empty(0, int)  # the frames that the next call is about
+
+    def encode(self, images: torch.Tensor, frames: np.ndarray, step: int) -> None:
+        """Encode these of the images, f32 (N, 3, H, W), `step` at a time, and forget all others."""
+        parts = [frames[start : start + step].tolist() for start in range(0, len(frames), step)]
+        self.known = {
+            frame: code
+            for part in parts
+            for frame, code in zip(part, self.encoder(images[part]), strict=True)
+        }
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the codes of the frames that are asked for, whose images these are."""
+        return torch.stack([self.known[frame] for frame in self.asked.tolist()])
 
 
 class LastOnly(nn.Module):
@@ -208,19 +257,16 @@ class LastOnly(nn.Module):
 class DIS(FlowEstimator):
     """OpenCV's dense inverse search at its medium preset, on grey images."""
 
-    def _estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        count, height, width = first.shape[:3]
+    def _estimate(self, frames: np.ndarray, pairs: np.ndarray) -> Iterator[np.ndarray]:
+        height, width = frames.shape[1:3]
         rows, columns = _margins(height, 1, DIS_LEAST), _margins(width, 1, DIS_LEAST)
-        inside = np.s_[rows[0] : rows[0] + height, columns[0] : columns[0] + width]
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        flow = np.empty((count, height, width, 2), np.float32)
-        for index in range(count):
-            grey = [
-                np.pad(cv2.cvtColor(frames[index], cv2.COLOR_RGB2GRAY), (rows, columns), mode="edge")
-                for frames in (first, second)
-            ]
-            flow[index] = search.calc(grey[0], grey[1], None)[inside]  # type: ignore[call-overload]
-        return flow
+        grey = [
+            np.pad(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (rows, columns), mode="edge") for frame in frames
+        ]
+        for first, second in pairs:
+            flow = search.calc(grey[first], grey[second], None)  # type: ignore[call-overload]
+            yield flow[rows[0] : rows[0] + height, columns[0] : columns[0] + width]
 
 
 def _margins(side: int, multiple: int, least: int) -> tuple[int, int]:
