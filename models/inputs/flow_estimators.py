@@ -16,7 +16,7 @@ from motion_adapt.models.inputs.downloads import WeightsMissing, hub_file
 from motion_adapt.models.networks.foreign_files import foreign
 
 RAFT_MULTIPLE, RAFT_LEAST = 8, 128  # RAFT needs image sides that are multiples of 8, at least 128
-RAFT_VOLUME = 4 * 10**9  # bytes for the similarity of all pairs of points; RAFT holds about two such volumes
+RAFT_VOLUME = 15 * 10**8  # bytes for the similarity of all pairs of points; RAFT holds about two such volumes
 DIS_LEAST = 32  # in smaller images, DIS has no pyramid level
 
 _RAFT = {"raft_large": "Raft_Large_Weights", "raft_small": "Raft_Small_Weights"}  # torchvision's names

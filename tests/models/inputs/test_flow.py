@@ -159,11 +159,13 @@ def test_provenance_mentions_real_ground_truth():
 
 
 @pytest.mark.parametrize(
-    ("size", "calls"), [((128, 224), [8]), ((480, 854), [8]), ((720, 1280), [4, 4]), ((1080, 1920), [1, 1])]
+    ("size", "calls"),
+    [((128, 224), [12]), ((480, 854), [9, 3]), ((720, 1280), [1, 1, 1]), ((1080, 1920), [1, 1])],
 )
 def test_raft_takes_as_many_pairs_at_once_as_its_volume_allows(size, calls, tmp_path, monkeypatch):
     class Still:
         mask_predictor, corr_block, seen = None, SimpleNamespace(), []
+        feature_encoder = context_encoder = SimpleNamespace(encode=lambda *_: None)
 
         def __call__(self, first, second, num_flow_updates):
             self.seen.append(len(first))
