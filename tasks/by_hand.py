@@ -73,7 +73,7 @@ def take_given(
     out.made["warnings"] = [f"{printable(path)} {text}" for path, text in given.notes]
 
 
-@stage("proposal-by-hand", version=1)
+@stage("proposal-by-hand", version=2)
 def replace_proposals(proposal: Artifact, given: Artifact, *, place: Place, out: ArtifactWriter) -> None:
     """Write a clip's proposals with masks by hand in the place of those of their frames, and `by_hand` bool (T,)."""
     store = place.open()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from motion_adapt.models.adaptation.finetune_upsampler import LabelledClip, finetune_upsampler, true_masks
+from motion_adapt.models.inference.planning import correctable
 from motion_adapt.models.inputs.imaging import masks_from_labels, resize_masks
 from motion_adapt.models.scoring.protocols import VOID, one_foreground
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -34,7 +35,8 @@ def finetune(
 ) -> None:
     """Fine-tune the upsampler on annotated frames. Lists have one item per clip; `content` is the labels' content.
 
-    The summary's `annotated_frames` counts the annotated frames of each clip.
+    The summary's `annotated_frames` counts the annotated frames of each clip. Those in a part without exemplars, where
+    nothing moves, teach nothing.
     """
     store, start = place.open(), get_checkpoint(place, weights)
     clips, counts = [], []
@@ -45,6 +47,8 @@ def finetune(
         truth = read_truth(annotated, protocol, (masks.shape[-2], masks.shape[-1]))
         corrected, known = true_masks(masks, truth)
         counts.append(len(truth))
+        marks = np.asarray(store.open(selection).array("exemplars")[:], bool)
+        known &= correctable(marks, np.zeros(len(marks), bool), **parts_of(store, selection))[:, None]
         if known.any():
             clips.append(
                 LabelledClip(
@@ -52,7 +56,7 @@ def finetune(
                     tokens=store.open(token).array("tokens"),
                     masks=masks,
                     scores=store.open(selection).array("scores"),
-                    exemplars=store.open(selection).array("exemplars"),
+                    exemplars=marks,
                     corrected=corrected,
                     annotated=known,
                 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motion_adapt.models.inputs.flow import effective_gap
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_frames
 from motion_adapt.models.inputs.motion_check import measure_motion
 from motion_adapt.storage.checks.findings import Finding, finding, judged
@@ -49,10 +50,10 @@ def struggles(clip: Clip, frames: list[np.ndarray], gaps: GapSettings) -> Iterat
         )
         yield judged(finding("hardly any motion", clip.name, clip.path, text), None)
     elif motion.slow:
-        text = (
-            f"the fastest motion is {motion.speed:.1f} pixels of {WIDTH} between frames {motion.gap} apart; "
-            f"try {advice(motion.better_gap, gaps)}"
-        )
+        text = f"the fastest motion is {motion.speed:.1f} pixels of {WIDTH} between frames {motion.gap} apart"
+        # a larger gap helps if it is larger than the run's, and if the clip has frames so far apart
+        if motion.better_gap > gaps.inference and effective_gap(len(frames), motion.better_gap) > motion.gap:
+            text += f"; try {advice(motion.better_gap, gaps)}"
         yield judged(finding("slow motion", clip.name, clip.path, text), None)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from motion_adapt.models.inference.planning import (
     PART_LENGTH,
     PART_LIMIT,
+    correctable,
     exemplar_table,
     exemplars_for_part,
     parts,
@@ -114,8 +115,9 @@ class CorrectorClipBatches:
         clip = self.clips[int(rng.integers(len(self.clips)))]
         marks = np.asarray(clip.exemplars[:], bool)  # (T, K)
         supervised = clip.supervised()
-        centre = int(rng.choice(clip.centres))
-        given = np.flatnonzero(clip.by_hand & supervised.any(axis=1))
+        reached = correctable(marks, clip.by_hand, self.limit, self.target)
+        centre = int(rng.choice(clip.centres[reached[clip.centres]]))
+        given = np.flatnonzero(clip.by_hand & supervised.any(axis=1) & reached)
         if len(given) and rng.random() < GIVEN_SHARE:
             centre = int(rng.choice(given))
         first, last = next(p for p in parts(len(marks), self.limit, self.target) if centre < p[1])

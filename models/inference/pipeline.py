@@ -154,8 +154,7 @@ def select(
         tokens: float (T, h, w, C). The selector needs h = H / 16.
         masks: bool (T, K, H, W).
         t: maximum number of exemplars per object.
-        limit: maximum length of a part. A longer clip is judged in several parts, each with its own exemplars
-            (models/inference/planning.py).
+        limit: a longer clip is judged in several parts, each with its own exemplars (models/inference/planning.py).
         target: approximate length of a part if there are several.
         allowed: bool (T,), False for frames that are exemplars of no object; None: all frames may be.
         given: bool (T,), frames whose masks are right. Their errors are 0, and they are exemplars of all objects that
@@ -177,7 +176,10 @@ def select(
             error, labels = judge(np.asarray(tokens[start:stop]), mask, start), None
         error = np.where(right[start:stop, None], np.float32(0), error)
         may = ~right[start:stop] if allowed is None else allowed[start:stop] & ~right[start:stop]
-        marks = exemplar_marks(exemplars(error, np.any(mask, axis=(2, 3)), t, allowed=may), stop - start)
+        present = np.any(mask, axis=(2, 3))
+        marks = exemplar_marks(exemplars(error, present, t, allowed=may), stop - start)
+        # Empty exemplars teach that an object is nowhere, but a given mask shows it.
+        marks &= present | ~shown.any(axis=0)
         marks |= shown[start:stop]
         score = scores(torch.from_numpy(error)[None])[0].numpy()  # (n, K)
         yield Selection(start, error, score, marks, labels)

@@ -127,3 +127,13 @@ def exemplars_for_part(
     here = np.zeros(len(marks), np.bool_)
     here[first:last] = True
     return marks & (here | given)[:, None]
+
+
+def correctable(
+    marks: NDArray[np.bool_], given: NDArray[np.bool_], limit: int, target: int
+) -> NDArray[np.bool_]:
+    """Return the frames, bool (T,), that have exemplars to be corrected from; see `parts` and `exemplars_for_part`."""
+    found = np.zeros(len(marks), np.bool_)
+    for first, last in parts(len(marks), limit, target):
+        found[first:last] = exemplars_for_part(marks, first, last, given).any()
+    return found

@@ -17,6 +17,8 @@ from motion_adapt.storage.names import printable
 
 _HEADER = struct.Struct("<fii")
 _MAGIC = 202021.25  # reads "PIEH" as text
+# In 16 bits, as flow is stored, larger displacements are infinite. The format marks unknown flow by values above 1e9.
+LARGEST = float(np.finfo(np.float16).max)
 
 
 def write_flo(path: Path, flow: np.ndarray) -> None:
@@ -37,7 +39,8 @@ def read_flo(path: Path) -> np.ndarray:
     """Read flow, f32 (H, W, 2), u and v in pixels.
 
     Raises:
-        ValueError: if the file cannot be read, is incomplete or holds values that are not finite; names the file.
+        ValueError: if the file cannot be read, is incomplete, or holds values that are not finite or that mark flow as
+            unknown; names the file.
     """
     try:
         with open_bytes(path) as file:
@@ -56,6 +59,10 @@ def read_flo(path: Path) -> np.ndarray:
         raise ValueError(f"{printable(path)} {error}") from error
     if not np.isfinite(flow).all():
         raise ValueError(f"{printable(path)} holds values that are not finite")
+    if (largest := np.abs(flow).max()) > LARGEST:
+        raise ValueError(
+            f"{printable(path)} holds a displacement of {largest:.3g} pixels: flow must be known everywhere"
+        )
     return flow
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from motion_adapt.flows.run.presets import load_settings
+from motion_adapt.models.inputs.flow import effective_gap
 from motion_adapt.models.inputs.motion_check import Motion
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.tasks.settings import GapSettings
 from motion_adapt.tasks.verification import struggles
 
-FRAMES = [np.zeros((128, 224, 3), np.uint8)] * 2
+FRAMES = [np.zeros((128, 224, 3), np.uint8)] * 10
 
 
 @pytest.mark.parametrize("speed", [0.9, 0.4, 0.1])
@@ -29,3 +30,14 @@ def test_advice_about_slow_motion_gives_valid_settings(
     settings = load_settings(overrides=[*planned, *options])
     assert settings.gaps.inference == motion.better_gap
     assert len(options) == 1 or motion.better_gap == gaps.adaptation
+
+
+@pytest.mark.parametrize(("gap", "frames"), [(7, 20), (5, 20), (3, 4)])
+def test_no_gap_is_advised_that_would_not_help(
+    gap: int, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaps = GapSettings(inference=gap, adaptation=gap + 1)
+    motion = Motion(moving=1.0, speed=0.1, gap=effective_gap(frames, gap))
+    monkeypatch.setattr("motion_adapt.tasks.verification.measure_motion", lambda *_, **__: motion)
+    (told,) = struggles(Clip("snail", Path("snail"), "frames", ()), FRAMES[:1] * frames, gaps)
+    assert told.text.startswith("the fastest motion is 0.1 pixels") and "try" not in told.text

@@ -54,6 +54,16 @@ def test_given_frames_are_exemplars_of_what_they_show_besides_the_others(clip: d
     np.testing.assert_array_equal(marks[parts(T, LIMIT, LIMIT)[1][0] :], first_part)
 
 
+def test_an_object_that_only_a_given_mask_shows_has_no_empty_exemplars(clip: dict) -> None:
+    masks = clip["masks"].copy()
+    masks[5, 2, 10:14, 10:14] = True
+    asked = {"t": 2, "limit": LIMIT, "target": LIMIT, "given": given_in(5)}
+    found = list(select(random_judge(1), **{**clip, "masks": masks}, **asked))
+    marks = np.concatenate([part.exemplars for part in found])
+    assert np.flatnonzero(marks[:, 2]).tolist() == [5]
+    assert marks[:, 0].sum() == 7
+
+
 def test_given_exemplars_serve_every_part_and_come_out_as_they_are(clip: dict) -> None:
     marks = np.zeros((T, K), np.bool_)
     marks[5, 0] = True  # the only exemplar, in the first part
@@ -123,6 +133,17 @@ def test_the_corrector_learns_given_frames_often_and_from_them_everywhere() -> N
     episodes = [batches.episode(np.random.default_rng(seed)) for seed in range(60)]
     assert 0.4 < np.mean([17 in episode["frames"] for episode in episodes]) < 0.9
     assert all(17 in episode["table"][0] for episode in episodes)
+
+
+def test_a_given_frame_that_nothing_can_correct_is_in_no_episode() -> None:
+    plain = corrector_clip()
+    marks = np.zeros(plain.exemplars.shape, np.bool_)
+    marks[2, 0] = True  # no exemplar in the second part, and the mask by hand of frame 17 shows nothing
+    given = np.zeros(len(marks), np.bool_)
+    given[17] = True
+    clip = replace(plain, given=given, exemplars=marks)
+    batches = CorrectorClipBatches([clip], window=3, limit=10, target=10)
+    assert all(batches.episode(np.random.default_rng(seed))["frames"].max() < 10 for seed in range(20))
 
 
 def test_masks_by_hand_are_remembered_through_later_trainings() -> None:

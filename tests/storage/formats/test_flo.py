@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from motion_adapt.storage.formats.flo import flo_path, read_flo, read_flow_pairs, write_flo
+from motion_adapt.storage.formats.flo import LARGEST, flo_path, read_flo, read_flow_pairs, write_flo
 
-finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+finite = st.floats(-LARGEST, LARGEST, width=32)
 flows = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
     lambda size: arrays(np.float32, (*size, 2), elements=finite)
 )
@@ -51,6 +51,7 @@ HEADER = struct.pack("<fii", 202021.25, 3, 2)
         (struct.pack("<fii", 202021.25, -3, 2) + bytes(48), "claims a size of -3x2"),
         (struct.pack("<fii", 202021.25, 2**30, 2**30), "claims a size"),
         (HEADER + struct.pack("<f", float("nan")) * 12, "not finite"),
+        (HEADER + struct.pack("<f", 1.7e9) * 12, "of 1.7e\\+09 pixels: flow must be known everywhere"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, data: bytes, reason: str) -> None:
