@@ -16,6 +16,7 @@ from motion_adapt.models.sam.video import carry, load_carrier
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
+from motion_adapt.tasks.by_hand import BY_HAND, by_hand_of
 from motion_adapt.tasks.native_frames import native_frames
 from motion_adapt.tasks.runtime.dims import LABEL_DIMS, MASK_DIMS
 from motion_adapt.tasks.runtime.place import Place
@@ -90,15 +91,19 @@ def carry_by_sam(
 
 
 @stage("sam-labels", version=1)
-def to_teach(masks: Artifact, *, objects: int, place: Place, out: ArtifactWriter) -> None:
+def to_teach(masks: Artifact, before: Artifact, *, objects: int, place: Place, out: ArtifactWriter) -> None:
     """Bring refined label maps to the networks' size, as a correction that pseudo-labels can be made of.
 
-    Writes `masks` bool (T, K, 128, 224), disjoint. The summary names the model in `refined_by`.
+    Writes `masks` bool (T, K, 128, 224), disjoint, and `by_hand` bool (T,) if some masks of `before`, which were
+    refined, are by hand. The summary names the model in `refined_by`.
     """
-    refined = place.open().open(masks)
+    store = place.open()
+    refined, by_hand = store.open(masks), by_hand_of(store.open(before))
     labels = refined.array("labels")
     for (block,) in pieces(labels, chunk=1):
         out.append("masks", resize_masks(masks_from_labels(block, objects), HEIGHT, WIDTH), MASK_DIMS)
+    if by_hand is not None:
+        out.append(BY_HAND, by_hand, ("time",))
     out.summary = {"frames": len(labels), "refined_by": refined.summary["model"]}
 
 

@@ -79,6 +79,6 @@ def refine_to_teach(work: Work, masks: ByClip, selection: ByClip, head: str) -> 
     return work.run.each(
         to_teach,
         f"{head}: masks",
-        lambda name: {"masks": refined[name], "objects": work.settings.objects},
+        lambda name: {"masks": refined[name], "before": masks[name], "objects": work.settings.objects},
         only=list(refined),
     )
