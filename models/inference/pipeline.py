@@ -196,7 +196,6 @@ def correct(
     window: int = 7,
     limit: int = PART_LIMIT,
     target: int = PART_LENGTH,
-    use_masks: bool = True,
     given: NDArray[np.bool_] | None = None,
     precision: torch.dtype | None = None,
 ) -> Iterator[Corrected]:
@@ -214,7 +213,6 @@ def correct(
         window: target frames in a window. If two windows overlap, the later one's result is used.
         limit: the value that `select` was called with.
         target: the value that `select` was called with.
-        use_masks: False hides the proposals of the target frames, as in adaptation.
         given: bool (T,), frames whose masks are right: they are exemplars for all parts, and come out as they are. None
             means that there are none.
         precision: see the module docstring.
@@ -236,9 +234,7 @@ def correct(
             span = slice(int(places[0]), int(places[-1]) + 1)
             inputs = frames[span], tokens[span], masks[span]
             with _autocast(device, precision):
-                corrected = _correct_window(
-                    net, *inputs, places, memory, use_masks, device, keep=end - span.start
-                )
+                corrected = _correct_window(net, *inputs, places, memory, device, keep=end - span.start)
             yield with_given(corrected, inputs[2], right[span])
 
 
@@ -294,14 +290,13 @@ def _correct_window(
     masks: np.ndarray,
     places: NDArray[np.int64],
     memory: ExemplarMemory | DenseMemory,
-    use_masks: bool,
     device: torch.device,
     *,
     keep: int,
 ) -> Corrected:
     rgb = normalise_rgb(np.asarray(frames)).to(device)[None]
     inputs = _tensor(tokens, device), _tensor(masks, device), _tensor(places, device)
-    _, alpha, logits = net(rgb, *inputs, memory, use_masks=use_masks, with_features=False)
+    _, alpha, logits = net(rgb, *inputs, memory, with_features=False)
     probabilities = logits[0, :keep].float().sigmoid().cpu().numpy()
     shares = F.interpolate(
         alpha[0, :, :keep].float().transpose(0, 1), logits.shape[-2:], mode="bilinear"
