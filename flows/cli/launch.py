@@ -62,7 +62,7 @@ def running(
         if loaded:
             parameters.setdefault("settings", loaded)
         imported = time.monotonic()
-        gc.freeze()  # what is imported stays; the end of the process is faster as well
+        gc.freeze()  # imported objects stay until the end, which is faster if they are not searched for garbage
         gc.enable()
         try:
             with begin_server(verbose=verbose), progress_bars(err):

@@ -44,6 +44,10 @@ _PROGRAM = (
     "import gc; gc.disable(); import uvicorn, prefect.server.api.server; "
     "gc.freeze(); gc.enable(); uvicorn.main()"
 )
+_ARGUMENTS = (
+    "--factory", "prefect.server.api.server:create_app",
+    "--host", "127.0.0.1", "--lifespan", "on", "--log-level", "error",
+)  # fmt: skip
 _ENVIRONMENT = {
     "PREFECT_UI_ENABLED": "false",
     "PREFECT__SERVER_EPHEMERAL": "1",  # no schedules
@@ -134,10 +138,11 @@ class TemporaryServer:
 
     @classmethod
     def of_this_process(cls, verbose: bool) -> "TemporaryServer":
-        """Return the server of this process; begin its start if there is none, or if it has died."""
-        if cls._of_this_process is None or cls._of_this_process.process.poll() is not None:
-            cls._of_this_process = cls(verbose)
-        return cls._of_this_process
+        """Return the server of this process; begin its start if there is none, or if it has died since it answered."""
+        server = cls._of_this_process
+        if server is None or (server.seconds is not None and server.process.poll() is not None):
+            server = cls._of_this_process = cls(verbose)
+        return server
 
     def _start(self) -> None:
         with socket.socket() as free:
@@ -148,17 +153,7 @@ class TemporaryServer:
         quiet = {} if self.verbose else {"PREFECT_SERVER_LOGGING_LEVEL": "ERROR"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [
-                    *(
-                        sys.executable,
-                        "-P",
-                        "-c",
-                        _PROGRAM,
-                        "--factory",
-                        "prefect.server.api.server:create_app",
-                    ),
-                    *("--host", "127.0.0.1", "--port", str(port), "--lifespan", "on", "--log-level", "error"),
-                ],
+                [sys.executable, "-P", "-c", _PROGRAM, *_ARGUMENTS, "--port", str(port)],
                 env={**os.environ, **settings, **quiet, **_ENVIRONMENT},
                 stderr=None if self.verbose else log,
             )
@@ -173,6 +168,9 @@ class TemporaryServer:
         with httpx.Client(timeout=ANSWER, trust_env=False) as client:
             while self.seconds is None:
                 if (status := self.process.poll()) is not None:
+                    TemporaryServer._of_this_process = (
+                        None  # once the cause is mended, another may be started
+                    )
                     raise RunError(self._told(status))
                 with suppress(httpx.TransportError):
                     if client.get(f"{self.address}/api/health").status_code == HTTPStatus.OK:

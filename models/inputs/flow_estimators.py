@@ -75,7 +75,7 @@ class FlowEstimator:
         return np.stack(list(self.between(np.concatenate([first, second]), pairs)))
 
     def between(self, frames: np.ndarray, pairs: np.ndarray) -> Iterator[np.ndarray]:
-        """Estimate flow between frames of a clip; what RAFT computes of a frame serves all pairs that it is in.
+        """Estimate flow between frames of a clip. RAFT encodes each frame once for all of its pairs.
 
         Args:
             frames: u8 (N, H, W, 3) RGB, of any size.
@@ -148,7 +148,7 @@ def _torchvision(name: str) -> tuple[Any, Any]:
 class RAFT(FlowEstimator):
     """Torchvision's RAFT. Images are padded evenly on all sides, by replication, to a size that it accepts.
 
-    It keeps state about the current pair, so two threads cannot share an instance.
+    It keeps state about the current frames: two threads cannot share an instance, and `between` is read to its end.
     """
 
     def __init__(

@@ -32,6 +32,10 @@ try:
 except typer.Exit as ended:
     sys.exit(ended.exit_code)
 """
+# as a command does: the server starts, libraries are imported, and the run waits for it
+BEGUN = START.replace("begin_server() as", "(begin_server(), time.sleep(3), begin_server())[-1] as").replace(
+    "import sys", "import sys, time"
+)
 SHOW = """
 import getpass, os, sys
 from pathlib import Path
@@ -124,12 +128,14 @@ def test_a_server_that_ends_at_once_is_told_of_in_one_line(tmp_path: Path, endin
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "if any('uvicorn' in part for part in sys.orig_argv):\n"
+        "    print('started', file=open('starts', 'a'), flush=True)\n"
         f"    os.write(2, b'no such table\\n')\n    os._exit({ending})\n"
     )
-    status, _, errors = run(START, tmp_path, HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
+    status, _, errors = run(BEGUN, tmp_path, HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
     assert status == 1
     told = f"error the Prefect server of this run ended at once (status {ending}): no such table"
     assert errors.strip() == told, errors
+    assert (tmp_path / "starts").read_text().split() == ["started"]
 
 
 @pytest.mark.slow
