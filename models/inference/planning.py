@@ -30,17 +30,13 @@ def chunks(n: int, size: int = 30, overlap: int = 10) -> list[tuple[int, int]]:
     return [(start, start + size) for start in starts]
 
 
-def windows(n: int, size: int = 7, *, pad: bool = False) -> NDArray[np.int64]:
+def windows(n: int, size: int = 7) -> NDArray[np.int64]:
     """Return the frame indices of the corrector's target windows: int64 (windows, min(size, n)).
 
     Windows are full and start at frame 0; the last one ends at frame n. If two overlap, the later one's results are
-    used. With pad=True, a clip of n < size frames is padded to `size` entries by repeating its last frame, as in the
-    reference.
+    used. The reference fills the window of a shorter clip by repeating its last frame.
     """
-    frames = np.array([np.arange(start, stop) for start, stop in chunks(n, size, overlap=0)])
-    if pad and n < size:
-        return np.minimum(np.arange(size), n - 1)[None]
-    return frames
+    return np.array([np.arange(start, stop) for start, stop in chunks(n, size, overlap=0)])
 
 
 def parts(n: int, limit: int = PART_LIMIT, target: int = PART_LENGTH) -> list[tuple[int, int]]:

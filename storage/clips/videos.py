@@ -13,6 +13,7 @@ import numpy as np
 from motion_adapt.storage.clips.decoding import decode_video, video_outline, video_rate
 from motion_adapt.storage.clips.find_clips import ALL, Clip, ClipError, TooFewFrames
 from motion_adapt.storage.clips.paged import decode_pages, page_outline, page_rate
+from motion_adapt.storage.clips.source_layout import pictures
 from motion_adapt.storage.formats.images import MAX_PIXELS, PictureError, open_bytes, picture_size, read_rgb
 from motion_adapt.storage.formats.stacks import is_stack
 from motion_adapt.storage.names import printable
@@ -167,9 +168,10 @@ def _checked(clip: Clip, frames: Iterator[tuple[str, np.ndarray]]) -> Iterator[n
 
 
 def _too_few(clip: Clip, count: int) -> TooFewFrames:
-    return TooFewFrames(
-        clip.name, f"needs at least two frames, {printable(clip.path.name)} has {count or 'none'}"
-    )
+    name, found = printable(clip.path.name), count or "none"
+    part = clip.taken != ALL or (clip.kind == "frames" and len(pictures(clip.path)) > len(clip.files))
+    told = f"{found} of those of {name} is taken" if part else f"{name} has {found}"
+    return TooFewFrames(clip.name, f"needs at least two frames, {told}")
 
 
 Decoder = Callable[..., Iterator[tuple[str, np.ndarray]]]

@@ -148,7 +148,7 @@ def test_a_folder_without_frames_after_the_start_is_set_aside(home: Home) -> Non
     folder = home.clips / "JPEGImages" / "480p" / "heron"
     settings = Settings.model_validate({**FIELDS, "frames": {"start": FRAMES}})
     plan = make_plan("segment", str(folder), settings, home.place)
-    assert plan.set_aside == {"heron": "needs at least two frames, heron has none"}
+    assert plan.set_aside == {"heron": "needs at least two frames, none of those of heron is taken"}
 
 
 def test_the_command_takes_the_options_of_the_run(home: Home) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from motion_adapt.models.inference.planning import chunks, exemplars, parts, windows
 from motion_adapt.models.inputs import imaging
@@ -33,6 +34,11 @@ def test_layers(path: Path) -> None:
     parity.check(path, produced)
 
 
+def filled(frames: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Repeat the last frame of windows (N, at most `size`), as the reference does for shorter clips."""
+    return np.pad(frames, ((0, 0), (0, size - frames.shape[1])), mode="edge")
+
+
 @pytest.mark.parametrize("path", parity.fixtures("windows*"))
 def test_windows_and_exemplars(path: Path) -> None:
     meta, _ = parity.read(path)
@@ -42,9 +48,9 @@ def test_windows_and_exemplars(path: Path) -> None:
     for t in meta["t"]:
         produced[f"exemplars_t{t}"] = exemplars(-quality, np.ones(quality.shape, bool), t)
     for n in meta["Ts"]:
-        produced[f"windows7_{n}"] = windows(n, pad=True)
+        produced[f"windows7_{n}"] = filled(windows(n), 7)
     for n in meta["f30"]:
-        groups = windows(n, 30, pad=True)
+        groups = filled(windows(n, 30), 30)
         produced[f"oclr_groups_{n}"] = groups
         assert [(group[0], group[-1] + 1) for group in groups] == chunks(n, 30, 0)
     for n in meta["yt"]:

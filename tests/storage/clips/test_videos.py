@@ -73,8 +73,9 @@ def refusal(source: Path, **settings: int) -> str:
 def test_a_part_without_two_frames_has_no_outline(tmp_path: Path, folder: Path) -> None:
     video = only_clip(save_video(tmp_path / "film.mp4", count=3))
     assert outline(only_clip(folder).part(1)).frames == outline(video.part(1)).frames == 2
-    for clip, start in product((only_clip(folder), video), (2, 3, 9)):
-        with pytest.raises(TooFewFrames, match=r"needs at least two frames"):
+    for clip, (start, taken) in product((only_clip(folder), video), {2: 1, 3: "none", 9: "none"}.items()):
+        told = rf"needs at least two frames, {taken} of those of {clip.path.name} is taken"
+        with pytest.raises(TooFewFrames, match=told):
             outline(clip.part(start))
 
 
