@@ -71,7 +71,7 @@ SHIPPED_FIGURES = {
     "weights": Shipped("clip", 0.2, clip_bytes=8e6),
 }
 CRF = 3.0  # seconds per megapixel
-RAFT = 30.0  # seconds per megapixel on a CPU, of RAFT large
+RAFT = {"raft_large": 30.0, "raft_small": 9.0}  # seconds per megapixel of what it sees, on a CPU
 FASTER = 12.0  # times that a GPU is faster with networks
 
 
@@ -112,8 +112,10 @@ class Rates:
         seconds = shipped.seconds * counts[shipped.unit]
         if stage == "final" and settings["settings"]["enabled"]:
             seconds += CRF * counts["megapixel"]
-        if stage == "flow" and settings["settings"]["estimator"].startswith("raft"):
-            seconds = RAFT * counts["megapixel"]
+        if stage == "flow" and size:
+            flow = settings["settings"]
+            height, width = flow["resolution"] or (size.height, size.width)
+            seconds = RAFT.get(flow["estimator"], shipped.seconds) * frames * height * width / 1e6
         on_gpu = piece.gpu and self._place.device.startswith("cuda")
         stored = shipped.frame_bytes * frames + shipped.pixel_bytes * pixels + shipped.clip_bytes
         return Cost(seconds / FASTER if on_gpu else seconds, stored, GUESSED if on_gpu else SHIPPED)
