@@ -150,7 +150,7 @@ def adapt(
         pruned=bool(prune),
         by_hand=max(materials.masks_by_hand, learnt),
     )
-    report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment, "run": ledger.parent}
+    report.mlflow = {"uri": tracker.shown, "experiment": tracker.experiment, "run": ledger.parent}
     with ledger:
         add_flow(run, materials, settings)
         if rounds:

@@ -79,7 +79,7 @@ def pretrain(
     pictures = identity_of(folders_of(settings))
     begun = find_starts(run, settings, start, folder)
     tracker = tracking.open("pretraining")
-    report.mlflow = {"uri": tracker.uri, "experiment": tracker.experiment}
+    report.mlflow = {"uri": tracker.shown, "experiment": tracker.experiment}
     what = {
         "shapes": shapes_of(settings),
         **pictures,

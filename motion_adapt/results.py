@@ -170,7 +170,7 @@ class Adaptation(Segmentation):
 
     @property
     def tracking_uri(self) -> str:
-        """The MLflow tracking URI of the run."""
+        """The MLflow tracking URI of the run, without a password."""
         return self.report.mlflow["uri"]
 
     @property

@@ -44,6 +44,11 @@ _PAGE = 1000  # runs per response
 _PATIENCE = 600.0  # seconds to wait for another process that creates something in MLflow
 
 
+def without_password(uri: str) -> str:
+    """Return a tracking URI without user name and password, to be printed and recorded."""
+    return re.sub(r"(?<=[?&]password=)[^&]*", "...", re.sub(r"//[^/?]*@", "//...@", uri))
+
+
 class NoExperiment(LookupError):
     """An experiment does not exist, or was deleted."""
 
@@ -76,7 +81,7 @@ class Tracker:
                 )
             if found is None and not create:
                 there = ", ".join(item.name for item in self.client.search_experiments())
-                raise NoExperiment(f"no experiment '{experiment}' in {uri}; there are {there}")
+                raise NoExperiment(f"no experiment '{experiment}' in {self.shown}; there are {there}")
             if found is None:
                 location = None
                 # MLflow's default is relative: it depends on the current directory of each process.
@@ -89,6 +94,11 @@ class Tracker:
                 recorded = found.artifact_location
                 if create and database and current_place(recorded, database, EXPERIMENT) != recorded:
                     record_places(database)
+
+    @property
+    def shown(self) -> str:
+        """The URI without its password."""
+        return without_password(self.uri)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -71,7 +71,7 @@ def compare_rounds(tracking: Tracking) -> pd.DataFrame:
     tracker = tracking.open(tracking.experiment, create=False)
     runs = tracker.rounds()
     if not runs:
-        raise RunError(f"experiment '{tracking.experiment}' at {tracking.uri} has no rounds yet")
+        raise RunError(f"experiment '{tracking.experiment}' at {tracking.shown} has no rounds yet")
     return round_table(tracker, runs)
 
 

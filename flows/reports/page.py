@@ -44,7 +44,7 @@ def write_page(path: Path, tracking: Tracking, *, run: str | None = None, strips
         RunError: if there is no such adaptation.
     """
     tracker = tracking.open(tracking.experiment, create=False)
-    where = f"experiment '{tracking.experiment}' at {tracking.uri}"
+    where = f"experiment '{tracking.experiment}' at {tracking.shown}"
     ids = [found.info.run_id for found in tracker.adaptations()]
     if run and run not in ids:
         raise RunError(f"--run {run}: {where} has no such adaptation; it has {', '.join(ids) or 'none yet'}")

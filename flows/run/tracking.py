@@ -12,10 +12,9 @@ from motion_adapt.flows.run.tracking_servers import (
     knock,
     require_database,
     require_database_server,
-    without_password,
 )
 from motion_adapt.storage.artifact_places import local_database
-from motion_adapt.storage.tracking import NoExperiment, Tracker
+from motion_adapt.storage.tracking import NoExperiment, Tracker, without_password
 
 DATABASES = ("postgresql", "mysql", "mssql")  # servers to which MLflow connects by itself
 
@@ -31,6 +30,11 @@ class Tracking(BaseModel):
         description="MLflow experiment; if empty, the name of the source, or <source>-pruned in a smoke run",
     )
 
+    @property
+    def shown(self) -> str:
+        """The URI without its password."""
+        return without_password(self.uri)
+
     def open(self, source: str, prune: int | None = None, *, create: bool = True) -> Tracker:
         """Open the tracker.
 
@@ -45,14 +49,14 @@ class Tracking(BaseModel):
         from mlflow.exceptions import MlflowException  # imported here because it takes seconds
         from sqlalchemy.exc import SQLAlchemyError
 
-        uri, shown = self.reach(create=create), without_password(self.uri)
+        uri = self.reach(create=create)
         try:
             return Tracker(uri, self.experiment or source_name(source, prune), create=create)
         except NoExperiment as error:
             raise RunError(str(error)) from error
         except (MlflowException, SQLAlchemyError) as error:
-            told = first_sentence(error).replace(uri, shown)
-            raise RunError(f"--tracking-uri {shown}: {told}; {KINDS}") from error
+            told = first_sentence(error).replace(uri, self.shown)
+            raise RunError(f"--tracking-uri {self.shown}: {told}; {KINDS}") from error
 
     def reach(self, *, create: bool = True) -> str:
         """Return the URI as MLflow reads it, after its database or server was found to be there.
@@ -77,7 +81,7 @@ class Tracking(BaseModel):
                 require_database_server(uri)
         except ModuleNotFoundError as error:
             raise RunError(
-                f"--tracking-uri {without_password(self.uri)} needs the package {error.name}, which is not installed: "
+                f"--tracking-uri {self.shown} needs the package {error.name}, which is not installed: "
                 f"install it, or {KINDS}"
             ) from error
         return uri

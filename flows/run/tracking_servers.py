@@ -1,7 +1,6 @@
 """Tracking URIs whose database or server cannot be opened, found before MLflow is: it retries for minutes."""
 
 import os
-import re
 import socket
 import sqlite3
 import threading
@@ -11,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from motion_adapt.flows.run.errors import RunError
+from motion_adapt.storage.tracking import without_password
 
 KNOCKS, PATIENCE = 2, 4.0  # attempts to reach a server, and seconds per attempt
 LIMIT = 12.0  # seconds for all of them, with the look-up of the host's name
@@ -126,11 +126,6 @@ def within(limit: float, look: Callable[[], None], named: str) -> None:
         raise RunError(
             f"{named}: nothing answers there within {limit:.0f} s; start the server, or name another"
         )
-
-
-def without_password(uri: str) -> str:
-    """Return a URI without its password, so that it can be printed."""
-    return re.sub("//[^/@]*@", "//...@", uri)
 
 
 def _listens(host: str, port: int) -> None:

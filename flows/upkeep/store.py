@@ -157,9 +157,10 @@ def prune_artifacts(
             runs = latest(recorded_runs(store), keep_runs)
         except ValueError as error:
             raise RunError(f"nothing is deleted: {error}") from error
-        reigning = champions(Tracking(uri=tracking_uri).reach(create=False))
+        tracking = Tracking(uri=tracking_uri)
+        reigning = champions(tracking.reach(create=False))
         console.print(
-            f"kept: everything that {len(runs)} runs and {len(reigning)} champions of {tracking_uri} need"
+            f"kept: everything that {len(runs)} runs and {len(reigning)} champions of {tracking.shown} need"
         )
         files = {file for checkpoints in reigning.values() for file in checkpoints.values()}
         for manifest in unneeded(store, runs=runs, files=files, older_than=older_than):

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from motion_adapt.storage.registry import Registry
-from motion_adapt.storage.tracking import NoExperiment, Tracker, flatten, safe_model_name
+from motion_adapt.storage.tracking import NoExperiment, Tracker, flatten, safe_model_name, without_password
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +186,19 @@ def test_names_that_the_registry_accepts() -> None:
     assert safe_model_name("été (1)/x") == "t---1--x"
     assert safe_model_name("日本") == "clips"
     assert flatten({"a": {"b": {"c": 1}}, "d": None}) == {"a.b.c": 1, "d": None}
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://me:se@cret@host:5000/mlflow", "http://...@host:5000/mlflow"),
+        (
+            "postgresql://host/runs?user=me&password=secret&x=1",
+            "postgresql://host/runs?user=me&password=...&x=1",
+        ),
+        ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
+        ("http://host/a?x=b@c", "http://host/a?x=b@c"),
+    ],
+)
+def test_passwords_are_not_shown(uri: str, shown: str) -> None:
+    assert without_password(uri) == shown
