@@ -1,19 +1,27 @@
 """Final masks: label maps at the frames' own size (architecture 8)."""
 
+from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
+
+from motion_adapt.models.inference.edges import follow_fine_edges
 from motion_adapt.models.inputs.imaging import native_labels
+from motion_adapt.models.inputs.readable import Readable, pieces
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.by_hand import with_given
 from motion_adapt.tasks.crf_frames import BYTES_PER_PIXEL, refine_frames
+from motion_adapt.tasks.native_frames import native_frames
 from motion_adapt.tasks.runtime.dims import LABEL_DIMS
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.spread import in_spans
 from motion_adapt.tasks.runtime.stage import IfGiven, NotKeyed, stage
-from motion_adapt.tasks.settings import CrfSettings
+from motion_adapt.tasks.settings import CrfSettings, EdgeSettings
+
+_CHUNK = 8  # native frames read at once
 
 
 @stage("final", version=3)
@@ -23,19 +31,21 @@ def finish(
     *,
     settings: CrfSettings,
     clip: NotKeyed[Clip],
+    edges: IfGiven[EdgeSettings] = None,
+    flow: IfGiven[Artifact] = None,
     given: IfGiven[Artifact] = None,
     place: Place,
     out: ArtifactWriter,
 ) -> None:
     """Bring corrected masks to native size: resize their probabilities, or apply a dense CRF to them.
 
-    The reference code resizes the masks. Probabilities give smoother borders. Masks by hand, `given`, are taken as
-    they are.
+    The reference code resizes the masks. Probabilities give smoother borders. With `edges` and the `flow`, these follow
+    the edges of the native frames first; the CRF does so by itself. Masks by hand, `given`, are taken as they are.
 
     Writes `labels` u8 (T, H', W'): 0 background, k + 1 for object k. The summary records whether the CRF was used.
 
     Raises:
-        SourceLost: if the CRF needs the native frames, and the clip's source is gone or has changed.
+        SourceLost: if CRF or edges need the native frames, and the clip's source is gone or has changed.
     """
     store = place.open()
     objects, size = store.open(correction).array("probabilities"), store.open(frames).summary
@@ -45,7 +55,13 @@ def finish(
         memory = BYTES_PER_PIXEL * height * width
         blocks = in_spans(refine, len(objects), threads=place.threads, memory=memory)
     else:
-        blocks = (native_labels(objects[[index]], height, width) for index in range(len(objects)))
+        probabilities = (objects[[index]] for index in range(len(objects)))
+        if edges and flow:
+            native, motion = native_frames(store, frames, clip), store.open(flow)
+            probabilities = _following_edges(
+                native, motion.array("flow"), objects, edges, motion.summary["gap"]
+            )
+        blocks = (native_labels(frame, height, width) for frame in probabilities)
     if given:
         blocks = with_given(blocks, store.open(given), "labels")
     masked = 0
@@ -55,3 +71,14 @@ def finish(
             masked += int(labels.any(axis=(1, 2)).sum())
             advance(len(labels))
     out.summary = {"frames": len(objects), "masked_frames": masked, "crf": settings.enabled}
+
+
+def _following_edges(
+    native: Readable, flow: Readable, probabilities: Readable, edges: EdgeSettings, gap: int
+) -> Iterator[np.ndarray]:
+    """Yield a clip's probabilities frame by frame, f32 (1, K, 256, 448), following the edges of its native frames."""
+    how = edges.model_dump(exclude={"enabled"})
+    for piece in pieces(native, flow, probabilities, chunk=_CHUNK):
+        for frame, motion, objects in zip(*piece, strict=True):
+            ahead = motion[:2].astype(np.float32) / gap
+            yield follow_fine_edges(frame, ahead, objects.astype(np.float32), **how)[None]

@@ -375,6 +375,15 @@ class EdgeSettings(StageSettings):
     )
 
 
+class FineEdgeSettings(StageSettings):
+    """Borders of the final masks: they follow the edges of the native frames, if `edges` and no CRF are enabled."""
+
+    enabled: bool = Field(True, description="follow edges again at twice the working resolution")
+    iterations: int = Field(
+        5, ge=1, description="number of iterations; each reaches up to 4 pixels of 256 x 448 further"
+    )
+
+
 class SharedNetworkSettings(TrainingSettings):
     """Training of the network that clip networks start from, on all clips (models/adaptation/shared_network.py)."""
 
@@ -570,6 +579,7 @@ class Settings(StageSettings):
     shared_network: SharedNetworkSettings = SharedNetworkSettings()
     clip_network: ClipNetworkSettings = ClipNetworkSettings()
     edges: EdgeSettings = EdgeSettings()
+    fine_edges: FineEdgeSettings = FineEdgeSettings()
     crf: CrfSettings = CrfSettings()
     sam: SamSettings = SamSettings()
     # excluded from keys: masks in between change no others

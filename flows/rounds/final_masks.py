@@ -11,23 +11,33 @@ from motion_adapt.flows.run.run import ByClip
 from motion_adapt.tasks.by_hand import put_back
 from motion_adapt.tasks.final_masks import finish
 from motion_adapt.tasks.sam import carry_by_sam, refine_by_sam, to_teach
-from motion_adapt.tasks.settings import CrfSettings
+from motion_adapt.tasks.settings import CrfSettings, EdgeSettings, Settings
 
 
 def finish_clips(work: Work, correction: ByClip, head: str, crf: CrfSettings | None = None) -> ByClip:
     """Compute label maps at native size, with the CRF if `crf` enables it (default: the run's settings)."""
+    crf = crf or work.settings.crf
+    edges = None if crf.enabled else _fine_edges(work.settings)
     return work.run.each(
         finish,
         f"{head}: final masks",
         lambda name: {
             "frames": work.materials.frames[name],
             "correction": correction[name],
-            "settings": crf or work.settings.crf,
+            "settings": crf,
             "clip": work.run.clips[name],
+            **({"edges": edges, "flow": work.materials.flow[name]} if edges else {}),
             "given": work.materials.given.get(name),
         },
         only=[name for name in work.run.clips if name in correction],
     )
+
+
+def _fine_edges(settings: Settings) -> EdgeSettings | None:
+    """Return how final masks follow the edges of the native frames: with the spreads of those at working resolution."""
+    if not (settings.edges.enabled and settings.fine_edges.enabled):
+        return None
+    return settings.edges.model_copy(update={"iterations": settings.fine_edges.iterations})
 
 
 def refine_clips(work: Work, masks: ByClip, selection: ByClip, head: str) -> ByClip:

@@ -37,6 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "smoothing": {"enabled": False},
         "clip_network": {"enabled": False},
         "edges": {"enabled": False},
+        "fine_edges": {"enabled": False},
         "pseudo_labels": {"masks": "corrected", "dice": 0.0},
         "oclr_finetuning": {"frames": 30, "steps": 2000, "batch": 2},
         "corrector_adaptation": {"steps": 2000},

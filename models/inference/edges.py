@@ -4,17 +4,24 @@ The networks' masks are smooth, and their borders are a few pixels off. Nearby p
 thing, and so do pixels that move alike. Averaging over such pixels moves the border of a mask to where colour or motion
 changes. It follows Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), with fixed
 spreads, with motion in addition to colour, and with the frame's own probabilities in every iteration.
+
+It is done twice: for all pixels of the working resolution, and around the objects at twice that size, where frames show
+what the working resolution hides.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from motion_adapt.models.inputs.readable import Readable, pieces
 
 DISTANCES = (1, 2, 4, 8, 12)  # of the neighbours, in pixels, along rows, columns and diagonals
+FINE = 2  # times the working resolution
+FINE_DISTANCES = (1, 2, 4)  # the borders are near already
+_SURE = 0.1  # probability of an object below which a pixel does not show it, whatever is around
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # the opposite ones follow from these
 Cut = tuple[slice, slice]  # a part of a frame
 _CHUNK = 16  # frames read at once
@@ -70,10 +77,11 @@ def follow_edges_of_frame(
     colour: float = 0.04,
     motion: float = 0.7,
     own: float = 0.5,
+    distances: Sequence[int] = DISTANCES,
 ) -> NDArray[np.float32]:
     """Average the probabilities of one frame over nearby pixels that look and move alike.
 
-    An iteration gives every pixel (own * P0 + sum of a P) / (own + sum of a) over its 40 neighbours. P0 is the
+    An iteration gives every pixel (own * P0 + sum of a P) / (own + sum of a) over its neighbours. P0 is the
     probability given, P the neighbour's so far, and a = exp(-d^2 / (2 colour^2) - m^2 / (2 motion^2)) for the
     distances d of their colours and m of their flow.
 
@@ -85,6 +93,7 @@ def follow_edges_of_frame(
         colour: spread of colours, of which each channel has the range 0 to 1.
         motion: spread of the flow in pixels.
         own: weight of the probability given. A neighbour's is at most 1.
+        distances: of the neighbours in pixels; there are eight at each.
 
     Returns:
         f32 (K, H, W) in [0, 1].
@@ -106,15 +115,58 @@ def follow_edges_of_frame(
     found = probabilities.copy()
     if present.any():
         seen = [rgb.transpose(2, 0, 1) / np.float32(255 * colour), flow / np.float32(motion)]
-        pairs = list(_pairs_of(np.concatenate(seen).astype(np.float32)))
+        pairs = list(_pairs_of(np.concatenate(seen).astype(np.float32), distances))
         found[present] = _averaged(probabilities[present], pairs, iterations, own)
     return found
 
 
-def _pairs_of(seen: NDArray[np.float32]) -> Iterator[_Pairs]:
-    """Yield the pairs of a frame; `seen` (C, H, W) has its colours and motion, divided by their spreads."""
+def follow_fine_edges(
+    native: NDArray[np.uint8],
+    flow: NDArray[np.floating],
+    probabilities: NDArray[np.float32],
+    **how: float,
+) -> NDArray[np.float32]:
+    """Enlarge the probabilities of one frame, and average them as `follow_edges_of_frame` does, around the objects.
+
+    Args:
+        native: the frame at its own size, u8 (H', W', 3).
+        flow: float (2, H, W), in pixels of H x W per frame.
+        probabilities: f32 (K, H, W) in [0, 1].
+        how: iterations, colour, motion and own, as for `follow_edges_of_frame`.
+
+    Returns:
+        f32 (K, 2 H, 2 W) in [0, 1], or `probabilities` if the frame is no larger.
+    """
+    height, width = probabilities.shape[1:]
+    if native.shape[0] <= height or native.shape[1] <= width:
+        return probabilities
+    height, width = FINE * height, FINE * width
+    found = np.stack([_enlarged(part, height, width, cv2.INTER_CUBIC) for part in probabilities]).clip(0, 1)
+    if box := _around((found > _SURE).any(axis=0), margin=FINE * max(DISTANCES)):
+        rgb = cv2.resize(native, (width, height), interpolation=cv2.INTER_AREA)
+        motion = np.stack([_enlarged(part, height, width, cv2.INTER_LINEAR) for part in flow])
+        parts = rgb[box], motion[:, *box], found[:, *box]
+        found[:, *box] = follow_edges_of_frame(*parts, distances=FINE_DISTANCES, **how)  # type: ignore[arg-type]
+    return found
+
+
+def _enlarged(image: NDArray[np.floating], height: int, width: int, how: int) -> NDArray[np.float32]:
+    return cv2.resize(image.astype(np.float32), (width, height), interpolation=how)
+
+
+def _around(mask: NDArray[np.bool_], margin: int) -> Cut | None:
+    """Return the rows and columns of a mask and of a margin around it; None if it is empty."""
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    if not width:
+        return None
+    rows = slice(max(top - margin, 0), top + height + margin)
+    return rows, slice(max(left - margin, 0), left + width + margin)
+
+
+def _pairs_of(seen: NDArray[np.float32], distances: Sequence[int]) -> Iterator[_Pairs]:
+    """Yield the pairs of a frame; `seen` f32 (C, H, W) has its colours and motion, divided by their spreads."""
     height, width = seen.shape[1:]
-    for distance in DISTANCES:
+    for distance in distances:
         for down, right in DIRECTIONS:
             rows, columns = down * distance, right * distance
             first = _part(height, -rows), _part(width, -columns)

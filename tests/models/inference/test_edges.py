@@ -1,11 +1,18 @@
 """Masks follow edges: an average over pixels that look and move alike, the same in every direction."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motion_adapt.models.inference.edges import DISTANCES, follow_edges, follow_edges_of_frame
+from motion_adapt.models.inference.edges import (
+    DISTANCES,
+    follow_edges,
+    follow_edges_of_frame,
+    follow_fine_edges,
+)
+from motion_adapt.models.inputs.imaging import native_labels
 
 HEIGHT, WIDTH = 18, 30
 
@@ -115,6 +122,50 @@ def test_a_clip_frame_by_frame_with_the_flow_of_one_frame_and_masks_that_stay() 
     for index, one in enumerate(found):
         alone = frames[index][2] if fixed[index] else follow_edges_of_frame(*frames[index], iterations=2)
         np.testing.assert_allclose(one, alone, atol=1e-6)
+
+
+def shown(objects: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return native_labels(objects[None], *like.shape)[0] > 0
+
+
+def test_the_border_of_a_mask_moves_to_a_border_that_only_the_native_frame_shows() -> None:
+    y, x = np.mgrid[:480, :854]
+    angle = np.arctan2(y - 240, x - 400)
+    truth = np.hypot(y - 240, x - 400) < 100 + 12 * np.sin(16 * angle)
+    rgb = (np.random.default_rng(0).normal(90, 4, (480, 854, 3)) + 60 * truth[..., None]).astype(np.uint8)
+    given = cv2.resize(truth.astype(np.float32), (224, 128), interpolation=cv2.INTER_AREA)
+    given = cv2.GaussianBlur(given, (0, 0), 2)[None]
+    found = follow_fine_edges(rgb, np.zeros((2, 128, 224)), given, iterations=5)
+    assert found.shape == (1, 256, 448) and found.min() >= 0 and found.max() <= 1
+    assert iou(shown(given, truth), truth) < 0.94 < 0.97 < iou(shown(found, truth), truth)
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 99))
+def test_fine_edges_are_followed_around_the_objects_as_they_are_in_the_whole_frame(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    native, flow = rng.integers(0, 255, (360, 640, 3), np.uint8), rng.normal(size=(2, 128, 224))
+    disk = cv2.GaussianBlur(a_disk(int(rng.integers(5, 70))).astype(np.float32), (0, 0), 1)
+    found = follow_fine_edges(native, flow, np.stack([0 * disk, disk]), iterations=3)
+    enlarged = cv2.resize(disk, (448, 256), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    whole = follow_edges_of_frame(
+        cv2.resize(native, (448, 256), interpolation=cv2.INTER_AREA),
+        np.stack([cv2.resize(part, (448, 256)) for part in flow.astype(np.float32)]),
+        enlarged[None],
+        iterations=3,
+        distances=(1, 2, 4),
+    )
+    assert not found[0].any()
+    np.testing.assert_allclose(found[1], whole[0], atol=1e-6)
+
+
+def test_a_frame_no_larger_than_the_working_resolution_shows_no_finer_edges() -> None:
+    _, flow, probabilities = a_frame(0)
+    for size in ((HEIGHT, 60), (60, WIDTH), (HEIGHT - 1, WIDTH - 1)):
+        native = np.zeros((*size, 3), np.uint8)
+        assert follow_fine_edges(native, flow, probabilities) is probabilities
+    empty = np.zeros((2, HEIGHT, WIDTH), np.float32)
+    assert not follow_fine_edges(np.zeros((60, 90, 3), np.uint8), flow, empty).any()
 
 
 def test_wrong_arguments_are_named() -> None:
