@@ -9,5 +9,5 @@ crf = pytest.mark.skipif(
 )
 
 transformers = pytest.mark.skipif(
-    find_spec("transformers") is None, reason="transformers is not installed: pip install 'motion-adapt[sam]'"
+    find_spec("transformers") is None, reason="transformers is not installed: pip install transformers"
 )

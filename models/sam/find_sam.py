@@ -70,7 +70,7 @@ def require_transformers() -> None:
     """
     if find_spec("transformers") is None:
         raise SamUnusable(
-            "sam.model needs the package transformers, which is not installed: pip install 'motion-adapt[sam]'"
+            "sam.model needs the package transformers, which is not installed: pip install transformers"
         )
 
 
