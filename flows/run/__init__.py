@@ -1,1 +1,1 @@
-"""Parts shared by all runs: clips, settings, start weights, stage execution, console and errors."""
+"""Parts shared by all runs: clips, settings, start weights, stage execution, Prefect's server, console and errors."""

@@ -1,1 +1,1 @@
-"""Upkeep: store maintenance, data checks, `doctor` and the local Prefect server."""
+"""Upkeep: store maintenance, data checks, `doctor`, and deployments from one process."""
