@@ -1,6 +1,6 @@
 """Numbers with the digits that carry meaning. The digits dropped are noise, and noise does not compress.
 
-Without it, flow takes a third of its space in a store, features half, and probabilities a sixth.
+Without it, flow takes a third of its space in a store, features half, and probabilities about a ninth.
 """
 
 import numpy as np
