@@ -161,8 +161,10 @@ class Tracker:
         return sorted(self._runs("round"), key=lambda run: run.info.start_time)
 
     def adaptations(self) -> list["Run"]:
-        """Return all adaptations of the experiment, newest first."""
-        return sorted(self._runs("adaptation"), key=lambda run: -run.info.start_time)
+        """Return all adaptations of the experiment; the one that ended, or else began, last comes first."""
+        return sorted(
+            self._runs("adaptation"), key=lambda run: -max(run.info.start_time, run.info.end_time or 0)
+        )
 
     def _runs(self, kind: str) -> Iterator["Run"]:
         """Yield all runs of a kind, page by page."""

@@ -30,6 +30,8 @@ SHOWN = (
     "before_sam/J",
     "final/J",
     "final/F",
+    "final/SR",
+    "selection/AP",
     "quality",
     "exemplar_error",
     "frame_error",
@@ -139,8 +141,11 @@ def latest_clips(tracking: Tracking) -> ClipComparison | None:
     """Compare the clips of the experiment's latest adaptation. Returns None if its rounds have no per-clip metrics."""
     tracker = tracking.open(tracking.experiment, create=False)
     runs = tracker.rounds()
-    newest = max(runs, key=lambda run: run.info.start_time).data.tags[PARENT_TAG]
-    tables = clip_tables(tracker, [run for run in runs if run.data.tags[PARENT_TAG] == newest])
+    parents = [run.data.tags[PARENT_TAG] for run in runs]
+    newest = next(found.info.run_id for found in tracker.adaptations() if found.info.run_id in parents)
+    tables = clip_tables(
+        tracker, [run for run, parent in zip(runs, parents, strict=True) if parent == newest]
+    )
     try:
         return compare_clips(tables) if tables else None
     except RunError:

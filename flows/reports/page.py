@@ -81,7 +81,7 @@ def page(tracker: Tracker, parent: str, *, strips: int = 24) -> str:
         )
         for item in rounds
         for name in sorted(item.data.metrics)
-        if name.startswith("train/") and name.endswith("/loss") and item.data.tags["round"] != "0"
+        if name.startswith("train/") and name.endswith("/loss")
     }
     return _template().render(
         name=run.info.run_name,

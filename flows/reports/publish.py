@@ -8,6 +8,7 @@ from prefect.artifacts import create_table_artifact
 from motion_adapt.flows.reports.compare import clip_tables, compare_clips, round_table
 from motion_adapt.flows.reports.page import page
 from motion_adapt.storage.atomic import whole_file
+from motion_adapt.storage.names import mark
 from motion_adapt.storage.tracking import PARENT_TAG, Tracker
 
 PAGE = "report.html"
@@ -38,5 +39,7 @@ def publish_comparison(tracker: Tracker, parent: str, folder: Path) -> None:
 
 
 def artifact_key(experiment: str) -> str:
-    """Return a key that Prefect accepts: lower-case letters, digits and dashes."""
-    return "-".join(["rounds", *re.findall("[a-z0-9]+", experiment.lower())])
+    """Return a key that Prefect accepts, of lower-case letters, digits and dashes; no two experiments share one."""
+    words = re.findall("[a-z0-9]+", experiment.lower())
+    plain = "-".join(words) == experiment
+    return "-".join(["rounds", *words, *([] if plain else [mark(experiment)])])

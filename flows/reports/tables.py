@@ -11,9 +11,10 @@ from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.console import say
 
 STAGE_SCORES = tuple(f"{stage}/{name}" for stage, _ in STEPS for name in "JF")
-SCORES = (*STAGE_SCORES, "final/J_matched")  # the last is chosen with the annotation, as its name says
+# `matched` chooses an object with the annotation; SR is the score of boxes.
+SCORES = (*STAGE_SCORES, "final/J_matched", "final/SR", "selection/AP")
 SKIPPED = 5  # entries of the source that a line names; --json has all
-CLIP_COLUMNS = ("frames", "J", "F", "J_matched", "coverage")
+CLIP_COLUMNS = ("frames", "J", "F", "J_matched", "SR", "coverage")
 
 
 def print_rounds(console: Console, report: Report) -> None:

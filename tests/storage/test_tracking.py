@@ -73,6 +73,15 @@ def test_rounds_are_children_of_their_adaptation(tracker: Tracker) -> None:
     assert {run.info.run_id for run in tracker.rounds()} >= {first}
 
 
+def test_an_adaptation_that_is_run_again_is_the_newest(tracker: Tracker) -> None:
+    order = []
+    for key in ("walks", "drives", "walks"):
+        order.append(begin(tracker, key))
+        tracker.finish(order[-1])
+    assert order[0] == order[2]
+    assert [run.info.run_id for run in tracker.adaptations()][:2] == order[2:0:-1]
+
+
 def test_all_runs_are_listed_however_many_pages_they_fill(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

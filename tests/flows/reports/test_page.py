@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -218,8 +219,10 @@ def test_nothing_to_rank_by_is_an_error() -> None:
         compare_clips({0: pd.DataFrame({"clip": ["a"], "frames": [8]})})
 
 
-def test_prefect_accepts_the_artifact_key() -> None:
-    assert artifact_key("My Walks_2024 (é)") == "rounds-my-walks-2024"
+def test_every_experiment_has_an_artifact_key_that_prefect_accepts() -> None:
+    assert artifact_key("my-walks-2024") == "rounds-my-walks-2024"
+    keys = {artifact_key(name) for name in ("my-walks", "My Walks (é)", "my_walks", "動画", "映像")}
+    assert len(keys) == 5 and all(re.fullmatch("rounds[a-z0-9-]+", key) for key in keys)
 
 
 # ------------------------------------------------------------------------------------------------------ charts
