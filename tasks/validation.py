@@ -15,7 +15,7 @@ from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 from motion_adapt.tasks.settings import FeatureSettings
 
 
-@stage("validation", version=4, gpu=True)
+@stage("validation", version=5, gpu=True)
 def validate(
     oclr: Artifact,
     selector: Artifact,

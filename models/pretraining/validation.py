@@ -12,6 +12,7 @@ from motion_adapt.models.inference.pipeline import correct, propose, select
 from motion_adapt.models.inference.proposal_judges import Judge
 from motion_adapt.models.inputs.features import CORRECTOR_GRID, SELECTOR_GRID, TokenExtractor
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
+from motion_adapt.models.quality.measures import rank_correlation
 from motion_adapt.models.scoring.ranking import mask_ious, object_aps
 from motion_adapt.models.synthetic.synthetic_clip import SyntheticClip
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
@@ -133,7 +134,7 @@ def ranking(errors: np.ndarray, masks: np.ndarray, clip: SyntheticClip) -> float
     for k in np.flatnonzero(masks.any(axis=(0, 2, 3))):
         wrong = [(masks[:, k] != clip.modal[:, j]).sum(axis=(1, 2)) for j in range(clip.num_objects)]
         true = min(wrong, key=np.sum) / (masks[:, k].sum(axis=(1, 2)) + 1)
-        if np.ptp(true) > 0 and np.ptp(errors[:, k]) > 0:
-            ranks = [np.argsort(np.argsort(values)).astype(float) for values in (true, errors[:, k])]
-            found.append(np.corrcoef(ranks[0], ranks[1])[0, 1])
+        correlation = rank_correlation(true, errors[:, k], least=2)
+        if correlation is not None:
+            found.append(correlation)
     return float(np.mean(found)) if found else float("nan")

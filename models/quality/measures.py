@@ -140,15 +140,16 @@ def far_behind(quality: Mapping[str, float | None]) -> list[str]:
     return [name for name, value in known.items() if value < least]
 
 
-def rank_correlation(measure: Iterable[float], scores: Iterable[float]) -> float | None:
-    """Compute Spearman's correlation of a measure with J over clips, in [-1, 1]: how well it ranks them.
+def rank_correlation(measure: Iterable[float], scores: Iterable[float], least: int = 4) -> float | None:
+    """Compute Spearman's correlation of a measure with scores, in [-1, 1]: how well it ranks them.
 
-    None for fewer than 4 clips, or if all values of either are equal, so that there is nothing to rank.
+    None for fewer than `least` pairs of finite values, or if all values of either are equal, so that there is nothing
+    to rank.
     """
     one, other = np.asarray(list(measure), float), np.asarray(list(scores), float)
     known = np.isfinite(one) & np.isfinite(other)
     one, other = one[known], other[known]
-    if len(one) < 4 or len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
+    if len(one) < least or len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
         return None
     from scipy.stats import spearmanr  # a second to import, and needed with labels alone
 

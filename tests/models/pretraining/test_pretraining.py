@@ -399,6 +399,8 @@ def test_ranking_compares_predicted_with_true_error():
         masks[t, 0, : 8 * t] = True
     assert ranking(np.arange(4.0)[:, None].repeat(3, 1), masks, clip) == pytest.approx(1)
     assert ranking(-np.arange(4.0)[:, None].repeat(3, 1), masks, clip) == pytest.approx(-1)
+    tied = np.array([0.0, 0.0, 0.0, 1.0])  # equal errors share their mean rank
+    assert ranking(tied[:, None].repeat(3, 1), masks, clip) == pytest.approx(0.6**0.5)
     assert np.isnan(ranking(np.ones((4, 3)), masks, clip))
 
 
