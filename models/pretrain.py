@@ -2,9 +2,9 @@
 
     python -m motion_adapt.models.pretrain --out weights --steps 20000 --photos photos
 
-This trains, in order, the compact feature network (unless a ViT is named), OCLR, the selector on OCLR's proposals, and
-the corrector on proposals and exemplars. Each is written to OUT/<model>.safetensors. If a run is killed, the same
-command resumes it (its state is in OUT/.state).
+This trains, in order, the compact feature network (unless a ViT or a file is named), OCLR, the selector on OCLR's
+proposals, and the corrector on proposals and exemplars. Each is written to OUT/<model>.safetensors. If a run is killed,
+the same command resumes it (its state is in OUT/.state).
 """
 
 import argparse
@@ -13,8 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from motion_adapt.models.inputs.features import COMPACT, TokenExtractor, load_features
-from motion_adapt.models.networks.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
+from motion_adapt.models.inputs.features import COMPACT, load_features
+from motion_adapt.models.networks.checkpoints import (
+    Checkpoint,
+    build_network,
+    read_checkpoint,
+    save_checkpoint,
+    tensors_digest,
+)
 from motion_adapt.models.networks.precision import TRAINING_PRECISIONS
 from motion_adapt.models.networks.sizes import PRETRAINING, SIZES
 from motion_adapt.models.pretraining.recipe import start_files
@@ -67,7 +73,8 @@ def pretrain(
         only: names of STAGES.
         size: a key of `models.networks.sizes.SIZES`.
         features: `compact`, or a ViT of timm by name.
-        features_checkpoint: weights of the feature network.
+        features_checkpoint: weights of the feature network. Those of the compact one are copied to `out`, and none
+            are trained.
         selector, corrector, background, window, exemplars, batch, frames: see `models.pretraining.variants.shapes`.
         exemplars_by: see `models.pretraining.train_corrector.pretrain_corrector`.
         start: folder with start weights, by network. A network without a file there is trained from scratch.
@@ -85,7 +92,9 @@ def pretrain(
     unknown = [stage for stage in only if stage not in STAGES]
     if unknown:
         raise ValueError(f"only: wanted some of {', '.join(STAGES)}, got {', '.join(unknown)}")
-    stages = [s for s in STAGES if s in only and not (s == "features" and features != COMPACT)]
+    given = features_checkpoint if features == COMPACT else None
+    trained = features == COMPACT and given is None
+    stages = [stage for stage in STAGES if stage in only and (stage != "features" or trained)]
     files = {stage: out / f"{stage}.safetensors" for stage in STAGES}
     shape = shapes(
         size,
@@ -104,6 +113,8 @@ def pretrain(
         else {}
     )
     out.mkdir(parents=True, exist_ok=True)
+    if given:
+        keep_features(given, files["features"])
     for stage in stages:
         course = Course(
             steps=steps,
@@ -120,7 +131,8 @@ def pretrain(
         if stage != "features":
             options |= {"flow": flow}
         if stage in ("selector", "corrector"):
-            options["features"] = extractor(features, features_checkpoint, files["features"], device)
+            weights = files["features"] if features == COMPACT else features_checkpoint
+            options["features"] = load_features(features, checkpoint=weights, device=device)
             options["pool"] = pool
         if stage == "corrector" and exemplars_by == "selector":
             options["selector"] = needed(stage, files, "selector")
@@ -146,11 +158,21 @@ def needed(stage: str, files: dict[str, Path], network: str) -> Checkpoint:
     return read_checkpoint(files[network])
 
 
-def extractor(name: str, checkpoint: Path | None, trained: Path, device: str) -> TokenExtractor:
-    """Load the feature network: a ViT of timm, or the compact one, by default the one trained here."""
-    if name == COMPACT and checkpoint is None:
-        checkpoint = trained
-    return load_features(name, checkpoint=checkpoint, device=device)
+def keep_features(checkpoint: Path, file: Path) -> None:
+    """Copy a trained compact feature network to `file`, next to the networks that will read its tokens.
+
+    Raises:
+        ValueError: the checkpoint is another model, or `file` holds another feature network.
+    """
+    given = read_checkpoint(checkpoint)
+    build_network(given, expect="features")
+    if not file.exists():
+        save_checkpoint(file, given)
+    elif tensors_digest(read_checkpoint(file).tensors) != tensors_digest(given.tensors):
+        raise ValueError(
+            f"features: {file} is not {checkpoint}, and networks next to it may read its tokens; name another folder "
+            "for the results"
+        )
 
 
 def progress(stage: str, steps: int, report: Report) -> OnStep:

@@ -497,6 +497,30 @@ def test_the_command_line_starts_from_a_folder_and_trains_the_rest_from_scratch(
         assert said in capsys.readouterr().err
 
 
+def test_a_given_feature_network_is_not_trained_and_joins_the_networks_that_read_it(tmp_path, tiny_sizes):
+    first, second = tmp_path / "first", tmp_path / "second"
+    main(["--out", str(first), "--steps", "1", "--only", "features"])
+    given = ["--features-checkpoint", str(first / "features.safetensors")]
+    main(["--out", str(second), "--steps", "2", "--only", "features,oclr,selector", *given])
+    assert (second / "features.safetensors").read_bytes() == (first / "features.safetensors").read_bytes()
+    features, selector = (
+        read_checkpoint(second / f"{name}.safetensors") for name in ("features", "selector")
+    )
+    read = selector.settings["training"]["features"]
+    assert read["sha256"] == tensors_digest(features.tensors) and features.settings["training"]["steps"] == 1
+
+
+def test_a_folder_keeps_the_feature_network_that_its_networks_read(tmp_path, tiny_sizes, capsys):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for seed, out in enumerate((one, other)):
+        main(["--out", str(out), "--steps", "1", "--only", "features", "--seed", str(seed)])
+    begun = ["--out", str(one), "--steps", "1", "--only", "oclr", "--features-checkpoint"]
+    main([*begun, str(one / "features.safetensors")])
+    with pytest.raises(SystemExit):
+        main([*begun, str(other / "features.safetensors")])
+    assert "name another folder" in capsys.readouterr().err
+
+
 def test_both_entry_points_have_the_same_defaults(tmp_path, tiny_sizes):
     given = vars(PretrainSettings())
     assert {name: given[name] for name in PRETRAINING} == PRETRAINING
