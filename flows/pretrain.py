@@ -1,6 +1,6 @@
 """Pre-train: train the networks on synthetic clips only.
 
-    features     (if the settings use the project's own) the same point looks the same in two frames
+    features     (if the settings use the project's own, and name no file) the same point looks the same in two frames
     OCLR         flow -> masks and order
     selector     where are OCLR's proposals, and damaged masks, wrong?
     corrector    repair them from exemplars
@@ -88,11 +88,12 @@ def pretrain(
     with tracker.kept(begin(tracker, settings, what)) as mlflow_run:
         made, tokens = train_all(run, settings, begun, pictures, tracker, mlflow_run)
         report.final = figures_of(run, settings, made, tokens, pictures)
-        run.read(partial(write_checkpoints, place, made, Path(folder)))
+        files = made | given_features(run, settings, made, tokens)
+        run.read(partial(write_checkpoints, place, files, Path(folder)))
         for model, artifact in made.items():
             enter_curves(tracker, mlflow_run, model, run.summary(artifact)["curves"])
         tracker.log(mlflow_run, {f"validation/{name}": value for name, value in report.final.items()})
-        tracker.files(mlflow_run, [Path(folder) / f"{model}.safetensors" for model in made], "checkpoints")
+        tracker.files(mlflow_run, [Path(folder) / f"{model}.safetensors" for model in files], "checkpoints")
     report.output = folder
     report.figures = "smoke" if any(is_smoke(run.summary(ref)["settings"]) for ref in made.values()) else ""
     report.take(run)
@@ -127,8 +128,7 @@ def find_starts(run: Run, settings: Settings, start: str | None, out: str) -> di
     """
     if start is None:
         return {}
-    compact = "compact" in (settings.features.selector.backbone, settings.features.corrector.backbone)
-    models = ("features", *NETWORKS) if compact else NETWORKS
+    models = ("features", *NETWORKS) if trains_features(settings) else NETWORKS
     try:
         files = start_files(Path(start), Path(out), models)
     except ValueError as error:
@@ -137,6 +137,12 @@ def find_starts(run: Run, settings: Settings, start: str | None, out: str) -> di
         if model not in files:
             run.warn(f"--start {start} has no {model} weights: that network is trained from scratch")
     return {model: keep_file(run, file, model) for model, file in files.items()}
+
+
+def trains_features(settings: Settings) -> bool:
+    """Tell whether a compact feature network is trained: one is used, and the settings name no file of it."""
+    backbones = (settings.features.selector, settings.features.corrector)
+    return any(used.backbone == "compact" and not used.checkpoint for used in backbones)
 
 
 def shapes_of(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -182,7 +188,7 @@ def train_all(
         with followed(tracker, mlflow_run, name, curve_file(state)):
             made[name] = run.once(stage, f"train {name}", **arguments)
 
-    if "compact" in (backbones.selector.backbone, backbones.corrector.backbone):
+    if trains_features(settings):
         train("features", train_features)
     train("oclr", train_oclr, flow=choice.flow)
     tokens = find_backbones(run, settings, None, made.get("features"))
@@ -227,6 +233,31 @@ def figures_of(
         folders=folders_of(settings),
     )
     return run.summary(found)
+
+
+def given_features(
+    run: Run, settings: Settings, made: dict[str, Artifact], tokens: StartWeights
+) -> dict[str, Artifact]:
+    """Return the compact feature network that the settings name, by file name, if the folder is to hold it.
+
+    A folder holds one feature network: the one just trained, or else the one that all networks read. A warning names
+    the settings of others, without which later runs would read other tokens.
+    """
+    given = {
+        f"features.{model}.checkpoint": ref
+        for model, backbone, ref in (
+            ("selector", settings.features.selector, tokens.selector_features),
+            ("corrector", settings.features.corrector, tokens.corrector_features),
+        )
+        if ref and backbone.backbone == "compact" and backbone.checkpoint
+    }
+    alone = not made.get("features") and len(set(given.values())) == 1
+    if given and not alone:
+        run.warn(
+            f"the feature network of {' and that of '.join(given)} is not among the checkpoints, since a folder holds "
+            "one: set the same wherever they are used"
+        )
+    return {"features": next(iter(given.values()))} if alone else {}
 
 
 def write_checkpoints(place: Place, made: dict[str, Artifact], folder: Path) -> None:

@@ -1,22 +1,25 @@
 """The paper's variants on the command line: settings reach the stages, and checkpoints must agree with them."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from motion_adapt.flows.adapt import adapt
 from motion_adapt.flows.finetune_upsampler import WARNING, finetune_upsampler
-from motion_adapt.flows.pretrain import pretrain
+from motion_adapt.flows.pretrain import given_features, pretrain, trains_features
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.flows.run.start_weights import wanted
+from motion_adapt.flows.run.run import Run
+from motion_adapt.flows.run.start_weights import StartWeights, wanted
 from motion_adapt.flows.run.weight_checks import SMOKE_STEPS, is_smoke
 from motion_adapt.flows.segment import segment
 from motion_adapt.models.networks.checkpoints import read_checkpoint, tensors_digest
 from motion_adapt.models.networks.sizes import SIZES, STEP_SIZES
 from motion_adapt.storage.artifacts.run_records import recorded_runs
+from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import FRAMES, PLAIN, SETTINGS, Home
 
@@ -159,6 +162,50 @@ def test_pretraining_continues_from_other_weights(home: Home, tiny: Settings) ->
     assert further.stages["pretrained-oclr"]["computed"] == 1  # its key differs from the first one's
     oclr, first = (read_checkpoint(f / "oclr.safetensors") for f in (home.path / "further", out))
     assert oclr.settings["training"]["start"]["sha256"] == tensors_digest(first.tensors)
+
+
+@pytest.mark.slow
+def test_a_given_feature_network_is_not_trained_and_is_written_with_the_others(
+    home: Home, tiny: Settings
+) -> None:
+    own, out = home.weights / "features.safetensors", home.path / "given"
+    features = {model: {"checkpoint": str(own)} for model in ("selector", "corrector")}
+    settings = Settings.model_validate({**tiny.model_dump(), "features": features})
+    report = pretrain(str(out), settings=settings, place=home.place, tracking=home.tracking)
+    assert "pretrained-features" not in report.stages
+    kept, given = (read_checkpoint(file).tensors for file in (out / "features.safetensors", own))
+    assert tensors_digest(kept) == tensors_digest(given)
+
+
+@pytest.mark.parametrize(
+    ("selector", "corrector", "trained", "kept", "named"),
+    [
+        ("a", "a", False, "a", ()),
+        ("a", "b", False, None, ("selector", "corrector")),
+        ("a", None, True, None, ("selector",)),
+        (None, None, True, None, ()),
+    ],
+)
+def test_a_folder_of_checkpoints_holds_one_feature_network(
+    selector: str | None, corrector: str | None, trained: bool, kept: str | None, named: tuple[str, ...]
+) -> None:
+    files = {"selector": selector, "corrector": corrector}
+    settings = Settings.model_validate(
+        {"features": {model: {"checkpoint": file} for model, file in files.items()}}
+    )
+    assert trains_features(settings) == trained
+    refs = {
+        file: Artifact(stage="weights", key=file, attempt="1", digest="0" * 64) for file in ("a", "b", "new")
+    }
+    made = {"features": refs["new"]} if trained else {}
+    warned: list[str] = []
+    tokens = StartWeights(
+        selector_features=refs[selector or "new"], corrector_features=refs[corrector or "new"]
+    )
+    found = given_features(cast(Run, SimpleNamespace(warn=warned.append)), settings, made, tokens)
+    assert found == ({"features": refs[kept]} if kept else {})
+    assert len(warned) == bool(named)
+    assert all(f"features.{model}.checkpoint" in warned[0] for model in named)
 
 
 def test_a_long_pretraining_is_not_smoke_whatever_it_started_from() -> None:
