@@ -8,11 +8,13 @@ the same command resumes it (its state is in OUT/.state).
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from motion_adapt.models.inputs.downloads import WeightsMissing
 from motion_adapt.models.inputs.features import COMPACT, load_features
 from motion_adapt.models.networks.checkpoints import (
     Checkpoint,
@@ -33,6 +35,17 @@ from motion_adapt.models.synthetic.synthetic_flow import FLOW_KINDS
 from motion_adapt.models.training.course import Course, OnStep
 
 STAGES = ("features", "oclr", "selector", "corrector")
+LEAST = {  # as in the settings of `pretrain`
+    "steps": 1,
+    "background": 1,
+    "window": 1,
+    "exemplars": 1,
+    "pool": 0,
+    "batch": 1,
+    "frames": 4,
+    "seed": 0,
+    "workers": 0,
+}
 
 Report = Callable[[str], None]
 
@@ -88,13 +101,34 @@ def pretrain(
         device: device of the trainings.
         workers: processes that prepare batches ahead of time.
         report: called with every line of progress.
+
+    Raises:
+        ValueError: an argument is out of range, nothing is left to train, or a network that a stage needs is missing.
+        WeightsMissing: the feature network was not found.
+        FloatingPointError: a training had no finite loss for many steps.
     """
+    require_numbers(
+        rate,
+        steps=steps,
+        background=background,
+        window=window,
+        exemplars=exemplars,
+        pool=pool,
+        batch=batch,
+        frames=frames,
+        seed=seed,
+        workers=workers,
+    )
     unknown = [stage for stage in only if stage not in STAGES]
     if unknown:
         raise ValueError(f"only: wanted some of {', '.join(STAGES)}, got {', '.join(unknown)}")
     given = features_checkpoint if features == COMPACT else None
     trained = features == COMPACT and given is None
     stages = [stage for stage in STAGES if stage in only and (stage != "features" or trained)]
+    if not stages:
+        raise ValueError(
+            f"only: nothing to train; the features are those of {features_checkpoint or features}"
+        )
     files = {stage: out / f"{stage}.safetensors" for stage in STAGES}
     shape = shapes(
         size,
@@ -139,6 +173,19 @@ def pretrain(
         save_checkpoint(files[stage], run_stage(stage, course, files, options))
         report(f"{stage}: written to {files[stage]}")
     return {stage: files[stage] for stage in stages}
+
+
+def require_numbers(rate: float | None, **numbers: int | None) -> None:
+    """Check the numbers of a pre-training; None is a default.
+
+    Raises:
+        ValueError: a number is less than its `LEAST`, or the rate is not positive.
+    """
+    for name, number in numbers.items():
+        if number is not None and number < LEAST[name]:
+            raise ValueError(f"{name}: wanted at least {LEAST[name]}, got {number}")
+    if rate is not None and not 0 < rate < math.inf:
+        raise ValueError(f"rate: wanted a positive number, got {rate}")
 
 
 def run_stage(stage: str, course: Course, files: dict[str, Path], options: dict[str, Any]) -> Checkpoint:
@@ -234,6 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pretrain(given.pop("out"), only=given.pop("only").split(","), **given)
     except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
+    except (WeightsMissing, FloatingPointError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

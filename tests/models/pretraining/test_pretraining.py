@@ -24,7 +24,7 @@ from motion_adapt.models.networks.corrector import MaskCorrector
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.models.networks.sizes import PRETRAINING, SIZES, STEP_SIZES
-from motion_adapt.models.pretrain import main, pretrain
+from motion_adapt.models.pretrain import LEAST, main, pretrain
 from motion_adapt.models.pretraining.clip_batches import ClipBatches, ClipProposals, ClipTokens, Kept
 from motion_adapt.models.pretraining.oclr_batches import EstimatedPool, OclrBatches, pool_size
 from motion_adapt.models.pretraining.recipe import schedule_for
@@ -519,6 +519,43 @@ def test_a_folder_keeps_the_feature_network_that_its_networks_read(tmp_path, tin
     with pytest.raises(SystemExit):
         main([*begun, str(other / "features.safetensors")])
     assert "name another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        *((f"--{name} {least - 1}", f"{name}: wanted at least {least}") for name, least in LEAST.items()),
+        ("--rate 0", "rate: wanted a positive number"),
+        ("--only features --features vit_tiny_patch16_224", "nothing to train"),
+        ("--only features --features-checkpoint features.safetensors", "nothing to train"),
+    ],
+)
+def test_options_that_no_training_can_have_are_refused(tmp_path, tiny_sizes, capsys, options, said):
+    with pytest.raises(SystemExit) as ended:
+        main(["--out", str(tmp_path / "out"), "--steps", "1", *options.split()])
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_both_entry_points_have_the_same_least_numbers():
+    fields = PretrainSettings.model_fields
+    for name in LEAST.keys() & fields.keys():
+        assert [rule.ge for rule in fields[name].metadata if hasattr(rule, "ge")] == [LEAST[name]], name
+
+
+def test_the_command_line_says_why_a_training_ended(tmp_path, tiny_sizes, capsys, monkeypatch):
+    main(["--out", str(tmp_path), "--steps", "1", "--only", "oclr"])
+    with pytest.raises(SystemExit) as ended:
+        main(["--out", str(tmp_path), "--steps", "1", "--only", "selector"])
+    assert ended.value.code == 1 and "weights missing: the compact feature" in capsys.readouterr().err
+
+    def diverge(course, **options):
+        raise FloatingPointError("training: no finite loss")
+
+    monkeypatch.setattr("motion_adapt.models.pretrain.pretrain_features", diverge)
+    with pytest.raises(SystemExit) as ended:
+        main(["--out", str(tmp_path), "--steps", "1", "--only", "features"])
+    assert ended.value.code == 1 and "no finite loss" in capsys.readouterr().err
 
 
 def test_both_entry_points_have_the_same_defaults(tmp_path, tiny_sizes):
