@@ -11,10 +11,11 @@ from pathlib import Path
 
 from motion_adapt.models.networks.checkpoints import (
     Checkpoint,
+    checkpoint_bytes,
     in_half_precision,
     read_checkpoint,
-    save_checkpoint,
 )
+from motion_adapt.models.networks.synced_file import synced_file
 
 MOST_BYTES = 25_000_000  # maximum total size of a preset's weights
 
@@ -34,18 +35,29 @@ def require_finite(checkpoint: Checkpoint) -> Checkpoint:
 def ship(weights: Path, to: Path) -> dict[str, int]:
     """Write the checkpoints of one folder to another in f16. Returns the size of each file in bytes.
 
+    All are read and converted before the first is written.
+
     Raises:
-        ValueError: there are no checkpoints, one is damaged, or together they are larger than `MOST_BYTES`.
+        ValueError: there are no checkpoints, one is damaged, or together with those that are in `to` already they are
+            larger than `MOST_BYTES`. Nothing is written.
+        OSError: a file cannot be read or written.
     """
     files = sorted(weights.glob("*.safetensors"))
     if not files:
         raise ValueError(f"{weights}: there is no checkpoint")
+    content = {
+        file.name: checkpoint_bytes(require_finite(in_half_precision(read_checkpoint(file))))
+        for file in files
+    }
+    sizes = {name: len(written) for name, written in content.items()}
+    others = {file.name: file.stat().st_size for file in to.glob("*.safetensors")}
+    total = sum((others | sizes).values())
+    if total > MOST_BYTES:
+        raise ValueError(f"{to}: would have {total} bytes in total, the limit is {MOST_BYTES}")
     to.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        save_checkpoint(to / file.name, require_finite(in_half_precision(read_checkpoint(file))))
-    sizes = {file.name: (to / file.name).stat().st_size for file in files}
-    if sum(sizes.values()) > MOST_BYTES:
-        raise ValueError(f"{to}: {sum(sizes.values())} bytes in total, the limit is {MOST_BYTES}")
+    for name, written in content.items():
+        with synced_file(to / name) as file:
+            file.write(written)
     return sizes
 
 
@@ -60,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         for name, size in ship(given.weights, given.to).items():
             print(f"{name}  {size / 1e6:.1f} MB")
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
 

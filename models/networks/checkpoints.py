@@ -71,7 +71,16 @@ def in_half_precision(checkpoint: Checkpoint) -> Checkpoint:
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write `checkpoint` to `path`. An existing file is replaced only once the new one is on disk.
 
-    The same checkpoint always gives the same bytes.
+    Raises:
+        ValueError: JSON cannot represent the settings.
+    """
+    content = checkpoint_bytes(checkpoint)
+    with synced_file(Path(path)) as file:
+        file.write(content)
+
+
+def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
+    """Return the content of a checkpoint's file. The same checkpoint always gives the same bytes.
 
     Raises:
         ValueError: JSON cannot represent the settings.
@@ -83,8 +92,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         entry = json.dumps({**header, "digest": _digest(header, tensors)}, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"settings of the {checkpoint.model} checkpoint: {error}") from error
-    with synced_file(Path(path)) as file:
-        file.write(safetensors.torch.save(tensors, metadata={_ENTRY: entry}))
+    return safetensors.torch.save(tensors, metadata={_ENTRY: entry})
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

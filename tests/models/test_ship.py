@@ -41,6 +41,29 @@ def test_values_beyond_16_bits_are_refused(tmp_path):
         ship(tmp_path, tmp_path / "to")
 
 
+def test_nothing_is_written_before_everything_is_checked(tmp_path, monkeypatch, capsys):
+    weights, to = tmp_path / "from", tmp_path / "to"
+    weights.mkdir()
+    save_checkpoint(weights / "oclr.safetensors", checkpoint())
+    (weights / "selector.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="damaged"):
+        ship(weights, to)
+    assert not to.exists()
+    (weights / "selector.safetensors").unlink()
+    size = ship(weights, to)["oclr.safetensors"]
+    (to / "other.safetensors").write_bytes(b"0" * 100)
+    written = (to / "oclr.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr("motion_adapt.models.ship.MOST_BYTES", size + 99)
+    with pytest.raises(ValueError, match=f"would have {size + 100} bytes"):
+        ship(weights, to)
+    assert (to / "oclr.safetensors").stat().st_mtime_ns == written
+    (tmp_path / "file").touch()
+    monkeypatch.undo()
+    with pytest.raises(SystemExit) as ended:
+        main([str(weights), str(tmp_path / "file")])
+    assert ended.value.code == 2 and "file" in capsys.readouterr().err
+
+
 def test_an_empty_folder_is_wrong_usage(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main([str(tmp_path), str(tmp_path / "to")])
