@@ -118,6 +118,7 @@ def gate(
                     f"{rule.measure} {was}{now:.3f}: {rule.worsening} of {worse:.3f}, more than {threshold:g}"
                 )
                 found.append((Verdict.ROLL_BACK if back else Verdict.HOLD, reason))
+    found = list(dict.fromkeys(found))  # two rules may miss the same measure
     found.sort(key=lambda finding: finding[0] is not Verdict.ROLL_BACK)
     return Decision(found[0][0] if found else Verdict.KEEP, tuple(reason for _, reason in found))
 

@@ -34,6 +34,13 @@ def test_a_round_that_is_no_worse_is_kept():
     assert gate({}, GOOD).verdict is Verdict.KEEP
 
 
+def test_a_measure_with_two_rules_is_missed_once():
+    assert [rule.measure for rule in RULES].count("flow_consistency") == 2
+    decision = gate({"flow_consistency": 0.8}, {})
+    assert decision.verdict is Verdict.HOLD
+    assert decision.reasons == ("flow_consistency was 0.800 and could not be measured now",)
+
+
 @pytest.mark.parametrize(
     "changes, verdict, word",
     [
