@@ -74,8 +74,11 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         except Exception as error:  # torch's readers raise nearly anything on bytes that are no checkpoint
             raise ValueError(f"{path}: damaged or truncated ({in_short(error)})") from error
     state = content.get("model_state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state or not all(isinstance(t, Tensor) for t in state.values()):
-        raise ValueError(f"{path}: wanted a dictionary of tensors, bare or under 'model_state_dict'")
+    named = isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    )
+    if not state or not named:
+        raise ValueError(f"{path}: wanted a dictionary of tensors by name, bare or under 'model_state_dict'")
     return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
 
@@ -96,9 +99,8 @@ def _from_official(
     missing = [name for name in names.values() if name not in state]
     unknown = sorted(set(state) - set(names.values()))
     if missing or unknown:
-        raise ValueError(
-            f"{path}: not an official {model} checkpoint; {_some('lacks', missing)}{_some('has', unknown)}"
-        )
+        what = [_some(verb, found) for verb, found in (("lacks", missing), ("has", unknown)) if found]
+        raise ValueError(f"{path}: not an official {model} checkpoint; {'; '.join(what)}")
     for ours, theirs in names.items():
         if state[theirs].shape != wanted[ours].shape:
             want, got = tuple(wanted[ours].shape), tuple(state[theirs].shape)
@@ -109,10 +111,8 @@ def _from_official(
 
 
 def _some(verb: str, names: list[str]) -> str:
-    if not names:
-        return ""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{verb} {', '.join(names[:3])}{more}; "
+    return f"{verb} {', '.join(names[:3])}{more}"
 
 
 def official_names(model: str, ours: Iterable[str]) -> dict[str, str]:

@@ -54,13 +54,16 @@ def test_what_does_not_fit_is_named(released: dict, tmp_path: Path) -> None:
     path, state = tmp_path / "s.pth", released["selector"]
     _refused(path, released["oclr"], "not an official selector checkpoint; lacks selector.encoder")
     _refused(path, released["selector"], "not an official oclr", model="oclr")
-    _refused(path, {k: v for k, v in state.items() if k != "selector.mlp.bias"}, "lacks selector.mlp.bias;")
-    _refused(path, state | {"extra": torch.ones(1)}, "has extra;")
+    _refused(
+        path, {k: v for k, v in state.items() if k != "selector.mlp.bias"}, r"lacks selector\.mlp\.bias$"
+    )
+    _refused(path, state | {"extra": torch.ones(1)}, "checkpoint; has extra$")
     _refused(
         path, state | {"selector.mlp.bias": torch.ones(3)}, r"mlp.bias: wanted shape \(256,\), got \(3,\)"
     )
     _refused(path, state | {"selector.mlp.bias": torch.full((256,), torch.nan)}, "mlp.bias: wanted finite")
     _refused(path, {"model_state_dict": {"a": 1}}, "wanted a dictionary of tensors")
+    _refused(path, {0: torch.ones(1)}, "wanted a dictionary of tensors by name")
     _refused(path, [1, 2], "wanted a dictionary of tensors")
     with pytest.raises(ValueError, match="got 'dino'"):
         import_official(path, "dino")
