@@ -8,6 +8,7 @@ a person would keep it. Given frames count with their J of 100; `without` leaves
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,12 @@ def annotation(data: Path, clip: str, frame: str) -> np.ndarray:
 
 
 def paint(data: Path, report: Report, count: int, folder: Path) -> dict[str, list[str]]:
-    """Write the annotations of each clip's first `count` doubtful frames to `folder`; returns the frames by clip."""
+    """Write the annotations of each clip's first `count` doubtful frames to `folder`; returns the frames by clip.
+
+    Masks of an earlier call are removed.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
     given: dict[str, list[str]] = {}
     for item in report.doubtful:
         clip, frame = item["clip"], item["frame"]

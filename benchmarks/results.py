@@ -3,13 +3,14 @@
     python benchmarks/results.py DAVIS --out DIR [--flow raft_large C_T_SKHT_V1] [--seeds 0 1 2] [--per-clip] [--crf]
 
 This runs `motion-adapt adapt` once for each seed, with a shared store, saves the numbers of each run in OUT and prints
-a table in Markdown. A run whose numbers are in OUT is not repeated. `matched` chooses, once per clip, the object that
-fits the annotation best, like the papers' figures on DAVIS 2016. `union` combines all objects; it is the only figure
-available without labels.
+a table in Markdown. A run whose numbers are in OUT is not repeated; other options need another OUT. `matched` chooses,
+once per clip, the object that fits the annotation best, like the papers' figures on DAVIS 2016. `union` combines all
+objects; it is the only figure available without labels.
 """
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -48,9 +49,21 @@ def overrides(given: argparse.Namespace) -> list[str]:
     return [word for field in fields for word in ("--set", field)]
 
 
+def deciding(given: argparse.Namespace, seed: int) -> list[str]:
+    """Return the options that decide the numbers of a run."""
+    words = ["--set", f"seed={seed}", "--rounds", str(given.rounds)]
+    words += ["--weights", str(given.weights)] if given.weights else []
+    words += ["--clips", ",".join(given.clips)] if given.clips else []
+    return [*words, *overrides(given)]
+
+
 def adapt(given: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Return the numbers of one run, running it if necessary."""
-    file = given.out / f"seed-{seed}.json"
+    file, beside = given.out / f"seed-{seed}.json", given.out / f"seed-{seed}.options"
+    asked = shlex.join([str(given.data), *deciding(given, seed)])
+    # a file of an earlier version has no options beside it
+    if file.exists() and beside.exists() and (had := beside.read_text(encoding="utf-8")) != asked:
+        raise SystemExit(f"{file} has the numbers of\n  {had}\nand not of\n  {asked}\nName another --out.")
     if not file.exists():
         given.out.mkdir(parents=True, exist_ok=True)
         command = [str(Path(sys.executable).with_name("motion-adapt")), "adapt", str(given.data)]
@@ -60,12 +73,10 @@ def adapt(given: argparse.Namespace, seed: int) -> dict[str, Any]:
             "--tracking-uri",
             f"sqlite:///{given.out.resolve()}/mlflow.db",
         ]
-        command += ["--output", str(given.out / f"seed-{seed}"), "--json", str(file), "--set", f"seed={seed}"]
-        command += ["--rounds", str(given.rounds)]
-        command += ["--weights", str(given.weights)] if given.weights else []
-        command += ["--clips", ",".join(given.clips)] if given.clips else []
+        command += ["--output", str(given.out / f"seed-{seed}"), "--json", str(file)]
         command += ["--threads", str(given.threads)] if given.threads else []
-        subprocess.run([*command, *overrides(given)], check=True)
+        beside.write_text(asked, encoding="utf-8")
+        subprocess.run([*command, *deciding(given, seed)], check=True)
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
