@@ -75,16 +75,18 @@ def first_network(
         return fresh_network(partial(new_network, model, network), {}, seed, first_guess=first_guess)
     module = build_network(start, expect=model)
     has, wanted = (all_arguments(model, arguments) for arguments in (start.settings["network"], network))
-    other = [name for name in sorted(has | wanted) if has.get(name) != wanted.get(name)]
-    if other:
-        differ = ", ".join(f"{name}={has.get(name)} instead of {wanted.get(name)}" for name in other)
+    if differ := _differing(has, wanted):
         raise ValueError(f"start: the {model} to start from is another network: {differ}")
     read, asked = start.settings.get("features"), features_identity(features)
-    if read and asked and read["name"] != asked["name"]:
-        raise ValueError(
-            f"start: the {model} to start from reads features '{read['name']}', not '{asked['name']}'"
-        )
+    if read and asked and read != asked:
+        raise ValueError(f"start: the {model} to start from reads other features: {_differing(read, asked)}")
     return module
+
+
+def _differing(has: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Describe the entries in which two dictionaries differ; empty if they do not."""
+    other = [name for name in sorted(has | wanted) if has.get(name) != wanted.get(name)]
+    return ", ".join(f"{name}={has.get(name)} instead of {wanted.get(name)}" for name in other)
 
 
 def start_files(start: Path, out: Path, models: Sequence[str]) -> dict[str, Path]:

@@ -470,11 +470,13 @@ def test_a_start_of_another_network_or_for_other_features_is_refused(oclr, extra
     with pytest.raises(ValueError, match="wanted a model 'features', got 'oclr'"):
         pretrain_features(Course(steps=1), start=oclr)
     head = pretrain_selector(oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2)
-    other = replace(head, settings={**head.settings, "features": {"name": "vit", "channels": 8, "patch": 16}})
-    with pytest.raises(ValueError, match="reads features 'vit', not 'compact'"):
-        pretrain_selector(
-            oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2, start=other
-        )
+    for changed, has, wanted in (("name", "vit", "compact"), ("patch", 16, 8)):
+        read = {**head.settings["features"], changed: has}
+        other = replace(head, settings={**head.settings, "features": read})
+        with pytest.raises(ValueError, match=f"reads other features: {changed}={has} instead of {wanted}"):
+            pretrain_selector(
+                oclr, Course(steps=1), features=extractor, network=TINY_SELECTOR, frames=2, start=other
+            )
 
 
 def test_explicit_defaults_give_the_same_network(oclr):
