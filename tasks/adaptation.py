@@ -14,7 +14,7 @@ from motion_adapt.tasks.settings import CorrectorTrainingSettings, OclrTrainingS
 from motion_adapt.tasks.training import corrector_clip, course_of, learnt_from, parts_of, training
 
 
-@stage("adapted-corrector", version=4, gpu=True)
+@stage("adapted-corrector", version=5, gpu=True)
 def adapt_corrector(
     frames: list[Artifact],
     tokens: list[Artifact],

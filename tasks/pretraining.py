@@ -104,7 +104,7 @@ def train_oclr(
         )
 
 
-@stage("pretrained-head", version=7, gpu=True)
+@stage("pretrained-head", version=8, gpu=True)
 def train_head(
     oclr: Artifact,
     features: Artifact | None,

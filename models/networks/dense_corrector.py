@@ -74,9 +74,27 @@ class DenseLayer(nn.Module):
 
 
 class DenseCorrector(nn.Module):
-    """Has the interface and arguments of `MaskCorrector`, but no background queries."""
+    """Has the interface of `MaskCorrector`, but no queries, and so neither `num_background` nor `maps` nor `prior`.
+
+    Args:
+        features: channels of the UNet's first level.
+        width: channels of the positions' keys and queries.
+        feature_channels: channels of the tokens; mapped linearly to `width` if the two differ.
+        num_objects: objects (K).
+        num_heads: attention heads, each of which carries masks by itself.
+        num_layers: layers of the transformer.
+        dropout: dropout rate of the transformer.
+    """
 
     reconstructs = False
+    attention_parts = (
+        "target_position",
+        "exemplar_position",
+        "object_code",
+        "layers",
+        "carry",
+        "carried_maps",
+    )
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from motion_adapt.models.networks import unet
 from motion_adapt.models.networks.blocks import Norm, OtherFramesAttention, SlotAttention, stack
 from motion_adapt.models.networks.corrector import TRUST, Correction, MaskCorrector
+from motion_adapt.models.networks.dense_corrector import DenseCorrector
 from motion_adapt.models.networks.exemplar_prior import recall, recallable
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.networks.selector import MaskSelector, predicted_error, scores
@@ -300,7 +301,7 @@ def test_context_changes_nothing_at_first_and_each_of_its_paths_connects_frames(
 
 
 def test_every_network_names_attention_parts_that_it_has() -> None:
-    for net in (_oclr(), _selector(), _corrector()):
+    for net in (_oclr(), _selector(), _corrector(), DenseCorrector(features=4, width=16, num_heads=2)):
         names = [name for name, _ in net.named_parameters()]
         assert net.attention_parts
         for part in net.attention_parts:
