@@ -27,6 +27,9 @@ from motion_adapt.models.synthetic.trajectories import (
 )
 
 FOREGROUND_SHARE = 0.45  # share of clips with a near part of the scene, which camera motion shifts more
+SCENE = 1.4  # sides of the scene, in sides of the frame
+SPRITE = 0.22, 1.15  # smallest and largest side of a sprite's canvas, in heights of the frame
+LEAST_HEIGHT = 16  # pixels; the smallest sprites have no shape in lower frames
 # maximum shear or stretch of a sprite's canvas; below 0.5 the inverse needed for drawing converges
 BENDING = 0.4
 
@@ -38,7 +41,8 @@ class SyntheticClips:
         seed: seed of all clips.
         photos: folder of pictures for textures and backgrounds; None for procedural ones.
         silhouettes: folder of mask pictures for half of the shapes; None for drawn shapes only.
-        size: (H, W) of frames.
+        size: (H, W) of frames. H is at least `LEAST_HEIGHT`, and W about 0.83 H, so that the largest sprite fits into
+            the scene.
         frames: frames of a clip.
         max_objects: maximum number of the `NUM_OBJECTS` channels that are used.
     """
@@ -57,13 +61,13 @@ class SyntheticClips:
             raise ValueError(f"frames: wanted at least 2, got {frames}")
         if not 1 <= max_objects <= NUM_OBJECTS:
             raise ValueError(f"max_objects: wanted 1 to {NUM_OBJECTS}, got {max_objects}")
-        self.seed, self.size, self.frames, self.max_objects = seed, size, frames, max_objects
+        self.seed, self.size, self.frames, self.max_objects = seed, checked(size), frames, max_objects
         self.textures, self.silhouettes = Textures(photos), Silhouettes(silhouettes)
 
     def at_size(self, size: tuple[int, int]) -> "SyntheticClips":
         """Return the same supply with another size (H, W) of frames."""
         other = copy(self)
-        other.size = size
+        other.size = checked(size)
         return other
 
     def make(
@@ -104,7 +108,7 @@ class SyntheticClips:
     def background(self, rng: np.random.Generator, camera: np.ndarray) -> Layer:
         """Draw a scene larger than the frame, with parallax: by a depth map, near parts shift more than far ones."""
         height, width = self.size
-        h, w = int(height * 1.4), int(width * 1.4)
+        h, w = int(height * SCENE), int(width * SCENE)
         texture = self.textures.sample(rng, h, w)
         ground = np.linspace(-1, 1, h, dtype=np.float32)[:, None] * rng.uniform(0.0, 1.5)
         depth = np.tanh(smooth_field(rng, h, w, rng.uniform(2, 6))[..., 0] * rng.uniform(0.1, 0.8) + ground)
@@ -141,7 +145,7 @@ class SyntheticClips:
     def sprite(self, rng: np.random.Generator, camera: np.ndarray, background: Layer) -> Layer:
         """Draw one object. Most move relative to the scene, some relative to the frame (the camera follows them)."""
         height, width = self.size
-        size = int(log_uniform(rng, 0.22, 1.15) * height)
+        size = int(log_uniform(rng, *SPRITE) * height)
         silhouette = self.silhouettes.sample(rng, size)
         texture = self.textures.sample(rng, size, size)
         if rng.random() < 0.15:  # camouflage: cut from the scene itself
@@ -157,6 +161,21 @@ class SyntheticClips:
         offset = translation(x, y) if scene is not camera else np.linalg.inv(anchor) @ translation(x, y)
         paths = scene @ offset @ path @ translation(-size / 2, -size / 2)
         return Layer(texture, silhouette, paths, *articulation(rng, size, len(camera)))
+
+
+def checked(size: tuple[int, int]) -> tuple[int, int]:
+    """Return a size (H, W) of frames, after checking that every clip can be drawn at it.
+
+    Raises:
+        ValueError: it is too low, or too narrow for sprites that are cut from the scene.
+    """
+    height, width = size
+    if height < LEAST_HEIGHT or int(width * SCENE) < int(height * SPRITE[1]):
+        raise ValueError(
+            f"size: wanted a height of at least {LEAST_HEIGHT} and a width of at least "
+            f"{SPRITE[1] / SCENE:.2f} heights, got {height} x {width}"
+        )
+    return size
 
 
 def ragged_ground(rng: np.random.Generator, h: int, w: int) -> np.ndarray:

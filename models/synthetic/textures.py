@@ -1,12 +1,14 @@
 """Appearance of synthetic layers: crops of photos if a folder is given, otherwise procedural textures."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
 
+CACHED_BYTES = 300_000_000  # of decoded photos that a process keeps: about 250 of 480 x 854
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -22,7 +24,7 @@ class Textures:
     def sample(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         """Draw a texture, u8 (height, width, 3) RGB."""
         if self.paths:
-            picture = read_photo(self.paths[rng.integers(len(self.paths))])
+            picture = _CACHE.read(self.paths[rng.integers(len(self.paths))])
             texture = random_crop(rng, picture, height, width)
         else:
             texture = procedural(rng, height, width)
@@ -37,13 +39,44 @@ def list_pictures(folder: Path, what: str, suffixes: Sequence[str] = SUFFIXES) -
     return paths
 
 
-@lru_cache(maxsize=256)
 def read_photo(path: Path) -> np.ndarray:
-    """Read a picture, u8 (H, W, 3) RGB. Raises ValueError if the file is not a picture."""
+    """Read a picture, u8 (H, W, 3) RGB. Raises ValueError if the file is no picture, or a line too thin to crop."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise ValueError(f"photos: {path} cannot be decoded; remove it from the folder")
+    height, width = picture.shape[:2]
+    if min(height, width) < 2:
+        raise ValueError(
+            f"photos: {path} has {width} x {height} pixels, wanted at least 2 x 2; remove it from the folder"
+        )
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+class PhotoCache:
+    """The photos that were read last. Together they have at most `most` bytes, however large each of them is."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.bytes = most, 0
+        self.kept: OrderedDict[Path, np.ndarray] = OrderedDict()
+        self.lock = Lock()
+
+    def read(self, path: Path) -> np.ndarray:
+        """Return a photo, reading its file only if it is not kept. See `read_photo`."""
+        with self.lock:
+            if path in self.kept:
+                self.kept.move_to_end(path)
+                return self.kept[path]
+        picture = read_photo(path)
+        with self.lock:
+            if path not in self.kept:  # another thread may have read it too
+                self.kept[path] = picture
+                self.bytes += picture.nbytes
+            while self.bytes > self.most:
+                self.bytes -= self.kept.popitem(last=False)[1].nbytes
+        return picture
+
+
+_CACHE = PhotoCache(CACHED_BYTES)
 
 
 def random_crop(rng: np.random.Generator, picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from motion_adapt.models.synthetic import textures
 from motion_adapt.models.synthetic.drawing import QUALITY, compressed
 from motion_adapt.models.synthetic.flow_noise import noisy_flow
 from motion_adapt.models.synthetic.shapes import Silhouettes, random_silhouette
 from motion_adapt.models.synthetic.synthetic_clips import BENDING, SyntheticClips, articulation
 from motion_adapt.models.synthetic.synthetic_flow import clip_flow, estimated_flow
+from motion_adapt.models.synthetic.textures import PhotoCache, Textures
 from tests.examples import examples
 
 SIZE = (64, 112)
@@ -251,6 +253,51 @@ def test_photos_are_used(tmp_path):
     with pytest.raises(ValueError, match="broken"):
         for index in range(20):
             SyntheticClips(seed=0, photos=tmp_path, size=SIZE, frames=2).make(index)
+
+
+@pytest.mark.parametrize("shape", [(1, 50), (50, 1)])
+def test_a_photo_too_thin_to_crop_is_named(tmp_path, shape):
+    cv2.imwrite(str(tmp_path / "line.png"), np.zeros((*shape, 3), np.uint8))
+    with pytest.raises(ValueError, match=rf"line\.png has {shape[1]} x {shape[0]} pixels"):
+        Textures(tmp_path).sample(np.random.default_rng(0), 40, 60)
+
+
+def test_photos_are_kept_up_to_a_number_of_bytes(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path in paths:
+        cv2.imwrite(str(path), np.zeros((10, 20, 3), np.uint8))
+    read = []
+    monkeypatch.setattr(
+        textures, "read_photo", lambda path: read.append(path) or np.zeros((10, 20, 3), np.uint8)
+    )
+    cache = PhotoCache(2 * 600)
+    for index in (
+        0,
+        1,
+        0,
+        2,
+        0,
+        1,
+    ):  # the third photo takes the place of the second, which was read longer ago
+        assert cache.read(paths[index]).nbytes == 600
+        assert cache.bytes == sum(photo.nbytes for photo in cache.kept.values()) <= cache.most
+    assert [paths.index(path) for path in read] == [0, 1, 2, 1]
+    small = PhotoCache(599)
+    assert small.read(paths[0]).nbytes == 600 and not small.kept
+
+
+@pytest.mark.parametrize("size", [(128, 64), (64, 52), (8, 14)])
+def test_sizes_at_which_no_clip_can_be_drawn_are_refused(size):
+    with pytest.raises(ValueError, match=f"size: wanted .* got {size[0]} x {size[1]}"):
+        SyntheticClips(size=size)
+    with pytest.raises(ValueError, match="size: wanted"):
+        SyntheticClips().at_size(size)
+
+
+def test_the_narrowest_and_lowest_clips_can_be_drawn():
+    for size in ((64, 53), (16, 28)):
+        for index in range(12):
+            assert SyntheticClips(size=size, frames=2).make(index).rgb.shape == (2, *size, 3)
 
 
 def test_kinds_of_flow():
