@@ -24,7 +24,11 @@ class CompactFeatures(nn.Module):
     Args:
         channels: channels of the tokens.
         patch_size: side of a patch in pixels, a power of two.
-        width: channels of the hidden layers.
+        width: channels of the last hidden layers. Each level before has half as many, but at least 24; all must be
+            multiples of 8.
+
+    Raises:
+        ValueError: there is no network with these arguments.
     """
 
     def __init__(self, *, channels: int = 64, patch_size: int = 8, width: int = 96) -> None:
@@ -34,6 +38,10 @@ class CompactFeatures(nn.Module):
             raise ValueError(f"patch_size: wanted a power of two from 2 on, got {patch_size}")
         self.channels, self.patch_size = channels, patch_size
         widths = [3, *(max(24, width >> (levels - 1 - level)) for level in range(levels))]
+        if any(level % 8 for level in widths[1:]):
+            raise ValueError(
+                f"width: wanted multiples of 8 at all {levels} levels, got {width}, so {widths[1:]}"
+            )
         self.stem = nn.Sequential(*(Shrink(a, b) for a, b in pairwise(widths)))
         self.position = nn.Conv2d(4 * len(WAVES), widths[-1], 1)
         self.context = nn.Sequential(*(Residual(widths[-1], dilation) for dilation in DILATIONS))

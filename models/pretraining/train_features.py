@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motion_adapt.models.inputs.imaging import normalise_rgb, resize_frames
-from motion_adapt.models.networks.checkpoints import Checkpoint
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, normalise_rgb, resize_frames
+from motion_adapt.models.networks.checkpoints import Checkpoint, all_arguments
 from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.networks.sizes import COMPACT
 from motion_adapt.models.pretraining.recipe import first_network, seen_and_unseen, synthetic_recipe, trained
@@ -176,11 +176,20 @@ def pretrain_features(
         network: constructor arguments of `CompactFeatures`.
         start: start weights; the schedule begins anew. See `models.pretraining.recipe.first_network`.
         pairs: pairs of frames in a step.
+
+    Raises:
+        ValueError: frames of half size have no whole number of the network's patches.
     """
     network = dict(COMPACT["features"] if network is None else network)
     recipe = synthetic_recipe(course, photos, silhouettes, start)
     recipe |= {"on": TrainedOn.SYNTHETIC_CORRESPONDENCES.value, "pairs": pairs}
     module = first_network("features", network, course.seed, start=start)
+    patch = all_arguments("features", network)["patch_size"]
+    if any(side // 2 % patch for side in (HEIGHT, WIDTH)):
+        raise ValueError(
+            f"patch_size: wanted a divisor of {HEIGHT // 2} and {WIDTH // 2}, as the frames of a pair may have half "
+            f"their size, got {patch}"
+        )
     supply = {"photos": photos, "silhouettes": silhouettes, "frames": FRAMES}
     clips, unseen = (FeatureBatches(supplied, pairs) for supplied in seen_and_unseen(course.seed, **supply))
     loss = partial(feature_losses, precision=course.precision)

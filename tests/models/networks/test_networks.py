@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from motion_adapt.models.networks import unet
 from motion_adapt.models.networks.blocks import Norm, OtherFramesAttention, SlotAttention, stack
+from motion_adapt.models.networks.compact_features import CompactFeatures
 from motion_adapt.models.networks.corrector import TRUST, Correction, MaskCorrector
 from motion_adapt.models.networks.dense_corrector import DenseCorrector
 from motion_adapt.models.networks.exemplar_prior import recall, recallable
@@ -306,6 +307,13 @@ def test_every_network_names_attention_parts_that_it_has() -> None:
         assert net.attention_parts
         for part in net.attention_parts:
             assert any(name.startswith(f"{part}.") for name in names), part
+
+
+@pytest.mark.parametrize("width", [100, 200, 44])
+def test_widths_that_compact_features_cannot_have_are_refused(width: int) -> None:
+    with pytest.raises(ValueError, match=f"width: wanted multiples of 8 at all 3 levels, got {width}"):
+        CompactFeatures(width=width)
+    CompactFeatures(width=16)  # 24 at every level
 
 
 def test_an_odd_reduction_is_refused() -> None:

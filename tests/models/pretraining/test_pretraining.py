@@ -479,6 +479,11 @@ def test_a_start_of_another_network_or_for_other_features_is_refused(oclr, extra
             )
 
 
+def test_patches_that_do_not_fit_the_training_frames_are_refused():
+    with pytest.raises(ValueError, match=r"patch_size: wanted a divisor of 64 and 112, .* got 32"):
+        pretrain_features(Course(steps=1), network={**TINY_FEATURES, "patch_size": 32})
+
+
 def test_explicit_defaults_give_the_same_network(oclr):
     spelt = {**TINY_OCLR, "dropout": all_arguments("oclr", {})["dropout"]}
     assert spelt != TINY_OCLR
