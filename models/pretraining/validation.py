@@ -87,13 +87,18 @@ def validate_pipeline(
         judge_features: features of the selector.
         chosen_by: rule that chooses the exemplars by the corrector's features; None to choose them by the selector.
         clips: number of clips.
-        frames: frames of a clip.
+        frames: frames of a clip. However many they are, a clip is one part, with exemplars for all of it.
         flow: a kind of `models.synthetic.synthetic_flow`.
         photos: folder of pictures; None for procedural textures.
         silhouettes: folder of masks for half of the shapes.
         device: device on which the networks run.
         on_clip: called with 1 after every clip.
+
+    Raises:
+        ValueError: no clip is asked for.
     """
+    if clips < 1:
+        raise ValueError(f"clips: wanted at least 1, got {clips}")
     proposer = build_network(oclr, device, expect="oclr")
     repairer = build_network(corrector, device, expect="corrector")
     judge = (
@@ -105,10 +110,10 @@ def validate_pipeline(
         tokens = features.extract(clip.rgb, CORRECTOR_GRID)
         network = judge_features or features
         seen_by_judge = network.extract(clip.rgb, SELECTOR_GRID) if judge is not selector else tokens
-        (selection,) = select(judge, clip.rgb, seen_by_judge, masks)
-        (choice,) = select(chosen_by, clip.rgb, tokens, masks) if chosen_by else (selection,)
+        (selection,) = select(judge, clip.rgb, seen_by_judge, masks, limit=frames)
+        (choice,) = select(chosen_by, clip.rgb, tokens, masks, limit=frames) if chosen_by else (selection,)
         given_to = clip.rgb, tokens, masks, choice.scores, choice.exemplars
-        parts = list(correct(repairer, *given_to))
+        parts = list(correct(repairer, *given_to, limit=frames))
         corrected = np.concatenate([part.masks for part in parts])
         segments = np.concatenate([part.segments for part in parts])
         alphas = alpha_masks(segments, corrected.shape[1])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from motion_adapt.models.inference.pipeline import select
+from motion_adapt.models.inference.pipeline import correct, select
 from motion_adapt.models.inference.proposal_judges import propagation_judge
 from motion_adapt.models.inputs.features import CompactTokens
 from motion_adapt.models.networks.checkpoints import (
@@ -25,6 +25,7 @@ from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.models.networks.sizes import PRETRAINING, SIZES, STEP_SIZES
 from motion_adapt.models.pretrain import LEAST, main, pretrain
+from motion_adapt.models.pretraining import validation
 from motion_adapt.models.pretraining.clip_batches import ClipBatches, ClipProposals, ClipTokens, Kept
 from motion_adapt.models.pretraining.oclr_batches import EstimatedPool, OclrBatches, pool_size
 from motion_adapt.models.pretraining.recipe import schedule_for
@@ -390,6 +391,21 @@ def test_validation_measures_held_out_clips(oclr, extractor):
     corrector = pretrain_corrector(oclr, Course(steps=1), network=TINY_CORRECTOR, window=1, **options)
     found = validate_pipeline(oclr, selector, corrector, extractor, clips=2, frames=3, flow="exact")
     assert all(0 <= value <= 1 for value in (found.proposals, found.corrected, found.alphas))
+    with pytest.raises(ValueError, match="clips: wanted at least 1, got 0"):
+        validate_pipeline(oclr, selector, corrector, extractor, clips=0, frames=3, flow="exact")
+
+
+def test_a_long_clip_is_validated_as_one_part(oclr, extractor, monkeypatch):
+    options = {"features": extractor, "frames": 2}
+    corrector = pretrain_corrector(oclr, Course(steps=1), network=TINY_CORRECTOR, window=1, **options)
+    for choose in (select, correct):
+        monkeypatch.setattr(validation, choose.__name__, partial(choose, target=4))
+    monkeypatch.setitem(select.__kwdefaults__, "limit", 5)
+    monkeypatch.setitem(correct.__kwdefaults__, "limit", 5)
+    found = validate_pipeline(
+        oclr, propagation_judge(), corrector, extractor, clips=1, frames=6, flow="exact"
+    )
+    assert 0 <= found.corrected <= 1
 
 
 def test_ranking_compares_predicted_with_true_error():
