@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from motion_adapt.models.scoring.protocols import NothingToScore, Pair
+from motion_adapt.models.scoring.protocols import NothingToScore, Pair, check_pair
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -32,10 +32,14 @@ def score_boxes(pairs: Iterable[Pair], *, objects: int = 3, clip: str = "") -> t
 
     Raises:
         NothingToScore: no frame has a box.
+        ValueError: annotation and prediction have different sizes.
     """
     rows = []
-    for truth, prediction in pairs:
-        wanted = None if truth is None else largest_box(truth != 0)
+    for index, (truth, prediction) in enumerate(pairs):
+        if truth is None:
+            continue
+        check_pair(truth, prediction, clip, index)
+        wanted = largest_box(truth != 0)
         if wanted is None:
             continue
         channels = [prediction != 0, *(prediction == label for label in range(1, objects + 1))]

@@ -208,6 +208,25 @@ def _histogram(labels: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray
     return cv2.calcHist([labels], [0], mask, [256], [0, 256]).ravel().astype(np.int64)
 
 
+def check_pair(truth: np.ndarray, prediction: np.ndarray, clip: str, index: int) -> None:
+    """Check the annotation and the prediction of a frame.
+
+    Raises:
+        ValueError: one of them is no label map, or they have different sizes.
+    """
+    for name, labels in (("annotation", truth), ("prediction", prediction)):
+        if labels.ndim != 2 or labels.dtype not in (np.uint8, bool):
+            raise ValueError(
+                f"{clip}, frame {index}: {name}: wanted a label map u8 (H, W), "
+                f"got {labels.dtype} {labels.shape}"
+            )
+    if truth.shape != prediction.shape:
+        raise ValueError(
+            f"{clip}, frame {index}: the annotation is {truth.shape[1]}x{truth.shape[0]} pixels, "
+            f"the prediction {prediction.shape[1]}x{prediction.shape[0]}"
+        )
+
+
 def _scored(
     pairs: Iterable[Pair], clip: str, *, skip_ends: bool
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -217,17 +236,7 @@ def _scored(
     for index, (truth, prediction) in _interior(counting) if skip_ends else counting:
         if truth is None:
             continue
-        for name, labels in (("annotation", truth), ("prediction", prediction)):
-            if labels.ndim != 2 or labels.dtype not in (np.uint8, bool):
-                raise ValueError(
-                    f"{clip}, frame {index}: {name}: wanted a label map u8 (H, W), "
-                    f"got {labels.dtype} {labels.shape}"
-                )
-        if truth.shape != prediction.shape:
-            raise ValueError(
-                f"{clip}, frame {index}: the annotation is {truth.shape[1]}x{truth.shape[0]} pixels, "
-                f"the prediction {prediction.shape[1]}x{prediction.shape[0]}"
-            )
+        check_pair(truth, prediction, clip, index)
         anything = True
         yield index, np.ascontiguousarray(truth, np.uint8), np.ascontiguousarray(prediction, np.uint8)
     if not anything:

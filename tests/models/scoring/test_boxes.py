@@ -47,6 +47,14 @@ def test_union_and_matched_of_a_clip() -> None:
     assert scores["SR"] == 0
 
 
+def test_a_prediction_of_another_size_is_refused() -> None:
+    pair = boxed(4, 4, 10, 10), np.zeros((10, 20), np.uint8)
+    with pytest.raises(
+        ValueError, match="dog, frame 1: the annotation is 40x20 pixels, the prediction 20x10"
+    ):
+        score_boxes([(None, pair[1]), pair], clip="dog")
+
+
 def test_nothing_to_score() -> None:
     with pytest.raises(NothingToScore, match="crab: no frame with a box"):
         score_boxes([(None, boxed(0, 0, 2, 2))], clip="crab")
