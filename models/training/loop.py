@@ -38,7 +38,7 @@ def train(
     validation: Batches | None = None,
     extra: dict[str, Any] | None = None,
     gradient_norm: float | None = None,
-) -> History:
+) -> None:
     """Train `module` in place with Adam, resuming from the course's state file if it exists.
 
     Args:
@@ -63,7 +63,7 @@ def train(
     module.to(device).train()
     optimiser = optimiser_for(module, schedule)
     state = StateFile(course.state) if course.state else None
-    history, best, start = History(steps), Best(), 0
+    history, best, start = History(), Best(), 0
     if state and (saved := state.read()):
         start = restore(saved, recipe, module, optimiser, history, best, state.path)
         if extra is not None:
@@ -84,7 +84,7 @@ def train(
             if terms is None:
                 history.skip(step)
             else:
-                history.add(step, terms)
+                history.add()
             shown = {**(terms or {"loss": math.nan}), "rate": schedule.at(step)}
             if held_out and ((step + 1) % look_every == 0 or step + 1 == steps):
                 shown["validation"] = mean_loss(module, loss, held_out, device)
@@ -97,7 +97,6 @@ def train(
     if best.module:
         module.load_state_dict(best.module)
     module.eval()
-    return history
 
 
 def optimiser_for(module: nn.Module, schedule: Schedule) -> torch.optim.Adam:

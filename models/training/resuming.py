@@ -6,39 +6,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 BAD_STEPS_IN_A_ROW = 20
-HISTORY_ENTRIES = 100
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class History:
-    """The history of a run: mean terms over about a hundred equal intervals, and the number of skipped steps."""
+    """What a resumed run must know of its last steps: how many in a row, up to now, were skipped."""
 
-    steps: int
-    entries: list[dict[str, float]] = field(default_factory=list)
-    stretch: list[dict[str, float]] = field(default_factory=list)
-    skipped: int = 0
     skipped_in_a_row: int = 0
 
     def go_on_from(self, saved: dict[str, Any]) -> None:
-        """Restore the history of an interrupted run."""
-        self.entries, self.stretch = saved["entries"], saved["stretch"]
-        self.skipped, self.skipped_in_a_row = saved["skipped"], saved["skipped_in_a_row"]
+        """Restore the history of an interrupted run. Those of earlier versions hold more."""
+        self.skipped_in_a_row = saved["skipped_in_a_row"]
 
-    def add(self, step: int, terms: dict[str, float]) -> None:
+    def add(self) -> None:
         """Record a step that updated the weights."""
         self.skipped_in_a_row = 0
-        self.stretch.append(terms)
-        if (step + 1) % max(1, self.steps // HISTORY_ENTRIES) == 0 or step + 1 == self.steps:
-            means = {name: float(np.mean([entry[name] for entry in self.stretch])) for name in terms}
-            self.entries.append({"step": float(step + 1), **means})
-            self.stretch.clear()
 
     def skip(self, step: int) -> None:
         """Record a step whose loss or gradient was not finite.
@@ -46,7 +34,6 @@ class History:
         Raises:
             FloatingPointError: too many consecutive steps were skipped.
         """
-        self.skipped += 1
         self.skipped_in_a_row += 1
         logger.warning("step %d skipped: its loss or gradient is not finite", step)
         if self.skipped_in_a_row >= BAD_STEPS_IN_A_ROW:
