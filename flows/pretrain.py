@@ -27,7 +27,7 @@ from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.start_weights import NETWORKS, StartWeights, find_backbones, keep_file
 from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.flows.run.weight_checks import is_smoke
-from motion_adapt.models.pretraining.recipe import pictures_identity, start_files
+from motion_adapt.models.pretraining.recipe import pictures_identity, require_seed, start_files
 from motion_adapt.models.pretraining.variants import shapes
 from motion_adapt.storage.atomic import whole_file
 from motion_adapt.storage.keys import Artifact, digest, file_digest
@@ -72,6 +72,10 @@ def pretrain(
     """
     began = time.monotonic()
     settings = settings or load_settings(preset)
+    try:
+        require_seed(settings.seed)
+    except ValueError as error:
+        raise RunError(str(error)) from error
     place = resolved(place)
     run = Run(place)
     report = Report("pretrain", "synthetic clips")

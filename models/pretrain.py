@@ -25,7 +25,7 @@ from motion_adapt.models.networks.checkpoints import (
 )
 from motion_adapt.models.networks.precision import TRAINING_PRECISIONS
 from motion_adapt.models.networks.sizes import PRETRAINING, SIZES
-from motion_adapt.models.pretraining.recipe import start_files
+from motion_adapt.models.pretraining.recipe import require_seed, start_files
 from motion_adapt.models.pretraining.train_corrector import CHOICES, pretrain_corrector
 from motion_adapt.models.pretraining.train_features import pretrain_features
 from motion_adapt.models.pretraining.train_oclr import pretrain_oclr
@@ -119,6 +119,7 @@ def pretrain(
         seed=seed,
         workers=workers,
     )
+    require_seed(seed)
     unknown = [stage for stage in only if stage not in STAGES]
     if unknown:
         raise ValueError(f"only: wanted some of {', '.join(STAGES)}, got {', '.join(unknown)}")

@@ -142,8 +142,25 @@ def synthetic_recipe(
     return recipe | start_identity(start) | read
 
 
+def require_seed(seed: int) -> None:
+    """Check that a training sees no clips of its validation.
+
+    Raises:
+        ValueError: it has the seed of those clips.
+    """
+    if seed == VALIDATION_SEED:
+        raise ValueError(
+            f"seed: {seed} is that of the clips for validation, which no training sees; take another"
+        )
+
+
 def seen_and_unseen(seed: int, **supply: Any) -> tuple[SyntheticClips, SyntheticClips]:
-    """Return the clips of a training and similar ones for its validation; `supply`: arguments of `SyntheticClips`."""
+    """Return the clips of a training and similar ones for its validation; `supply`: arguments of `SyntheticClips`.
+
+    Raises:
+        ValueError: see `require_seed`.
+    """
+    require_seed(seed)
     return SyntheticClips(seed=seed, **supply), SyntheticClips(seed=VALIDATION_SEED, **supply)
 
 

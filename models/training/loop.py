@@ -23,7 +23,7 @@ from motion_adapt.models.training.state_file import StateFile
 GRADIENT_LIMIT = 5.0
 VALIDATIONS, VALIDATION_BATCHES = 20, 8
 LEAST_VALIDATED = 100  # steps; a shorter run offers little choice of weights
-VALIDATION_SEED = 1_000_003  # not used by any training
+VALIDATION_SEED = 1_000_003  # pre-trainings refuse it (models/pretraining/recipe.py)
 Loss = Callable[[Any, Batch], tuple[Tensor, dict[str, Tensor]]]
 
 

@@ -18,6 +18,7 @@ from motion_adapt.flows.run.weight_checks import SMOKE_STEPS, is_smoke
 from motion_adapt.flows.segment import segment
 from motion_adapt.models.networks.checkpoints import read_checkpoint, tensors_digest
 from motion_adapt.models.networks.sizes import SIZES, STEP_SIZES
+from motion_adapt.models.training.loop import VALIDATION_SEED
 from motion_adapt.storage.artifacts.run_records import recorded_runs
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.settings import Settings
@@ -150,6 +151,12 @@ def test_a_pretraining_that_starts_from_weights_does_not_write_over_them(home: H
     with pytest.raises(RunError, match="is the folder to write to"):
         same = str(home.weights)
         pretrain(same, settings=tiny, place=home.place, tracking=home.tracking, start=same)
+
+
+def test_a_pretraining_on_the_clips_of_its_validation_is_refused(home: Home, tiny: Settings) -> None:
+    with pytest.raises(RunError, match=f"seed: {VALIDATION_SEED} is that of the clips for validation"):
+        settings = tiny.model_copy(update={"seed": VALIDATION_SEED})
+        pretrain(str(home.path / "out"), settings=settings, place=home.place, tracking=home.tracking)
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ from motion_adapt.models.synthetic.corruptions import CORRUPTIONS, corrupt_clip
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 from motion_adapt.models.training.batches import to_device
 from motion_adapt.models.training.course import Course, Schedule
-from motion_adapt.models.training.loop import train
+from motion_adapt.models.training.loop import VALIDATION_SEED, train
 from motion_adapt.tasks.settings import PretrainSettings
 
 TINY_OCLR = {"features": 4, "width": 32, "num_heads": 2, "num_layers": 1}
@@ -548,6 +548,7 @@ def test_a_folder_keeps_the_feature_network_that_its_networks_read(tmp_path, tin
     ("options", "said"),
     [
         *((f"--{name} {least - 1}", f"{name}: wanted at least {least}") for name, least in LEAST.items()),
+        (f"--seed {VALIDATION_SEED}", "is that of the clips for validation"),
         ("--rate 0", "rate: wanted a positive number"),
         ("--only features --features vit_tiny_patch16_224", "nothing to train"),
         ("--only features --features-checkpoint features.safetensors", "nothing to train"),
