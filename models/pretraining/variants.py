@@ -78,7 +78,9 @@ def episode_arguments(
 ) -> dict[str, Any]:
     """Change the data of a corrector's step (models/networks/sizes.py).
 
-    Clips are lengthened if necessary, so that they fit the window, and a target frame in addition to the exemplars.
+    Clips are lengthened if necessary, so that they fit a window other than the size's, and a target frame in addition
+    to exemplars other than the default. The default lengthens no clips: those of `compact` have 8 frames, fewer than
+    its 10 exemplars, so that at most 8 are learnt from.
 
     Args:
         step: data of a step of a size.
