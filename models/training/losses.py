@@ -30,7 +30,6 @@ CORRECTOR_WEIGHTS: Mapping[str, float] = {"bce": 1.0, "boundary": 0.2, "reconstr
 CORRECTOR_PSEUDO_WEIGHTS: Mapping[str, float] = {"bce": 1.0, "reconstruction": 0.1, "alpha": 0.2}
 
 BOUNDARY_REACH = 3
-FALSE_POSITIVE, CORRECT, FALSE_NEGATIVE = 0, 1, 2
 
 
 def weighted_sum(terms: Terms, weights: Mapping[str, float]) -> Tensor:
