@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from davis_clip import read_clip
 
 from motion_adapt.models.inputs.features import COMPACT, CORRECTOR_GRID, CompactTokens, load_features
 from motion_adapt.models.inputs.imaging import resize_frames
@@ -27,13 +28,6 @@ PAST, NEAREST, TEMPERATURE = 7, 5, 0.1
 PATCH = 8
 
 Describe = Callable[[np.ndarray], np.ndarray]
-
-
-def read_clip(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read frames u8 (T, H, W, 3) and masks bool (T, H, W) of a clip in DAVIS layout."""
-    masks = sorted((data / "Annotations/480p" / name).glob("*.png"))
-    frames = [cv2.imread(str(data / "JPEGImages/480p" / name / f"{m.stem}.jpg"))[..., ::-1] for m in masks]
-    return np.stack(frames), np.stack([cv2.imread(str(m), cv2.IMREAD_GRAYSCALE) > 127 for m in masks])
 
 
 def colour_and_gradients(frames: np.ndarray) -> np.ndarray:

@@ -13,18 +13,23 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from davis_clip import read_clip
 
 from motion_adapt.models.inference.filling import fill_between
 from motion_adapt.models.inputs.flow import flow_estimator
 from motion_adapt.models.scoring.metrics import region_similarity
 
 
-def read_clip(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read frames u8 (T, H, W, 3) and labels u8 (T, H, W) of a clip in DAVIS layout."""
-    masks = sorted((data / "Annotations/480p" / name).glob("*.png"))
-    frames = [cv2.imread(str(data / "JPEGImages/480p" / name / f"{m.stem}.jpg"))[..., ::-1] for m in masks]
-    labels = [cv2.imread(str(m), cv2.IMREAD_GRAYSCALE) > 127 for m in masks]
-    return np.stack(frames), np.stack(labels).astype(np.uint8)
+def check_step(name: str, count: int, step: int) -> None:
+    """Check that a clip of `count` frames has frames between those that are taken.
+
+    Raises:
+        SystemExit: it has none.
+    """
+    if not 2 <= step < count:
+        raise SystemExit(
+            f"--every {step}: {name} has {count} frames, and none in between; wanted 2 to {count - 1}"
+        )
 
 
 def measure(frames: np.ndarray, truth: np.ndarray, step: int) -> tuple[int, float, float, float]:
@@ -56,8 +61,10 @@ def main() -> None:
         "| clip | every | frames in between | J carried | J copied | CPU s/frame |\n|---|---|---|---|---|---|"
     )
     for name in options.clips:
-        frames, truth = read_clip(options.data, name)
+        frames, masks = read_clip(options.data, name)
+        truth = masks.astype(np.uint8)
         for step in options.every:
+            check_step(name, len(frames), step)
             count, carried, copied, seconds = measure(frames, truth, step)
             print(
                 f"| {name} | {step} | {count} | {100 * carried:.1f} | {100 * copied:.1f} | {seconds:.2f} |",

@@ -57,9 +57,18 @@ def frame_score(data: Path, output: Path, clip: str, frame: str) -> float:
 
 
 def score(data: Path, output: Path, clip: str, given: list[str]) -> tuple[float, float]:
-    """Return J `union` of a clip in percent: over all frames but the first and the last, and of those not `given`."""
+    """Return J `union` of a clip in percent: over all frames but the first and the last, and of those not `given`.
+
+    Raises:
+        SystemExit: no frame remains.
+    """
     frames = sorted(file.stem for file in (output / "masks" / clip).glob("*.png"))[1:-1]
     values = {frame: frame_score(data, output, clip, frame) for frame in frames}
+    if not set(frames) - set(given):
+        raise SystemExit(
+            f"{clip}: no frame to score without the first, the last and {len(given)} given ones; choose longer clips "
+            "by --clips, or smaller --counts"
+        )
     rest = [value for frame, value in values.items() if frame not in given]
     return float(np.mean(list(values.values()))), float(np.mean(rest))
 

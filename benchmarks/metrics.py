@@ -85,6 +85,8 @@ def main():
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=854)
     options = parser.parse_args()
+    if options.frames < 3:
+        parser.error("--frames: wanted at least 3, since `union` leaves out the first and the last")
     cv2.setNumThreads(1)
     size = (options.frames, options.height, options.width)
     truths = wandering_blobs(*size, count=3, seed=1)
