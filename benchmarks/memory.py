@@ -39,9 +39,10 @@ def main() -> None:
     print(f"\n{machine}, {os.cpu_count()} cores, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")
     print("| frames | peak memory, MB | against the shortest | seconds | seconds per frame |")
     print("| --- | --- | --- | --- | --- |")
+    shortest = rows[arguments.frames.index(min(arguments.frames))]["peak_memory_mb"]
     for frames, report in zip(arguments.frames, rows, strict=True):
         memory, seconds = report["peak_memory_mb"], report["seconds"]["total"]
-        ratio = memory / rows[0]["peak_memory_mb"]
+        ratio = memory / shortest
         print(f"| {frames} | {memory:.0f} | {ratio:.2f} | {seconds:.0f} | {seconds / frames:.2f} |")
 
 
