@@ -4,9 +4,9 @@
 
 No weights are needed. The mask that asks is the true mask with the errors that corrupted proposals have. The better it
 is, the likelier the stand-in answers with the true mask: with a chance of J to some power. Otherwise it answers with
-something wrong: half of the object, the object and as much around it, another object, or everything but the object. For
-each bound, the table has the mean J of the masks that remain. It shows which bound tells such answers apart, not what
-SAM brings.
+something wrong: a part of the object, the object and as much around it, another object, or everything but the object.
+For each bound, the table has the mean J of the masks that remain. It shows which bound tells such answers apart, not
+what SAM brings.
 """
 
 import argparse
@@ -23,12 +23,12 @@ POWERS = (0.25, 0.5, 1.0, 2.0)  # the chance of a right answer is J to this powe
 
 
 def wrong_answers(truth: np.ndarray, others: np.ndarray) -> list[np.ndarray]:
-    """Return half of an object, the object and as much around it, the other objects, and all but the object."""
+    """Return a part of an object, the object and as much around it, the other objects, and all but the object."""
     rng = np.random.default_rng(int(truth.sum()))
-    half = cut(rng, truth, others)
+    part = cut(rng, truth, others)
     reach = 2 * int(np.sqrt(truth.sum()) / 5) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    found = [half, cv2.dilate(truth.astype(np.uint8), disc) > 0, ~truth]
+    found = [part, cv2.dilate(truth.astype(np.uint8), disc) > 0, ~truth]
     return [*found, others] if others.any() else found
 
 

@@ -23,7 +23,7 @@ class Course:
         state: state file. The run resumes from it if it exists.
         checkpoint_every: steps after which the state is written; it is also written at the end.
         on_step: called as on_step(step, terms) after every step; may raise to stop the training. `terms` holds "loss",
-            its parts, "rate", and 20 times in a run with validation "validation".
+            its parts, "rate", and about 20 times in a run with validation "validation".
         workers: processes that prepare batches ahead of time; 0 for none.
         cool_down: whether the rate of an adaptation falls to zero (`Schedule.settling`), instead of being constant.
     """
