@@ -363,9 +363,9 @@ def test_validation_corrects_from_a_rules_exemplars_and_ranks_by_the_selector(oc
     network, best = {**TINY, "feature_channels": 8}, []
     made = finished("corrector", fresh_network(MaskCorrector, network, 0), network=network, training={})
 
-    def noted(net, rgb, tokens, masks, scores, exemplars):
+    def noted(net, rgb, tokens, masks, scores, exemplars, **options):
         best.append(scores.argmax(0).tolist())
-        return correct(net, rgb, tokens, masks, scores, exemplars)
+        return correct(net, rgb, tokens, masks, scores, exemplars, **options)
 
     def prefers(frame):
         return lambda tokens, masks, start: np.float32(np.arange(len(masks))[:, None] != frame).repeat(K, 1)
