@@ -9,21 +9,25 @@ from rich.text import Text
 
 from motion_adapt.flows.run.console import say
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.storage.results.doubtful import PICTURES, DoubtfulFrame, read_doubtful
+from motion_adapt.storage.results.doubtful import LIST, PICTURES, DoubtfulFrame, read_doubtful
 
 RESULTS = Path("motion-adapt/results")
 
 
 def find_results(named: Path) -> Path:
-    """Return the folder of results that is meant: a path, or a name in `RESULTS`.
+    """Return the folder of results that is meant: a path, or a name in `RESULTS`; the first that has a list of frames.
 
     Raises:
-        RunError: if there is no such folder.
+        RunError: if there is no such folder, or none with a list.
     """
-    for folder in (named, RESULTS / named):
-        if folder.is_dir():
+    # a source is often named like its results, and is then a folder without a list
+    folders = [folder for folder in dict.fromkeys((named, RESULTS / named)) if folder.is_dir()]
+    if not folders:
+        raise RunError(f"there is no folder {named}, nor {RESULTS / named}: name a run's folder of results")
+    for folder in folders:
+        if (folder / LIST).exists():
             return folder
-    raise RunError(f"there is no folder {named}, nor {RESULTS / named}: name a run's folder of results")
+    raise RunError(f"there is no {LIST} in {' or '.join(map(str, folders))}: name a run's folder of results")
 
 
 def read_review(named: Path) -> tuple[Path, list[DoubtfulFrame]]:

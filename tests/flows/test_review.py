@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from motion_adapt.flows.cli.app import app
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.doubtful import reason
-from motion_adapt.storage.results.doubtful import read_doubtful
+from motion_adapt.storage.results.doubtful import read_doubtful, write_doubtful
 from tests.flows.conftest import Home
 
 
@@ -49,6 +49,18 @@ def test_a_folder_without_a_list_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "doubtful.csv").write_text(text)
     assert "is no list of frames" in CliRunner().invoke(app, ["review", str(tmp_path)]).output
     assert "there is no folder" in CliRunner().invoke(app, ["review", str(tmp_path / "x")]).output
+
+
+def test_a_source_may_have_the_name_of_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good").mkdir()
+    write_doubtful(tmp_path / "motion-adapt" / "results" / "good", [], {})
+    result = CliRunner().invoke(app, ["review", "good"])
+    assert result.exit_code == 0 and "none; all stages agree" in result.output
+    Path("motion-adapt/results/good/doubtful.csv").unlink()
+    result = CliRunner().invoke(app, ["review", "good"])
+    assert result.exit_code == 1
+    assert "no doubtful.csv in good or motion-adapt/results/good" in result.output.replace("\n", "")
 
 
 def test_the_reason_is_the_larger_doubt() -> None:
