@@ -1,5 +1,6 @@
 """Store maintenance: list, verify, explain, prune."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,8 +12,15 @@ from motion_adapt.flows.run.console import say
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.models.training.state_file import StateFile
+from motion_adapt.storage.artifact_places import local_database
 from motion_adapt.storage.artifacts.manifest import Manifest
-from motion_adapt.storage.artifacts.run_records import damaged_runs, latest, recorded_runs, unneeded
+from motion_adapt.storage.artifacts.run_records import (
+    RecordedRun,
+    damaged_runs,
+    latest,
+    recorded_runs,
+    unneeded,
+)
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.registry import champions
 from motion_adapt.tasks.runtime.place import scratch_beside
@@ -149,16 +157,19 @@ def prune_artifacts(
     MLflow, and everything younger than `older_than` seconds.
 
     Raises:
-        RunError: if a run's record is damaged. It is then unknown what that run needs, so nothing is deleted.
+        RunError: if it is unknown what a run or a champion needs: a run's record is damaged, or MLflow's database is
+            not there. Nothing is deleted then.
     """
     store, freed, count = open_store(url), 0, 0
     if unused:
         try:
-            runs = latest(recorded_runs(store), keep_runs)
+            recorded = recorded_runs(store)
         except ValueError as error:
             raise RunError(f"nothing is deleted: {error}") from error
         tracking = Tracking(uri=tracking_uri)
-        reigning = champions(tracking.reach(create=False))
+        uri = tracking.reach(create=False)
+        require_tracked(uri, recorded, named=tracking_uri != Tracking().uri)
+        runs, reigning = latest(recorded, keep_runs), champions(uri)
         console.print(
             f"kept: everything that {len(runs)} runs and {len(reigning)} champions of {tracking.shown} need"
         )
@@ -175,6 +186,23 @@ def prune_artifacts(
     console.print(
         f"{count} items, {freed / 1e6:.1f} MB {'would be ' if dry_run else ''}freed in {escape(url)}"
     )
+
+
+def require_tracked(uri: str, runs: Sequence[RecordedRun], *, named: bool) -> None:
+    """Check that the champions can be known: the local database is there, or there cannot be any champion.
+
+    Raises:
+        RunError: if it was `named` and is not there, or if the store has an adaptation, whose rounds are somewhere.
+    """
+    database = local_database(uri)
+    if database is None or database.is_file():
+        return
+    if named or any(run.command == "adapt" for run in runs):
+        why = "" if named else ", and this store has adaptations, which may have a champion"
+        raise RunError(
+            f"nothing is deleted: there is no database {database}{why}; --tracking-uri names the MLflow that the "
+            "runs were tracked in"
+        )
 
 
 def describe(manifest: Manifest) -> str:

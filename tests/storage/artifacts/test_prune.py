@@ -100,6 +100,25 @@ def test_prune_stops_if_a_champion_cannot_be_read(nightly: Nightly, tmp_path: Pa
     assert nightly.kept() == everything
 
 
+def test_prune_stops_if_the_champions_are_unknown(
+    nightly: Nightly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database that is named is not there, or that of the current folder is not, and a run adapted."""
+    monkeypatch.chdir(tmp_path)
+    everything = nightly.kept()
+    command = ["store", "prune", "--store", nightly.url, "--unused", "--older-than", "0"]
+    for named in (["--tracking-uri", "sqlite:///typo.db"], []):
+        result = CliRunner().invoke(app, [*command, *named])
+        told = " ".join(result.output.split())
+        assert result.exit_code == 1 and "nothing is deleted: there is no database" in told, told
+        assert "--tracking-uri" in told and nightly.kept() == everything
+    segmented = ArtifactStore(str(tmp_path / "segmented"))
+    put(segmented, "final", "masks")
+    command[3] = segmented.url
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert list(segmented.manifests()) == []
+
+
 def test_prune_stops_if_a_runs_record_is_damaged_and_verify_names_it(nightly: Nightly) -> None:
     everything = nightly.kept()
     [record] = (Path(nightly.url) / "_runs").iterdir()
