@@ -26,7 +26,9 @@ from motion_adapt.flows.run.weight_checks import not_label_free
 from motion_adapt.storage.formats.masks import masks_content
 from motion_adapt.tasks.refining import draw_refined, refine_by_crf, take_masks
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.settings import Settings
+from motion_adapt.tasks.settings import FramesSettings, Settings
+
+TAKEN = ("start", "end", "every", "fps")  # settings that take fewer frames of a clip
 
 
 @flow(name="refine", task_runner=DEFAULT_RUNNER)
@@ -45,7 +47,7 @@ def refine(
     Args:
         masks: a folder with one folder of masks per clip, `<clip>/<frame>.png`, or the results of a run.
         source: the clips: a video, a folder of frames, a folder of either, or a data set.
-        settings: all settings; `crf`, `sam` and `mask_background` are used.
+        settings: all settings; `crf`, `sam`, `mask_background` and `frames.keep` are used.
         clips: names of the clips to use; None uses all.
         split: a list of ImageSets whose clips to use.
         dataset: which benchmark the source is, or "none"; if None, it is recognised by its clips' names.
@@ -96,7 +98,7 @@ def require_something(settings: Settings) -> None:
     """Check that the settings refine masks.
 
     Raises:
-        RunError: if they don't, or ask for what ready-made masks lack.
+        RunError: if they don't, or ask for what ready-made masks don't have or allow.
     """
     if not (settings.crf.enabled or settings.sam.model):
         raise RunError("nothing would refine the masks: name a model with --sam, or use --crf")
@@ -104,6 +106,14 @@ def require_something(settings: Settings) -> None:
         raise RunError(
             "sam.video=true needs exemplar frames, which ready-made masks don't have: leave it out"
         )
+    if settings.sam.teach:
+        raise RunError(
+            "sam.teach=true is for runs that adapt a network, and refine trains none: leave it out"
+        )
+    changed = [name for name in TAKEN if getattr(settings.frames, name) != getattr(FramesSettings(), name)]
+    if changed:
+        names = ", ".join(f"frames.{name}" for name in changed)
+        raise RunError(f"refine refines all masks of a clip: leave out {names}")
 
 
 def masks_folder(folder: Path) -> Path:

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from motion_adapt.flows.cli.app import app
 from motion_adapt.flows.plan.plan import Plan, make_plan
-from motion_adapt.flows.refine import refine
+from motion_adapt.flows.refine import refine, require_something
 from motion_adapt.flows.reports.run_report import Report
+from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.presets import load_settings
 from motion_adapt.models.networks.lineage import TrainedOn, is_supervised
 from motion_adapt.tasks.settings import Settings
@@ -129,6 +130,13 @@ def test_ready_made_masks_are_refined(again: Home, tiny_sams: Tiny) -> None:
 
 
 @crf
+def test_refining_refuses_settings_that_it_would_not_follow() -> None:
+    for setting in ("frames.start=1", "frames.end=4", "frames.every=3", "frames.fps=5", "sam.teach=true"):
+        settings = load_settings(overrides=["crf.enabled=true", "sam.model=any", setting])
+        with pytest.raises(RunError, match=setting.partition("=")[0]):
+            require_something(settings)
+
+
 def test_ready_made_masks_are_refined_by_the_crf(again: Home) -> None:
     given, refined = again.path / "clips" / "Annotations" / "480p", again.path / "refined"
     report = refine(
