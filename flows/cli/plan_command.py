@@ -141,14 +141,16 @@ def show_plan(
 
 def print_plan(plan: "Plan") -> None:
     """Print a plan as tables."""
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    clips = Table(title=f"{plan.command} {plan.source} on {plan.device}", title_justify="left")
+    clips = Table(title=escape(f"{plan.command} {plan.source} on {plan.device}"), title_justify="left")
     for column, side in (("clip", "left"), ("frames", "right"), ("size", "right"), ("MB", "right")):
         clips.add_column(column, justify=side)  # type: ignore[arg-type]
     sizes = list(plan.clips.items())
     for name, size in sizes[:CLIPS_NAMED]:
-        clips.add_row(name, str(size.frames), f"{size.width}x{size.height}", f"{size.bytes / 1e6:.1f}")
+        clips.add_row(Text(name), str(size.frames), f"{size.width}x{size.height}", f"{size.bytes / 1e6:.1f}")
     rest = [size for _, size in sizes[CLIPS_NAMED:]]
     if rest:
         frames, total = sum(size.frames for size in rest), sum(size.bytes for size in rest)

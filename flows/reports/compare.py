@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -171,7 +172,7 @@ def write_comparison(folder: Path, tracking: Tracking, rounds: pd.DataFrame) -> 
 def print_comparison(console: Console, table: pd.DataFrame) -> None:
     """Print one table per adaptation: a column per round, a line per metric, changes in brackets."""
     for _, rows in table.groupby("adaptation_run", sort=False):
-        printed = Table(title=str(rows["adaptation"].iloc[0]), title_justify="left")
+        printed = Table(title=escape(str(rows["adaptation"].iloc[0])), title_justify="left")
         printed.add_column("")
         for _, row in rows.iterrows():
             star = ", champion" if row["champion"] else ""

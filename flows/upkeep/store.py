@@ -171,7 +171,7 @@ def prune_artifacts(
         require_tracked(uri, recorded, named=tracking_uri != Tracking().uri)
         runs, reigning = latest(recorded, keep_runs), champions(uri)
         console.print(
-            f"kept: everything that {len(runs)} runs and {len(reigning)} champions of {tracking.shown} need"
+            f"kept: everything that {len(runs)} runs and {len(reigning)} champions of {escape(tracking.shown)} need"
         )
         files = {file for checkpoints in reigning.values() for file in checkpoints.values()}
         for manifest in unneeded(store, runs=runs, files=files, older_than=older_than):

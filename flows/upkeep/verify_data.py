@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from motion_adapt.flows.run.console import say
@@ -58,7 +59,7 @@ def print_findings(console: Console, findings: list[Finding], source: Path) -> N
         if shown[item.kind, item.clip] <= SHOWN:
             head, style = ("fault", "red") if item.fault else ("warning", "yellow")
             say(console, f"{head}, {item.kind}:", f"{item.path}: {item.text}", style)
-    table = Table(title=printable(source), title_justify="left")
+    table = Table(title=escape(printable(source)), title_justify="left")
     for column in ("finding", "kind"):
         table.add_column(column)
     for column in ("clips", "count"):

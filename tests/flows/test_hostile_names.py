@@ -1,9 +1,18 @@
 """Names are not trusted: whatever a folder or frame is called, results stay in the output folder."""
 
+import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
+from motion_adapt.flows.cli.plan_command import print_plan
+from motion_adapt.flows.plan.plan import Plan
+from motion_adapt.flows.reports.compare import print_comparison
+from motion_adapt.flows.upkeep.verify_data import print_findings
+from motion_adapt.storage.checks.findings import Finding
+from motion_adapt.storage.clips.videos import Outline
 from tests.flows.conftest import Home, make_home
 from tests.storage.media import save_frames
 
@@ -35,3 +44,16 @@ def test_no_name_leaves_the_output_folder(hostile: Home, tmp_path: Path) -> None
     for path in hostile.output.rglob("*"):
         assert path.resolve().is_relative_to(hostile.output.resolve())
         assert path.name.isprintable()
+
+
+def test_brackets_in_names_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich would take them for markup: leave them out, or end with an error."""
+    name, console = "cam[left] [/x]", Console(width=200, record=True, file=io.StringIO())
+    plan = Plan("segment", f"in/{name}", {name: Outline(2, 4, 4, 9)}, {}, {}, 1, 0, None, 1, [], "cpu")
+    print_plan(plan)
+    assert capsys.readouterr().out.count(name) == 2
+    rounds = {"adaptation": name, "adaptation_run": "a", "round": 0, "champion": False, "gate": "keep"}
+    print_comparison(console, pd.DataFrame([{**rounds, "figures": "", "quality": 0.5, "d quality": None}]))
+    assert name in console.export_text()
+    print_findings(console, [Finding("slow motion", name, "a", "slow", False)], Path(name))
+    assert name in console.export_text()
