@@ -12,17 +12,17 @@ import torch
 from rich.console import Console
 
 from motion_adapt.flows.run.console import say
-from motion_adapt.flows.run.prechecks import find_refiner
+from motion_adapt.flows.run.prechecks import find_refiner, require_settings
 from motion_adapt.flows.run.prefect_server import begin_server
 from motion_adapt.flows.run.start_weights import SHIPPED, shared_network_file, wanted
-from motion_adapt.flows.run.weight_checks import require_fit, require_precision
+from motion_adapt.flows.run.weight_checks import require_fit
 from motion_adapt.models.inference.crf import CrfMissing, require_crf
-from motion_adapt.models.inputs.features import load_features
+from motion_adapt.models.inputs.features import COMPACT, load_features
 from motion_adapt.models.inputs.flow_estimators import flow_estimator
 from motion_adapt.models.networks.checkpoints import read_checkpoint
 from motion_adapt.models.sam.find_sam import KINDS, SamUnusable, require_transformers
 from motion_adapt.tasks.runtime.place import Place
-from motion_adapt.tasks.settings import BackboneSettings, Settings
+from motion_adapt.tasks.settings import NETWORK_METHODS, BackboneSettings, Settings
 
 PACKAGES = (
     "motion-adapt", "torch", "torchvision", "timm", "opencv-python-headless", "av", "zarr", "prefect",
@@ -50,9 +50,10 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
         say(console, "note ", f"system: tested on {TESTED_ON} only, never on {platform.system()}", "yellow")
     for package in PACKAGES:
         check(package, lambda package=package: importlib.metadata.version(package))  # type: ignore[misc]
+    check("settings", lambda: settings_line(settings, place))
     check("CRF", lambda: crf_line(settings))
     check("SAM", lambda: sam_line(settings))
-    check("device", lambda: device_line(place, settings))
+    check("device", lambda: device_line(place))
     check("store", lambda: writable(place))
     check("Prefect server", server_line)
     check(
@@ -61,10 +62,7 @@ def examine(console: Console, preset: str, settings: Settings, weights: Path | N
             f"ready{flow_weights(settings)}" if settings.flow.estimator != "flo" else folder_line(settings)
         ),
     )
-    for grid, backbone in (
-        ("selector", settings.features.selector),
-        ("corrector", settings.features.corrector),
-    ):
+    for grid, backbone in used_features(settings).items():
         check(f"{grid} features '{backbone.backbone}'", lambda b=backbone: features_line(b, weights))  # type: ignore[misc]
     for model in wanted(settings):
         path = (weights or SHIPPED / preset) / f"{model}.safetensors"
@@ -107,10 +105,15 @@ def server_line() -> str:
         return server
 
 
-def device_line(place: Place, settings: Settings) -> str:
+def settings_line(settings: Settings, place: Place) -> str:
+    """Check the settings as a run does before its first clip."""
+    require_settings(settings, place.resolved().device)
+    return "a run takes them"
+
+
+def device_line(place: Place) -> str:
     """Return the device that a run would use."""
     device = place.resolved().device
-    require_precision(settings, device)
     if device.startswith("cuda"):
         return f"{device}, {torch.cuda.get_device_name(device)}"
     return f"cpu, {place.threads} threads of {os.cpu_count()} cores"
@@ -143,6 +146,18 @@ def folder_line(settings: Settings) -> str:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; flow.folder names it")
     return str(folder)
+
+
+def used_features(settings: Settings) -> dict[str, BackboneSettings]:
+    """Return the feature networks that a run needs, by the network that sees them.
+
+    Without a selector, a run reads the selector's features if they are a file, and never loads those that timm has.
+    """
+    selector, corrector = settings.features.selector, settings.features.corrector
+    is_file = selector.backbone == COMPACT or selector.checkpoint
+    if settings.selection.method in NETWORK_METHODS or is_file:
+        return {"selector": selector, "corrector": corrector}
+    return {"corrector": corrector}
 
 
 def features_line(backbone: BackboneSettings, weights: Path | None) -> str:

@@ -17,7 +17,11 @@ from motion_adapt.tasks.runtime.place import Place
     [
         ([], None),
         (["objects=5"], "the oclr checkpoint has 3 objects, the settings say objects=5"),
-        (["precision=bfloat16"], "wrong device: precision=bfloat16 needs a GPU"),
+        (["precision=bfloat16"], "wrong settings: precision=bfloat16 needs a GPU"),
+        (["proposal.folder=missing"], "wrong settings: proposal.folder: there is no folder missing"),
+        (["selection.given=missing"], "wrong settings: selection.given: there is no folder missing"),
+        # no run loads them
+        (["features.selector.backbone=vit_small_patch16_224.dino", "selection.method=propagation"], None),
         (["selection.method=score"], "the selector checkpoint is of the kind 'error_map'"),
     ],
 )
