@@ -127,7 +127,7 @@ def show_plan(
         options["workers"] = options["workers"] or 1
         place = place_of(store, device, threads, options["workers"])
         with silence():
-            made = make_plan(command, str(source), settings, place, **options)
+            made = make_plan(command, str(source), settings, place, from_champion=from_champion, **options)
         if from_champion:
             made.warnings.append(
                 "planned with the preset's weights: results of the champion's are not looked up"
@@ -135,7 +135,7 @@ def show_plan(
         print_plan(made)
         if json_file:
             write_json(json_file, made.json())
-    if not made.clips:
+    if not made.clips or not made.complete:
         raise typer.Exit(1)
 
 
@@ -169,7 +169,7 @@ def print_plan(plan: "Plan") -> None:
     free = f", {plan.free / 1e9:.1f} GB free" if plan.free is not None else ""
     say(
         out,
-        "about",
+        "about" if plan.complete else "incomplete: at least",
         f"{minutes}, {plan.disk / 1e6:.0f} MB in the store{free}, {plan.memory / 1e9:.1f} GB of memory",
     )
     for name, why in plan.set_aside.items():

@@ -42,6 +42,7 @@ class DryRun(Run):
 
     pieces: dict[str, Piece] = field(default_factory=dict)  # by "stage/key"
     outlines: dict[str, Outline] = field(default_factory=dict)  # by clip
+    complete: bool = True  # whether every stage of the run could be looked up
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)  # summaries of stand-ins
 
     def submit(self, call: Call) -> Any:

@@ -31,8 +31,9 @@ from motion_adapt.flows.rounds.scoring import measure_round
 from motion_adapt.flows.rounds.shots import split_shots, take_frames
 from motion_adapt.flows.rounds.state import Work
 from motion_adapt.flows.run.errors import RunError
-from motion_adapt.flows.run.prechecks import find_refiner
+from motion_adapt.flows.run.prechecks import find_refiner, require_settings
 from motion_adapt.flows.run.start_weights import named_weights
+from motion_adapt.flows.run.weight_checks import require_fit
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import Outline
 from motion_adapt.tasks.runtime.place import Place
@@ -73,6 +74,7 @@ class Plan:
         memory: bytes of memory at the peak.
         warnings: reasons not to start the run as it is.
         device: on which networks would run.
+        complete: whether it has all stages of the run; False if a file that they need is missing.
     """
 
     command: str
@@ -86,6 +88,7 @@ class Plan:
     memory: float
     warnings: list[str]
     device: str
+    complete: bool = True
 
     def json(self) -> dict[str, Any]:
         """Return everything as JSON types."""
@@ -102,6 +105,7 @@ class Plan:
             "disk_bytes": self.disk,
             "free_bytes": self.free,
             "memory_bytes": self.memory,
+            "complete": self.complete,
             "warnings": self.warnings,
         }
 
@@ -119,13 +123,18 @@ def make_plan(
     prune: int | None = None,
     dataset: str | None = None,
     weights: str | None = None,
+    from_champion: bool = False,
     workers: int = 1,
 ) -> Plan:
     """Return the plan of a run. Arguments are as in `adapt`; `workers`: clips that are processed at once.
 
+    A champion is not opened: its run is planned with the weights of the preset, which need not fit.
+
     Raises:
-        RunError: if the source has no clips, or none of them has the ready-made flow or masks that the settings name.
+        RunError: if a run would end at once: the settings or weights do not fit, the source has no clips, or none of
+            them has the ready-made flow or masks that the settings name.
     """
+    require_settings(settings, place.device)
     try:
         found = find_clips(Path(source), only=clips or (), split=split, dataset=dataset)
     except (ValueError, OSError) as error:
@@ -138,7 +147,10 @@ def make_plan(
         run.look_at(name, PRUNED_FRAMES if prune else None)
     if run.clips:
         all_clips = not (clips or split or prune or dataset)
-        go_through(run, command, source, settings, preset, rounds, prune, weights, all_clips=all_clips)
+        fits = not from_champion
+        go_through(
+            run, command, source, settings, preset, rounds, prune, weights, all_clips=all_clips, fits=fits
+        )
     return priced(run, command, source, settings, workers)
 
 
@@ -153,8 +165,13 @@ def go_through(
     weights: str | None,
     *,
     all_clips: bool,
+    fits: bool,
 ) -> None:
-    """Take the steps of `segment` or `adapt`; without start weights, as far as these are not needed."""
+    """Take the steps of `segment` or `adapt`; without start weights, as far as these are not needed.
+
+    Raises:
+        RunError: if the start weights disagree with the settings, unless `fits` is False.
+    """
     materials = digest_clips(run, prune=prune)
     masks = find_by_hand(run, settings, all_clips=all_clips)
     materials = read_frames(run, source, settings, prune=prune, materials=materials)
@@ -171,12 +188,16 @@ def go_through(
         start = named_weights(run, settings, preset, Path(weights) if weights else None)
     except RunError as error:
         run.warn(f"{error}; what follows from flow is not in this plan")
+        run.complete = False
         return
+    if fits:
+        require_fit(settings, {model: run.summary(ref)["settings"] for model, ref in start.networks.items()})
     add_features(run, materials, settings, start)
     try:
         refiner = find_refiner(settings.sam, download=False)
     except RunError as error:
         run.warn(f"{error}\nwithout it, the run would not start; refinement by SAM is not in this plan")
+        run.complete = False
         refiner, settings = None, settings.model_copy(update={"sam": SamSettings()})
     work = Work(run, settings, materials, refiner)
     this = first_round(work, start)
@@ -238,4 +259,5 @@ def priced(run: DryRun, command: str, source: str, settings: Settings, workers: 
         memory=memory,
         warnings=warnings,
         device=run.place.device,
+        complete=run.complete,
     )

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from motion_adapt.flows.cli.app import app
+from motion_adapt.flows.cli.plan_command import print_plan
 from motion_adapt.flows.plan.plan import Plan, make_plan
 from motion_adapt.flows.plan.rates import SHIPPED, STORED
 from motion_adapt.flows.reports.run_report import Report
@@ -103,16 +104,38 @@ def test_flow_is_priced_by_the_estimator_and_by_the_size_that_it_sees(home: Home
     assert half == pytest.approx(own / 2) and raft > 10 * own
 
 
-def test_what_stands_in_the_way_is_told(home: Home) -> None:
+def test_what_stands_in_the_way_is_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     folder = home.clips / "JPEGImages" / "480p"
     (folder / "single").mkdir()
     next(folder.glob("heron/*.jpg")).rename(folder / "single" / "00000.jpg")
     plan = plan_of(home, weights=str(home.path / "nowhere"))
     assert list(plan.set_aside) == ["single"] and "needs at least two frames" in plan.set_aside["single"]
     assert any("nowhere" in text for text in plan.warnings)
-    assert set(plan.stages) == {"frames", "flow"}
+    assert set(plan.stages) == {"frames", "flow"} and not plan.complete
+    print_plan(plan)
+    assert "incomplete: at least" in capsys.readouterr().out
     with pytest.raises(RunError, match="does not exist"):
         make_plan("segment", str(home.path / "gone"), SETTINGS, home.place)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"objects": 5}, "the oclr checkpoint has 3 objects"),
+        ({"precision": "bfloat16"}, "needs a GPU"),
+        ({"proposal": {"folder": "missing"}}, "there is no folder missing"),
+    ],
+)
+def test_a_run_that_would_be_refused_is_not_planned(home: Home, fields: dict[str, object], told: str) -> None:
+    settings = Settings.model_validate({**FIELDS, **fields})
+    with pytest.raises(RunError, match=told):
+        make_plan("segment", str(home.clips), settings, home.place, weights=str(home.weights))
+
+
+def test_a_champion_may_fit_where_the_presets_weights_do_not(home: Home) -> None:
+    settings, given = Settings.model_validate({**FIELDS, "objects": 5}), {"weights": str(home.weights)}
+    plan = make_plan("segment", str(home.clips), settings, home.place, from_champion=True, **given)  # type: ignore[arg-type]
+    assert plan.complete
 
 
 def test_a_video_is_split_at_the_cuts_that_the_store_knows(home: Home) -> None:
@@ -142,13 +165,15 @@ def test_a_video_is_split_at_the_cuts_that_the_store_knows(home: Home) -> None:
 
 
 def test_a_file_of_features_that_is_no_checkpoint_of_this_project_is_planned(home: Home) -> None:
-    """Such as one of timm's. A damaged checkpoint of a network stands in the way, which a warning tells."""
+    """Such as one of timm's, which no selector sees here. A damaged checkpoint is told in a warning."""
     file = home.path / "dino.safetensors"
     save_file({"pos_embed": torch.zeros(1)}, file)
     backbone = {"backbone": "vit_small_patch16_224", "checkpoint": str(file)}
-    settings = Settings.model_validate({**FIELDS, "features": {"corrector": backbone, "selector": backbone}})
+    fields = {"selection": {"method": "propagation"}, "features": {"selector": backbone}}
+    settings = Settings.model_validate({**FIELDS, **fields})
     plan = make_plan("segment", str(home.clips), settings, home.place, weights=str(home.weights))
-    assert plan.stages["features"].missing and plan.stages["final"].missing == 2
+    # OCLR, the corrector, its features, the start of clip networks and the file
+    assert plan.stages["weights"].missing == 5 and plan.stages["final"].missing == 2
     weights = shutil.copytree(home.weights, home.path / "weights")
     (weights / "corrector.safetensors").write_bytes(b"damaged")
     plan = plan_of(home, weights=str(weights))
