@@ -40,38 +40,39 @@ class Shipped:
 
 
 SHIPPED_FIGURES = {
-    "frames": Shipped("megapixel", 0.08, frame_bytes=76e3),
+    "frames": Shipped("megapixel", 0.015, frame_bytes=76e3),
     "native-frames": Shipped("megapixel", 0.05, pixel_bytes=2.2),
-    "shots": Shipped("frame", 0.001),
+    "shots": Shipped("frame", 0.0025),
     "flow": Shipped("megapixel", 0.27, frame_bytes=44e3),
     "features": Shipped("frame", 0.02, frame_bytes=30e3),
-    "proposal": Shipped("frame", 0.05, frame_bytes=1e3),
+    "proposal": Shipped("frame", 0.05, frame_bytes=400),
     "given-proposal": Shipped("megapixel", 0.03, frame_bytes=1e3),
-    "selection": Shipped("frame", 0.03, frame_bytes=1e3),
+    "selection": Shipped("frame", 0.009, frame_bytes=400),
     "correction": Shipped("frame", 0.17, frame_bytes=16e3),
-    "clip-corrector": Shipped("step", 0.5, clip_bytes=10e6),
-    "smoothing": Shipped("frame", 0.06, frame_bytes=14e3),
+    "clip-corrector": Shipped("step", 1.3, clip_bytes=10e6),
+    "smoothing": Shipped("frame", 0.013, frame_bytes=14e3),
     "shared-network": Shipped("step", 0.24, clip_bytes=4e6),
     "clip-network": Shipped("step", 0.07, clip_bytes=1.9e6),
-    "clip-masks": Shipped("frame", 0.5, frame_bytes=12e3),
+    "clip-masks": Shipped("frame", 0.23, frame_bytes=12e3),
     "edges": Shipped("frame", 0.06, frame_bytes=12e3),
-    "final": Shipped("megapixel", 0.02, frame_bytes=1e3),
+    "final": Shipped("megapixel", 0.03, frame_bytes=1e3),
     "sam": Shipped("frame", 20.0, frame_bytes=1e3),  # a large model; the small ones take a fifth
     "sam-video": Shipped("frame", 20.0, frame_bytes=1e3),
     "sam-labels": Shipped("frame", 0.005, frame_bytes=1e3),
-    "quality": Shipped("frame", 0.02),
-    "pictures": Shipped("megapixel", 0.2, pixel_bytes=0.03, clip_bytes=600e3),
+    "quality": Shipped("frame", 0.006),
+    "pictures": Shipped("megapixel", 0.11, pixel_bytes=0.04, clip_bytes=3.6e6),
     "fill": Shipped("megapixel", 0.6, frame_bytes=1e3, pixel_bytes=0.03),
     "masks-by-hand": Shipped("clip", 0.5, clip_bytes=20e3),
     "proposal-by-hand": Shipped("frame", 0.003, frame_bytes=1e3),
-    "doubt": Shipped("frame", 0.03, clip_bytes=100e3),
-    "pseudo-labels": Shipped("frame", 0.003, frame_bytes=1e3),
-    "adapted-corrector": Shipped("step", 0.6, clip_bytes=10e6),
+    "doubt": Shipped("frame", 0.005, clip_bytes=100e3),
+    "pseudo-labels": Shipped("frame", 0.0015, frame_bytes=1e3),
+    "adapted-corrector": Shipped("step", 1.3, clip_bytes=10e6),
     "finetuned-oclr": Shipped("step", 1.5, clip_bytes=15e6),
-    "weights": Shipped("clip", 0.2, clip_bytes=8e6),
+    "weights": Shipped("clip", 0.03, clip_bytes=4e6),
 }
 CRF = 3.0  # seconds per megapixel
-RAFT = {"raft_large": 30.0, "raft_small": 9.0}  # seconds per megapixel of what it sees, on a CPU
+# Seconds per megapixel of what RAFT sees and per update, on a CPU; its encoders take as long as four updates.
+RAFT, ENCODERS = {"raft_large": 1.25, "raft_small": 0.38}, 4
 FASTER = 12.0  # times that a GPU is faster with networks
 
 
@@ -115,7 +116,10 @@ class Rates:
         if stage == "flow" and size:
             flow = settings["settings"]
             height, width = flow["resolution"] or (size.height, size.width)
-            seconds = RAFT.get(flow["estimator"], shipped.seconds) * frames * height * width / 1e6
+            per_megapixel = shipped.seconds
+            if flow["estimator"] in RAFT:
+                per_megapixel = RAFT[flow["estimator"]] * (ENCODERS + flow["updates"])
+            seconds = per_megapixel * frames * height * width / 1e6
         on_gpu = piece.gpu and self._place.device.startswith("cuda")
         stored = shipped.frame_bytes * frames + shipped.pixel_bytes * pixels + shipped.clip_bytes
         return Cost(seconds / FASTER if on_gpu else seconds, stored, GUESSED if on_gpu else SHIPPED)

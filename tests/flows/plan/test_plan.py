@@ -93,15 +93,21 @@ def test_nothing_is_written_and_shipped_figures_price_a_first_run(home: Home) ->
     assert 0 < plan.disk < 100e6 and 1e9 < plan.memory < 10e9
 
 
-def test_flow_is_priced_by_the_estimator_and_by_the_size_that_it_sees(home: Home) -> None:
+def test_flow_is_priced_by_the_estimator_its_updates_and_the_size_that_it_sees(home: Home) -> None:
     height, width = SIZE
     seconds = {}
-    for estimator, size in (("dis", None), ("dis", (height // 2, width)), ("raft_large", None)):
-        settings = Settings.model_validate({**FIELDS, "flow": {"estimator": estimator, "resolution": size}})
+    for estimator, size, updates in (
+        ("dis", None, 20),
+        ("dis", (height // 2, width), 20),
+        ("raft_large", None, 20),
+        ("raft_large", None, 8),
+    ):
+        flow = {"estimator": estimator, "resolution": size, "updates": updates}
+        settings = Settings.model_validate({**FIELDS, "flow": flow})
         plan = make_plan("segment", str(home.clips), settings, home.place, weights=str(home.weights))
-        seconds[estimator, size] = plan.stages["flow"].seconds
-    own, half, raft = seconds.values()
-    assert half == pytest.approx(own / 2) and raft > 10 * own
+        seconds[estimator, size, updates] = plan.stages["flow"].seconds
+    own, half, raft, shorter = seconds.values()
+    assert half == pytest.approx(own / 2) and raft > 10 * own and shorter == pytest.approx(raft / 2)
 
 
 def test_what_stands_in_the_way_is_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
