@@ -1,5 +1,6 @@
 """Print a run's report as tables."""
 
+import shlex
 from typing import Any
 
 from rich.console import Console
@@ -118,10 +119,11 @@ def print_report(console: Console, report: Report) -> None:
         say(
             console,
             "doubtful:",
-            f"{len(report.doubtful)} frames deserve a look: motion-adapt review {report.output}",
+            f"{len(report.doubtful)} frames deserve a look: motion-adapt review {shlex.quote(report.output)}",
         )
     if report.mlflow:
-        where = f"--backend-store-uri {report.mlflow['uri']} (experiment '{report.mlflow['experiment']}')"
+        uri = shlex.quote(report.mlflow["uri"])
+        where = f"--backend-store-uri {uri} (experiment '{report.mlflow['experiment']}')"
         say(console, "MLflow:", f"mlflow ui {where}")
 
 
