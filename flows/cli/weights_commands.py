@@ -123,16 +123,19 @@ def pretrain(
         chosen = [int(number) for number in seeds.split(",")] if seeds else []
     except ValueError:
         raise typer.BadParameter(f"wanted numbers, got '{seeds}'", param_hint="--seeds") from None
+    trainings = [(out_ / f"seed-{n}", [f"seed={n}"]) for n in chosen] or [(out_, [])]
     with running("pretrain", verbose, store, partial(settings_of, preset, config, overrides)) as run:
+        # all of them first: a wrong seed must not end the command after hours of training with another
+        settings = {folder: settings_of(preset, config, [*overrides, *also]) for folder, also in trainings}
         from motion_adapt.flows.pretrain import pretrain as flow
         from motion_adapt.flows.reports.tables import print_spread
 
         reports = {}
-        for folder, also in [(out_ / f"seed-{n}", [f"seed={n}"]) for n in chosen] or [(out_, [])]:
+        for folder, own in settings.items():
             reports[folder.name] = run(
                 flow,
                 folder=str(folder),
-                settings=settings_of(preset, config, [*overrides, *also]),
+                settings=own,
                 place=place_of(store, device, threads),
                 tracking=tracking_of(tracking_uri, experiment),
                 start=text(start),

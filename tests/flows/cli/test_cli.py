@@ -137,6 +137,13 @@ def test_a_mistake_is_one_message_that_says_what_to_do(
     assert all(part in plain for part in said), result.output
 
 
+def test_a_wrong_seed_is_told_before_the_first_training(prefect_server: None, tmp_path: Path) -> None:
+    where = ["--store", tmp_path / "store", "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    result = invoke("pretrain", "--out", tmp_path / "out", "--seeds", "0,-1", "--steps", 1, *where)
+    assert result.exit_code == 2 and "wrong setting seed" in result.output
+    assert not (tmp_path / "store").exists() and not (tmp_path / "out").exists()
+
+
 def test_a_weight_file_of_another_network_is_refused(idle: Home, tmp_path: Path) -> None:
     for model, file in (("oclr", "selector"), ("selector", "selector"), ("corrector", "corrector")):
         (tmp_path / f"{model}.safetensors").write_bytes((idle.weights / f"{file}.safetensors").read_bytes())
