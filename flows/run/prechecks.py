@@ -69,6 +69,11 @@ def _require_flow(flow: FlowSettings) -> None:
     if flow.estimator == "flo":
         _require_folder(flow.folder, "flow.folder")
         return
+    if flow.weights and not flow.estimator.startswith("raft"):  # as with a preset whose estimator is RAFT
+        raise RunError(
+            f"flow.estimator={flow.estimator} has no weights, the settings say flow.weights={flow.weights}: add "
+            "--set flow.weights=none"
+        )
     try:
         flow_estimator(
             flow.estimator, weights=flow.weights, updates=flow.updates, keep_padding=flow.keep_padding

@@ -11,7 +11,7 @@ from tests.flows.conftest import OVERRIDES, Home
 
 WRONG = (
     (["flow.estimator=raft_large", "flow.weights=C_T_V9"], "flow: weights of raft_large"),
-    (["flow.weights=C_T_V1"], "flow: weights of dis"),
+    (["flow.weights=C_T_V1"], "add --set flow.weights=none"),
     (["flow.estimator=flo", "flow.folder=nowhere"], "flow.folder: there is no folder nowhere"),
     (["proposal.folder=nowhere"], "proposal.folder: there is no folder nowhere"),
     (["features.corrector.backbone=vit_small_patch16_224.dina"], "features.corrector: "),
@@ -25,6 +25,11 @@ WRONG = (
 def test_wrong_settings_are_told(overrides: list[str], told: str) -> None:
     with pytest.raises(RunError, match=told):
         require_settings(load_settings(overrides=[*OVERRIDES, *overrides]), "cpu")
+
+
+def test_the_preset_of_the_paper_runs_with_dis_as_the_message_says() -> None:
+    chosen = ["flow.estimator=dis", "flow.weights=none"]
+    require_settings(load_settings("paper", overrides=chosen), "cpu")
 
 
 def test_a_feature_file_that_is_no_checkpoint(tmp_path: Path) -> None:
