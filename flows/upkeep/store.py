@@ -1,5 +1,9 @@
 """Store maintenance: list, verify, explain, prune."""
 
+import difflib
+import fnmatch
+import importlib
+import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from motion_adapt import tasks
 from motion_adapt.flows.run.console import say
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.tracking import Tracking
@@ -26,6 +31,7 @@ from motion_adapt.storage.registry import champions
 from motion_adapt.tasks.runtime.place import scratch_beside
 from motion_adapt.tasks.runtime.prefect_records import damaged_records
 from motion_adapt.tasks.runtime.progress import track
+from motion_adapt.tasks.runtime.stage import Stage
 
 
 def open_store(url: str) -> ArtifactStore:
@@ -40,8 +46,36 @@ def open_store(url: str) -> ArtifactStore:
     return store
 
 
+def require_stage(store: ArtifactStore, stage: str) -> None:
+    """Check that a stage, which may be a pattern, is one of the store or of the code.
+
+    Raises:
+        RunError: if it is neither; names the nearest.
+    """
+    if stage == "*" or fnmatch.filter(store.names(), stage):
+        return
+    known = known_stages()
+    if not fnmatch.filter(known, stage):
+        near = difflib.get_close_matches(stage, known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"
+        raise RunError(f"there is no stage '{stage}'; {hint}")
+
+
+def known_stages() -> set[str]:
+    """Return the names of the stages of the code."""
+    names = [item.name for item in pkgutil.iter_modules(tasks.__path__) if not item.ispkg]
+    modules = [importlib.import_module(f"{tasks.__name__}.{name}") for name in names]
+    return {item.name for module in modules for item in vars(module).values() if isinstance(item, Stage)}
+
+
 def list_artifacts(console: Console, url: str, stage: str) -> None:
-    """Print one line per artifact, with its arrays, size, computing time and date."""
+    """Print one line per artifact, with its arrays, size, computing time and date.
+
+    Raises:
+        RunError: if there is no such stage.
+    """
+    store = open_store(url)
+    require_stage(store, stage)
     table = Table()
     for column, side in (
         ("artifact", "left"),
@@ -52,7 +86,7 @@ def list_artifacts(console: Console, url: str, stage: str) -> None:
     ):
         table.add_column(column, justify=side, overflow="fold")  # type: ignore[arg-type]
     total = 0
-    for manifest in open_store(url).manifests(stage):
+    for manifest in store.manifests(stage):
         total += size(manifest)
         arrays = ", ".join(
             f"{name} {'x'.join(map(str, entry.shape))}" for name, entry in manifest.arrays.items()
@@ -73,8 +107,12 @@ def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) 
 
     Checks the artifacts, Prefect's records of them on this machine, the states of unfinished trainings next to a local
     store, and the records of runs. `withdraw` does not remove records of runs, because they cannot be recomputed.
+
+    Raises:
+        RunError: if there is no such stage.
     """
     store, faults = open_store(url), 0
+    require_stage(store, stage)
     total = sum(1 for _ in store.manifests(stage))
     with track(total, "verify") as advance:
         for name, fault in store.verify(stage, progress=lambda _: advance(1)):

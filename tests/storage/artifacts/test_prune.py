@@ -161,6 +161,17 @@ def test_explain_prints_the_chain_and_what_is_shared_once(nightly: Nightly) -> N
     assert "frames: gone from the store" in shown
 
 
+def test_an_unknown_stage_is_told(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+    put(store, "of-long-ago", "x")
+    for verb in ("list", "verify"):
+        command = ["store", verb, "--store", store.url, "--stage"]
+        result = CliRunner().invoke(app, [*command, "porposal"])
+        assert result.exit_code == 1 and "did you mean 'proposal'?" in result.output
+        for known in ("proposal", "clip-*", "of-long-ago", "of-*"):
+            assert CliRunner().invoke(app, [*command, known]).exit_code == 0
+
+
 def test_a_store_on_s3_is_maintained_like_any_other(bucket: str) -> None:
     store = ArtifactStore(f"{bucket}/looked-after")
     made = put(store, "frames", "x")
