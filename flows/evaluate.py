@@ -66,6 +66,8 @@ def evaluate(
     known = known_benchmark(annotations, data_set)
     protocol = protocol or (known.protocol if known else "single")
     skip_ends = known.skip_ends if known else True
+    if not Path(predictions).exists():
+        raise RunError(f"there is no folder {printable(predictions)} with masks, one folder per clip")
     try:
         found = find_clips(Path(predictions), only=clips or ())
     except (ValueError, OSError) as error:

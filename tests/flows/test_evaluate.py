@@ -38,6 +38,12 @@ def test_masks_hold_as_many_objects_as_their_model_finds(tmp_path: Path) -> None
     assert "ids up to 20, got 21" in scored(tmp_path).set_aside["heron"]
 
 
+def test_masks_that_are_not_there_are_told_as_masks(tmp_path: Path) -> None:
+    masks_in_quarters(tmp_path / "truth", "heron", (0, 0, 0, 1))
+    with pytest.raises(RunError, match=r"there is no folder .*/masks with masks, one folder per clip"):
+        scored(tmp_path)
+
+
 def test_annotated_clips_without_masks_count_as_empty_and_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
