@@ -55,8 +55,6 @@ def running(
         from motion_adapt.flows.run.console import progress_bars
         from motion_adapt.flows.run.run import NothingLeft
 
-        if json_file and not json_file.resolve().parent.is_dir():
-            raise typer.BadParameter(f"there is no folder {json_file.resolve().parent}", param_hint="--json")
         if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
             parameters["tracking"].reach(create=command != "segment")
         if loaded:

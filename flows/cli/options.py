@@ -87,7 +87,19 @@ SideBySide = Annotated[
     ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="folder for masks and pictures")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="write all numbers of the run to this file")]
+
+
+def into_a_folder(file: Path | None) -> Path | None:
+    """Return a file to write, if its folder exists: a mistyped one is told before any work."""
+    if file and not file.resolve().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {file.resolve().parent}")
+    return file
+
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", callback=into_a_folder, help="write all numbers of the run to this file"),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="exit 1 if any clip was set aside")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="show Prefect's log, and the traceback of an error")

@@ -36,6 +36,19 @@ def test_segment_refuses_two_starts(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "'preset' or 'champion'" in result.output
 
 
+def test_numbers_into_no_folder_are_refused_before_any_work(tmp_path: Path) -> None:
+    target = tmp_path / "typo" / "x.json"
+    for command in ("segment", "plan", "rounds", "review", "verify"):
+        result = invoke(command, tmp_path, "--json", target)
+        assert result.exit_code == 2 and "there is no folder" in result.output, command
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pretrain_names_its_experiment() -> None:
+    told = " ".join(invoke("pretrain", "--help").output.split())
+    assert "pretraining" in told and "the source's name" not in told
+
+
 def test_version() -> None:
     assert invoke("--version").output == f"motion-adapt {importlib.metadata.version('motion-adapt')}\n"
 
