@@ -27,7 +27,7 @@ from motion_adapt.storage.datasets.layouts import davis_layout, is_table, lay_ou
 from motion_adapt.storage.formats.images import PictureError
 from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.labels.truth import read_boxes
-from motion_adapt.storage.names import natural_key, printable, some
+from motion_adapt.storage.names import count_of, natural_key, printable, some
 from motion_adapt.tasks.evaluation import Protocol, score_folder, score_without_masks
 from motion_adapt.tasks.runtime.progress import track
 
@@ -165,7 +165,7 @@ def count_as_empty(
     named = some([printable(name) for name in absent])
     return [
         *warnings,
-        f"no masks of {len(absent)} annotated clips, which count as empty ({named}); --clips leaves clips out",
+        f"no masks of {count_of(len(absent), 'annotated clip')}, counted as empty ({named}); --clips leaves clips out",
     ]
 
 

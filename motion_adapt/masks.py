@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from motion_adapt.storage.clips.find_clips import OWN, Clip, find_clips
 from motion_adapt.storage.formats.label_maps import ClipMasks
 from motion_adapt.storage.formats.masks import read_masks
-from motion_adapt.storage.names import printable
+from motion_adapt.storage.names import count_of, printable
 
 EXPORTED = "masks"  # the folder of a run's results that has them
 
@@ -35,7 +35,7 @@ class Masks(Mapping[str, NDArray[np.uint8]]):
         return len(self._clips)
 
     def __repr__(self) -> str:
-        return f"Masks of {len(self)} clips: {', '.join(self)}"
+        return f"Masks of {count_of(len(self), 'clip')}: {', '.join(self)}"
 
     def frames(self, clip: str) -> Iterator[NDArray[np.uint8]]:
         """Yield the masks of a clip frame by frame, u8 (H, W) each.

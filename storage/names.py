@@ -72,6 +72,11 @@ def whole_name(name: str) -> str:
     return re.sub(r"#[0-9]{2,}$", "", name)
 
 
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 clip`, `2 clips`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def some(names: Sequence[str], most: int = 3) -> str:
     """Format the first names for a message, and how many more there are: `a, b, c and 4 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

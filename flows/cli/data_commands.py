@@ -28,6 +28,7 @@ from motion_adapt.flows.cli.options import (
     with_runner,
 )
 from motion_adapt.flows.run.console import say
+from motion_adapt.storage.names import count_of
 
 
 def synthesise(
@@ -76,7 +77,7 @@ def synthesise(
             json_file=json_file,
         )
         speed = report.final["frames_per_second"]
-        say(out, "made:", f"{clips} clips of {frames} frames, {speed:.1f} frames/s")
+        say(out, "made:", f"{count_of(clips, 'clip')} of {frames} frames, {speed:.1f} frames/s")
 
 
 def verify(
@@ -142,9 +143,9 @@ def export(
         for note in made.notes:
             say(out, "warning", note, "yellow")
         if made.missing:
-            text = f"{len(made.missing)} clips of {known.name if known else ''} have no masks: "
+            text = f"no masks of {count_of(len(made.missing), 'clip')} of {known.name if known else ''}: "
             say(out, "incomplete:", text + ", ".join(made.missing), "yellow")
-        say(out, "written to", f"{made.place} ({len(made.clips)} clips)")
+        say(out, "written to", f"{made.place} ({count_of(len(made.clips), 'clip')})")
 
 
 def evaluate(

@@ -36,6 +36,7 @@ from motion_adapt.flows.run.start_weights import named_weights
 from motion_adapt.flows.run.weight_checks import require_fit
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import Outline
+from motion_adapt.storage.names import count_of
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import SamSettings, Settings
 
@@ -237,7 +238,7 @@ def priced(run: DryRun, command: str, source: str, settings: Settings, workers: 
     memory = LIBRARIES + side_by_side * (CLIP_MEMORY[compact] + NATIVE_FRAMES * 3 * 4 * largest)
     warnings = list(run.warnings)
     if run.set_aside:
-        warnings.append(f"{len(run.set_aside)} clips would be set aside")
+        warnings.append(f"{count_of(len(run.set_aside), 'clip')} would be set aside")
     if free is not None and disk > free:
         warnings.append(
             f"the store needs {disk / 1e9:.1f} GB more, but only {free / 1e9:.1f} GB are free there"

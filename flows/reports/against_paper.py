@@ -9,6 +9,7 @@ from rich.table import Table
 from motion_adapt.flows.run.console import say
 from motion_adapt.storage.datasets.catalogue import data_set as benchmark
 from motion_adapt.storage.datasets.paper_figures import CLIPS, SOURCE, published
+from motion_adapt.storage.names import count_of
 
 TABLE_OF = {"single": 20, "objects": 19}
 METRICS = {"single": ("J",), "objects": ("JF", "J", "F")}
@@ -90,7 +91,7 @@ def print_against_paper(
             continue
         console.print(table(name, protocol, compare(scores, protocol, name)))
         if data_set and clips != CLIPS[name]:
-            text = f"{clips} clips were scored, the published figures are means over {CLIPS[name]}"
+            text = f"scored: {count_of(clips, 'clip')}; the published figures are means over {CLIPS[name]}"
             say(console, "not comparable:", text, "yellow")
     if not data_set:
         say(console, "note:", "name your data set with --dataset to see only its table", "yellow")

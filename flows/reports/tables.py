@@ -10,6 +10,7 @@ from rich.text import Text
 from motion_adapt.flows.reports.metric_labels import STEPS
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.console import say
+from motion_adapt.storage.names import count_of
 
 STAGE_SCORES = tuple(f"{stage}/{name}" for stage, _ in STEPS for name in "JF")
 # `matched` chooses an object with the annotation; SR is the score of boxes.
@@ -119,7 +120,7 @@ def print_report(console: Console, report: Report) -> None:
         say(
             console,
             "doubtful:",
-            f"{len(report.doubtful)} frames deserve a look: motion-adapt review {shlex.quote(report.output)}",
+            f"{count_of(len(report.doubtful), 'frame')} to look at: motion-adapt review {shlex.quote(report.output)}",
         )
     if report.mlflow:
         uri = shlex.quote(report.mlflow["uri"])

@@ -10,6 +10,7 @@ from motion_adapt.models.inputs.flow_estimators import flow_provenance
 from motion_adapt.models.networks.corrector import MaskCorrector
 from motion_adapt.models.networks.lineage import by_hand_text, trainings_of
 from motion_adapt.models.networks.oclr import OCLR
+from motion_adapt.storage.names import count_of
 from motion_adapt.tasks.settings import NETWORK_METHODS, Settings
 
 SMOKE_STEPS = 1000  # a network trained for fewer steps only shows that the machinery runs
@@ -40,7 +41,7 @@ def require_fit(settings: Settings, trained: Mapping[str, Mapping[str, Any]]) ->
         objects = network.get(name, inspect.signature(build).parameters[name].default)
         if objects != settings.objects:
             raise RunError(
-                f"the {model} checkpoint has {objects} objects, the settings say objects={settings.objects}"
+                f"the {model} checkpoint has {count_of(objects, 'object')}, the settings say objects={settings.objects}"
             )
     for model, backbone in (
         ("selector", settings.features.selector),

@@ -27,6 +27,7 @@ from motion_adapt.storage.artifacts.run_records import (
     unneeded,
 )
 from motion_adapt.storage.artifacts.store import ArtifactStore
+from motion_adapt.storage.names import count_of
 from motion_adapt.storage.registry import champions
 from motion_adapt.tasks.runtime.place import scratch_beside
 from motion_adapt.tasks.runtime.prefect_records import damaged_records
@@ -99,7 +100,7 @@ def list_artifacts(console: Console, url: str, stage: str) -> None:
             manifest.made["at"],
         )
     console.print(table)
-    console.print(f"{table.row_count} artifacts, {total / 1e6:.1f} MB")
+    console.print(f"{count_of(table.row_count, 'artifact')}, {total / 1e6:.1f} MB")
 
 
 def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) -> int:
@@ -135,12 +136,12 @@ def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) 
         say(console, "damaged", f"run record {record}: {fault}", "red")
     if faults:
         console.print(
-            f"{faults} faults. "
-            + ("Withdrawn: " if withdraw else "With --withdraw they are unpublished: ")
-            + "the next run that needs them recomputes them."
+            f"{count_of(faults, 'fault')}. "
+            + ("Withdrawn: " if withdraw else "With --withdraw, what is damaged is unpublished: ")
+            + "the next run that needs it recomputes it."
         )
     elif not lost:
-        console.print(f"{total} artifacts, every byte as published")
+        console.print(f"{count_of(total, 'artifact')}, every byte as published")
     return faults + len(lost)
 
 
@@ -209,7 +210,8 @@ def prune_artifacts(
         require_tracked(uri, recorded, named=tracking_uri != Tracking().uri)
         runs, reigning = latest(recorded, keep_runs), champions(uri)
         console.print(
-            f"kept: everything that {len(runs)} runs and {len(reigning)} champions of {escape(tracking.shown)} need"
+            f"kept: everything that {count_of(len(runs), 'run')} and {count_of(len(reigning), 'champion')} of "
+            f"{escape(tracking.shown)} need"
         )
         files = {file for checkpoints in reigning.values() for file in checkpoints.values()}
         for manifest in unneeded(store, runs=runs, files=files, older_than=older_than):
@@ -222,7 +224,7 @@ def prune_artifacts(
         if not dry_run:
             store.remove_attempt(path)
     console.print(
-        f"{count} items, {freed / 1e6:.1f} MB {'would be ' if dry_run else ''}freed in {escape(url)}"
+        f"{count_of(count, 'item')}, {freed / 1e6:.1f} MB {'would be ' if dry_run else ''}freed in {escape(url)}"
     )
 
 

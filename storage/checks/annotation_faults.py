@@ -12,6 +12,7 @@ from motion_adapt.storage.datasets.layouts import is_table, truth_folder
 from motion_adapt.storage.formats.images import PictureError
 from motion_adapt.storage.formats.label_rules import VOID
 from motion_adapt.storage.labels.truth import Box, ForeignLabel, LayerFiles, OtherSize, Truth, due, found
+from motion_adapt.storage.names import count_of
 
 _KINDS: dict[type[Exception], str] = {ForeignLabel: "label", OtherSize: "annotation size"}
 Size = tuple[int, int]  # (H, W)
@@ -112,7 +113,8 @@ def _labels(
         yield finding("no object", clip.name, folder, f"no object in {where}")
     wanted = known.objects.get(clip.path.name) if known is not None else None
     if wanted is not None and known is not None and max(seen, default=0) != wanted:
-        text = f"has {max(seen, default=0)} objects, {known.name} has {wanted}; are these another data set's masks?"
+        has = count_of(max(seen, default=0), "object")
+        text = f"has {has}, {known.name} has {wanted}; are these another data set's masks?"
         yield finding("object count", clip.name, folder, text)
 
 

@@ -69,7 +69,7 @@ def test_fbms_is_adapted_to_at_its_own_gap_and_scored_where_it_is_annotated(home
     given = ("export", home.output / "masks", "--dataset", "FBMS-59", "--source", home.path / "FBMS-59")
     result = invoke(*given, "--out", out)
     assert result.exit_code == 0, result.output
-    assert "28 clips of FBMS-59 have no masks" in result.output
+    assert "no masks of 28 clips of FBMS-59" in result.output
     assert len(list((out / "camel01").iterdir())) == 8
     assert invoke(*given, "--out", home.path / "all.json", "--format", "coco").exit_code == 0
     assert len(json.loads((home.path / "all.json").read_text())["images"]) == 16

@@ -52,7 +52,7 @@ def test_annotated_clips_without_masks_count_as_empty_and_are_named(
     masks_in_quarters(tmp_path / "masks", "heron", (0, 0, 0, 1))
     (tmp_path / "truth" / "heron" / "00001.png").unlink()
     report = scored(tmp_path)
-    which = "which count as empty (a, b, c and 1 more); --clips leaves clips out"
+    which = "counted as empty (a, b, c and 1 more); --clips leaves clips out"
     missing = f"no masks of 4 annotated clips, {which}"
     frame = "annotations of heron: 00001.png missing; frames without a mask are not scored"
     assert report.warnings == [frame, missing]

@@ -4,7 +4,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_adapt.storage.names import natural_key, printable, safe_name, unique_names
+from motion_adapt.storage.names import count_of, natural_key, printable, safe_name, unique_names
 
 # What os.listdir can return: any text, and bytes that are not UTF-8 as surrogates.
 file_names = st.text(min_size=1) | st.binary(min_size=1, max_size=255).map(os.fsdecode)
@@ -25,6 +25,10 @@ def test_natural_order_is_the_order_of_the_numbers(numbers: list[int], prefix: s
 def test_natural_order_does_not_depend_on_how_names_come(names: list[str]) -> None:
     backwards = names[::-1]
     assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
+
+
+def test_one_has_no_plural() -> None:
+    assert [count_of(number, "clip") for number in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
 
 
 def test_safe_names_are_unchanged() -> None:

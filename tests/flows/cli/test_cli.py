@@ -188,7 +188,7 @@ def test_masks_are_evaluated_clip_by_clip_and_bad_ones_left_out(
     both = ["--clips", "heron,tram [raw]"]  # which no benchmark has
     beside = invoke(*command, *both, "--protocol", "objects", "--against-paper", "--dataset", "DAVIS17-m")
     assert beside.exit_code == 0
-    assert "OCLR-flow" in beside.output and "2 clips were scored" in beside.output
+    assert "OCLR-flow" in beside.output and "scored: 2 clips;" in beside.output
     counted = [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]
     assert invoke(*command, *both, "--dataset", "SegTrackv2").exit_code == 0
     counted += [json.loads((tmp_path / "j").read_text())["clips"]["heron"]["frames"]]

@@ -22,6 +22,7 @@ def test_suggested_commands_can_be_copied() -> None:
         "adapt", "films", doubtful=[{}], output="my films", mlflow={"uri": uri, "experiment": "x"}
     )
     lines = printed(report).splitlines()
+    assert "1 frame to look at" in printed(report)
     review, mlflow = (next(line for line in lines if word in line) for word in ("review", "mlflow ui"))
     assert shlex.split(review)[-3:] == ["motion-adapt", "review", "my films"]
     assert shlex.split(mlflow)[1:5] == ["mlflow", "ui", "--backend-store-uri", uri]
