@@ -55,6 +55,7 @@ def running(
         from motion_adapt.flows.run.console import progress_bars
         from motion_adapt.flows.run.run import NothingLeft
 
+        nonlocal began
         if "tracking" in parameters and (command != "segment" or parameters["from_champion"]):
             parameters["tracking"].reach(create=command != "segment")
         if loaded:
@@ -73,6 +74,7 @@ def running(
             raise
         ended = time.monotonic()
         report.seconds["imports"] = imported - began
+        began = ended  # of the next run, if the command has several
         report.seconds["prefect_start"] = ended - imported - report.seconds["total"]
         print_report(out, report)
         if json_file:

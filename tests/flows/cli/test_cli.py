@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from motion_adapt.flows.cli.app import app
-from motion_adapt.flows.cli.launch import in_words
+from motion_adapt.flows.cli.launch import in_words, running
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.results import output_folder
 from motion_adapt.flows.run.errors import RunError
@@ -155,6 +156,16 @@ def test_a_wrong_seed_is_told_before_the_first_training(prefect_server: None, tm
     result = invoke("pretrain", "--out", tmp_path / "out", "--seeds", "0,-1", "--steps", 1, *where)
     assert result.exit_code == 2 and "wrong setting seed" in result.output
     assert not (tmp_path / "store").exists() and not (tmp_path / "out").exists()
+
+
+def test_the_second_run_of_a_command_has_no_time_of_the_first(prefect_server: None, tmp_path: Path) -> None:
+    def flow() -> Report:
+        time.sleep(1)
+        return Report("pretrain", "clips", seconds={"total": 1.0})
+
+    with running("pretrain", verbose=False, store=str(tmp_path)) as run:
+        reports = [run(flow, json_file=None) for _ in range(2)]
+    assert reports[1].seconds["imports"] < 0.5 and reports[1].seconds["prefect_start"] < 0.5
 
 
 def test_a_weight_file_of_another_network_is_refused(idle: Home, tmp_path: Path) -> None:
