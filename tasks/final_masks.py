@@ -55,7 +55,7 @@ def finish(
         memory = BYTES_PER_PIXEL * height * width
         blocks = in_spans(refine, len(objects), threads=place.threads, memory=memory)
     else:
-        probabilities = (objects[[index]] for index in range(len(objects)))
+        probabilities: Iterator[np.ndarray] = (objects[[index]] for index in range(len(objects)))
         if edges and flow:
             native, motion = native_frames(store, frames, clip), store.open(flow)
             probabilities = _following_edges(

@@ -21,6 +21,7 @@ from motion_adapt.models.inputs.readable import Readable, pieces
 DISTANCES = (1, 2, 4, 8, 12)  # of the neighbours, in pixels, along rows, columns and diagonals
 FINE = 2  # times the working resolution
 FINE_DISTANCES = (1, 2, 4)  # the borders are near already
+_MARGIN = 24  # pixels around the objects, which show the ground that their borders are told from
 _SURE = 0.1  # probability of an object below which a pixel does not show it, whatever is around
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # the opposite ones follow from these
 Cut = tuple[slice, slice]  # a part of a frame
@@ -142,7 +143,7 @@ def follow_fine_edges(
         return probabilities
     height, width = FINE * height, FINE * width
     found = np.stack([_enlarged(part, height, width, cv2.INTER_CUBIC) for part in probabilities]).clip(0, 1)
-    if box := _around((found > _SURE).any(axis=0), margin=FINE * max(DISTANCES)):
+    if box := _around(found.max(axis=0) > _SURE, _MARGIN):
         rgb = cv2.resize(native, (width, height), interpolation=cv2.INTER_AREA)
         motion = np.stack([_enlarged(part, height, width, cv2.INTER_LINEAR) for part in flow])
         parts = rgb[box], motion[:, *box], found[:, *box]
@@ -151,7 +152,7 @@ def follow_fine_edges(
 
 
 def _enlarged(image: NDArray[np.floating], height: int, width: int, how: int) -> NDArray[np.float32]:
-    return cv2.resize(image.astype(np.float32), (width, height), interpolation=how)
+    return np.asarray(cv2.resize(image.astype(np.float32), (width, height), interpolation=how), np.float32)
 
 
 def _around(mask: NDArray[np.bool_], margin: int) -> Cut | None:
