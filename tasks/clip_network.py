@@ -99,7 +99,7 @@ def train_on_clips(
         )
 
 
-@stage("clip-masks", version=5, gpu=True)
+@stage("clip-masks", version=6, gpu=True)
 def segment_clip(
     frames: Artifact,
     flow: Artifact,

@@ -90,9 +90,17 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert not torch.equal(other.tensors["out.weight"], straight.tensors["out.weight"])
 
 
-def test_a_mirrored_clip_has_mirrored_masks() -> None:
-    made, (rgb, _) = fit(2), a_clip()
-    torch.testing.assert_close(segmented(made, rgb[:, :, ::-1]), segmented(made, rgb)[..., ::-1].copy())
+def test_every_second_size_shows_the_mirror_image() -> None:
+    net, (rgb, _) = build_network(fit(2), expect="clip-network"), a_clip()
+    turned = np.ascontiguousarray(rgb[:, :, ::-1])
+
+    def found(clip: np.ndarray, *sizes: float) -> np.ndarray:
+        return Segmented(net, clip, sizes)[0:4]
+
+    twice = found(rgb, 1, 1)
+    assert np.abs(found(rgb, 1) - found(turned, 1)[..., ::-1]).max() > 1e-3
+    np.testing.assert_allclose(twice, (found(rgb, 1) + found(turned, 1)[..., ::-1]) / 2, atol=1e-6)
+    np.testing.assert_allclose(found(turned, 1, 1), twice[..., ::-1], atol=1e-6)
 
 
 def test_frames_are_seen_at_several_sizes(taught_by_broken_masks: tuple[Checkpoint, np.ndarray]) -> None:
@@ -103,7 +111,9 @@ def test_frames_are_seen_at_several_sizes(taught_by_broken_masks: tuple[Checkpoi
     assert all(found.shape == truth[:4].shape for found in alone)
     assert all(foreground_iou(found, truth[:4]) > 0.7 for found in alone)
     assert np.abs(alone[0] - alone[2]).max() > 0.1
-    np.testing.assert_allclose(Segmented(net, rgb, sizes)[0:4], np.mean(alone, axis=0), atol=1e-6)
+    turned = np.ascontiguousarray(rgb[:, :, ::-1])
+    alone[1] = Segmented(net, turned, [1.5])[0:4][..., ::-1]  # every second size shows the mirror image
+    np.testing.assert_allclose(Segmented(net, rgb, sizes)[0:4], np.mean(alone, axis=0), atol=1e-5)
 
 
 def test_the_likeliest_object_has_the_probability_of_the_foreground() -> None:
