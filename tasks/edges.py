@@ -13,7 +13,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import EdgeSettings
 
 
-@stage("edges", version=2)
+@stage("edges", version=3)
 def follow_edges(
     frames: Artifact,
     flow: Artifact,

@@ -5,12 +5,12 @@ thing, and so do pixels that move alike. Averaging over such pixels moves the bo
 changes. It follows Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), with fixed
 spreads, with motion in addition to colour, and with the frame's own probabilities in every iteration.
 
-It is done twice: for all pixels of the working resolution, and around the objects at twice that size, where frames show
-what the working resolution hides.
+It is done twice around the objects: at the working resolution, and at twice that size, where frames show what the
+working resolution hides.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -48,7 +48,7 @@ def follow_edges(
     fixed: NDArray[np.bool_] | None = None,
     **how: float,
 ) -> Iterator[NDArray[np.float32]]:
-    """Average the probabilities of every frame of a clip over nearby pixels that look and move alike.
+    """Average the probabilities around the objects of every frame over nearby pixels that look and move alike.
 
     Args:
         rgb: u8 (T, H, W, 3).
@@ -66,7 +66,7 @@ def follow_edges(
         for frame, motion, given, keep in zip(*piece, strict=True):
             found = given.astype(np.float32)
             ahead = motion[:2].astype(np.float32) / gap
-            yield found if keep else follow_edges_of_frame(frame, ahead, found, **how)  # type: ignore[arg-type]
+            yield found if keep else _around_objects(frame, ahead, found, **how)
 
 
 def follow_edges_of_frame(
@@ -142,26 +142,30 @@ def follow_fine_edges(
     if native.shape[0] <= height or native.shape[1] <= width:
         return probabilities
     height, width = FINE * height, FINE * width
+    rgb = cv2.resize(native, (width, height), interpolation=cv2.INTER_AREA)
+    motion = np.stack([_enlarged(part, height, width, cv2.INTER_LINEAR) for part in flow])
     found = np.stack([_enlarged(part, height, width, cv2.INTER_CUBIC) for part in probabilities]).clip(0, 1)
-    if box := _around(found.max(axis=0) > _SURE, _MARGIN):
-        rgb = cv2.resize(native, (width, height), interpolation=cv2.INTER_AREA)
-        motion = np.stack([_enlarged(part, height, width, cv2.INTER_LINEAR) for part in flow])
-        parts = rgb[box], motion[:, *box], found[:, *box]
-        found[:, *box] = follow_edges_of_frame(*parts, distances=FINE_DISTANCES, **how)  # type: ignore[arg-type]
-    return found
+    return _around_objects(rgb, motion, found, distances=FINE_DISTANCES, **how)
 
 
 def _enlarged(image: NDArray[np.floating], height: int, width: int, how: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(image.astype(np.float32), (width, height), interpolation=how), np.float32)
 
 
-def _around(mask: NDArray[np.bool_], margin: int) -> Cut | None:
-    """Return the rows and columns of a mask and of a margin around it; None if it is empty."""
-    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+def _around_objects(
+    rgb: NDArray[np.uint8], flow: NDArray[np.floating], probabilities: NDArray[np.float32], **how: Any
+) -> NDArray[np.float32]:
+    """Do `follow_edges_of_frame` in a box around the objects; other pixels keep their probabilities."""
+    left, top, width, height = cv2.boundingRect((probabilities.max(axis=0) > _SURE).astype(np.uint8))
     if not width:
-        return None
-    rows = slice(max(top - margin, 0), top + height + margin)
-    return rows, slice(max(left - margin, 0), left + width + margin)
+        return probabilities
+    rows = slice(max(top - _MARGIN, 0), top + height + _MARGIN)
+    columns = slice(max(left - _MARGIN, 0), left + width + _MARGIN)
+    found = probabilities.copy()
+    found[:, rows, columns] = follow_edges_of_frame(
+        rgb[rows, columns], flow[:, rows, columns], probabilities[:, rows, columns], **how
+    )
+    return found
 
 
 def _pairs_of(seen: NDArray[np.float32], distances: Sequence[int]) -> Iterator[_Pairs]:

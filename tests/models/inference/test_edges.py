@@ -124,6 +124,18 @@ def test_a_clip_frame_by_frame_with_the_flow_of_one_frame_and_masks_that_stay() 
         np.testing.assert_allclose(one, alone, atol=1e-6)
 
 
+def test_only_what_is_around_the_objects_changes() -> None:
+    rng = np.random.default_rng(0)
+    rgb, flow = rng.integers(0, 255, (1, 128, 224, 3), np.uint8), rng.normal(size=(1, 4, 128, 224))
+    given = np.where(a_disk(20), 0.9, 0.05 * rng.random((128, 224))).astype(np.float32)[None, None]
+    (found,), whole = follow_edges(rgb, flow, given), follow_edges_of_frame(rgb[0], flow[0, :2], given[0])
+    assert np.abs(found - whole).max() < 0.05 and ((found > 0.5) == (whole > 0.5)).all()
+    changed = np.flatnonzero((found != given[0]).any(axis=(0, 1)))  # columns
+    assert changed[0] >= 100 - 20 - 24 and changed[-1] <= 100 + 20 + 24
+    empty = np.full((1, 1, 128, 224), 0.1, np.float32)
+    np.testing.assert_array_equal(next(follow_edges(rgb, flow, empty)), empty[0])
+
+
 def shown(objects: np.ndarray, like: np.ndarray) -> np.ndarray:
     return native_labels(objects[None], *like.shape)[0] > 0
 
