@@ -142,7 +142,7 @@ def follow_fine_edges(
     if native.shape[0] <= height or native.shape[1] <= width:
         return probabilities
     height, width = FINE * height, FINE * width
-    rgb = cv2.resize(native, (width, height), interpolation=cv2.INTER_AREA)
+    rgb = np.asarray(cv2.resize(native, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     motion = np.stack([_enlarged(part, height, width, cv2.INTER_LINEAR) for part in flow])
     found = np.stack([_enlarged(part, height, width, cv2.INTER_CUBIC) for part in probabilities]).clip(0, 1)
     return _around_objects(rgb, motion, found, distances=FINE_DISTANCES, **how)
