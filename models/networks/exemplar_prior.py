@@ -48,17 +48,37 @@ def recall(tokens: Tensor, exemplars: Recalled, hidden: Tensor) -> Tensor:
     x = F.normalize(tokens.float(), dim=-1).flatten(1, 3) / TEMPERATURE  # (B, T * h * w, C)
     found = []
     for k in range(hidden.shape[2]):
-        keys, inside = (
-            exemplars.tokens[:, k],
-            exemplars.inside[:, k].float(),
-        )  # (B, E, h * w, C), (B, E, h * w)
-        # The exponents are within 1 / TEMPERATURE of 0, so the softmax needs no maximum; its two sums are one product.
-        weights = (x @ keys.flatten(1, 2).mT).float().exp_()  # (B, T * h * w, E * h * w)
-        weights = weights.unflatten(2, inside.shape[1:]).transpose(1, 2)  # (B, E, T * h * w, h * w)
-        with torch.autocast(tokens.device.type, enabled=False):  # 16 bits could not hold them
-            sums = weights @ torch.stack([inside, torch.ones_like(inside)], dim=-1)  # (B, E, T * h * w, 2)
+        inside = exemplars.inside[:, k].float()  # (B, E, h * w)
+        values = torch.stack([inside, torch.ones_like(inside)], dim=-1)  # (B, E, h * w, 2)
+        sums = _sums(x, exemplars.tokens[:, k], values, hidden[:, :, k])  # (B, E, T * h * w, 2)
         seen = ~hidden[:, :, k].mT[..., None, None]  # (B, E, T, 1, 1)
         covered, total = (sums.unflatten(2, (T, h * w)) * seen).sum(dim=1).unbind(-1)  # (B, T, h * w) each
         found.append((covered / total.clamp_min(torch.finfo(total.dtype).tiny)).unflatten(2, (h, w)))
     carried = 2 * torch.stack(found, dim=2) - 1  # (B, T, K, h, w)
     return carried * ~hidden.all(dim=-1)[..., None, None]
+
+
+def _sums(x: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> Tensor:
+    """Sum the values of each exemplar's positions, weighted by exp(x . key). Returns f32 (B, E, N, V).
+
+    A CPU takes exemplar by exemplar, whose weights fit into its cache, and leaves out those that no frame sees.
+
+    Args:
+        x: tokens (B, N, C).
+        keys: (B, E, n, C).
+        values: f32 (B, E, n, V).
+        hidden: bool (B, T, E).
+    """
+
+    def weighted(keys: Tensor, values: Tensor) -> Tensor:
+        # The exponents are within 1 / TEMPERATURE of 0, so the softmax needs no maximum.
+        weights = (x @ keys.flatten(1, 2).mT).float().exp_()  # (B, N, E * n)
+        with torch.autocast(x.device.type, enabled=False):  # 16 bits could not hold them
+            return weights.unflatten(2, keys.shape[1:3]).transpose(1, 2) @ values
+
+    if x.device.type != "cpu":
+        return weighted(keys, values)
+    unseen = hidden.flatten(0, 1).all(dim=0).tolist()
+    nothing = x.new_zeros(len(x), 1, x.shape[1], values.shape[-1])
+    parts = zip(keys.split(1, dim=1), values.split(1, dim=1), unseen, strict=True)
+    return torch.cat([nothing if skip else weighted(key, value) for key, value, skip in parts], dim=1)
