@@ -258,8 +258,8 @@ def given_features(
     alone = not made.get("features") and len(set(given.values())) == 1
     if given and not alone:
         run.warn(
-            f"the feature network of {' and that of '.join(given)} is not among the checkpoints, since a folder holds "
-            "one: set the same wherever they are used"
+            f"a folder of checkpoints holds one feature network, and not what {' and '.join(given)} set: set the same "
+            "wherever these checkpoints are used"
         )
     return {"features": next(iter(given.values()))} if alone else {}
 

@@ -44,9 +44,16 @@ _PAGE = 1000  # runs per response
 _PATIENCE = 600.0  # seconds to wait for another process that creates something in MLflow
 
 
-def without_password(uri: str) -> str:
-    """Return a tracking URI without user name and password, to be printed and recorded."""
-    return re.sub(r"(?<=[?&]password=)[^&]*", "...", re.sub(r"//[^/?]*@", "//...@", uri))
+# What stands before the host of a URI: a name, or a name and a password, which may hold any character. A port does not.
+_USER = re.compile(
+    r"(\b(?!sqlite)[a-z][a-z0-9+.-]*://)(?:[^\s/?#@:]*@|[^\s/?#@:]*:(?!\d*(?:[/?#\s]|$))\S*@)", re.IGNORECASE
+)
+_SECRET = re.compile(r"([?&;](?:password|passwd|pwd|token|odbc_connect)=)[^&;\s]*", re.IGNORECASE)
+
+
+def without_password(text: str) -> str:
+    """Return a tracking URI, or a text with some, without user names and passwords, to be printed and recorded."""
+    return _SECRET.sub(r"\1...", _USER.sub(r"\1...@", text))
 
 
 class NoExperiment(LookupError):
@@ -97,7 +104,7 @@ class Tracker:
 
     @property
     def shown(self) -> str:
-        """The URI without its password."""
+        """The URI without user name and password."""
         return without_password(self.uri)
 
     @contextmanager

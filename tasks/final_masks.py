@@ -50,13 +50,14 @@ def finish(
     store = place.open()
     objects, size = store.open(correction).array("probabilities"), store.open(frames).summary
     height, width = size["height"], size["width"]
+    finer = height > objects.shape[2] and width > objects.shape[3]  # else native frames show no finer edges
     if settings.enabled:
         refine = partial(refine_frames, place.store, frames, clip, correction, settings.iterations)
         memory = BYTES_PER_PIXEL * height * width
         blocks = in_spans(refine, len(objects), threads=place.threads, memory=memory)
     else:
         probabilities: Iterator[np.ndarray] = (objects[[index]] for index in range(len(objects)))
-        if edges and flow:
+        if edges and flow and finer:
             native, motion = native_frames(store, frames, clip), store.open(flow)
             probabilities = _following_edges(
                 native, motion.array("flow"), objects, edges, motion.summary["gap"]

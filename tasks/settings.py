@@ -309,7 +309,7 @@ class PerClipSettings(StageSettings):
 
     enabled: bool = Field(
         False,
-        description="train a corrector per clip; for a clip of 60 frames, this takes about nine times as long as all "
+        description="train a corrector per clip; for a clip of 60 frames, this takes several times as long as all "
         "other stages",
     )
     steps: int = Field(200, ge=1, description="maximum number of steps")
@@ -345,7 +345,8 @@ class ClipNetworkSettings(StageSettings):
         (1.0, 1.5, 2.0),
         min_length=1,
         description="sizes of the frames that the network sees, as multiples (0.5 to 4) of 128 x 224; the "
-        "probabilities at all sizes are averaged. Larger sizes give tighter masks and take more time",
+        "probabilities at all sizes are averaged. Larger sizes give tighter masks and take more time; every second "
+        "one is seen as a mirror image",
     )
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")

@@ -144,6 +144,13 @@ def leave_at_once() -> NoReturn:
 
 def in_words(error: BaseException) -> str | None:
     """Describe an error that a user can fix, in one line; None for a bug, which keeps its traceback."""
+    from motion_adapt.storage.tracking import without_password
+
+    told = _in_words(error)
+    return told and without_password(told)
+
+
+def _in_words(error: BaseException) -> str | None:
     from motion_adapt.flows.run.errors import RunError
     from motion_adapt.storage.artifacts.files import DamagedArtifact
 

@@ -135,7 +135,7 @@ def show_plan(
         print_plan(made)
         if json_file:
             write_json(json_file, made.json())
-    if not made.clips or not made.complete:
+    if not made.clips or not (made.complete or from_champion):  # a champion has weights of its own
         raise typer.Exit(1)
 
 

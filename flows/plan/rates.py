@@ -105,7 +105,8 @@ class Rates:
             "step": _steps(stage, settings, frames),
             "clip": 1,
         }
-        rates = [self._rate(manifest, shipped.unit) for manifest in self._like(stage, settings)]
+        like = self._like(stage, piece.recipe.version, settings)
+        rates = [self._rate(manifest, shipped.unit) for manifest in like]
         if known := [rate for rate in rates if rate]:
             times, sizes = zip(*known, strict=True)
             stored = statistics.median(sizes) * (frames if shipped.unit in ("frame", "megapixel") else 1)
@@ -124,8 +125,8 @@ class Rates:
         stored = shipped.frame_bytes * frames + shipped.pixel_bytes * pixels + shipped.clip_bytes
         return Cost(seconds / FASTER if on_gpu else seconds, stored, GUESSED if on_gpu else SHIPPED)
 
-    def _like(self, stage: str, settings: dict[str, Any]) -> list[Manifest]:
-        """Return stored artifacts of a stage that were made on this device with the same settings."""
+    def _like(self, stage: str, version: int, settings: dict[str, Any]) -> list[Manifest]:
+        """Return stored artifacts of a stage's version that were made on this device with the same settings."""
         if stage not in self._found:
             keys = self._store.names(stage)
             chosen = keys[:: max(len(keys) // SAMPLE, 1)]
@@ -133,7 +134,9 @@ class Rates:
             self._found[stage] = [
                 item for item in found if item and item.made.get("device") == self._place.device
             ]
-        return [item for item in self._found[stage] if _alike(item.settings, settings)]
+        return [
+            item for item in self._found[stage] if item.version == version and _alike(item.settings, settings)
+        ]
 
     def _rate(self, manifest: Manifest, unit: str) -> tuple[float, float] | None:
         """Return the seconds per unit of an artifact, and its bytes per frame or, if it is a training's, in all.
@@ -183,6 +186,6 @@ def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     def way(settings: dict[str, Any]) -> dict[str, Any]:
         inner = settings.get("settings")
         inner = {k: v for k, v in inner.items() if k != "steps"} if isinstance(inner, dict) else inner
-        return {"settings": inner, "grid": settings.get("grid"), "precision": settings.get("precision")}
+        return {"settings": inner, **{name: settings.get(name) for name in ("edges", "grid", "precision")}}
 
     return way(one) == way(other)

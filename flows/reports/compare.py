@@ -143,7 +143,9 @@ def latest_clips(tracking: Tracking) -> ClipComparison | None:
     tracker = tracking.open(tracking.experiment, create=False)
     runs = tracker.rounds()
     parents = [run.data.tags[PARENT_TAG] for run in runs]
-    newest = next(found.info.run_id for found in tracker.adaptations() if found.info.run_id in parents)
+    newest = next(
+        (found.info.run_id for found in tracker.adaptations() if found.info.run_id in parents), parents[-1]
+    )  # if all adaptations were deleted in MLflow, that of the last round
     tables = clip_tables(
         tracker, [run for run, parent in zip(runs, parents, strict=True) if parent == newest]
     )

@@ -1,5 +1,6 @@
 """Start weights: found once per run, imported into the store, and checked against each other and the settings."""
 
+import shlex
 import tempfile
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -174,8 +175,8 @@ def keep_file(run: Run, path: Path, model: str | None, field: str = "") -> Artif
         if not model:
             raise RunError(f"{field}: there is no file {path}")
         raise RunError(
-            f"the {model} weights: there is no file {path}. 'motion-adapt pretrain --out {path.parent}' trains the "
-            "project's own"
+            f"the {model} weights: there is no file {path}. 'motion-adapt pretrain --out "
+            f"{shlex.quote(str(path.parent))}' trains the project's own"
         )
     try:
         what = foreign(path)

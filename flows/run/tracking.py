@@ -32,7 +32,7 @@ class Tracking(BaseModel):
 
     @property
     def shown(self) -> str:
-        """The URI without its password."""
+        """The URI without user name and password."""
         return without_password(self.uri)
 
     def open(self, source: str, prune: int | None = None, *, create: bool = True) -> Tracker:
@@ -55,7 +55,7 @@ class Tracking(BaseModel):
         except NoExperiment as error:
             raise RunError(str(error)) from error
         except (MlflowException, SQLAlchemyError) as error:
-            told = first_sentence(error).replace(uri, self.shown)
+            told = first_sentence(error)
             raise RunError(f"--tracking-uri {self.shown}: {told}; {KINDS}") from error
 
     def reach(self, *, create: bool = True) -> str:
@@ -90,7 +90,7 @@ class Tracking(BaseModel):
 def first_sentence(error: BaseException) -> str:
     """Return the first sentence of a library's error, on one line; the rest is advice about using the library."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line.split(". ")[0].rstrip(".")
+    return without_password(line.split(". ")[0].rstrip("."))
 
 
 def _sqlite(given: str, database: Path, *, create: bool) -> str:

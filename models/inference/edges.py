@@ -130,18 +130,15 @@ def follow_fine_edges(
     """Enlarge the probabilities of one frame, and average them as `follow_edges_of_frame` does, around the objects.
 
     Args:
-        native: the frame at its own size, u8 (H', W', 3).
+        native: the frame at its own size, u8 (H', W', 3), which is larger than H x W.
         flow: float (2, H, W), in pixels of H x W per frame.
         probabilities: f32 (K, H, W) in [0, 1].
         how: iterations, colour, motion and own, as for `follow_edges_of_frame`.
 
     Returns:
-        f32 (K, 2 H, 2 W) in [0, 1], or `probabilities` if the frame is no larger.
+        f32 (K, 2 H, 2 W) in [0, 1].
     """
-    height, width = probabilities.shape[1:]
-    if native.shape[0] <= height or native.shape[1] <= width:
-        return probabilities
-    height, width = FINE * height, FINE * width
+    height, width = (FINE * side for side in probabilities.shape[1:])
     rgb = np.asarray(cv2.resize(native, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     motion = np.stack([_enlarged(part, height, width, cv2.INTER_LINEAR) for part in flow])
     found = np.stack([_enlarged(part, height, width, cv2.INTER_CUBIC) for part in probabilities]).clip(0, 1)

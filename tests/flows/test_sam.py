@@ -129,7 +129,6 @@ def test_ready_made_masks_are_refined(again: Home, tiny_sams: Tiny) -> None:
     assert same.exit_code == 1 and "would be replaced" in " ".join(same.output.split())
 
 
-@crf
 def test_refining_refuses_settings_that_it_would_not_follow() -> None:
     for setting in ("frames.start=1", "frames.end=4", "frames.every=3", "frames.fps=5", "sam.teach=true"):
         settings = load_settings(overrides=["crf.enabled=true", "sam.model=any", setting])
@@ -137,6 +136,7 @@ def test_refining_refuses_settings_that_it_would_not_follow() -> None:
             require_something(settings)
 
 
+@crf
 def test_ready_made_masks_are_refined_by_the_crf(again: Home) -> None:
     given, refined = again.path / "clips" / "Annotations" / "480p", again.path / "refined"
     report = refine(

@@ -34,6 +34,18 @@ def test_masks_are_written_without_pictures(vanishing: Home) -> None:
     assert not list(vanishing.store.manifests("native-frames"))
 
 
+def test_small_frames_are_not_read_again_for_edges_that_they_do_not_show(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = PLAIN.model_copy(update={"edges": PLAIN.edges.model_copy(update={"enabled": True})})
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("native frames are read")
+
+    monkeypatch.setattr("motion_adapt.tasks.final_masks.native_frames", refuse)
+    assert set(home.segment(settings=settings).clips) == {CLIP, "tram [raw]"}
+
+
 def test_with_copies_in_the_store_nothing_is_missing(vanishing: Home) -> None:
     settings = PLAIN.model_copy(update={"frames": PLAIN.frames.model_copy(update={"keep": "native"})})
     report = vanishing.segment(settings=settings)

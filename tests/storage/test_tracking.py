@@ -206,7 +206,13 @@ def test_names_that_the_registry_accepts() -> None:
             "postgresql://host/runs?user=me&password=...&x=1",
         ),
         ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
+        ("postgresql://me:a?b@h/db", "postgresql://...@h/db"),
+        ("mysql+pymysql://me:p12/ss@h/db", "mysql+pymysql://...@h/db"),
+        ("mssql://h/db?PWD=secret;odbc_connect=PWD%3Dsecret", "mssql://h/db?PWD=...;odbc_connect=..."),
+        ("request to http://me@h/api, then http://a:b@h/", "request to http://...@h/api, then http://...@h/"),
+        ("sqlite:///a:1@b.db", "sqlite:///a:1@b.db"),
         ("http://host/a?x=b@c", "http://host/a?x=b@c"),
+        ("http://host:5000/a?x=b@c and d@e", "http://host:5000/a?x=b@c and d@e"),
     ],
 )
 def test_passwords_are_not_shown(uri: str, shown: str) -> None:

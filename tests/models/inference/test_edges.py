@@ -171,15 +171,6 @@ def test_fine_edges_are_followed_around_the_objects_as_they_are_in_the_whole_fra
     np.testing.assert_allclose(found[1], whole[0], atol=1e-6)
 
 
-def test_a_frame_no_larger_than_the_working_resolution_shows_no_finer_edges() -> None:
-    _, flow, probabilities = a_frame(0)
-    for size in ((HEIGHT, 60), (60, WIDTH), (HEIGHT - 1, WIDTH - 1)):
-        native = np.zeros((*size, 3), np.uint8)
-        assert follow_fine_edges(native, flow, probabilities) is probabilities
-    empty = np.zeros((2, HEIGHT, WIDTH), np.float32)
-    assert not follow_fine_edges(np.zeros((60, 90, 3), np.uint8), flow, empty).any()
-
-
 def test_wrong_arguments_are_named() -> None:
     rgb, flow, probabilities = a_frame(0)
     with pytest.raises(
