@@ -77,7 +77,7 @@ def test_other_models_are_refused(tiny_sams: Any, tmp_path: Path) -> None:
         find_sam(str(tmp_path))
 
 
-def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_transformers_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(SamUnusable, match=r"motion-adapt\[sam\]"):
+    with pytest.raises(SamUnusable, match="pip install transformers"):
         find_sam("facebook/sam-vit-base")
