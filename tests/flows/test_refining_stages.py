@@ -12,10 +12,12 @@ from motion_adapt.models.inference.edges import follow_fine_edges
 from motion_adapt.models.inputs.imaging import native_labels
 from motion_adapt.models.networks.checkpoints import read_checkpoint
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
+from motion_adapt.storage.artifacts.manifest import Manifest
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import open_frames
 from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import SETTINGS, Home, write_frames
+from tests.needs import crf
 
 
 def computed(report: Report) -> dict[str, int]:
@@ -70,36 +72,34 @@ def test_clip_networks_start_from_a_network_of_all_clips(again: Home) -> None:
     assert sum("start" not in recipe for recipe in recipes) == 1
 
 
+def new_final(home: Home, source: Path, **sections: dict[str, Any]) -> Manifest:
+    """Segment a single clip with changed settings; return the final masks that this makes."""
+    before = {made.key for made in home.store.manifests("final")}
+    home.segment(source, settings=with_(**sections), clips=["heron"] if source == home.clips else None)
+    (made,) = (made for made in home.store.manifests("final") if made.key not in before)
+    return made
+
+
 def test_final_masks_follow_the_edges_of_the_native_frames(again: Home, tmp_path: Path) -> None:
     frames = SyntheticClips(seed=2, frames=3).make(0).rgb
     native = [cv2.resize(frame, (400, 240), interpolation=cv2.INTER_CUBIC) for frame in frames]
     write_frames(tmp_path / "walk", ["1", "2", "3"], np.stack(native))
-    others, made = {ref.artifact for ref in again.store.manifests("final")}, {}
-    for name, settings in {
-        "fine": SETTINGS,
-        "coarse": with_(fine_edges={"enabled": False}),
-        "crf": with_(crf={"enabled": True}),
-    }.items():
-        report = again.segment(tmp_path / "walk", settings=settings)
-        assert name == "fine" or set(computed(report)) <= {"final", "pictures", "doubt"}
-        before = set(made.values())
-        (made[name],) = {ref.artifact for ref in again.store.manifests("final")} - before - others
-    assert {name: "flow" in again.store.manifest(final).inputs for name, final in made.items()} == {
-        "fine": True, "coarse": False, "crf": False
-    }  # fmt: skip
-    inputs = again.store.manifest(made["fine"]).inputs
-    given, flow = (again.store.open(inputs[name]) for name in ("correction", "flow"))
-    clip = find_clips(tmp_path / "walk").clips[0]
-    for index, frame in enumerate(open_frames(clip)):
-        fine = follow_fine_edges(
-            frame,
-            flow.array("flow")[index][:2],
-            given.array("probabilities")[index].astype(np.float32),
-            iterations=5,
-        )
+    made = new_final(again, tmp_path / "walk")
+    coarse = new_final(again, tmp_path / "walk", fine_edges={"enabled": False})
+    assert "flow" not in coarse.inputs and coarse.inputs["correction"] == made.inputs["correction"]
+    given, flow = (again.store.open(made.inputs[name]) for name in ("correction", "flow"))
+    for index, frame in enumerate(open_frames(find_clips(tmp_path / "walk").clips[0])):
+        objects = given.array("probabilities")[index].astype(np.float32)
+        fine = follow_fine_edges(frame, flow.array("flow")[index][:2], objects, iterations=5)
         np.testing.assert_array_equal(
-            again.store.open(made["fine"]).array("labels")[index], native_labels(fine[None], 240, 400)[0]
+            again.store.open(made.artifact).array("labels")[index], native_labels(fine[None], 240, 400)[0]
         )
+
+
+@crf
+def test_a_crf_takes_the_place_of_fine_edges(again: Home) -> None:
+    made = new_final(again, again.clips, crf={"enabled": True})
+    assert set(made.inputs) == {"frames", "correction"} and made.summary["crf"]
 
 
 def test_what_is_switched_off_is_not_run(again: Home) -> None:
