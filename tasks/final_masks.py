@@ -7,7 +7,6 @@ import numpy as np
 
 from motion_adapt.models.inference.edges import follow_fine_edges
 from motion_adapt.models.inputs.imaging import native_labels
-from motion_adapt.models.inputs.readable import Readable, pieces
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
@@ -20,8 +19,6 @@ from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.runtime.spread import in_spans
 from motion_adapt.tasks.runtime.stage import IfGiven, NotKeyed, stage
 from motion_adapt.tasks.settings import CrfSettings, EdgeSettings
-
-_CHUNK = 8  # native frames read at once
 
 
 @stage("final", version=3)
@@ -56,13 +53,17 @@ def finish(
         memory = BYTES_PER_PIXEL * height * width
         blocks = in_spans(refine, len(objects), threads=place.threads, memory=memory)
     else:
-        probabilities: Iterator[np.ndarray] = (objects[[index]] for index in range(len(objects)))
+        probabilities: Iterator[np.ndarray] = (objects[index] for index in range(len(objects)))
         if edges and flow and finer:
-            native, motion = native_frames(store, frames, clip), store.open(flow)
-            probabilities = _following_edges(
-                native, motion.array("flow"), objects, edges, motion.summary["gap"]
+            motion = store.open(flow)
+            probabilities = follow_fine_edges(
+                native_frames(store, frames, clip),
+                motion.array("flow"),
+                objects,
+                gap=motion.summary["gap"],
+                **edges.model_dump(exclude={"enabled"}),
             )
-        blocks = (native_labels(frame, height, width) for frame in probabilities)
+        blocks = (native_labels(frame[None], height, width) for frame in probabilities)
     if given:
         blocks = with_given(blocks, store.open(given), "labels")
     masked = 0
@@ -72,14 +73,3 @@ def finish(
             masked += int(labels.any(axis=(1, 2)).sum())
             advance(len(labels))
     out.summary = {"frames": len(objects), "masked_frames": masked, "crf": settings.enabled}
-
-
-def _following_edges(
-    native: Readable, flow: Readable, probabilities: Readable, edges: EdgeSettings, gap: int
-) -> Iterator[np.ndarray]:
-    """Yield a clip's probabilities frame by frame, f32 (1, K, 256, 448), following the edges of its native frames."""
-    how = edges.model_dump(exclude={"enabled"})
-    for piece in pieces(native, flow, probabilities, chunk=_CHUNK):
-        for frame, motion, objects in zip(*piece, strict=True):
-            ahead = motion[:2].astype(np.float32) / gap
-            yield follow_fine_edges(frame, ahead, objects.astype(np.float32), **how)[None]

@@ -25,7 +25,7 @@ _MARGIN = 24  # pixels around the objects, which show the ground that their bord
 _SURE = 0.1  # probability of an object below which a pixel does not show it, whatever is around
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # the opposite ones follow from these
 Cut = tuple[slice, slice]  # a part of a frame
-_CHUNK = 16  # frames read at once
+_CHUNK = 8  # frames read at once, native ones too
 
 
 class _Pairs(NamedTuple):
@@ -62,11 +62,31 @@ def follow_edges(
         f32 (K, H, W) in [0, 1], of every frame in order.
     """
     kept = np.zeros(rgb.shape[0], np.bool_) if fixed is None else fixed
-    for piece in pieces(rgb, flow, probabilities, kept, chunk=_CHUNK):
-        for frame, motion, given, keep in zip(*piece, strict=True):
-            found = given.astype(np.float32)
-            ahead = motion[:2].astype(np.float32) / gap
-            yield found if keep else _around_objects(frame, ahead, found, **how)
+    for (frame, ahead, given), keep in zip(_frames(rgb, flow, probabilities, gap), kept, strict=True):
+        yield given if keep else _around_objects(frame, ahead, given, **how)
+
+
+def follow_fine_edges(
+    native: Readable, flow: Readable, probabilities: Readable, *, gap: int = 1, **how: float
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what `follow_fine_edges_of_frame` finds in every frame of a clip, f32 (K, 2 H, 2 W), in order.
+
+    Args:
+        native: the frames at their own size, u8 (T, H', W', 3).
+        flow: as for `follow_edges`, and so are `probabilities` and `gap`.
+        how: iterations, colour, motion and own, as for `follow_edges_of_frame`.
+    """
+    for frame, ahead, given in _frames(native, flow, probabilities, gap):
+        yield follow_fine_edges_of_frame(frame, ahead, given, **how)
+
+
+def _frames(
+    rgb: Readable, flow: Readable, probabilities: Readable, gap: int
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield every frame of a clip with its flow per frame and its probabilities."""
+    for piece in pieces(rgb, flow, probabilities, chunk=_CHUNK):
+        for frame, motion, given in zip(*piece, strict=True):
+            yield frame, motion[:2].astype(np.float32) / gap, given.astype(np.float32)
 
 
 def follow_edges_of_frame(
@@ -121,7 +141,7 @@ def follow_edges_of_frame(
     return found
 
 
-def follow_fine_edges(
+def follow_fine_edges_of_frame(
     native: NDArray[np.uint8],
     flow: NDArray[np.floating],
     probabilities: NDArray[np.float32],

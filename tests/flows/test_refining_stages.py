@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from motion_adapt.flows.reports.run_report import Report
-from motion_adapt.models.inference.edges import follow_fine_edges
+from motion_adapt.models.inference.edges import follow_fine_edges_of_frame
 from motion_adapt.models.inputs.imaging import native_labels
 from motion_adapt.models.networks.checkpoints import read_checkpoint
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
@@ -90,7 +90,7 @@ def test_final_masks_follow_the_edges_of_the_native_frames(again: Home, tmp_path
     given, flow = (again.store.open(made.inputs[name]) for name in ("correction", "flow"))
     for index, frame in enumerate(open_frames(find_clips(tmp_path / "walk").clips[0])):
         objects = given.array("probabilities")[index].astype(np.float32)
-        fine = follow_fine_edges(frame, flow.array("flow")[index][:2], objects, iterations=5)
+        fine = follow_fine_edges_of_frame(frame, flow.array("flow")[index][:2], objects, iterations=5)
         np.testing.assert_array_equal(
             again.store.open(made.artifact).array("labels")[index], native_labels(fine[None], 240, 400)[0]
         )

@@ -10,7 +10,7 @@ from motion_adapt.models.inference.edges import (
     DISTANCES,
     follow_edges,
     follow_edges_of_frame,
-    follow_fine_edges,
+    follow_fine_edges_of_frame,
 )
 from motion_adapt.models.inputs.imaging import native_labels
 
@@ -147,7 +147,7 @@ def test_the_border_of_a_mask_moves_to_a_border_that_only_the_native_frame_shows
     rgb = (np.random.default_rng(0).normal(90, 4, (480, 854, 3)) + 60 * truth[..., None]).astype(np.uint8)
     given = cv2.resize(truth.astype(np.float32), (224, 128), interpolation=cv2.INTER_AREA)
     given = cv2.GaussianBlur(given, (0, 0), 2)[None]
-    found = follow_fine_edges(rgb, np.zeros((2, 128, 224)), given, iterations=5)
+    found = follow_fine_edges_of_frame(rgb, np.zeros((2, 128, 224)), given, iterations=5)
     assert found.shape == (1, 256, 448) and found.min() >= 0 and found.max() <= 1
     assert iou(shown(given, truth), truth) < 0.94 < 0.97 < iou(shown(found, truth), truth)
 
@@ -158,7 +158,7 @@ def test_fine_edges_are_followed_around_the_objects_as_they_are_in_the_whole_fra
     rng = np.random.default_rng(seed)
     native, flow = rng.integers(0, 255, (360, 640, 3), np.uint8), rng.normal(size=(2, 128, 224))
     disk = cv2.GaussianBlur(a_disk(int(rng.integers(5, 70))).astype(np.float32), (0, 0), 1)
-    found = follow_fine_edges(native, flow, np.stack([0 * disk, disk]), iterations=3)
+    found = follow_fine_edges_of_frame(native, flow, np.stack([0 * disk, disk]), iterations=3)
     enlarged = cv2.resize(disk, (448, 256), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     whole = follow_edges_of_frame(
         cv2.resize(native, (448, 256), interpolation=cv2.INTER_AREA),
