@@ -15,6 +15,7 @@ from motion_adapt.models.inference.edges import follow_edges
 from motion_adapt.models.inference.pipeline import correct, propose, select
 from motion_adapt.models.inference.proposal_judges import propagation_judge
 from motion_adapt.models.inference.smoothing import smooth
+from motion_adapt.models.inference.threshold import choose_threshold, with_threshold
 from motion_adapt.models.inputs.features import CORRECTOR_GRID, load_features, stream_features
 from motion_adapt.models.inputs.flow import flow_estimator, stream_flow
 from motion_adapt.models.inputs.imaging import (
@@ -68,10 +69,11 @@ def segment(native: np.ndarray) -> np.ndarray:
     how = settings.smoothing.model_dump(include={"iterations", "weight"})
     smoothed = np.stack(list(smooth(probabilities, flow, gap=settings.gaps.inference, **how)))
 
-    # Borders move to where colour or motion changes.
-    how = settings.edges.model_dump(exclude={"enabled"})
-    probabilities = rounded_probabilities(smoothed)
-    sharp = np.stack(list(follow_edges(rgb, flow, probabilities, gap=settings.gaps.inference, **how)))
+    # Borders move to where colour or motion changes, and the threshold that suits the clip becomes 0.5.
+    clip = rgb, flow, rounded_probabilities(smoothed)
+    how = {"gap": settings.gaps.inference, **settings.edges.averaging()}
+    threshold, _ = choose_threshold(*clip, **how)
+    sharp = np.stack([with_threshold(frame, threshold) for frame in follow_edges(*clip, **how)])
     return native_labels(rounded_probabilities(sharp), *native.shape[1:3])
 
 

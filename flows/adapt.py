@@ -161,10 +161,11 @@ def adapt(
         work = Work(run, settings, materials, refiner)
         kept = go_through_rounds(work, first_round(work, start), rounds, ledger, report)
 
-        strips = export_clips(run, materials, kept, folder, settings)
+        shown = kept.behind_the_masks()
+        strips = export_clips(run, materials, shown, folder, settings)
         run.require_clips(source)
         join_shots(run, materials, folder)
-        doubtful, pictures = list_doubtful(run, materials, kept, folder)
+        doubtful, pictures = list_doubtful(run, materials, shown, folder)
         report.doubtful = [asdict(item) for item in doubtful]
         report.clips = {name: clip_figures(run, kept, name) for name in run.clips}
         report.unscored = [name for name in run.clips if name not in kept.scores.get("final", {})]

@@ -1,6 +1,7 @@
-"""Edges: bring the borders of a clip's masks to where colour or motion changes."""
+"""Edges: bring the borders of a clip's masks to where colour or motion changes, and choose its threshold."""
 
 from motion_adapt.models.inference.edges import follow_edges as follow_edges_of_clip
+from motion_adapt.models.inference.threshold import THRESHOLDS, choose_threshold, with_threshold
 from motion_adapt.models.inputs.imaging import hard_masks
 from motion_adapt.models.inputs.rounding import rounded_probabilities
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
@@ -13,7 +14,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import EdgeSettings
 
 
-@stage("edges", version=3)
+@stage("edges", version=4)
 def follow_edges(
     frames: Artifact,
     flow: Artifact,
@@ -25,24 +26,24 @@ def follow_edges(
 ) -> None:
     """Average a clip's probabilities over nearby pixels that look and move alike. Masks by hand stay as they are.
 
-    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/64.
+    Then the threshold of the settings, or the one that suits the clip, becomes 0.5.
+
+    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/64. The
+    summary has the `threshold`, and how well its masks `fit` the clip (None if nothing was found).
     """
     store = place.open()
     rgb, motion, given = store.open(frames).array("rgb"), store.open(flow), store.open(masks)
     by_hand = by_hand_of(given)
     if by_hand is not None:
         out.append(BY_HAND, by_hand, ("time",))
-    found = follow_edges_of_clip(
-        rgb,
-        motion.array("flow"),
-        given.array("probabilities"),
-        gap=motion.summary["gap"],
-        fixed=by_hand,
-        **settings.model_dump(exclude={"enabled"}),
-    )
+    clip = rgb, motion.array("flow"), given.array("probabilities")
+    how = {"gap": motion.summary["gap"], "fixed": by_hand, **settings.averaging()}
+    thresholds = THRESHOLDS if settings.threshold is None else [settings.threshold]
+    threshold, fit = choose_threshold(*clip, thresholds=thresholds, **how)
     with track(len(rgb), f"follow edges in {place.label}") as advance:
-        for frame in found:
+        for followed in follow_edges_of_clip(*clip, **how):
+            frame = with_threshold(followed, threshold)
             out.append("masks", hard_masks(frame[None]), MASK_DIMS)
             out.append("probabilities", rounded_probabilities(frame[None]), MASK_DIMS)
             advance(1)
-    out.summary = {"frames": len(rgb)}
+    out.summary = {"frames": len(rgb), "threshold": threshold, "fit": fit}

@@ -61,7 +61,7 @@ def finish(
                 motion.array("flow"),
                 objects,
                 gap=motion.summary["gap"],
-                **edges.model_dump(exclude={"enabled"}),
+                **edges.averaging(),
             )
         blocks = (native_labels(frame[None], height, width) for frame in probabilities)
     if given:

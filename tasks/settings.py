@@ -376,6 +376,16 @@ class EdgeSettings(StageSettings):
     own: float = Field(
         0.5, gt=0, description="weight of a pixel's own probability; a neighbour's is at most 1"
     )
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="probability above which a pixel shows an object; none: chosen for each clip",
+    )
+
+    def averaging(self) -> dict[str, float]:
+        """Return what the averaging takes (models/inference/edges.py)."""
+        return self.model_dump(exclude={"enabled", "threshold"})
 
 
 class FineEdgeSettings(StageSettings):
@@ -564,6 +574,10 @@ class Settings(StageSettings):
         "oclr",
         description="the networks that a round adapts; the paper adapts both. With ready-made proposals, which need no "
         "OCLR, it is always the corrector",
+    )
+    keep_better: bool = Field(
+        True,
+        description="in a round, a clip keeps its masks of the round before if these fit its edges better",
     )
     # excluded from keys: where native frames are read changes no result
     frames: FramesSettings = Field(FramesSettings(), exclude=True)

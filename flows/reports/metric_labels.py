@@ -37,6 +37,8 @@ MEASURES = {
     "coverage": Label("Coverage", 0, True, "share of foreground pixels"),
     "identity_switches": Label("Identity switches", -1, True, "frames whose objects are in other channels than usual"),
     "identity_previous": Label("Same identities", 1, True, "frames whose objects keep the last round's channels"),
+    "threshold": Label("Threshold", 0, False, "probability above which a pixel shows an object, chosen for each clip"),
+    "earlier_masks": Label("Earlier masks", 0, True, "clips whose masks of an earlier round fit better"),
     "sam_kept": Label("Kept from SAM", 0, True, "masks for which SAM showed something else"),
     "alarmed_clips": Label("Clips with an alarm", -1, True, "empty, full, or swapping identities"),
 }  # fmt: skip

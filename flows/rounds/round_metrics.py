@@ -34,6 +34,10 @@ def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
         measures = run.summary(this.quality[name])["measures"]
         found |= {measure: value for measure, value in measures.items() if value is not None}
         found["alarms"] = run.summary(this.quality[name])["alarms"]
+    if name in this.edges:
+        found["threshold"] = run.summary(this.edges[name])["threshold"]
+    if this.index:
+        found["earlier_masks"] = float(name in this.earlier)
     if name in this.before_sam:
         found["sam_kept"] = share_kept(run.summary(this.final[name]))
     found["new_objects"] = len(run.summary(this.proposal[name])["new_objects"])

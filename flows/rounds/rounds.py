@@ -38,20 +38,24 @@ def next_round(work: Work, index: int, before: Round) -> Round:
     this = Round(index, before.weights)
     behind = find_far_behind(work, this, before)
     refined = work.settings.pseudo_labels.masks == "refined"
-    taught = before.refined if refined else before.correction
-    labels = pseudo_label(work, this, taught, before.selection, without=behind)
+    teacher = before.behind_the_masks() if refined else before
+    taught = teacher.refined if refined else teacher.correction
+    labels = pseudo_label(work, this, taught, teacher.selection, without=behind)
     if work.settings.adapts_corrector:
-        this.weights = this.weights.with_(corrector=adapted_corrector(work, this, before, labels))
+        this.weights = this.weights.with_(corrector=adapted_corrector(work, this, teacher, labels))
         if work.settings.adapts_oclr and not refined:
             this.adapted = correct_clips(work, this, before.proposal, before.selection)
             labels = pseudo_label(work, this, this.adapted, before.selection, without=behind)
     if work.settings.adapts_oclr:
         this.weights = this.weights.with_(oclr=finetuned_oclr(work, this, labels))
-    return refine(work, this)
+    return refine(work, this, before)
 
 
-def refine(work: Work, this: Round) -> Round:
-    """Propose, select and correct; refine each clip as the settings say; bring the masks to native size."""
+def refine(work: Work, this: Round, before: Round | None = None) -> Round:
+    """Propose, select and correct; refine each clip as the settings say; bring the masks to native size.
+
+    A clip keeps its masks of the round `before` if these fit it better.
+    """
     this.proposal = propose_clips(work, this)
     this.selection = select_clips(work, this)
     this.correction = correct_clips(work, this, this.proposal, this.selection)
@@ -63,9 +67,27 @@ def refine(work: Work, this: Round) -> Round:
     if work.settings.clip_network.enabled:
         this.by_network = refined = segment_by_network(work, this, refined)
     if work.settings.edges.enabled:
-        this.edges = refined = follow_clips_edges(work, this, refined)
+        this.edges = follow_clips_edges(work, this, refined)
+        if before and work.settings.keep_better:
+            this.earlier = better_before(work, this, before)
+            this.edges |= {name: other.edges[name] for name, other in this.earlier.items()}
+        refined = this.edges
     this.final = finish_clips(work, refined, this.name)
     if work.refiner:
         this.before_sam = this.final
-        this.final = refine_clips(work, this.final, this.selection, this.name)
+        this.final = refine_clips(work, this.final, this.behind_the_masks().selection, this.name)
     return this
+
+
+def better_before(work: Work, this: Round, before: Round) -> dict[str, Round]:
+    """Return the clips whose masks of the round before fit better, and the round in which those were made.
+
+    How well masks fit their clip is measured without labels (models/inference/threshold.py).
+    """
+    found = {}
+    for name in this.edges:
+        if name in before.edges:
+            now, then = (work.run.summary(made.edges[name])["fit"] for made in (this, before))
+            if then is not None and (now is None or then > now):
+                found[name] = before.earlier.get(name, before)
+    return found

@@ -1,6 +1,6 @@
 """State of a run's rounds: the parts they share, and the results of each."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from motion_adapt.flows.rounds.materials import Materials
 from motion_adapt.flows.run.errors import RunError
@@ -51,11 +51,23 @@ class Round:
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)
     scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, if labels exist
+    # Clips whose masks, in `edges` and `final`, are those of an earlier round, and that round.
+    earlier: dict[str, "Round"] = field(default_factory=dict)
 
     @property
     def refined(self) -> ByClip:
         """Every clip's masks after the last step at the networks' own size."""
         return {**self.correction, **self.per_clip, **self.smoothed, **self.by_network, **self.edges}
+
+    def behind_the_masks(self) -> "Round":
+        """Return this round with what led to its masks: of clips in `earlier`, what led to them in that round."""
+        found = replace(self)
+        for step in ("proposal", "selection", "correction", "per_clip", "smoothed", "by_network"):
+            made = {
+                name: getattr(self.earlier.get(name, self), step).get(name) for name in getattr(self, step)
+            }
+            setattr(found, step, {name: artifact for name, artifact in made.items() if artifact})
+        return found
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from motion_adapt.models.inputs.imaging import RGB_MEAN, RGB_STD, normalise_rgb
-from motion_adapt.models.inputs.readable import Readable, pieces
+from motion_adapt.models.inputs.readable import Readable, pieces, spread
 from motion_adapt.models.networks.checkpoints import (
     Checkpoint,
     build_network,
@@ -59,11 +59,6 @@ class ClipFrames:
             by_hand = rng.random(self.batch) < GIVEN_SHARE
             chosen = np.where(by_hand, rng.choice(self.given, self.batch), chosen)
         return batch_of(((self.rgb[i], self.targets[i]) for i in chosen), rng)
-
-
-def spread(count: int, most: int) -> list[int]:
-    """Return the indices of up to `most` of `count` frames, evenly spread, with the first and the last."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
 
 def batch_of(

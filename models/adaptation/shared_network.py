@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from motion_adapt.models.adaptation.clip_network import batch_of, fit, spread
-from motion_adapt.models.inputs.readable import Readable
+from motion_adapt.models.adaptation.clip_network import batch_of, fit
+from motion_adapt.models.inputs.readable import Readable, spread
 from motion_adapt.models.networks.checkpoints import Checkpoint
 from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import Batch

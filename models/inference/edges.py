@@ -28,7 +28,7 @@ Cut = tuple[slice, slice]  # a part of a frame
 _CHUNK = 8  # frames read at once, native ones too
 
 
-class _Pairs(NamedTuple):
+class NeighbourPairs(NamedTuple):
     """All pairs of neighbours at one distance in one direction.
 
     `first` and `second` cut out the pixels of either side; `alike` f32 says in [0, 1] how alike the two of a pair are.
@@ -135,8 +135,7 @@ def follow_edges_of_frame(
     present = probabilities.reshape(len(probabilities), -1).any(axis=1)
     found = probabilities.copy()
     if present.any():
-        seen = [rgb.transpose(2, 0, 1) / np.float32(255 * colour), flow / np.float32(motion)]
-        pairs = list(_pairs_of(np.concatenate(seen).astype(np.float32), distances))
+        pairs = list(neighbour_pairs(rgb, flow, distances, colour=colour, motion=motion))
         found[present] = _averaged(probabilities[present], pairs, iterations, own)
     return found
 
@@ -185,8 +184,25 @@ def _around_objects(
     return found
 
 
-def _pairs_of(seen: NDArray[np.float32], distances: Sequence[int]) -> Iterator[_Pairs]:
-    """Yield the pairs of a frame; `seen` f32 (C, H, W) has its colours and motion, divided by their spreads."""
+def neighbour_pairs(
+    rgb: NDArray[np.uint8],
+    flow: NDArray[np.floating],
+    distances: Sequence[int],
+    *,
+    colour: float,
+    motion: float,
+) -> Iterator[NeighbourPairs]:
+    """Yield the pairs of neighbours of a frame, and how alike they are: the a of `follow_edges_of_frame`.
+
+    Args:
+        rgb: u8 (H, W, 3).
+        flow: float (2, H, W), in pixels.
+        distances: of the neighbours in pixels; there are eight at each.
+        colour: spread of colours, of which each channel has the range 0 to 1.
+        motion: spread of the flow in pixels.
+    """
+    parts = [rgb.transpose(2, 0, 1) / np.float32(255 * colour), flow / np.float32(motion)]
+    seen = np.concatenate(parts).astype(np.float32)
     height, width = seen.shape[1:]
     for distance in distances:
         for down, right in DIRECTIONS:
@@ -194,7 +210,7 @@ def _pairs_of(seen: NDArray[np.float32], distances: Sequence[int]) -> Iterator[_
             first = _part(height, -rows), _part(width, -columns)
             second = _part(height, rows), _part(width, columns)
             apart = ((seen[:, *first] - seen[:, *second]) ** 2).sum(axis=0)
-            yield _Pairs(first, second, np.exp(-apart / 2))
+            yield NeighbourPairs(first, second, np.exp(-apart / 2))
 
 
 def _part(length: int, step: int) -> slice:
@@ -203,7 +219,7 @@ def _part(length: int, step: int) -> slice:
 
 
 def _averaged(
-    given: NDArray[np.float32], pairs: list[_Pairs], iterations: int, own: float
+    given: NDArray[np.float32], pairs: list[NeighbourPairs], iterations: int, own: float
 ) -> NDArray[np.float32]:
     weights = np.full(given.shape[1:], own, np.float32)
     for first, second, alike in pairs:

@@ -44,3 +44,8 @@ def pieces(*clips: Readable, chunk: int = 64) -> Iterator[tuple[np.ndarray, ...]
     """Yield the same frames of several clips of equal length, `chunk` frames at a time, in order."""
     for start in range(0, clips[0].shape[0], chunk):
         yield tuple(np.asarray(clip[start : start + chunk]) for clip in clips)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return the indices of up to `most` of `count` frames, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()

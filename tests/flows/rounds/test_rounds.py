@@ -7,8 +7,11 @@ import pytest
 
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.ledger import Ledger
+from motion_adapt.flows.rounds.state import Round
+from motion_adapt.flows.run.start_weights import StartWeights
 from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.models.quality.gate import Decision, Verdict
+from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.registry import Registry
 from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import FRAMES, PLAIN, SETTINGS, Home
@@ -65,6 +68,33 @@ def test_a_network_that_no_round_adapts_stays_as_it_is(
     before, after = (item["weights"] for item in report.rounds)
     assert [name for name in ("oclr", "corrector") if after[name] == before[name]] == [stays]
     assert stage not in report.stages
+
+
+def test_what_led_to_masks_of_an_earlier_round_goes_with_them() -> None:
+    weights = StartWeights()
+
+    def a_round(index: int) -> Round:
+        stages = ("proposal", "selection", "correction", "smoothed", "edges", "final")
+        made = {
+            stage: {
+                clip: Artifact(stage=stage, key=f"{clip}-{index}", attempt="", digest="")
+                for clip in ("heron", "tram")
+            }
+            for stage in stages
+        }
+        return Round(index, weights, **made)  # type: ignore[arg-type]
+
+    first, second = a_round(0), a_round(1)
+    second.earlier = {"tram": first}
+    second.edges["tram"], second.final["tram"] = first.edges["tram"], first.final["tram"]
+    behind = second.behind_the_masks()
+    for stage in ("proposal", "selection", "correction", "smoothed", "edges", "final"):
+        assert {name: made.key for name, made in getattr(behind, stage).items()} == {
+            "heron": "heron-1",
+            "tram": "tram-0",
+        }
+    assert second.proposal["tram"].key == "tram-1"  # the round keeps its own steps
+    assert behind.by_network == {}
 
 
 def test_with_ready_made_proposals_the_corrector_is_adapted() -> None:

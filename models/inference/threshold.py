@@ -1,0 +1,133 @@
+"""Threshold: the probability above which a pixel of a clip shows an object.
+
+The masks of one clip are too narrow in all its frames, those of another too wide: networks are more or less sure of an
+object, whatever its shape. No threshold suits all clips, but each clip shows its own: the one whose masks end where
+colour or motion changes, and fit each other along the flow. How well they do also tells which of two rounds has the
+better masks of a clip.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from motion_adapt.models.inference.edges import NeighbourPairs, follow_edges, neighbour_pairs
+from motion_adapt.models.inputs.readable import Readable, spread
+from motion_adapt.models.quality.measures import correspond
+
+THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65)  # the first is taken unless another fits better
+CONSISTENCY = 0.2  # weight of the consistency; the contrast's is 1, and it varies less
+CAUTION = 0.02  # fit that a threshold must bring, times the square of its log odds
+LEAST_AREA = 0.9  # of the foreground that a threshold must leave
+MOST_FRAMES = 12  # of a clip that are looked at
+_DISTANCES = (1, 2)  # between the two sides of a border, in pixels
+
+
+class Fit(NamedTuple):
+    """A threshold, and how well the masks that it gives fit the clip: `fit` in [0, 1 + CONSISTENCY], higher is better.
+
+    `fit` is None if no frame shows a border.
+    """
+
+    threshold: float
+    fit: float | None
+
+
+def choose_threshold(
+    rgb: Readable,
+    flow: Readable,
+    probabilities: Readable,
+    *,
+    gap: int = 1,
+    fixed: NDArray[np.bool_] | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
+    colour: float = 0.04,
+    motion: float = 0.7,
+    **how: float,
+) -> Fit:
+    """Choose the threshold of a clip after its edges are followed.
+
+    It is the t with the largest fit - `CAUTION` * log(t / (1 - t))^2, where fit = contrast + `CONSISTENCY` *
+    consistency.
+
+    - The contrast is the mean of 1 - a over the pairs of pixels on either side of the objects' borders, with the a of
+      `follow_edges_of_frame`. The border of a part that t loses counts with a contrast of 0.
+    - The consistency is the IoU of the foreground with that of the frame `gap` after, carried back along the flow, over
+      the points that both frames show.
+
+    A t that leaves less than `LEAST_AREA` of the foreground is not chosen: the surest parts of an object often have the
+    sharpest borders.
+
+    Args:
+        rgb: u8 (T, H, W, 3).
+        flow: as for `follow_edges`, and so are `probabilities`, `gap` and `how`.
+        fixed: bool (T,), frames that are not looked at. None means that there are none.
+        thresholds: to choose from, in (0, 1). The others are compared with the first.
+        colour: spread of colours, as for `follow_edges_of_frame`.
+        motion: spread of the flow in pixels per frame, as for `follow_edges_of_frame`.
+
+    Returns:
+        The threshold and its fit, over up to `MOST_FRAMES` frames that are spread over the clip; the first threshold if
+        it finds nothing there.
+    """
+    free = np.ones(rgb.shape[0], np.bool_) if fixed is None else ~fixed
+    first = np.flatnonzero(free[:-gap] & free[gap:])
+    looked_at = first[spread(len(first), MOST_FRAMES)].tolist() if len(first) else []
+    tallies = [_Tally() for _ in thresholds]
+    for start in looked_at:
+        both = [start, start + gap]
+        frames, moves = rgb[both], np.asarray(flow[both], np.float32)
+        spreads = {"colour": colour, "motion": motion}
+        followed = follow_edges(frames, moves, probabilities[both], gap=gap, fixed=None, **spreads, **how)
+        here, after = (masks.max(axis=0) for masks in followed)
+        pairs = list(neighbour_pairs(frames[0], moves[0, :2] / gap, _DISTANCES, **spreads))
+        visible, columns, rows = correspond(moves[0, :2], moves[1, 2:])
+        after = cv2.remap(after, columns, rows, cv2.INTER_LINEAR)
+        _, parts = cv2.connectedComponents((here > thresholds[0]).astype(np.uint8))
+        for tally, threshold in zip(tallies, thresholds, strict=True):
+            tally.add(here > threshold, after > threshold, visible, parts, pairs)
+    if not tallies[0].area:
+        return Fit(thresholds[0], None)
+    odds = np.log(np.divide(thresholds, np.subtract(1, thresholds)))
+    left = np.array([tally.area for tally in tallies]) >= LEAST_AREA * tallies[0].area
+    fits = np.array([tally.fit for tally in tallies])
+    best = int(np.argmax(np.where(left, fits - CAUTION * odds**2, -np.inf)))
+    return Fit(thresholds[best], float(fits[best]))
+
+
+class _Tally:
+    """What the masks of one threshold show, summed over the frames."""
+
+    def __init__(self) -> None:
+        self.area = self.contrast = self.borders = self.shared = self.union = 0.0
+
+    @property
+    def fit(self) -> float:
+        """Contrast of the borders, and consistency along the flow."""
+        return self.contrast / max(self.borders, 1) + CONSISTENCY * self.shared / max(self.union, 1)
+
+    def add(
+        self,
+        mask: NDArray[np.bool_],
+        after: NDArray[np.bool_],
+        visible: NDArray[np.bool_],
+        parts: NDArray[np.integer],
+        pairs: list[NeighbourPairs],
+    ) -> None:
+        """Add a frame: its mask, the next one carried back, the points that both show, and numbered parts to keep."""
+        lost = ~np.isin(parts, [0, *np.unique(parts[mask])])
+        for first, second, alike in pairs:
+            apart = mask[first] != mask[second]
+            self.contrast += float((1 - alike[apart]).sum())
+            self.borders += np.count_nonzero(apart) + np.count_nonzero(lost[first] != lost[second])
+        self.area += np.count_nonzero(mask)
+        self.shared += np.count_nonzero(mask & after & visible)
+        self.union += np.count_nonzero((mask | after) & visible)
+
+
+def with_threshold(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Multiply the odds of probabilities so that `threshold`, in (0, 1), becomes 0.5; 0 and 1 stay."""
+    yes, no = probabilities * np.float32(1 - threshold), (1 - probabilities) * np.float32(threshold)
+    return np.asarray(yes / (yes + no), np.float32)
