@@ -206,9 +206,10 @@ def go_through(
     for index in range(1, rounds + 1 if command == "adapt" else 1):
         before, this = this, next_round(work, index, this)
         measure_round(work, this, before)
-    draw_clips(run, materials, this)
-    fill_clips(run, materials, this.final, settings)
-    doubt_clips(run, materials, this)
+    shown = this.behind_the_masks()
+    draw_clips(run, materials, shown)
+    fill_clips(run, materials, shown.final, settings)
+    doubt_clips(run, materials, shown)
 
 
 def priced(run: DryRun, command: str, source: str, settings: Settings, workers: int) -> Plan:

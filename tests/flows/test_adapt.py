@@ -190,11 +190,12 @@ def test_evaluating_the_exported_masks_gives_the_final_scores_of_the_report(
             assert scores[name] == pytest.approx(report.clips[clip][name], abs=1e-9), (clip, name)
 
 
-def test_a_run_from_the_champion_gives_the_masks_of_the_round_that_was_kept(
+def test_a_run_from_the_champion_repeats_the_round_that_was_kept(
     adapted: tuple[Home, Report], again: Home
 ) -> None:
     first, _ = adapted
     made = again.segment(weights=None, from_champion=True, tracking=first.tracking)
     assert set(made.clips) == set(CLIPS)
-    digests = [{digest for _, _, digest in home.digests("final")} for home in (first, again)]
+    # Of the masks after edges: a clip of the adaptation may have kept those of the round before.
+    digests = [{digest for _, _, digest in home.digests("edges")} for home in (first, again)]
     assert digests[0] == digests[1]
