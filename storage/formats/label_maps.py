@@ -5,7 +5,7 @@ decided once for all masks of a clip (`storage.formats.label_rules`), so that an
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ class ClipMasks:
 
     def __init__(self, paths: Sequence[Path], background: Background = "black") -> None:
         self.paths, self.background = tuple(paths), background
+        self._looked_at: dict[Path, tuple[int, int]] = {}  # as they were when all were looked at
 
     def read(self, path: Path) -> np.ndarray:
         """Read the label map u8 (H, W) of one of the files.
@@ -30,14 +31,17 @@ class ClipMasks:
         Raises:
             PictureError: if it is damaged or no mask, or the clip's masks fit no rule.
         """
-        return self.labels(stored_mask(path))
+        return self.labels(path, stored_mask(path))
 
-    def labels(self, stored: Stored) -> np.ndarray:
-        """Return the label map u8 (H, W) of one of the masks, which has been decoded.
+    def labels(self, path: Path, stored: Stored) -> np.ndarray:
+        """Return the label map u8 (H, W) of one of the files, which has been decoded.
 
         Raises:
             PictureError: if the clip's masks fit no rule.
         """
+        now = _signature(path)
+        if self._looked_at.get(path, now) != now:
+            vars(self).pop("_legend", None)  # it was replaced: all are looked at anew
         return self._legend.labels(stored)
 
     @property
@@ -45,9 +49,10 @@ class ClipMasks:
         """Whatever is not read as it is stored: the first file that shows it, and words about it."""
         return tuple((self.paths[note.picture], note.text) for note in self._legend.notes)
 
-    @property
+    @cached_property
     def _legend(self) -> Legend:
-        return _legend(tuple((path, *_signature(path)) for path in self.paths), self.background)
+        self._looked_at = {path: _signature(path) for path in self.paths}
+        return _legend(tuple((path, *state) for path, state in self._looked_at.items()), self.background)
 
 
 @lru_cache(maxsize=256)

@@ -97,7 +97,7 @@ class MaskFile:
         """Decode as `ClipMasks` does, except that RGB pictures are read by the data set's colours."""
         stored = stored_mask(self.path)
         if not self.colours or stored.kind != COLOUR:
-            return self.masks.labels(stored)
+            return self.masks.labels(self.path, stored)
         labels = np.full(stored.values.shape, len(self.colours), np.uint8)
         for index, colour in enumerate(packed(np.array(self.colours)).tolist()):
             labels[stored.values == colour] = index

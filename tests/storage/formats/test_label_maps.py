@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from motion_adapt.storage.formats import label_maps
 from motion_adapt.storage.formats.images import PictureError
 from motion_adapt.storage.formats.label_maps import ClipMasks
 from motion_adapt.storage.formats.label_rules import davis_palette
@@ -236,3 +237,18 @@ def test_a_mask_that_was_replaced_is_looked_at_anew(tmp_path: Path) -> None:
     assert masks.read(masks.paths[0]).max() == 2
     indexed(truth(0)).save(masks.paths[0])
     np.testing.assert_array_equal(masks.read(masks.paths[0]), truth(0))
+
+
+def test_reading_a_clip_asks_each_file_a_fixed_number_of_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    signature = label_maps._signature
+    monkeypatch.setattr(label_maps, "_signature", lambda path: (asked.append(path), signature(path))[1])
+    masks = ClipMasks([tmp_path / f"{index:05d}.png" for index in range(20)])
+    for path in masks.paths:
+        indexed(truth(1)).save(path)
+    for path in masks.paths:
+        masks.read(path)
+        assert not masks.notes
+    assert len(asked) <= 2 * len(masks.paths)
