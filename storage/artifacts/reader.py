@@ -2,9 +2,13 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
 
 from motion_adapt.storage.artifacts.arrays import StoredArray
 from motion_adapt.storage.artifacts.files import DamagedArtifact, StoreFiles
@@ -37,7 +41,7 @@ class ArtifactReader:
             raise KeyError(
                 f"array '{name}' of {self.manifest.artifact} is not in the store, but in its source"
             )
-        store = self._files.zarr_store(self._prefix, read_only=True)
+        store = _Whole(self._files.zarr_store(self._prefix, read_only=True), self._lacks)
         return StoredArray(store, name, self.manifest.arrays[name], self._check)
 
     def read(self, name: str) -> bytes:
@@ -64,3 +68,27 @@ class ArtifactReader:
 
     def _check(self, name: str) -> None:
         self._files.check(self.manifest, name)
+
+    def _lacks(self, name: str) -> None:
+        """Raise DamagedArtifact if the manifest names a file that is not there. Shards of zeros are not stored."""
+        if name in self.manifest.files:
+            raise self.damaged(f"{name} is missing")
+
+
+class _Whole(WrapperStore[Store]):
+    """A Zarr store that tells `lacks` of every file that it does not find, which Zarr would take for zeros."""
+
+    def __init__(self, store: Store, lacks: Callable[[str], None]) -> None:
+        super().__init__(store)
+        self._lacks = lacks
+
+    def _with_store(self, store: Store) -> Self:
+        return type(self)(store, self._lacks)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        found = await super().get(key, prototype, byte_range)
+        if found is None:
+            self._lacks(key)
+        return found

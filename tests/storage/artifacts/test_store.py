@@ -185,6 +185,16 @@ class TestStore:
         store.fs.rm_file(f"{store.prefix(store.manifest(made))}/x/c/0/0")
         assert "damaged" in store.lookup(recipe).why
 
+    def test_a_shard_that_goes_missing_after_it_was_read_is_never_zeros(self, store: ArtifactStore) -> None:
+        recipe = Recipe("flow", 1)
+        made = publish(store, recipe)
+        rows = store.open(made).array("x")
+        np.testing.assert_array_equal(rows[3], [6, 7])
+        store.fs.rm_file(f"{store.prefix(store.manifest(made))}/x/c/0/0")
+        with pytest.raises(DamagedArtifact, match="x/c/0/0 is missing"):
+            rows[3]
+        assert store.lookup(recipe).why == NOT_MADE
+
     def test_all_zero_rows_come_back_though_no_chunk_is_stored(self, store: ArtifactStore) -> None:
         made = publish(store, Recipe("flow", 1), np.zeros((9, 2), np.float32))
         np.testing.assert_array_equal(store.open(made).array("x")[2:5], np.zeros((3, 2)))
