@@ -116,11 +116,9 @@ def verify_artifacts(console: Console, url: str, stage: str, *, withdraw: bool) 
     require_stage(store, stage)
     total = sum(1 for _ in store.manifests(stage))
     with track(total, "verify") as advance:
-        for name, fault in store.verify(stage, progress=lambda _: advance(1)):
+        for name, fault in store.verify(stage, progress=lambda _: advance(1), withdraw=withdraw):
             faults += 1
             say(console, "damaged", f"{name}: {fault}", "red")
-            if withdraw:
-                store.unpublish(*name.split("/"))
     for path, fault in list(damaged_records(store, stage)):
         faults += 1
         say(console, "damaged", f"Prefect's record {path}: {fault}", "red")

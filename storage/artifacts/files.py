@@ -17,7 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from motion_adapt.storage.artifacts.manifest import Manifest
+from motion_adapt.storage.artifacts.manifest import Manifest, unseal
 
 MANIFEST = "manifest.json"
 _FRESH = {"use_listings_cache": False}  # other processes write too, so a cached listing may be out of date
@@ -173,10 +173,19 @@ class StoreFiles:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.manifest_path(stage, key))
 
-    def damaged(self, stage: str, key: str, what: str) -> DamagedArtifact:
-        """Withdraw a damaged artifact if the store is writable; return the error to raise, which reports both."""
+    def damaged(self, manifest: Manifest, what: str) -> DamagedArtifact:
+        """Withdraw an artifact with a damaged file, unless it has been published anew; return the error to raise."""
+        stage, key = manifest.stage, manifest.key
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            seen = self.manifest_bytes(stage, key)
+            if unseal(seen).attempt == manifest.attempt:
+                return self.withdrawn(stage, key, seen, what)
+        return DamagedArtifact(f"{stage}/{key}", what)
+
+    def withdrawn(self, stage: str, key: str, seen: bytes, what: str) -> DamagedArtifact:
+        """Do as `withdraw` if the store is writable; return the error to raise, which says whether it is."""
         try:
-            self.unpublish(stage, key)
+            self.withdraw(stage, key, seen)
         except OSError as error:
             return DamagedArtifact(f"{stage}/{key}", what, error.strerror or str(error))
         return DamagedArtifact(f"{stage}/{key}", what)
@@ -242,7 +251,7 @@ class StoreFiles:
             return
         fault = self.fault(manifest, name)
         if fault:
-            raise self.damaged(manifest.stage, manifest.key, fault)
+            raise self.damaged(manifest, fault)
         _seen_right.add(mark)
 
     def _state(self, path: str) -> tuple[str, int, int]:

@@ -63,8 +63,8 @@ class ArtifactReader:
             yield copy
 
     def damaged(self, what: str) -> DamagedArtifact:
-        """Withdraw the artifact if the store is writable; return the error to raise."""
-        return self._files.damaged(self.manifest.stage, self.manifest.key, what)
+        """Withdraw the artifact, unless it has been published anew; return the error to raise."""
+        return self._files.damaged(self.manifest, what)
 
     def _check(self, name: str) -> None:
         self._files.check(self.manifest, name)

@@ -74,11 +74,13 @@ class ArtifactStore(StoreFiles):
             DamagedArtifact: if it is missing or damaged.
         """
         try:
-            return self._read_manifest(artifact.stage, artifact.key)
+            seen = self.manifest_bytes(artifact.stage, artifact.key)
         except FileNotFoundError:
             raise DamagedArtifact(str(artifact), "its manifest is gone") from None
+        try:
+            return unseal(seen)
         except ValueError as error:
-            raise self.damaged(artifact.stage, artifact.key, str(error)) from None
+            raise self.withdrawn(artifact.stage, artifact.key, seen, str(error)) from None
 
     def manifests(self, stage: str = "*") -> Iterator[Manifest]:
         """Yield the manifests of all published artifacts, by stage and key. Skips damaged ones; see `verify`."""
@@ -166,21 +168,33 @@ class ArtifactStore(StoreFiles):
     # -------------------------------------------------------------------- keeping
 
     def verify(
-        self, stage: str = "*", progress: Callable[[Manifest], None] | None = None
+        self,
+        stage: str = "*",
+        progress: Callable[[Manifest], None] | None = None,
+        *,
+        withdraw: bool = False,
     ) -> Iterator[tuple[str, str]]:
-        """Read every byte of every artifact; yield (artifact, what is wrong) for each fault. Changes nothing."""
+        """Read every byte of every artifact; yield (artifact, what is wrong) for each fault.
+
+        Changes nothing, except that `withdraw` withdraws what has a fault and has not been published anew since.
+        """
         for address in self.addresses(stage):
             name = "/".join(address)
             try:
-                manifest = self._read_manifest(*address)
+                seen = self.manifest_bytes(*address)
             except FileNotFoundError:
                 continue  # not published, or deleted in the meantime
+            try:
+                manifest = unseal(seen)
             except ValueError as error:
-                yield name, f"manifest: {error}"
-                continue
-            yield from ((name, fault) for fault in self._faults(manifest))
-            if progress:
-                progress(manifest)
+                faults = [f"manifest: {error}"]
+            else:
+                faults = list(self._faults(manifest))
+                if progress:
+                    progress(manifest)
+            yield from ((name, fault) for fault in faults)
+            if faults and withdraw:
+                self.withdraw(*address, seen)
 
     def litter(self, older_than: float = LITTER_AGE) -> Iterator[tuple[str, int]]:
         """Yield (prefix, bytes) of attempts that no manifest names and that are older than `older_than` seconds."""

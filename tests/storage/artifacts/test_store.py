@@ -122,6 +122,22 @@ class TestStore:
         store.remove_attempt(path)
         assert list(store.verify()) == []
 
+    def test_who_meets_damage_withdraws_no_artifact_that_was_published_since(
+        self, store: ArtifactStore
+    ) -> None:
+        recipe = Recipe("flow", 1)
+        made = publish(store, recipe)
+        reader = store.open(made)
+        flip(store, made, "note.txt")
+        faults = store.verify(withdraw=True)
+        assert next(faults) == (str(made), "note.txt has other bytes than were published")
+        store.unpublish(made.stage, made.key)
+        again = publish(store, recipe)
+        assert list(faults) == []
+        with pytest.raises(DamagedArtifact, match="note"):
+            reader.read("note.txt")
+        assert store.find(recipe) == again != made
+
     def test_an_artifact_of_other_input_bytes_is_replaced(self, store: ArtifactStore) -> None:
         frames = publish(store, Recipe("frames", 1))
         publish(store, Recipe("flow", 1, {}, {"frames": frames}))
@@ -158,6 +174,7 @@ class TestStore:
         made = publish(store, recipe)
         flip(store, made, "x/c/0/0")
         assert [name for name, _ in store.verify()] == [str(made)]
+        assert store.find(recipe) == made
         with pytest.raises(DamagedArtifact, match="x/c/0/0"):
             store.open(made).array("x")[0]
         assert store.find(recipe) is None  # withdrawn: recomputed when next needed
