@@ -109,13 +109,21 @@ class Tracker:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Lock this MLflow against other processes of this machine while something is looked up or created."""
+        """Lock this MLflow against other processes of this machine while something is looked up or created.
+
+        Raises:
+            TimeoutError: if another process holds the lock for longer than `_PATIENCE`.
+        """
         database = local_database(self.uri)
         if database and database.parent.is_dir():
             lock = database.with_name(f".{database.name}.lock")
         else:
             lock = shared_folder() / f"{digest(self.uri)[:16]}.lock"
-        with alone(lock, patience=_PATIENCE):
+        with alone(lock, patience=_PATIENCE) as held:
+            if not held:
+                raise TimeoutError(
+                    f"another process has been creating in {self.shown} for {_PATIENCE:.0f} seconds"
+                )
             yield
 
     # ---------------------------------------------------------------- runs

@@ -146,6 +146,9 @@ class Run(Making):
                 f"{name}: this run has no results for it; those in {self.output} belong to {printable(taken.owner)}"
             )
             return
+        except TimeoutError as error:
+            self.warn(f"{error}; this run has none for it, and those in {self.output} stay")
+            return
         if moved:
             self.warn(
                 f"{name}: the results of an earlier run were moved to {moved}; this run has none for it"

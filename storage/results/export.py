@@ -142,11 +142,9 @@ def claimed(folder: Path, name: str, origin: Origin) -> Iterator[Path | None]:
 
     Raises:
         ResultsTaken: if the folder has the results of another clip of this name.
-        OSError: if another process holds the clip for longer than `PATIENCE`.
+        TimeoutError: if another process holds the clip for longer than `PATIENCE`.
     """
-    with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
-        if not held:
-            raise OSError(f"{name}: another process has been writing its results for {PATIENCE:.0f} seconds")
+    with _held(folder, name):
         require_free(folder, name, origin)
         owner = _owner(folder, name)
         other = owner is None or owner.content != origin.content
@@ -168,13 +166,25 @@ def retire_clip(folder: Path, name: str, path: Path | None) -> Path | None:
 
     Raises:
         ResultsTaken: if the results are those of a clip at another path. They are not moved.
+        TimeoutError: if another process holds the clip for longer than `PATIENCE`.
     """
     if safe_name(name) != name:
         return None  # results are only ever written under safe names
     if path:
         require_free(folder, name, Origin("", str(path)))
-    with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE):
+    with _held(folder, name):
         return _move_away(folder, name)
+
+
+@contextmanager
+def _held(folder: Path, name: str) -> Iterator[None]:
+    """Lock a clip's results, or raise TimeoutError."""
+    with alone(folder / STAMPS / f".{name}.lock", patience=PATIENCE) as held:
+        if not held:
+            raise TimeoutError(
+                f"{name}: another process has been writing its results for {PATIENCE:.0f} seconds"
+            )
+        yield
 
 
 def _move_away(folder: Path, name: str) -> Path | None:

@@ -9,6 +9,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from motion_adapt.storage import tracking
 from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import NoExperiment, Tracker, flatten, safe_model_name, without_password
 
@@ -179,6 +180,16 @@ def test_reading_creates_no_experiment(tmp_path: Path) -> None:
         Tracker(uri, "clip", create=False)
     assert {item.name for item in made.client.search_experiments()} == {"clips", "Default"}
     assert Tracker(uri, "clips", create=False).experiment_id == made.experiment_id
+
+
+def test_nothing_is_created_while_another_process_holds_the_lock(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "_PATIENCE", 0.0)
+    with tracker.alone(), pytest.raises(TimeoutError, match="another process"):
+        Tracker(tracker.uri, "another")
+    with pytest.raises(NoExperiment):
+        Tracker(tracker.uri, "another", create=False)
 
 
 def test_an_experiment_that_was_deleted_is_not_logged_to(uri: str) -> None:

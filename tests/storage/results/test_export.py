@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
+from motion_adapt.storage.locks import alone
+from motion_adapt.storage.results import export
 from motion_adapt.storage.results.export import Origin, claimed, has_results, retire_clip
 
 
@@ -40,3 +44,16 @@ def test_what_a_kill_left_joins_the_rest(tmp_path: Path) -> None:
     (tmp_path / "masks" / "heron").rename(tmp_path / "earlier" / "masks" / "heron")
     assert retire_clip(tmp_path, "heron", None) == tmp_path / "earlier"
     assert set(files(tmp_path / "earlier")) == {"masks/heron/00000.png", "overlays/heron.mp4"}
+
+
+def test_results_that_another_process_is_writing_are_not_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PATIENCE", 0.0)
+    results(tmp_path, "heron", "first")
+    with (
+        alone(tmp_path / export.STAMPS / ".heron.lock", patience=0),
+        pytest.raises(TimeoutError, match="heron: another process"),
+    ):
+        retire_clip(tmp_path, "heron", None)
+    assert has_results(tmp_path, "heron")
