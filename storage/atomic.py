@@ -28,13 +28,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
         yield partial
         if path.exists():
             path.rename(earlier)
-        try:
-            partial.rename(path)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(path)
-            raise
+        partial.rename(path)
     finally:
+        if earlier.exists() and not path.exists():  # also if Ctrl-C came between the two renames
+            earlier.rename(path)
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(earlier, ignore_errors=True)
 
