@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,9 @@ class Tracker:
         self.uri, self.experiment = uri, experiment
         # by run, since looking one up takes a tenth of a second
         self._artifacts: dict[str, ArtifactRepository] = {}
-        with self.alone():
+        with (
+            self.alone() if create else nullcontext()
+        ):  # the lock is a file, and reading needs no writable folder
             self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = self.client.get_experiment_by_name(experiment)
             if found and found.lifecycle_stage == "deleted":

@@ -179,6 +179,7 @@ def test_reading_creates_no_experiment(tmp_path: Path) -> None:
     with pytest.raises(NoExperiment, match=r"no experiment 'clip' in sqlite.*; there are clips, Default"):
         Tracker(uri, "clip", create=False)
     assert {item.name for item in made.client.search_experiments()} == {"clips", "Default"}
+    (tmp_path / ".mlflow.db.lock").mkdir()  # as in a folder that can only be read, no lock can be had
     assert Tracker(uri, "clips", create=False).experiment_id == made.experiment_id
 
 
