@@ -129,7 +129,8 @@ def as_rgb(image: Image.Image) -> np.ndarray:
     Raises:
         PictureError: if the picture has 32 bits per channel.
     """
-    if image.mode.startswith("I;16"):
+    pgm = image.mode == "I" and image.format == "PPM"  # has 16 bits at most, although the mode could hold 32
+    if image.mode.startswith("I;16") or pgm:
         grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):

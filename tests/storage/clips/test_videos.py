@@ -149,6 +149,7 @@ def test_limit(tmp_path: Path, folder: Path, source: str) -> None:
         ("1", "png"),
         ("CMYK", "jpg"),
         ("I;16", "png"),
+        ("I;16", "pgm"),
     ],
 )
 def test_every_kind_of_picture_becomes_rgb(folder: Path, mode: str, suffix: str) -> None:
