@@ -132,7 +132,7 @@ def find_clips(
 
     Raises:
         ValueError: if the source does not exist, cannot be read or has no clips, or if the split or a name in `only`
-            is unknown. The message says what to do next.
+            is unknown, or one of them names no clip. The message says what to do next.
     """
     source = Path(source)
     try:
@@ -282,7 +282,12 @@ def _keep_evaluated(found: ClipList, known: DataSet, source: Path) -> tuple[Clip
 def _keep_only(found: ClipList, only: Sequence[str], source: Path) -> ClipList:
     clips: set[str] = set()
     set_aside: set[str] = set()
-    for name in (part for names in only for part in _listed(found, names)):
+    wanted = [part for names in only for part in _listed(found, names)]
+    if not wanted:
+        raise ValueError(
+            f"{', '.join(only)!r} names no clip of {printable(source)}; separate names by commas"
+        )
+    for name in wanted:
         matches, already = _matching(found, name)
         if not matches and not already:
             known = [clip.name for clip in found.clips] + [entry.name for entry in found.set_aside]

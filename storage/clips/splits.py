@@ -17,7 +17,8 @@ def read_split(source: Path, split: str, official: Mapping[str, Sequence[str]] |
         official: clip names by split, used if the source has no file for it.
 
     Raises:
-        ValueError: if there is no such split (the message lists those there are) or its file cannot be read.
+        ValueError: if there is no such split (the message lists those there are), or its file cannot be read or names
+            no clip.
     """
     folder = source / "ImageSets"
     known = {
@@ -37,7 +38,10 @@ def read_split(source: Path, split: str, official: Mapping[str, Sequence[str]] |
     except OSError as error:
         raise ValueError(f"{printable(known[name])} cannot be read ({error.strerror})") from error
     lines = (line.strip() for line in text.splitlines())
-    return list(dict.fromkeys(_clip_of(line) for line in lines if line and not line.startswith("#")))
+    names = list(dict.fromkeys(_clip_of(line) for line in lines if line and not line.startswith("#")))
+    if not names:
+        raise ValueError(f"{printable(known[name])} names no clip; write one name per line")
+    return names
 
 
 def _clip_of(line: str) -> str:

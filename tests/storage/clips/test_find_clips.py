@@ -262,3 +262,15 @@ def test_names_with_commas(tmp_path: Path) -> None:
 def test_clip_errors_survive_a_worker() -> None:
     error = pickle.loads(pickle.dumps(ClipError("dog", "00001.jpg is empty")))
     assert (error.clip, error.reason, str(error)) == ("dog", "00001.jpg is empty", "dog: 00001.jpg is empty")
+
+
+@pytest.mark.parametrize("only", [(), ("a",)])
+def test_a_split_that_names_no_clip_is_refused(davis: Path, only: tuple[str, ...]) -> None:
+    (davis / "ImageSets" / "2016" / "val.txt").write_text("# none yet\n\n")
+    with pytest.raises(ValueError, match=r"val\.txt names no clip"):
+        find_clips(davis, split="2016/val", only=only)
+
+
+def test_a_selection_that_names_no_clip_is_refused(davis: Path) -> None:
+    with pytest.raises(ValueError, match="' ,' names no clip of"):
+        find_clips(davis, only=[" ,"])
