@@ -31,6 +31,9 @@ class Masks(Mapping[str, NDArray[np.uint8]]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._clips)
 
+    def __contains__(self, clip: object) -> bool:
+        return clip in self._clips  # the base class would read the masks
+
     def __len__(self) -> int:
         return len(self._clips)
 
@@ -71,11 +74,13 @@ def load_masks(folder: str | Path, *, clips: Sequence[str] | None = None) -> Mas
 
     Args:
         folder: the folder; of a run's results, the masks in it are taken.
-        clips: names of the clips to take; None: all.
+        clips: names of the clips to take, which may be none; None: all.
 
     Raises:
         ValueError: if there are no masks in the folder, or a clip is missing or cannot be used.
     """
+    if clips is not None and len(clips) == 0:
+        return Masks(())
     root = Path(folder)
     if any(path.is_dir() for path in (root / EXPORTED).glob("*")):
         root = root / EXPORTED

@@ -53,6 +53,8 @@ def test_masks_are_loaded_from_results_or_from_the_folder_itself(results: Path) 
         loaded = motion_adapt.load_masks(folder)
         assert list(loaded) == [ODD, "earlier", "tram"]
         assert np.array_equal(loaded["earlier"], LABELS)
+    assert list(motion_adapt.load_masks(results, clips=["tram"])) == ["tram"]
+    assert list(motion_adapt.load_masks(results, clips=[])) == []
     (results / "masks" / "empty").mkdir()
     with pytest.raises(ValueError, match="empty: no frames"):
         motion_adapt.load_masks(results)
@@ -106,6 +108,12 @@ def test_rounds_are_a_table_and_the_kept_one_is_named(results: Path) -> None:
     assert (result.kept, result.experiment) == (0, "videos")
     assert "roll_back" in result._repr_html_()
     assert "seconds_per_frame" not in result._repr_html_()
+
+
+def test_whether_a_clip_has_masks_is_known_without_reading_them(results: Path) -> None:
+    masks = motion_adapt.load_masks(results)
+    (results / "masks" / "tram" / "01.png").write_bytes(b"")
+    assert "tram" in masks and "heron" not in masks
 
 
 def test_masks_that_are_not_read_as_they_are_stored_warn(tmp_path: Path) -> None:
