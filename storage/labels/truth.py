@@ -11,7 +11,7 @@
 import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,14 +111,14 @@ class MaskFile:
 
 @dataclass(frozen=True)
 class LayerFiles:
-    """One picture per object, in the order of labels 1, 2...; where objects overlap, the later one is in front."""
+    """One picture per object, by its label in ascending order; where objects overlap, the later one is in front."""
 
-    paths: tuple[Path, ...]
+    paths: Mapping[int, Path]
 
     @property
     def path(self) -> Path:
-        """The picture of object 1."""
-        return self.paths[0]
+        """The picture of the first object that has one."""
+        return next(iter(self.paths.values()))
 
     @property
     def notes(self) -> tuple[tuple[Path, str], ...]:
@@ -126,13 +126,15 @@ class LayerFiles:
         return ()
 
     def content(self) -> Any:
-        """Return the digests of all pictures."""
-        return [*(file_digest(path) for path in self.paths), "layers"]
+        """Return the digests of all pictures, and their labels if some object has none."""
+        labels = list(self.paths)
+        gaps = labels if labels != list(range(1, len(labels) + 1)) else []
+        return [*(file_digest(path) for path in self.paths.values()), "layers", *gaps]
 
     def decode(self, size: tuple[int, int]) -> np.ndarray:
         """Take pixels brighter than half as object, because edges are smoothed in some files."""
         labels = np.zeros(size, np.uint8)
-        for label, path in enumerate(self.paths, start=1):
+        for label, path in self.paths.items():
             which = f"(object {path.parent.name}) " if len(self.paths) > 1 else ""
             try:
                 layer = read_rgb(path).max(axis=2)
@@ -171,7 +173,11 @@ class RegionFile:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels with its corner at `left`, `top`; rounded to whole pixels and cut at the frame's edges."""
+    """A rectangle in pixels with its corner at `left`, `top`, rounded to whole pixels.
+
+    As in MoCA's evaluator, a corner beyond the left or top edge is moved to it, and the box keeps its size. At the
+    other edges it is cut.
+    """
 
     path: Path  # the table
     left: float
@@ -299,14 +305,16 @@ def _layers(folder: Path) -> dict[str, Truth]:
     """Return the pictures in the folder itself or, if it has none, those in its numbered folders, by frame name."""
     direct = _pictures(folder, tuple(FORMATS))
     if direct:
-        return {safe_name(path.stem): LayerFiles((path,)) for path in direct}
-    objects = sorted(
+        return {safe_name(path.stem): LayerFiles({1: path}) for path in direct}
+    folders = sorted(
         (path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural_key(path.name)
     )
-    layers: dict[str, list[Path]] = {}
-    for path in (path for entry in objects for path in _pictures(entry, tuple(FORMATS))):
-        layers.setdefault(safe_name(path.stem), []).append(path)
-    return {frame: LayerFiles(tuple(paths)) for frame, paths in layers.items()}
+    objects = [pictures for path in folders if (pictures := _pictures(path, tuple(FORMATS)))]
+    layers: dict[str, dict[int, Path]] = {}
+    for label, pictures in enumerate(objects, start=1):
+        for path in pictures:
+            layers.setdefault(safe_name(path.stem), {}).setdefault(label, path)
+    return {frame: LayerFiles(paths) for frame, paths in layers.items()}
 
 
 def _regions(folder: Path, clip: str, frame_names: Sequence[str]) -> dict[str, Truth]:

@@ -111,6 +111,16 @@ def test_one_folder_per_object(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels.read("bmx_00020"), labels_of(2, 2, (48, 72)))
 
 
+def test_an_object_without_a_picture_leaves_the_others_their_labels(tmp_path: Path) -> None:
+    root = make("SegTrackv2", tmp_path)
+    whole = labels_in(root, "SegTrackv2", "bmx").read("bmx_00020")
+    [picture] = (root / "GroundTruth" / "bmx" / "1").glob("bmx_00020.*")
+    picture.unlink()
+    labels = labels_in(root, "SegTrackv2", "bmx")
+    np.testing.assert_array_equal(labels.read("bmx_00020") == 2, whole == 2)
+    assert set(np.unique(labels.read("bmx_00020"))) == {0, 2}
+
+
 @pytest.mark.parametrize(("clip", "frame"), [("camel01", "camel01_0006"), ("tennis", "tennis006")])
 def test_regions_of_any_colour_or_grey_are_one_foreground(tmp_path: Path, clip: str, frame: str) -> None:
     labels = labels_in(make("FBMS-59", tmp_path), "FBMS-59", clip)
