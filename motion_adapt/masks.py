@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from motion_adapt.storage.clips.find_clips import OWN, Clip, find_clips
 from motion_adapt.storage.formats.label_maps import ClipMasks
-from motion_adapt.storage.formats.masks import read_masks
+from motion_adapt.storage.formats.masks import masks_folder, read_masks
 from motion_adapt.storage.names import count_of, printable
 
 EXPORTED = "masks"  # the folder of a run's results that has them
@@ -81,9 +81,7 @@ def load_masks(folder: str | Path, *, clips: Sequence[str] | None = None) -> Mas
     """
     if clips is not None and len(clips) == 0:
         return Masks(())
-    root = Path(folder)
-    if any(path.is_dir() for path in (root / EXPORTED).glob("*")):
-        root = root / EXPORTED
+    root = masks_folder(Path(folder))
     found = find_clips(root, only=clips or (), dataset=OWN)
     for unusable in found.set_aside:
         raise ValueError(f"{root}: {unusable.name}: {unusable.reason}")

@@ -128,9 +128,10 @@ def export(
     with errors(verbose=False):
         from motion_adapt.flows.run.errors import RunError
         from motion_adapt.flows.run.presets import known_benchmark
+        from motion_adapt.storage.formats.masks import masks_folder
         from motion_adapt.storage.results.submissions import write_coco, write_submission
 
-        known = known_benchmark(source or masks, dataset)
+        known = known_benchmark(source or masks_folder(masks), dataset)
         if format_ == "submission" and known is None:
             raise typer.BadParameter("a submission needs --dataset", param_hint="--dataset")
         try:

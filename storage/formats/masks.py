@@ -50,6 +50,12 @@ def write_masks(
     return folder / clip_name
 
 
+def masks_folder(folder: Path) -> Path:
+    """Return the folder that has a folder of masks for each clip: `masks` in a run's results, else `folder` itself."""
+    inside = folder / "masks"
+    return inside if any(path.is_dir() for path in inside.glob("*")) else folder
+
+
 def mask_files(folder: Path, clip_name: str, frame_names: Sequence[str]) -> list[Path]:
     """Return the paths of the masks of a clip's frames."""
     return [folder / clip_name / f"{name}.png" for name in frame_names]

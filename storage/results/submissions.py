@@ -25,7 +25,7 @@ from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.formats.images import PictureError, open_picture
 from motion_adapt.storage.formats.label_maps import ClipMasks
 from motion_adapt.storage.formats.label_rules import MAX_OBJECTS, VOID, davis_palette
-from motion_adapt.storage.formats.masks import mask_files, read_masks
+from motion_adapt.storage.formats.masks import mask_files, masks_folder, read_masks
 from motion_adapt.storage.names import frame_number, printable
 
 METHOD = "motion-adapt"
@@ -50,7 +50,7 @@ def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | N
     """Write the masks of a benchmark's evaluated clips as its evaluator reads them; each clip whole or not at all.
 
     Args:
-        masks: folder of masks, as a run writes it.
+        masks: folder of masks, as a run writes it, or of a run's results.
         out: folder to write to.
         known: the benchmark.
         source: the benchmark's folder; if given, every frame must have a mask of its size.
@@ -59,6 +59,7 @@ def write_submission(masks: Path, out: Path, known: DataSet, *, source: Path | N
         ValueError: if no clip of the benchmark is among the masks, or if a mask is damaged, missing or of another
             size than its frame; names the file.
     """
+    masks = masks_folder(masks)
     clips = [clip for clip in find_clips(masks).clips if clip.name in set(known.evaluated)]
     if not clips:
         raise ValueError(f"{printable(masks)} has no masks of any clip of {known.name} {known.split}")
@@ -85,7 +86,7 @@ def write_coco(
     An image's `video_id` and `frame_index` and an annotation's `track_id` link the frames and masks of a video.
 
     Args:
-        masks: folder of masks, as a run writes it.
+        masks: folder of masks, as a run writes it, or of a run's results.
         out: JSON file to write.
         source: the clips, as in `find_clips`; if given, images have the frames' file names, and every frame must have
             a mask of its size.
@@ -94,6 +95,7 @@ def write_coco(
     Raises:
         ValueError: if there are no masks, or if one is damaged, missing or of another size than its frame.
     """
+    masks = masks_folder(masks)
     clips = find_clips(masks).clips
     frames = {} if source is None else {clip.name: clip for clip in find_clips(source, dataset=dataset).clips}
     told: dict[str, list[Any]] = {

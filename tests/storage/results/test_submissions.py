@@ -14,6 +14,7 @@ from motion_adapt.storage.formats.label_rules import davis_palette
 from motion_adapt.storage.formats.masks import write_masks
 from motion_adapt.storage.results.submissions import write_coco, write_submission
 from tests.storage.copies import EVALUATED, SIZE, labels_of, make
+from tests.storage.media import save_video
 
 PLACES = {
     "DAVIS2016": "Results/Segmentations/480p/motion-adapt/dog",
@@ -120,6 +121,13 @@ def test_coco_says_which_object_is_where_in_which_frame(tmp_path: Path) -> None:
         left, top, width, height = entry["bbox"]
         assert mask[top : top + height, left : left + width].sum() == mask.sum()
         assert (width, height) == (6, 6) and entry["category_id"] == told["categories"][0]["id"]
+
+
+def test_the_folder_of_results_does_as_well_as_that_of_masks(tmp_path: Path) -> None:
+    write_masks(tmp_path / "masks", "dog", ["00000"], [labels_of(0, 2)])
+    save_video(tmp_path / "overlays" / "dog.mp4")
+    assert write_coco(tmp_path, tmp_path / "all.json").clips == ("dog",)
+    assert write_submission(tmp_path, tmp_path / "out", data_set("DAVIS2016")).clips == ("dog",)
 
 
 def test_coco_codes_go_down_the_columns_background_first(tmp_path: Path) -> None:
