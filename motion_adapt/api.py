@@ -166,6 +166,7 @@ def evaluate(
     objects: int = 3,
     clips: Sequence[str] | None = None,
     dataset: str | None = None,
+    background: Literal["black", "border"] = "black",
     progress: bool = False,
 ) -> Evaluation:
     """Score masks against annotations by the data set's own rules.
@@ -183,6 +184,7 @@ def evaluate(
         objects: number of objects in the masks; more if a clip's masks hold larger ids, up to 20.
         clips: names of the clips to score; None: all.
         dataset: the benchmark that the annotations are, or "none"; None: recognised by their clips' names.
+        background: the background of masks in colours: black, or the most frequent colour on the clip's borders.
         progress: show progress bars, and warnings as they come.
 
     Raises:
@@ -204,6 +206,7 @@ def evaluate(
             objects=objects,
             clips=_names(clips),
             data_set=dataset,
+            background=background,
         )
     return Evaluation(report)
 

@@ -3,12 +3,14 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from motion_adapt.storage.clips.find_clips import OWN, Clip, find_clips
 from motion_adapt.storage.formats.label_maps import ClipMasks
+from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.formats.masks import masks_folder, read_masks
 from motion_adapt.storage.names import count_of, printable
 
@@ -22,8 +24,8 @@ class Masks(Mapping[str, NDArray[np.uint8]]):
     access reads the files anew; `frames` reads a long clip one frame at a time.
     """
 
-    def __init__(self, clips: Iterable[Clip]) -> None:
-        self._clips = {clip.name: clip for clip in clips}
+    def __init__(self, clips: Iterable[Clip], background: Background = "black") -> None:
+        self._clips, self._background = {clip.name: clip for clip in clips}, background
 
     def __getitem__(self, clip: str) -> NDArray[np.uint8]:
         return np.stack(list(self.frames(clip)))
@@ -51,7 +53,7 @@ class Masks(Mapping[str, NDArray[np.uint8]]):
         """
         if clip not in self._clips:
             raise KeyError(f"no masks of a clip {clip!r}; there are {', '.join(self)}")
-        masks = ClipMasks(self._clips[clip].files)
+        masks = ClipMasks(self._clips[clip].files, self._background)
         for path, text in masks.notes:
             warnings.warn(f"masks of {clip}: {printable(path.name)} {text}", stacklevel=2)
         return read_masks(masks)
@@ -62,7 +64,12 @@ class Masks(Mapping[str, NDArray[np.uint8]]):
         return found.frame_names(len(found.files))
 
 
-def load_masks(folder: str | Path, *, clips: Sequence[str] | None = None) -> Masks:
+def load_masks(
+    folder: str | Path,
+    *,
+    clips: Sequence[str] | None = None,
+    background: Literal["black", "border"] = "black",
+) -> Masks:
     """Read masks from a folder of results, or from any folder with one folder of indexed PNGs per clip.
 
     >>> import motion_adapt
@@ -75,6 +82,7 @@ def load_masks(folder: str | Path, *, clips: Sequence[str] | None = None) -> Mas
     Args:
         folder: the folder; of a run's results, the masks in it are taken.
         clips: names of the clips to take, which may be none; None: all.
+        background: the background of masks in colours: black, or the most frequent colour on the clip's borders.
 
     Raises:
         ValueError: if there are no masks in the folder, or a clip is missing or cannot be used.
@@ -85,4 +93,4 @@ def load_masks(folder: str | Path, *, clips: Sequence[str] | None = None) -> Mas
     found = find_clips(root, only=clips or (), dataset=OWN)
     for unusable in found.set_aside:
         raise ValueError(f"{root}: {unusable.name}: {unusable.reason}")
-    return Masks(found.clips)
+    return Masks(found.clips, background)

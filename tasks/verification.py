@@ -12,13 +12,18 @@ from motion_adapt.storage.checks.findings import Finding, finding, judged
 from motion_adapt.storage.checks.verify import verify_clip
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.datasets.catalogue import DataSet
+from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.tasks.settings import GapSettings
 
 LOOKED_AT = 300  # the first frames of a clip, in which motion is measured
 
 
 def check_clip(
-    clip: Clip, annotations: Path | None, known: DataSet | None, gaps: GapSettings
+    clip: Clip,
+    annotations: Path | None,
+    known: DataSet | None,
+    gaps: GapSettings,
+    background: Background = "black",
 ) -> list[Finding]:
     """Decode every frame and annotation of a clip; measure the motion if it belongs to no benchmark.
 
@@ -27,6 +32,7 @@ def check_clip(
         annotations: folder or table with its data set's annotations, or None.
         known: the benchmark that it belongs to, or None.
         gaps: the gaps of the planned run.
+        background: what is behind the objects of annotations in colours, if they are no benchmark's.
     """
     seen: list[np.ndarray] = []
 
@@ -34,7 +40,7 @@ def check_clip(
         if len(seen) < LOOKED_AT:
             seen.append(resize_frames(frame[None], HEIGHT, WIDTH)[0])
 
-    found = verify_clip(clip, annotations, known, look)
+    found = verify_clip(clip, annotations, known, look, background)
     return [*found, *struggles(clip, seen, gaps)]
 
 

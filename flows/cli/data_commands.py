@@ -103,6 +103,7 @@ def verify(
             dataset=dataset,
             split=split,
             gaps=settings.gaps,
+            background=settings.mask_background,
             workers=threads or os.cpu_count() or 1,
         )
         print_findings(out, findings, folder)

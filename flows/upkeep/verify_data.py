@@ -19,6 +19,7 @@ from motion_adapt.flows.run.errors import RunError
 from motion_adapt.storage.checks.findings import Finding
 from motion_adapt.storage.checks.verify import clips_to_verify, verify_list
 from motion_adapt.storage.clips.find_clips import Clip
+from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.names import printable
 from motion_adapt.tasks.runtime.progress import track
 from motion_adapt.tasks.settings import GapSettings
@@ -28,9 +29,17 @@ SHOWN = 5  # findings printed per kind and clip; --json has all
 
 
 def verify_data(
-    source: Path, *, dataset: str | None, split: str | None, gaps: GapSettings, workers: int
+    source: Path,
+    *,
+    dataset: str | None,
+    split: str | None,
+    gaps: GapSettings,
+    background: Background,
+    workers: int,
 ) -> list[Finding]:
-    """Return all findings about a folder, faults and warnings; `gaps` are those of the planned run.
+    """Return all findings about a folder, faults and warnings.
+
+    `gaps`, and the `background` of annotations in colours, are those of the planned run.
 
     Raises:
         RunError: if the folder has no clips.
@@ -41,7 +50,7 @@ def verify_data(
         raise RunError(str(error)) from error
 
     def check(clip: Clip) -> list[Finding]:
-        return check_clip(clip, clips.annotations, clips.data_set, gaps)
+        return check_clip(clip, clips.annotations, clips.data_set, gaps, background)
 
     findings = verify_list(clips, source, split)
     with ThreadPoolExecutor(workers) as pool, track(len(clips.clips), "verify") as advance:

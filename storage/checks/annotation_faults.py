@@ -10,7 +10,7 @@ from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import is_table, truth_folder
 from motion_adapt.storage.formats.images import PictureError
-from motion_adapt.storage.formats.label_rules import VOID
+from motion_adapt.storage.formats.label_rules import VOID, Background
 from motion_adapt.storage.labels.truth import Box, ForeignLabel, LayerFiles, OtherSize, Truth, due, found
 from motion_adapt.storage.names import count_of
 
@@ -19,7 +19,12 @@ Size = tuple[int, int]  # (H, W)
 
 
 def annotation_findings(
-    clip: Clip, frames: Sequence[str], size: Size, root: Path, known: DataSet | None
+    clip: Clip,
+    frames: Sequence[str],
+    size: Size,
+    root: Path,
+    known: DataSet | None,
+    background: Background = "black",
 ) -> Iterator[Finding]:
     """Yield findings about a clip's annotations.
 
@@ -29,11 +34,12 @@ def annotation_findings(
         size: (H, W) of its frames.
         root: folder or table of annotations, as `find_clips` located it.
         known: the benchmark that the clip belongs to, or None.
+        background: what is behind the objects of annotations in colours, if they are no benchmark's.
     """
     name = clip.path.stem if clip.kind == "video" else clip.path.name
     folder = root if is_table(root) else truth_folder(root, name)
     try:
-        there = found(root, name, frames, known)
+        there = found(root, name, frames, known, background)
     except PictureError as error:
         yield finding("undecodable annotation", clip.name, folder, str(error))
         return

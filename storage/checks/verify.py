@@ -17,6 +17,7 @@ from motion_adapt.storage.clips.numbering import numbering_gaps
 from motion_adapt.storage.clips.videos import MIN_SIDE, open_frames
 from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.formats.images import PictureError, read_rgb
+from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.names import frame_number, printable
 
 Look = Callable[[np.ndarray], None]  # called with each frame, u8 (H, W, 3) RGB, of a clip of no benchmark
@@ -42,7 +43,11 @@ def verify_list(clips: ClipList, source: Path, split: str | None = None) -> list
 
 
 def verify_clip(
-    clip: Clip, annotations: Path | None, known: DataSet | None, look: Look | None = None
+    clip: Clip,
+    annotations: Path | None,
+    known: DataSet | None,
+    look: Look | None = None,
+    background: Background = "black",
 ) -> list[Finding]:
     """Return findings about a clip and its annotations.
 
@@ -51,8 +56,9 @@ def verify_clip(
         annotations: folder or table of annotations, as `find_clips` located it, or None.
         known: the benchmark that the clip belongs to, or None.
         look: called with each frame, u8 (H, W, 3) RGB, if `known` is None.
+        background: what is behind the objects of annotations in colours, if they are no benchmark's.
     """
-    return [judged(item, known) for item in _clip_findings(clip, annotations, known, look)]
+    return [judged(item, known) for item in _clip_findings(clip, annotations, known, look, background)]
 
 
 def _listed(clips: ClipList, source: Path, split: str | None) -> Iterator[Finding]:
@@ -74,7 +80,7 @@ def _listed(clips: ClipList, source: Path, split: str | None) -> Iterator[Findin
 
 
 def _clip_findings(
-    clip: Clip, annotations: Path | None, known: DataSet | None, look: Look | None
+    clip: Clip, annotations: Path | None, known: DataSet | None, look: Look | None, background: Background
 ) -> Iterator[Finding]:
     if clip.kind == "video":
         size, count, findings = _video(clip, look if known is None else None)
@@ -89,7 +95,7 @@ def _clip_findings(
             )
         return
     if size is not None:
-        yield from annotation_findings(clip, clip.frame_names(count), size, annotations, known)
+        yield from annotation_findings(clip, clip.frame_names(count), size, annotations, known, background)
 
 
 def _video(clip: Clip, look: Look | None) -> tuple[tuple[int, int] | None, int, list[Finding]]:

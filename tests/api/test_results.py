@@ -121,3 +121,17 @@ def test_masks_that_are_not_read_as_they_are_stored_warn(tmp_path: Path) -> None
     Image.fromarray(LABELS[1] * np.uint8(80)).save(tmp_path / "tram" / "00.png")
     with pytest.warns(UserWarning, match=r"masks of tram: 00\.png has the value 80"):
         motion_adapt.load_masks(tmp_path)["tram"]
+
+
+@pytest.mark.filterwarnings("ignore:masks of tram")
+def test_masks_on_another_background_than_black_are_read_if_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "tram").mkdir()
+    purple = np.full((20, 30, 3), (128, 0, 128), np.uint8)
+    purple[5:15, 5:15] = (250, 50, 83)
+    for index in range(3):
+        Image.fromarray(purple).save(tmp_path / "tram" / f"{index:02d}.png")
+    with pytest.raises(ValueError, match="mask_background=border"):
+        motion_adapt.load_masks(tmp_path)["tram"]
+    assert motion_adapt.load_masks(tmp_path, background="border")["tram"].sum() == 300
+    scores = motion_adapt.evaluate(tmp_path, tmp_path, background="border")
+    assert scores.clips.loc["tram", "J"] == 1

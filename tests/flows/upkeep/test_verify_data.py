@@ -1,17 +1,20 @@
-"""The options that `verify` suggests work as printed."""
+"""The options that `verify` suggests work as printed, and as `verify`'s own."""
 
 import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from motion_adapt.flows.cli.app import app
 from motion_adapt.flows.run.presets import load_settings
 from motion_adapt.models.inputs.flow import effective_gap
 from motion_adapt.models.inputs.motion_check import Motion
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.tasks.settings import GapSettings
 from motion_adapt.tasks.verification import struggles
+from tests.storage.copies import frame_of, labels_of, save
 
 FRAMES = [np.zeros((128, 224, 3), np.uint8)] * 10
 
@@ -41,3 +44,16 @@ def test_no_gap_is_advised_that_would_not_help(
     monkeypatch.setattr("motion_adapt.tasks.verification.measure_motion", lambda *_, **__: motion)
     (told,) = struggles(Clip("snail", Path("snail"), "frames", ()), FRAMES[:1] * frames, gaps)
     assert told.text.startswith("the fastest motion is 0.1 pixels") and "try" not in told.text
+
+
+def test_annotations_on_another_background_are_verified_as_the_run_reads_them(tmp_path: Path) -> None:
+    purple = np.array([(128, 0, 128), (250, 50, 83)], np.uint8)
+    for index in range(3):
+        labels = labels_of(index, 1)
+        save(tmp_path / "JPEGImages/480p/walk" / f"{index}.png", frame_of(labels))
+        save(tmp_path / "Annotations/480p/walk" / f"{index}.png", purple[labels])
+    refused = CliRunner().invoke(app, ["verify", str(tmp_path)])
+    assert refused.exit_code == 1 and "mask_background=border" in refused.output.replace("\n", "")
+    assert (
+        CliRunner().invoke(app, ["verify", str(tmp_path), "--set", "mask_background=border"]).exit_code == 0
+    )
