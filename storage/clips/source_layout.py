@@ -201,8 +201,16 @@ def _is_frames(folder: Path) -> bool:
 
 
 def _named_picture(path: Path) -> bool:
-    """Return whether a folder or a broken link is named like a picture: a damaged frame, which must not be ignored."""
-    return path.suffix.lower() in FORMATS and (path.is_dir() or not path.exists())
+    """Return whether a folder or a broken link is named like a picture: a damaged frame, which must not be ignored.
+
+    A folder of pictures is none: it may hold the masks of a clip whose name ends like a picture's.
+    """
+    if path.suffix.lower() not in FORMATS or (path.exists() and not path.is_dir()):
+        return False
+    try:
+        return not any(kind_of(inside) == "picture" for inside in _visible(path))
+    except OSError:
+        return True  # a broken link, or unreadable
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -274,3 +274,11 @@ def test_a_split_that_names_no_clip_is_refused(davis: Path, only: tuple[str, ...
 def test_a_selection_that_names_no_clip_is_refused(davis: Path) -> None:
     with pytest.raises(ValueError, match="' ,' names no clip of"):
         find_clips(davis, only=[" ,"])
+
+
+def test_folders_of_frames_named_like_pictures_are_clips(tmp_path: Path) -> None:
+    for name in ("a.gif", "b.png"):
+        save_frames(tmp_path / name, FRAMES)
+    assert names(tmp_path) == ["a.gif", "b.png"]
+    (tmp_path / "a.gif" / "00003.png").mkdir()  # a damaged frame
+    assert len(find_clips(tmp_path, only=["a.gif"]).clips[0].files) == 4
