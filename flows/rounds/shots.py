@@ -103,6 +103,9 @@ def join_shots(run: Run, materials: Materials, folder: Path) -> None:
         content = digest([materials.content[shot] for shot in made])
         origin = Origin(content, str(run.clips[made[0]].path.absolute()))
         try:
-            join_masks(folder, name, {shot: materials.exported(shot) for shot in made}, origin)
+            moved = join_masks(folder, name, {shot: materials.exported(shot) for shot in made}, origin)
         except ResultsTaken as taken:
             run.warn(f"{name}: the masks of its shots are not put together: {taken}")
+        else:
+            if moved:
+                run.warn(f"{name}: earlier results, not of these frames, were moved to {moved}")

@@ -9,8 +9,10 @@ from motion_adapt.storage.atomic import whole_folder
 from motion_adapt.storage.results.export import Origin, claimed, sign_incomplete
 
 
-def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]], origin: Origin) -> Path:
-    """Write one folder with the masks of all shots. Returns it.
+def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]], origin: Origin) -> Path | None:
+    """Write <folder>/masks/<name> with the masks of all shots.
+
+    Returns the folder that earlier results of another content were moved to, or None if nothing was moved.
 
     The files are hard links if the file system has them, so they take no space.
 
@@ -23,8 +25,7 @@ def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]], orig
     Raises:
         ResultsTaken: if the folder has the results of another video of this name.
     """
-    joined = folder / "masks" / name
-    with claimed(folder, name, origin), whole_folder(joined) as partial:
+    with claimed(folder, name, origin) as moved, whole_folder(folder / "masks" / name) as partial:
         sign_incomplete(folder, name, origin)
         for shot, frames in shots.items():
             for frame in frames:
@@ -33,4 +34,4 @@ def join_masks(folder: Path, name: str, shots: Mapping[str, Sequence[str]], orig
                     os.link(source, partial / source.name)
                 except OSError:
                     shutil.copyfile(source, partial / source.name)
-    return joined
+    return moved

@@ -1,6 +1,8 @@
 """A video with cuts becomes a clip per shot, under its own frame numbers; --every, --start and --end take fewer."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -8,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from motion_adapt.flows.cli.app import app
+from motion_adapt.flows.rounds.shots import join_shots
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
-from motion_adapt.storage.clips.find_clips import find_clips
+from motion_adapt.storage.clips.find_clips import Clip, find_clips
 from motion_adapt.storage.clips.videos import content_digest, frame_rate, open_frames
 from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import FIELDS, PLAIN, SETTINGS, Home
@@ -88,6 +91,17 @@ def test_a_part_of_a_video_has_its_own_content_and_the_videos_numbers(tmp_path: 
     np.testing.assert_array_equal(np.stack(list(open_frames(within))), np.stack(frames[5:11:3]))
     assert len({content_digest(clip) for clip in (whole, part, within)}) == 3
     assert content_digest(whole.part()) == content_digest(whole)
+
+
+def test_earlier_masks_of_a_videos_shots_that_are_moved_are_told(tmp_path: Path) -> None:
+    clip, told = Clip("cam#01", tmp_path / "cam.mp4", "video", ()), list[str]()
+    run: Any = SimpleNamespace(shots={"cam": [clip.name]}, clips={clip.name: clip}, warn=told.append)
+    for content in ("before", "after"):
+        (tmp_path / "masks" / clip.name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "masks" / clip.name / "00000.png").write_text(content)
+        materials: Any = SimpleNamespace(content={clip.name: content}, exported=lambda _: ["00000"])
+        join_shots(run, materials, tmp_path)
+    assert told == [f"cam: earlier results, not of these frames, were moved to {tmp_path / 'earlier'}"]
 
 
 def test_frames_that_are_taken_keep_their_names(home: Home) -> None:

@@ -25,7 +25,8 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_another_video_of_the_name_is_refused_and_the_same_one_written_again(tmp_path: Path) -> None:
-    joined = join_masks(tmp_path, "cam", write_shots(tmp_path, "monday"), MONDAY)
+    joined = tmp_path / "masks" / "cam"
+    assert join_masks(tmp_path, "cam", write_shots(tmp_path, "monday"), MONDAY) is None
     monday = contents(joined)
     assert monday == dict.fromkeys(("00000.png", "00001.png", "00002.png"), "monday")
     with pytest.raises(ResultsTaken, match="another clip named cam"):
@@ -33,14 +34,13 @@ def test_another_video_of_the_name_is_refused_and_the_same_one_written_again(tmp
     with pytest.raises(ResultsTaken):
         require_free(tmp_path, "cam", TUESDAY)  # nor does an export of a whole clip take its place
     assert contents(joined) == monday
-    assert set(contents(join_masks(tmp_path, "cam", write_shots(tmp_path, "again"), MONDAY)).values()) == {
-        "again"
-    }
+    assert join_masks(tmp_path, "cam", write_shots(tmp_path, "again"), MONDAY) is None
+    assert set(contents(joined).values()) == {"again"}
 
 
 def test_a_changed_video_moves_its_earlier_masks_away(tmp_path: Path) -> None:
     join_masks(tmp_path, "cam", write_shots(tmp_path, "before"), MONDAY)
     changed = Origin("c", MONDAY.path)
-    joined = join_masks(tmp_path, "cam", write_shots(tmp_path, "after"), changed)
-    assert set(contents(joined).values()) == {"after"}
+    assert join_masks(tmp_path, "cam", write_shots(tmp_path, "after"), changed) == tmp_path / "earlier"
+    assert set(contents(tmp_path / "masks" / "cam").values()) == {"after"}
     assert set(contents(tmp_path / "earlier" / "masks" / "cam").values()) == {"before"}
