@@ -69,7 +69,10 @@ def decode_video(
 
 
 def video_outline(clip: Clip) -> tuple[int, int, int]:
-    """Return the number of frames, the height and the width that a video states."""
+    """Return the number of frames, the height and the width that a video states.
+
+    The two are those before a quarter turn that the file asks for: only a decoded frame tells of the turn.
+    """
     with _opened(clip) as container:
         stream = _video_stream(clip, container)
         rate = float(stream.average_rate or 0)

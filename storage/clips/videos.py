@@ -96,8 +96,8 @@ class Outline:
 
     Attributes:
         frames: number of frames; for a video the number that it claims, or its duration times its rate.
-        height: of the first frame, in pixels.
-        width: of the first frame, in pixels.
+        height: of the first frame, in pixels; of a video before it is turned as its file asks.
+        width: likewise.
         bytes: size of its files.
     """
 
