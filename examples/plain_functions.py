@@ -2,7 +2,8 @@
 
     python examples/plain_functions.py clip.mp4 masks
 
-Its masks are those of `motion-adapt segment clip.mp4 --fast`. Arrays: T frames, K = 3 objects, networks see 128 x 224.
+Its masks are those of `motion-adapt segment clip.mp4 --fast`, if the video has neither cuts nor frames in which nothing
+moves: `segment` looks for both, this does not. Arrays: T frames, K = 3 objects, networks see 128 x 224.
 """
 
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from motion_adapt.models.inference.edges import follow_edges
+from motion_adapt.models.inference.edges import follow_edges, follow_fine_edges
 from motion_adapt.models.inference.pipeline import correct, propose, select
 from motion_adapt.models.inference.proposal_judges import propagation_judge
 from motion_adapt.models.inference.smoothing import smooth
@@ -74,7 +75,14 @@ def segment(native: np.ndarray) -> np.ndarray:
     how = {"gap": settings.gaps.inference, **settings.edges.averaging()}
     threshold, _ = choose_threshold(*clip, **how)
     sharp = np.stack([with_threshold(frame, threshold) for frame in follow_edges(*clip, **how)])
-    return native_labels(rounded_probabilities(sharp), *native.shape[1:3])
+    final = rounded_probabilities(sharp)
+
+    # Frames larger than what the networks see show finer edges.
+    height, width = native.shape[1:3]
+    if height > HEIGHT and width > WIDTH:
+        how["iterations"] = settings.fine_edges.iterations
+        final = np.stack(list(follow_fine_edges(native, flow, final, **how)))
+    return native_labels(final, height, width)
 
 
 def main(video: str, folder: str) -> None:

@@ -18,7 +18,7 @@ from tests.flows.conftest import (  # noqa: F401
     smoke_weights,
 )
 
-SIZE, FRAMES = (96, 160), 6
+SIZE, FRAMES = (136, 240), 6  # larger than the working size, so that masks follow the fine edges too
 
 
 def write_example(folder: Path) -> None:
