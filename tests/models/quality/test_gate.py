@@ -90,6 +90,12 @@ def test_rules_across_runs_do_not_use_the_round_before():
     assert gate(GOOD, first | {"flow_consistency": 0.8}, RULES_ACROSS_RUNS).verdict is Verdict.HOLD
 
 
+def test_a_leap_across_runs_is_no_fault():
+    leap = GOOD | {"agreement_proposal": 0.96, "flow_consistency": 1.0}
+    assert gate(GOOD, leap).verdict is Verdict.HOLD
+    assert gate(GOOD, leap, RULES_ACROSS_RUNS).verdict is Verdict.KEEP
+
+
 def test_a_collapse_that_was_there_before_is_held():
     empty = GOOD | {"empty_frames": 1.0, "coverage": 0.0}
     assert gate(empty, empty).verdict is Verdict.HOLD
