@@ -38,6 +38,7 @@ from motion_adapt.tasks.settings import Settings
 from tests.conftest import once
 
 SIZE = 90, 160  # of the files; the networks' input is 128 x 224
+LARGE = 136, 240  # of files that show finer edges than that
 FRAMES = 5
 FIELDS = {
     "adapts": "both",
@@ -182,6 +183,16 @@ def smoke_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
             labels_from_masks(clip.modal),
         )
     return folder
+
+
+def enlarge(home: Home, clip: str) -> None:
+    """Replace a clip's frames by larger ones than the networks see: final masks follow their edges too."""
+    folder = home.clips / "JPEGImages" / "480p" / clip
+    names = sorted(path.stem for path in folder.iterdir())
+    shutil.rmtree(folder)
+    made = SyntheticClips(seed=7, frames=len(names), size=LARGE).make(0)
+    write_frames(folder, names, made.rgb)
+    write_masks(home.clips / "Annotations" / "480p", clip, names, labels_from_masks(made.modal))
 
 
 def write_frames(folder: Path, names: list[str], frames: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from motion_adapt.storage.artifacts.manifest import Manifest
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import open_frames
 from motion_adapt.tasks.settings import Settings
-from tests.flows.conftest import SETTINGS, Home, write_frames
+from tests.flows.conftest import FRAMES, LARGE, SETTINGS, Home, enlarge, write_frames
 from tests.needs import crf
 
 
@@ -94,6 +94,17 @@ def test_final_masks_follow_the_edges_of_the_native_frames(again: Home, tmp_path
         np.testing.assert_array_equal(
             again.store.open(made.artifact).array("labels")[index], native_labels(fine[None], 240, 400)[0]
         )
+
+
+def test_an_adaptation_follows_fine_edges_in_every_round_and_once(home: Home) -> None:
+    enlarge(home, "heron")
+    settings = SETTINGS.model_copy(update={"keep_better": False})  # else the later round may have none
+    report = home.adapt(clips=["heron"], settings=settings)
+    assert report.stages["final"]["computed"] == 2 and 0 <= report.clips["heron"]["J"] <= 1
+    finals = list(home.store.manifests("final"))
+    assert len(finals) == 2 and all("flow" in made.inputs for made in finals)
+    assert {home.store.open(made.artifact).array("labels").shape for made in finals} == {(FRAMES, *LARGE)}
+    assert home.adapt(clips=["heron"], settings=settings).recomputed == 0
 
 
 @crf
