@@ -144,6 +144,11 @@ class Home:
         return Path(self.store.prefix(manifest)) / name
 
 
+def computed(report: Report) -> dict[str, int]:
+    """Return how many artifacts a run computed, by stage."""
+    return {name: count["computed"] for name, count in report.stages.items() if count["computed"]}
+
+
 @pytest.fixture(scope="session")
 def smoke_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write untrained networks, as small as possible, which propose something everywhere."""

@@ -23,14 +23,10 @@ from motion_adapt.storage.tracking import KIND_TAG
 from motion_adapt.tasks.runtime.prefect_records import damaged_records, record_key, record_path
 from tests import needs
 from tests.disks import room_for
-from tests.flows.conftest import PLAIN, SETTINGS, Home
+from tests.flows.conftest import PLAIN, SETTINGS, Home, computed
 from tests.flows.test_adapt import STAGES
 
 JUDGED_BY_LABELS = {"scores", "selection-scores"}
-
-
-def computed(report: Report) -> dict[str, int]:
-    return {name: count["computed"] for name, count in report.stages.items() if count["computed"]}
 
 
 def artifact(home: Home, stage: str) -> Manifest:
@@ -149,7 +145,7 @@ def test_a_damaged_record_of_prefect_is_reported_and_written_again(again: Home) 
     assert not again.adapt().warnings
 
 
-def test_every_changed_byte_of_a_training_state_is_reported_and_withdrawn(again: Home) -> None:
+def test_a_changed_byte_of_a_training_state_is_reported_and_withdrawn(again: Home) -> None:
     state = StateFile(Path(again.place.scratch) / "adapted-corrector-0.pt")
     for step in (1, 2):
         state.write({"step": step})
@@ -196,7 +192,8 @@ def test_a_full_disk_ends_a_run_and_sets_no_clip_aside(again: Home) -> None:
 def test_another_crf_setting_recomputes_final_masks_and_what_follows(again: Home) -> None:
     crf = SETTINGS.model_validate({**SETTINGS.model_dump(), "crf": {"enabled": True, "iterations": 1}})
     report = again.adapt(settings=crf)
-    finals = 4 - round(2 * report.rounds[1]["metrics"]["earlier_masks"])  # kept masks are the same in both rounds
+    # Masks that a clip keeps are the same in both rounds.
+    finals = 4 - round(2 * report.rounds[1]["metrics"]["earlier_masks"])
     assert computed(report) == {"final": finals, "pictures": 2, "scores": finals}
 
 

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.models.inference.edges import follow_fine_edges_of_frame
 from motion_adapt.models.inputs.imaging import native_labels
 from motion_adapt.models.networks.checkpoints import read_checkpoint
@@ -16,12 +15,8 @@ from motion_adapt.storage.artifacts.manifest import Manifest
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import open_frames
 from motion_adapt.tasks.settings import Settings
-from tests.flows.conftest import FRAMES, LARGE, SETTINGS, Home, enlarge, write_frames
+from tests.flows.conftest import FRAMES, LARGE, SETTINGS, Home, computed, enlarge, write_frames
 from tests.needs import crf
-
-
-def computed(report: Report) -> dict[str, int]:
-    return {name: count["computed"] for name, count in report.stages.items() if count["computed"]}
 
 
 def with_(**sections: dict[str, Any]) -> Settings:
