@@ -48,7 +48,7 @@ def test_runs_work_in_the_folder_of_deployment_and_one_at_a_time() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path, smoke_weights: Path, smoke_clips: Path) -> Path:
-    """Write the contents of /data: videos and weights."""
+    """Write the contents of /data: videos, and weights as small as possible."""
     shutil.copytree(smoke_clips, tmp_path / "data" / "videos")
     shutil.copytree(smoke_weights, tmp_path / "data" / "weights")
     return tmp_path / "data"
@@ -65,6 +65,7 @@ def test_the_page_works_word_for_word_night_after_night(tmp_path: Path, data: Pa
     # Instead of the page's five minutes.
     terminal.environment["PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION"] = "60"
     tiny = [part for name, value in TINY.items() for part in ("-p", f"{name}={json.dumps(value)}")]
+    tiny += ["-p", f"weights={data / 'weights'}"]
     store = ArtifactStore(data / "motion-adapt" / "store")
     health = f"http://127.0.0.1:{port}/api/health"
     terminal.run(lease)
