@@ -3,9 +3,9 @@
     python benchmarks/results.py DAVIS --out DIR [--flow raft_large C_T_SKHT_V1] [--seeds 0 1 2] [--per-clip] [--crf]
 
 This runs `motion-adapt adapt` once for each seed, with a shared store, saves the numbers of each run in OUT and prints
-a table in Markdown. A run whose numbers are in OUT is not repeated; other options need another OUT. `matched` chooses,
-once per clip, the object that fits the annotation best, like the papers' figures on DAVIS 2016. `union` combines all
-objects; it is the only figure available without labels.
+a table of each round in Markdown. A run whose numbers are in OUT is not repeated; other options need another OUT.
+`matched` chooses, once per clip, the object that fits the annotation best, like the papers' figures on DAVIS 2016.
+`union` combines all objects; it is the only figure available without labels.
 """
 
 import argparse
@@ -19,18 +19,16 @@ from typing import Any
 
 import numpy as np
 
-# rows: name, round (-1 for the last), and the stage of the round that is scored
+# rows of a round's table: name, and the stage of the round that is scored
 STEPS = (
-    ("proposals", 0, "proposal"),
-    ("corrected", 0, "corrected"),
-    ("+ corrector adapted", 1, "adapted"),
-    ("+ OCLR adapted: proposals", 1, "proposal"),
-    ("+ OCLR adapted: corrected", 1, "corrected"),
-    ("+ per clip", -1, "per_clip"),
-    ("+ smoothed along the flow", -1, "smoothed"),
-    ("+ clip network", -1, "clip_network"),
-    ("+ edges", -1, "edges"),
-    ("final masks", -1, "final"),
+    ("proposals of the round before, by the adapted corrector", "adapted"),
+    ("proposals", "proposal"),
+    ("corrected", "corrected"),
+    ("+ per clip", "per_clip"),
+    ("+ smoothed along the flow", "smoothed"),
+    ("+ clip network", "clip_network"),
+    ("+ edges", "edges"),
+    ("final masks", "final"),
 )
 COLUMNS = ("J_matched", "F_matched", "J", "F")
 RAFT_SIZE, RAFT_UPDATES = (256, 448), 12
@@ -90,12 +88,12 @@ def cell(values: Sequence[float | None]) -> str:
     return f"{np.mean(known):.1f}{spread}"
 
 
-def table(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the rows in Markdown."""
+def table(runs: Sequence[dict[str, Any]], index: int) -> list[str]:
+    """Return the rows of a round in Markdown."""
     heads = ["J matched", "F matched", "J union", "F union"]
-    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
-    for name, index, stage in STEPS:
-        metrics = [run["rounds"][index]["metrics"] for run in runs if len(run["rounds"]) > index]
+    lines = [f"| round {index} | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
+    metrics = [run["rounds"][index]["metrics"] for run in runs]
+    for name, stage in STEPS:
         cells = [cell([m.get(f"{stage}/{column}") for m in metrics]) for column in COLUMNS]
         if any(cells):
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -103,7 +101,7 @@ def table(runs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def clip_table(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a table of J of every clip's final masks, averaged over the runs."""
+    """Return a table of J of every clip's final masks in the round that its run kept, averaged over the runs."""
     lines = ["| clip | J matched | J union |", "|---|---|---|"]
     for clip in sorted(runs[0]["clips"]):
         values = [run["clips"][clip] for run in runs if clip in run["clips"]]
@@ -114,8 +112,8 @@ def clip_table(runs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def notes(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the notes below the table."""
-    lines = []
+    """Return the notes below the tables."""
+    lines = ["final masks by clip: of round " + ", ".join(str(run["final"]["round"]) for run in runs)]
     for index in range(len(runs[0]["rounds"])):
         metrics = [run["rounds"][index]["metrics"] for run in runs]
         lines.append(f"round {index}: selection AP {cell([m.get('selection/AP') for m in metrics])}, gate "
@@ -148,7 +146,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     given = parser.parse_args()
     runs = [adapt(given, seed) for seed in given.seeds]
-    print("\n".join([*table(runs), "", *clip_table(runs), "", *(f"- {note}" for note in notes(runs))]))
+    lines = [line for index in range(len(runs[0]["rounds"])) for line in (*table(runs, index), "")]
+    print("\n".join([*lines, *clip_table(runs), "", *(f"- {note}" for note in notes(runs))]))
 
 
 if __name__ == "__main__":

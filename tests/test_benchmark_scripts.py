@@ -59,6 +59,14 @@ def test_numbers_of_other_options_are_not_taken_for_those_asked_for(
     assert results.adapt(options(tmp_path, rounds=3), 0) == {} and len(ran) == 1
 
 
+def test_every_round_has_a_table(script: Script) -> None:
+    runs = [{"rounds": [{"metrics": {"proposal/J": j, "final/J": j + 0.1}} for j in (0.5, 0.7)]}]
+    for index, (proposals, final) in enumerate((("50.0", "60.0"), ("70.0", "80.0"))):
+        head, _, *rows = script("results").table(runs, index)
+        assert head.startswith(f"| round {index} |")
+        assert rows == [f"| proposals |  |  | {proposals} |  |", f"| final masks |  |  | {final} |  |"]
+
+
 def by_hand(tmp_path: Path, frames: int = 3) -> tuple[Path, Path]:
     """Write a data set and results with one clip `c`; returns their folders."""
     data, output = tmp_path / "data", tmp_path / "out"
