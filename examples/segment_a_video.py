@@ -18,7 +18,8 @@ def main(video: str, output: str) -> None:
         print(
             f"{name}: {len(masks)} frames, {len(objects)} objects on {np.mean(masks > 0):.1%} of the pixels"
         )
-        print(f"  watch {result.overlays[name]}; all stages in {result.strips[name].path}")
+        if name in result.overlays and name in result.strips:  # a clip whose pictures failed has masks alone
+            print(f"  watch {result.overlays[name]}; all stages in {result.strips[name].path}")
     print(result.clips.round(3).to_string())
 
 
