@@ -107,9 +107,10 @@ def main() -> None:
     given = parser.parse_args()
     features = load_features("compact", checkpoint=given.weights / "features.safetensors")
     net = build_network(read_checkpoint(given.weights / "corrector.safetensors"), expect="corrector")
-    assert isinstance(net, MaskCorrector), (
-        "of the correctors, only that with attention maps has a decoder of alphas"
-    )
+    if not isinstance(net, MaskCorrector):
+        raise SystemExit(
+            f"{given.weights}: of the correctors, only that with attention maps has a decoder of alphas"
+        )
     supply = SyntheticClips(seed=VALIDATION_SEED, photos=given.photos, frames=given.frames)
     clips = [supply.make(index) for index in range(given.clips)]
     truths = [truth_of(clip, net.num_objects) for clip in clips]
