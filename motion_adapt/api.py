@@ -51,7 +51,7 @@ def segment(
     >>> import motion_adapt
     >>> result = motion_adapt.segment("clips", output="results")
     >>> result.masks["heron"].shape
-    (6, 96, 160)
+    (6, 136, 240)
     >>> int(result.clips.loc["heron", "frames"])
     6
 
@@ -128,7 +128,7 @@ def adapt(
     >>> list(result.rounds.index), result.rounds["decision"][0]
     ([0, 1], 'keep')
     >>> result.masks["heron"].shape
-    (6, 96, 160)
+    (6, 136, 240)
 
     Args:
         source: as in `segment`, and so are all arguments but `rounds`.
@@ -174,7 +174,7 @@ def evaluate(
     >>> import motion_adapt
     >>> scores = motion_adapt.evaluate("results/masks", "annotations")
     >>> scores.clips.columns[:3].to_list(), round(float(scores.mean["J"]), 1)
-    (['frames', 'J', 'F'], 0.8)
+    (['frames', 'J', 'F'], 0.9)
 
     Args:
         predictions: a folder with one folder of indexed PNGs per clip, or what `segment` or `adapt` returned.

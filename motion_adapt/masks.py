@@ -77,7 +77,7 @@ def load_masks(
     >>> list(masks)
     ['heron']
     >>> masks["heron"].shape, masks["heron"].dtype
-    ((6, 96, 160), dtype('uint8'))
+    ((6, 136, 240), dtype('uint8'))
 
     Args:
         folder: the folder; of a run's results, the masks in it are taken.
