@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from motion_adapt.flows.cli.options import DEFAULT_STORE, DEFAULT_TRACKING
 from motion_adapt.quiet import quietly
-from motion_adapt.results import EXPORTED, Adaptation, Evaluation, Segmentation
+from motion_adapt.results import Adaptation, Evaluation, Segmentation
+from motion_adapt.storage.formats.masks import EXPORTED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,6 @@ from motion_adapt.storage.formats.label_rules import Background
 from motion_adapt.storage.formats.masks import masks_folder, read_masks
 from motion_adapt.storage.names import count_of, printable
 
-EXPORTED = "masks"  # the folder of a run's results that has them
-
 
 class Masks(Mapping[str, NDArray[np.uint8]]):
     """The masks of clips, by clip name.

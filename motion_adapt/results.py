@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from motion_adapt.masks import EXPORTED, Masks, load_masks
+from motion_adapt.masks import Masks, load_masks
+from motion_adapt.storage.formats.masks import EXPORTED
 
 if TYPE_CHECKING:
     from motion_adapt.flows.reports.run_report import Report

@@ -78,9 +78,8 @@ class Tracker:
         self.uri, self.experiment = uri, experiment
         # by run, since looking one up takes a tenth of a second
         self._artifacts: dict[str, ArtifactRepository] = {}
-        with (
-            self.alone() if create else nullcontext()
-        ):  # the lock is a file, and reading needs no writable folder
+        # The lock is a file, and reading needs no writable folder.
+        with self.alone() if create else nullcontext():
             self.client: MlflowClient = MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = self.client.get_experiment_by_name(experiment)
             if found and found.lifecycle_stage == "deleted":

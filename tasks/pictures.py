@@ -7,19 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from motion_adapt.models.inputs.imaging import labels_from_masks
-from motion_adapt.models.inputs.readable import Readable, pieces
+from motion_adapt.models.inputs.readable import Readable, pieces, spread
 from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.storage.results.overlays import write_overlay_video
-from motion_adapt.storage.results.strips import StageColumn, spread, stage_strip, write_png
+from motion_adapt.storage.results.strips import StageColumn, stage_strip, write_png
 from motion_adapt.tasks.native_frames import native_frames
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 
 OVERLAY, STRIP = "overlay.mp4", "strip.png"
 DEFAULT_RATE = 24.0  # frames per second of a folder of frames
+STRIP_COLUMNS = 5  # frames of a strip, at most
 
 
 @stage("pictures", version=5)
@@ -73,7 +74,7 @@ def put_pictures(
         column_of: makes the strip's column of a frame, from its index and the frame u8 (H', W', 3).
         out: takes the files.
     """
-    in_strip = set(spread(native.shape[0]))
+    in_strip = set(spread(native.shape[0], STRIP_COLUMNS))
     columns: list[StageColumn] = []
 
     def frames_once() -> Iterator[np.ndarray]:

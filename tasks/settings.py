@@ -384,7 +384,7 @@ class EdgeSettings(StageSettings):
     )
 
     def averaging(self) -> dict[str, float]:
-        """Return what the averaging takes (models/inference/edges.py)."""
+        """Return the parameters of `follow_edges_of_frame` (models/inference/edges.py)."""
         return self.model_dump(exclude={"enabled", "threshold"})
 
 

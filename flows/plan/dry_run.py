@@ -120,7 +120,7 @@ class DryRun(Run):
         if stage == "weights":
             return weights_summary(arguments["path"])
         known: dict[str, Any] = {"used": True, "without_motion": [], "measures": {"quality": 1.0}}
-        known |= {"asked": 0, "kept": 0, "threshold": 0.5, "fit": None}
+        known |= {"asked": 0, "kept": 0, "fit": None}
         if clip in self.outlines:
             known |= {"frames": self.outlines[clip].frames, "labelled_frames": self.outlines[clip].frames}
         return known

@@ -88,10 +88,15 @@ def write_clips(
                 run.put_aside(name, "export", error)
             else:
                 strips += [written.strip] if written.strip else []
-                if written.moved:
-                    run.warn(f"{name}: earlier results, not of these frames, were moved to {written.moved}")
+                warn_of_moved(run, name, written.moved)
             advance(1)
     return strips
+
+
+def warn_of_moved(run: Run, name: str, moved: Path | None) -> None:
+    """Warn that earlier results of a clip were moved, if they were."""
+    if moved:
+        run.warn(f"{name}: earlier results, not of these frames, were moved to {moved}")
 
 
 def origin(run: Run, materials: Materials, name: str) -> Origin:

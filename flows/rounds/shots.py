@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from motion_adapt.flows.rounds.materials import Materials, decode_clips
+from motion_adapt.flows.rounds.results import warn_of_moved
 from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import Run
 from motion_adapt.models.inputs.cuts import shots_between
@@ -107,5 +108,4 @@ def join_shots(run: Run, materials: Materials, folder: Path) -> None:
         except ResultsTaken as taken:
             run.warn(f"{name}: the masks of its shots are not put together: {taken}")
         else:
-            if moved:
-                run.warn(f"{name}: earlier results, not of these frames, were moved to {moved}")
+            warn_of_moved(run, name, moved)

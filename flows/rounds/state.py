@@ -60,7 +60,7 @@ class Round:
         return {**self.correction, **self.per_clip, **self.smoothed, **self.by_network, **self.edges}
 
     def behind_the_masks(self) -> "Round":
-        """Return this round with what led to its masks: of clips in `earlier`, what led to them in that round."""
+        """Return this round with the steps that led to its masks: for clips in `earlier`, those of that round."""
         found = replace(self)
         for step in ("proposal", "selection", "correction", "per_clip", "smoothed", "by_network"):
             made = {

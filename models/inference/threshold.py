@@ -75,11 +75,10 @@ def choose_threshold(
     free = np.ones(rgb.shape[0], np.bool_) if fixed is None else ~fixed
     first = np.flatnonzero(free[:-gap] & free[gap:])
     looked_at = first[spread(len(first), MOST_FRAMES)].tolist() if len(first) else []
-    tallies = [_Tally() for _ in thresholds]
+    tallies, spreads = [_Tally() for _ in thresholds], {"colour": colour, "motion": motion}
     for start in looked_at:
         both = [start, start + gap]
         frames, moves = rgb[both], np.asarray(flow[both], np.float32)
-        spreads = {"colour": colour, "motion": motion}
         followed = follow_edges(frames, moves, probabilities[both], gap=gap, fixed=None, **spreads, **how)
         here, after = (masks.max(axis=0) for masks in followed)
         pairs = list(neighbour_pairs(frames[0], moves[0, :2] / gap, _DISTANCES, **spreads))
@@ -98,7 +97,7 @@ def choose_threshold(
 
 
 class _Tally:
-    """What the masks of one threshold show, summed over the frames."""
+    """Areas, borders and agreement of the masks of one threshold, summed over the frames."""
 
     def __init__(self) -> None:
         self.area = self.contrast = self.borders = self.shared = self.union = 0.0

@@ -17,6 +17,8 @@ from motion_adapt.storage.formats.label_rules import davis_palette
 from motion_adapt.storage.keys import digest, file_digest
 from motion_adapt.storage.names import printable, safe_name
 
+EXPORTED = "masks"  # the folder of a run's results that has them
+
 
 def write_masks(
     folder: Path, clip_name: str, frame_names: Sequence[str], label_maps: Iterable[np.ndarray]
@@ -52,7 +54,7 @@ def write_masks(
 
 def masks_folder(folder: Path) -> Path:
     """Return the folder that has a folder of masks for each clip: `masks` in a run's results, else `folder` itself."""
-    inside = folder / "masks"
+    inside = folder / EXPORTED
     return inside if any(path.is_dir() for path in inside.glob("*")) else folder
 
 

@@ -45,11 +45,6 @@ class StageColumn:
     final: np.ndarray | None = None
 
 
-def spread(count: int, most: int = 5) -> list[int]:
-    """Return up to `most` distinct frame indices, evenly spaced from the first to the last of `count` frames."""
-    return sorted(set(np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()))
-
-
 def stage_strip(columns: Sequence[StageColumn], *, title: str = "", panel_width: int = 300) -> np.ndarray:
     """Draw the strip, u8 (H, W, 3) RGB, with one column per frame and one row per stage.
 

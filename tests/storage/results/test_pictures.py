@@ -10,7 +10,7 @@ from PIL import Image
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import frame_rate, open_frames
 from motion_adapt.storage.results.overlays import flow_colours, overlay, write_overlay_video
-from motion_adapt.storage.results.strips import StageColumn, spread, stage_strip, write_png
+from motion_adapt.storage.results.strips import StageColumn, stage_strip, write_png
 from tests.storage.media import picture
 
 
@@ -161,10 +161,3 @@ def test_alpha_regions_show_objects_in_their_colours_and_background_queries_in_g
 def test_strip_needs_a_column() -> None:
     with pytest.raises(ValueError, match="at least one column"):
         stage_strip([])
-
-
-@given(st.integers(1, 500), st.integers(1, 9))
-def test_columns_are_spread_from_end_to_end(count: int, most: int) -> None:
-    chosen = spread(count, most)
-    assert len(chosen) == min(count, most) and chosen == sorted(set(chosen))
-    assert chosen[0] == 0 and (most == 1 or chosen[-1] == count - 1)
