@@ -73,8 +73,8 @@ def segment(native: np.ndarray) -> np.ndarray:
     # Borders move to where colour or motion changes, and the threshold that suits the clip becomes 0.5.
     clip = rgb, flow, rounded_probabilities(smoothed)
     how = {"gap": settings.gaps.inference, **settings.edges.averaging()}
-    threshold, _ = choose_threshold(*clip, **how)
-    sharp = np.stack([with_threshold(frame, threshold) for frame in follow_edges(*clip, **how)])
+    threshold, _, known = choose_threshold(*clip, **how)
+    sharp = np.stack([with_threshold(frame, threshold) for frame in follow_edges(*clip, known=known, **how)])
     final = rounded_probabilities(sharp)
 
     # Frames larger than what the networks see show finer edges.

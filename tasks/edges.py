@@ -39,9 +39,9 @@ def follow_edges(
     clip = rgb, motion.array("flow"), given.array("probabilities")
     how = {"gap": motion.summary["gap"], "fixed": by_hand, **settings.averaging()}
     thresholds = THRESHOLDS if settings.threshold is None else [settings.threshold]
-    threshold, fit = choose_threshold(*clip, thresholds=thresholds, **how)
+    threshold, fit, known = choose_threshold(*clip, thresholds=thresholds, **how)
     with track(len(rgb), f"follow edges in {place.label}") as advance:
-        for followed in follow_edges_of_clip(*clip, **how):
+        for followed in follow_edges_of_clip(*clip, known=known, **how):
             frame = with_threshold(followed, threshold)
             out.append("masks", hard_masks(frame[None]), MASK_DIMS)
             out.append("probabilities", rounded_probabilities(frame[None]), MASK_DIMS)

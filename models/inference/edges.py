@@ -9,7 +9,8 @@ It is done twice around the objects: at the working resolution, and at twice tha
 working resolution hides.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import cv2
@@ -46,6 +47,7 @@ def follow_edges(
     *,
     gap: int = 1,
     fixed: NDArray[np.bool_] | None = None,
+    known: Mapping[int, NDArray[np.float32]] = MappingProxyType({}),
     **how: float,
 ) -> Iterator[NDArray[np.float32]]:
     """Average the probabilities around the objects of every frame over nearby pixels that look and move alike.
@@ -56,14 +58,18 @@ def follow_edges(
         probabilities: float (T, K, H, W) in [0, 1].
         gap: the flow's gap in frames.
         fixed: bool (T,), the frames that keep their probabilities. None means that there are none.
+        known: what `choose_threshold` has found for some of the frames already, by index.
         how: iterations, colour, motion (in pixels per frame) and own, as for `follow_edges_of_frame`.
 
     Yields:
         f32 (K, H, W) in [0, 1], of every frame in order.
     """
     kept = np.zeros(rgb.shape[0], np.bool_) if fixed is None else fixed
-    for (frame, ahead, given), keep in zip(_frames(rgb, flow, probabilities, gap), kept, strict=True):
-        yield given if keep else _around_objects(frame, ahead, given, **how)
+    for index, (frame, ahead, given) in enumerate(_frames(rgb, flow, probabilities, gap)):
+        if index in known:
+            yield known[index]
+        else:
+            yield given if kept[index] else _around_objects(frame, ahead, given, **how)
 
 
 def follow_fine_edges(

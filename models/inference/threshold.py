@@ -25,14 +25,16 @@ MOST_FRAMES = 12  # of a clip that are looked at
 _DISTANCES = (1, 2)  # between the two sides of a border, in pixels
 
 
-class Fit(NamedTuple):
+class Choice(NamedTuple):
     """A threshold, and how well the masks that it gives fit the clip: `fit` in [0, 1 + CONSISTENCY], higher is better.
 
-    `fit` is None if no frame shows a border.
+    `fit` is None if no frame shows a border. `followed` has the frames whose edges were followed to choose it, by
+    index, f32 (K, H, W) in [0, 1]: `follow_edges` need not do it again.
     """
 
     threshold: float
     fit: float | None
+    followed: dict[int, NDArray[np.float32]]
 
 
 def choose_threshold(
@@ -46,7 +48,7 @@ def choose_threshold(
     colour: float = 0.04,
     motion: float = 0.7,
     **how: float,
-) -> Fit:
+) -> Choice:
     """Choose the threshold of a clip after its edges are followed.
 
     It is the t with the largest fit - `CAUTION` * log(t / (1 - t))^2, where fit = contrast + `CONSISTENCY` *
@@ -69,18 +71,23 @@ def choose_threshold(
         motion: spread of the flow in pixels per frame, as for `follow_edges_of_frame`.
 
     Returns:
-        The threshold and its fit, over up to `MOST_FRAMES` frames that are spread over the clip; the first threshold if
-        it finds nothing there.
+        The threshold and its fit, over up to `MOST_FRAMES` frames that are spread over the clip, each with the one
+        that it is compared with; the first threshold if it finds nothing there.
     """
     free = np.ones(rgb.shape[0], np.bool_) if fixed is None else ~fixed
     first = np.flatnonzero(free[:-gap] & free[gap:])
     looked_at = first[spread(len(first), MOST_FRAMES)].tolist() if len(first) else []
     tallies, spreads = [_Tally() for _ in thresholds], {"colour": colour, "motion": motion}
+    followed: dict[int, NDArray[np.float32]] = {}
     for start in looked_at:
         both = [start, start + gap]
         frames, moves = rgb[both], np.asarray(flow[both], np.float32)
-        followed = follow_edges(frames, moves, probabilities[both], gap=gap, fixed=None, **spreads, **how)
-        here, after = (masks.max(axis=0) for masks in followed)
+        known = {place: followed[index] for place, index in enumerate(both) if index in followed}
+        found = follow_edges(
+            frames, moves, probabilities[both], gap=gap, fixed=None, known=known, **spreads, **how
+        )
+        followed.update(zip(both, found, strict=True))
+        here, after = (followed[index].max(axis=0) for index in both)
         pairs = list(neighbour_pairs(frames[0], moves[0, :2] / gap, _DISTANCES, **spreads))
         visible, columns, rows = correspond(moves[0, :2], moves[1, 2:])
         after = cv2.remap(after, columns, rows, cv2.INTER_LINEAR)
@@ -88,12 +95,12 @@ def choose_threshold(
         for tally, threshold in zip(tallies, thresholds, strict=True):
             tally.add(here > threshold, after > threshold, visible, parts, pairs)
     if not tallies[0].area:
-        return Fit(thresholds[0], None)
+        return Choice(thresholds[0], None, followed)
     odds = np.log(np.divide(thresholds, np.subtract(1, thresholds)))
     left = np.array([tally.area for tally in tallies]) >= LEAST_AREA * tallies[0].area
     fits = np.array([tally.fit for tally in tallies])
     best = int(np.argmax(np.where(left, fits - CAUTION * odds**2, -np.inf)))
-    return Fit(thresholds[best], float(fits[best]))
+    return Choice(thresholds[best], float(fits[best]), followed)
 
 
 class _Tally:

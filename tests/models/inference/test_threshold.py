@@ -35,10 +35,11 @@ def a_clip(rim: float, around: float) -> tuple[np.ndarray, np.ndarray, np.ndarra
 )
 def test_masks_end_where_the_colour_changes(rim: float, around: float, lowest: float, highest: float) -> None:
     clip = a_clip(rim, around)
-    threshold, fit = choose_threshold(*clip, **HOW)
+    threshold, fit, known = choose_threshold(*clip, **HOW)
     assert lowest <= threshold <= highest
     assert fit == pytest.approx(1.2, abs=0.01)
-    found = np.stack([with_threshold(frame, threshold) for frame in follow_edges(*clip, **HOW)])
+    found = np.stack([with_threshold(frame, threshold) for frame in follow_edges(*clip, known=known, **HOW)])
+    np.testing.assert_array_equal([*known.values()], [*follow_edges(*clip, **HOW)])
     wanted = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
     wanted[INSIDE] = True
     np.testing.assert_array_equal(found[:, 0] > 0.5, wanted)
@@ -81,13 +82,13 @@ def test_masks_by_hand_do_not_choose() -> None:
     fixed = np.array([True, False, False, True])
     probabilities[fixed] = 1.0
     assert choose_threshold(rgb, flow, probabilities, fixed=fixed, **HOW).threshold < 0.43
-    assert choose_threshold(rgb, flow, probabilities, fixed=np.ones(FRAMES, np.bool_)) == (0.5, None)
+    assert choose_threshold(rgb, flow, probabilities, fixed=np.ones(FRAMES, np.bool_)) == (0.5, None, {})
 
 
 def test_a_clip_without_objects_or_neighbours_keeps_one_half() -> None:
     rgb, flow, probabilities = a_clip(0.43, 0.1)
-    assert choose_threshold(rgb, flow, probabilities * 0) == (0.5, None)
-    assert choose_threshold(rgb[:1], flow[:1], probabilities[:1]) == (0.5, None)
+    assert choose_threshold(rgb, flow, probabilities * 0)[:2] == (0.5, None)
+    assert choose_threshold(rgb[:1], flow[:1], probabilities[:1]) == (0.5, None, {})
 
 
 @given(
