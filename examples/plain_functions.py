@@ -25,7 +25,12 @@ from motion_adapt.models.inputs.imaging import (
     native_labels,
     resize_frames,
 )
-from motion_adapt.models.inputs.rounding import rounded_flow, rounded_probabilities, rounded_tokens
+from motion_adapt.models.inputs.rounding import (
+    rounded_flow,
+    rounded_frames,
+    rounded_probabilities,
+    rounded_tokens,
+)
 from motion_adapt.models.networks.checkpoints import build_network, read_checkpoint
 from motion_adapt.storage.clips.find_clips import find_clips
 from motion_adapt.storage.clips.videos import open_frames
@@ -53,7 +58,7 @@ def segment(native: np.ndarray) -> np.ndarray:
     tokens = rounded_tokens(
         np.concatenate([block for _, block in stream_features(native, features, CORRECTOR_GRID)])
     )
-    rgb = resize_frames(native, HEIGHT, WIDTH)
+    rgb = rounded_frames(resize_frames(native, HEIGHT, WIDTH))
 
     # The frames whose masks fit those of their neighbours can be trusted: they are the exemplars.
     parts = {"limit": settings.selection.limit, "target": settings.selection.limit}

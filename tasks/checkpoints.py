@@ -15,7 +15,6 @@ from motion_adapt.models.networks.checkpoints import (
     save_checkpoint,
     tensors_digest,
 )
-from motion_adapt.models.networks.clip_network import ClipNetwork
 from motion_adapt.models.networks.oclr import OCLR
 from motion_adapt.models.networks.selector import MaskSelector
 from motion_adapt.storage.artifacts.store import ArtifactStore
@@ -100,8 +99,6 @@ def get_network(place: Place, weights: Artifact, expect: Literal["oclr"]) -> OCL
 def get_network(place: Place, weights: Artifact, expect: Literal["selector"]) -> MaskSelector: ...
 @overload
 def get_network(place: Place, weights: Artifact, expect: Literal["corrector"]) -> Corrector: ...
-@overload
-def get_network(place: Place, weights: Artifact, expect: Literal["clip-network"]) -> ClipNetwork: ...
 def get_network(place: Place, weights: Artifact, expect: str) -> nn.Module:
     """Return the network of a checkpoint, in evaluation mode on the place's device; the last few are cached."""
     return _network(place.store, weights, place.device, expect)

@@ -17,7 +17,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import CorrectionSettings, Precision
 
 
-@stage("correction", version=4, gpu=True)
+@stage("correction", version=5, gpu=True)
 def correct(
     frames: Artifact,
     tokens: Artifact,
@@ -32,7 +32,7 @@ def correct(
 ) -> None:
     """Correct a clip's masks.
 
-    Writes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape, multiples of 1/64; and
+    Writes `masks` bool (T, K, 128, 224), disjoint; `probabilities` f16 of the same shape, multiples of 1/32; and
     `segments` u8 (T, 128, 224), the query whose alpha is largest.
     """
     store = place.open()

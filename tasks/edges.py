@@ -14,7 +14,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import EdgeSettings
 
 
-@stage("edges", version=4)
+@stage("edges", version=5)
 def follow_edges(
     frames: Artifact,
     flow: Artifact,
@@ -28,7 +28,7 @@ def follow_edges(
 
     Then the threshold of the settings, or the one that suits the clip, becomes 0.5.
 
-    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/64. The
+    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/32. The
     summary has the `threshold`, and how well its masks `fit` the clip (None if nothing was found).
     """
     store = place.open()

@@ -31,7 +31,7 @@ def uses_network(arguments: Mapping[str, Any]) -> bool:
     return bool(arguments["settings"].estimator.startswith("raft"))
 
 
-@stage("flow", version=2, gpu=uses_network)
+@stage("flow", version=3, gpu=uses_network)
 def estimate_flow(
     frames: Artifact,
     *,
@@ -46,7 +46,7 @@ def estimate_flow(
 ) -> None:
     """Estimate flow, or read it from `.flo` files (`flo` is the digest of their bytes, `folder` holds them).
 
-    Writes `flow` f16 (T, 4, 128, 224): u+, v+, u-, v- in pixels at the working resolution, multiples of 1/32. If a
+    Writes `flow` f16 (T, 4, 128, 224): u+, v+, u-, v- in pixels at the working resolution, multiples of 1/16. If a
     frame has no partner on one side, the flow of the other side is used, negated. A clip too short for the gap uses a
     smaller one, which the summary records.
 

@@ -4,6 +4,7 @@ Frames of native size stay in their source (tasks/native_frames.py). `keep_nativ
 """
 
 from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_frames
+from motion_adapt.models.inputs.rounding import rounded_frames
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.clips.find_clips import Clip, ClipError
 from motion_adapt.storage.clips.source_frames import frame_digest
@@ -18,15 +19,16 @@ from motion_adapt.tasks.runtime.stage import NotKeyed, stage
 DIMS = ("time", "row", "column", "channel")
 
 
-@stage("frames", version=1)
+@stage("frames", version=2)
 def decode(
     *, content: str, limit: int | None, clip: NotKeyed[Clip], place: Place, out: ArtifactWriter
 ) -> None:
     """Decode a clip.
 
     `content` is the digest of the clip's file bytes, `limit` the number of frames to decode (None: all).
-    Writes `rgb` u8 (T, 128, 224, 3), the networks' input. `native` u8 (T, H', W', 3), the frames' own size, is part of
-    the result, but not of the store: `tasks.native_frames` reads it, and checks it against the digests written here.
+    Writes `rgb` u8 (T, 128, 224, 3), the networks' input, in levels that are multiples of 4. `native` u8
+    (T, H', W', 3), the frames' own size, is part of the result, but not of the store: `tasks.native_frames` reads it,
+    and checks it against the digests written here.
 
     Raises:
         ClipError: if a file cannot be used, or no longer has the digest `content`; names the clip and the file.
@@ -38,7 +40,7 @@ def decode(
         for frame in stream:
             out.witness("native", frame[None], DIMS)
             digests.append(frame_digest(frame))
-            out.append("rgb", resize_frames(frame[None], HEIGHT, WIDTH), DIMS)
+            out.append("rgb", rounded_frames(resize_frames(frame[None], HEIGHT, WIDTH)), DIMS)
             shape = frame.shape
             advance(1)
     out.put(DIGESTS, b"".join(digests), aid=True)

@@ -19,7 +19,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import SmoothingSettings
 
 
-@stage("smoothing", version=3)
+@stage("smoothing", version=4)
 def smooth(
     flow: Artifact,
     proposal: Artifact,
@@ -33,7 +33,7 @@ def smooth(
 
     Masks by hand are first carried along the flow to the frames around them.
 
-    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/64.
+    Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape, multiples of 1/32.
     """
     store = place.open()
     corrected, motion = store.open(correction), store.open(flow)

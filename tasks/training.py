@@ -34,10 +34,10 @@ def learnt_from(store: ArtifactStore, labels: list[Artifact], start: Checkpoint)
 def training(
     place: Place, out: ArtifactWriter, course: Course
 ) -> Iterator[tuple[Course, Callable[[Checkpoint], None]]]:
-    """Yield the course with device, state file and callback, and a function that publishes the checkpoint and curves.
+    """Yield the course with device, state file and callback, and a function that publishes the checkpoint.
 
-    The stage (tasks/runtime/stage.py) deletes the state after the checkpoint was published. Until then, a training
-    that was killed or could not be published resumes from it.
+    Curves are published in any case. The stage (tasks/runtime/stage.py) deletes the state after its artifact was
+    published. Until then, a training that was killed or could not be published resumes from it.
     """
     state = place.training_state(out.recipe)
     for path, what in StateFile(state).faults().items():
@@ -56,9 +56,9 @@ def training(
 
         def publish(checkpoint: Checkpoint) -> None:
             put_checkpoint(out, checkpoint, state.with_suffix(".safetensors"))
-            out.summary["curves"] = read_curve(curve.path)
 
         yield replace(course, device=place.device, state=state, on_step=on_step), publish
+    out.summary["curves"] = read_curve(curve.path)
 
 
 def course_of(settings: TrainingSettings | ClipNetworkSettings, seed: int) -> Course:

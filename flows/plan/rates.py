@@ -38,6 +38,11 @@ class Shipped:
     pixel_bytes: float = 0
     clip_bytes: float = 0
 
+    @property
+    def by_frame(self) -> bool:
+        """Whether the artifacts of longer clips are larger."""
+        return self.unit in ("frame", "megapixel") or self.frame_bytes > 0
+
 
 SHIPPED_FIGURES = {
     "frames": Shipped("megapixel", 0.015, frame_bytes=76e3),
@@ -52,8 +57,7 @@ SHIPPED_FIGURES = {
     "clip-corrector": Shipped("step", 1.3, clip_bytes=10e6),
     "smoothing": Shipped("frame", 0.013, frame_bytes=14e3),
     "shared-network": Shipped("step", 0.24, clip_bytes=4e6),
-    "clip-network": Shipped("step", 0.07, clip_bytes=1.9e6),
-    "clip-masks": Shipped("frame", 0.11, frame_bytes=12e3),
+    "clip-network": Shipped("step", 0.07, frame_bytes=6e3),
     "edges": Shipped("frame", 0.06, frame_bytes=13e3),
     "final": Shipped("megapixel", 0.08, frame_bytes=1e3),
     "sam": Shipped("frame", 20.0, frame_bytes=1e3),  # a large model; the small ones take a fifth
@@ -70,6 +74,7 @@ SHIPPED_FIGURES = {
     "finetuned-oclr": Shipped("step", 1.5, clip_bytes=15e6),
     "weights": Shipped("clip", 0.03, clip_bytes=4e6),
 }
+SEGMENTING = 1.6  # steps of a clip network that segmenting a frame with it takes as long as
 CRF = 3.0  # seconds per megapixel
 # Seconds per megapixel of what RAFT sees and per update, on a CPU; its encoders take as long as four updates.
 RAFT, ENCODERS = {"raft_large": 1.25, "raft_small": 0.38}, 4
@@ -106,10 +111,10 @@ class Rates:
             "clip": 1,
         }
         like = self._like(stage, piece.recipe.version, settings)
-        rates = [self._rate(manifest, shipped.unit) for manifest in like]
+        rates = [self._rate(manifest, shipped) for manifest in like]
         if known := [rate for rate in rates if rate]:
             times, sizes = zip(*known, strict=True)
-            stored = statistics.median(sizes) * (frames if shipped.unit in ("frame", "megapixel") else 1)
+            stored = statistics.median(sizes) * (frames if shipped.by_frame else 1)
             return Cost(statistics.median(times) * counts[shipped.unit], stored, STORED)
         seconds = shipped.seconds * counts[shipped.unit]
         if stage == "final" and settings["settings"]["enabled"]:
@@ -138,22 +143,23 @@ class Rates:
             item for item in self._found[stage] if item.version == version and _alike(item.settings, settings)
         ]
 
-    def _rate(self, manifest: Manifest, unit: str) -> tuple[float, float] | None:
+    def _rate(self, manifest: Manifest, shipped: Shipped) -> tuple[float, float] | None:
         """Return the seconds per unit of an artifact, and its bytes per frame or, if it is a training's, in all.
 
         None if the size of its clip is no longer known.
         """
         size = sum(entry.size for entry in manifest.files.values())
         seconds = float(manifest.made["seconds"])
-        if unit == "step":
-            return seconds / manifest.summary["settings"]["training"]["steps"], size
-        if unit == "clip":
-            return seconds, size
         frames, pixels = self._extent(manifest)
         if manifest.stage == "fill":
             frames, pixels = (count * int(manifest.settings["step"]) for count in (frames, pixels))
-        units = frames if unit == "frame" else pixels / 1e6
-        return (seconds / units, size / frames) if units else None
+        units = {
+            "frame": frames,
+            "megapixel": pixels / 1e6,
+            "step": _steps_of(manifest),
+            "clip": 1,
+        }[shipped.unit]
+        return (seconds / units, size / (frames if shipped.by_frame else 1)) if units else None
 
     def _extent(self, manifest: Manifest) -> tuple[int, int]:
         """Return the frames and native pixels of the clip that an artifact belongs to."""
@@ -170,14 +176,21 @@ class Rates:
                 yield found
 
 
-def _steps(stage: str, settings: dict[str, Any], frames: int) -> int:
+def _steps(stage: str, settings: dict[str, Any], frames: int) -> float:
     """Return the steps that a training would take, 0 for any other stage; `frames`: of its clip."""
     inner = settings.get("settings")
     if not isinstance(inner, dict):
         return 0
     if stage == "clip-network":
-        return ClipNetworkSettings.model_validate(inner).steps_for(frames)
+        return ClipNetworkSettings.model_validate(inner).steps_for(frames) + SEGMENTING * frames
     return int(inner.get("steps", 0))
+
+
+def _steps_of(manifest: Manifest) -> float:
+    """Return the steps that a training took, 0 for any other stage."""
+    if manifest.stage == "clip-network":
+        return _steps(manifest.stage, manifest.settings, manifest.summary["frames"])
+    return float(manifest.summary.get("settings", {}).get("training", {}).get("steps", 0))
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:

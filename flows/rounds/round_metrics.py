@@ -83,8 +83,10 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
         ("clip_corrector", this.clip_correctors),
         ("clip_correction", {name: this.per_clip[name] for name in this.clip_correctors}),
         ("smoothing", this.smoothed),
-        ("clip_network", this.clip_networks),
-        ("clip_masks", {name: this.by_network[name] for name in this.clip_networks}),
+        (
+            "clip_network",
+            {name: made for name, made in this.by_network.items() if made.stage == "clip-network"},
+        ),
         ("edges", this.edges),
         ("before_sam", this.before_sam),
         ("final", this.final),

@@ -12,7 +12,7 @@ from motion_adapt.flows.run.run import ByClip
 from motion_adapt.storage.formats.masks import masks_content
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.by_hand import replace_proposals
-from motion_adapt.tasks.clip_network import segment_clip, train_on_clip, train_on_clips
+from motion_adapt.tasks.clip_network import segment_clip, train_on_clips
 from motion_adapt.tasks.correction import correct
 from motion_adapt.tasks.edges import follow_edges
 from motion_adapt.tasks.per_clip import adapt_to_clip
@@ -180,34 +180,19 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
     settings = work.settings.clip_network
     if work.settings.shared_network.steps:
         this.weights = this.weights.with_(clip_network=shared_network(work, this, masks))
-    seen = {"agreement": 0.0, "sizes": (1.0,)}
-    trained_by = settings.model_copy(update=seen)  # neither trains a network anew
-    this.clip_networks = work.run.each(
-        train_on_clip,
-        f"{this.name}: train clip networks",
-        lambda name: {
-            "frames": work.materials.frames[name],
-            "masks": masks[name],
-            "start": this.weights.clip_network,
-            "settings": trained_by,
-            "seed": work.settings.seed,
-        },
-        forgive=True,
-    )
     own = work.run.each(
         segment_clip,
-        f"{this.name}: segment by clip networks",
+        f"{this.name}: clip networks",
         lambda name: {
             "frames": work.materials.frames[name],
             "flow": work.materials.flow[name],
             "proposal": this.proposal[name],
             "masks": masks[name],
-            "weights": this.clip_networks[name],
-            "agreement": settings.agreement,
-            "sizes": settings.sizes,
+            "start": this.weights.clip_network,
+            "settings": settings,
             "smoothing": work.settings.smoothing,
+            "seed": work.settings.seed,
         },
-        only=list(this.clip_networks),
         forgive=True,
     )
     for name, made in own.items():

@@ -11,7 +11,12 @@ from PIL import Image
 
 from motion_adapt.flows.evaluate import evaluate
 from motion_adapt.flows.reports.run_report import Report
-from motion_adapt.models.inputs.rounding import rounded_flow, rounded_probabilities, rounded_tokens
+from motion_adapt.models.inputs.rounding import (
+    rounded_flow,
+    rounded_frames,
+    rounded_probabilities,
+    rounded_tokens,
+)
 from motion_adapt.storage.registry import Registry
 from motion_adapt.storage.tracking import KIND_TAG, PARENT_TAG
 from tests.flows.conftest import FRAMES, SIZE, Home
@@ -20,13 +25,13 @@ CLIPS = {"heron": range(FRAMES), "tram [raw]": range(5, 5 + FRAMES)}
 STAGES = {
     "frames": 2, "weights": 5, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 4,
     "pseudo-labels": 2, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 24, "final": 4,
-    "selection-scores": 4, "pictures": 2, "smoothing": 4, "clip-network": 4, "clip-masks": 4, "edges": 4,
+    "selection-scores": 4, "pictures": 2, "smoothing": 4, "clip-network": 4, "edges": 4,
     "doubt": 2,
 }  # fmt: skip
 LABEL_FREE = {
     "exemplar_error", "frame_error", "agreement_proposal", "flow_consistency", "empty", "empty_frames", "coverage",
     "seconds_per_frame/proposal", "seconds_per_frame/selection", "seconds_per_frame/correction",
-    "seconds_per_frame/smoothing", "seconds_per_frame/clip_network", "seconds_per_frame/clip_masks",
+    "seconds_per_frame/smoothing", "seconds_per_frame/clip_network",
     "seconds_per_frame/edges",
 }  # fmt: skip
 STEPS = ("proposal", "corrected", "smoothed", "clip_network", "edges", "final")
@@ -57,11 +62,12 @@ def test_both_networks_learn_the_refined_masks_of_the_round_before(adapted: tupl
 @pytest.mark.parametrize(
     ("stage", "array", "rounded"),
     [
+        ("frames", "rgb", rounded_frames),
         ("flow", "flow", rounded_flow),
         ("features", "tokens", rounded_tokens),
         *(
             (stage, "probabilities", rounded_probabilities)
-            for stage in ("correction", "smoothing", "clip-masks", "edges")
+            for stage in ("correction", "smoothing", "clip-network", "edges")
         ),
     ],
 )

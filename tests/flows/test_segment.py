@@ -42,7 +42,7 @@ def test_materialised_artifacts_are_not_recomputed(home: Home) -> None:
     report = home.segment(clips=["heron"])
     assert list(report.clips) == ["heron"]
     assert {name for name, count in report.stages.items() if count["computed"]} == {
-        "weights", "proposal", "selection", "correction", "smoothing", "clip-network", "clip-masks", "edges",
+        "weights", "proposal", "selection", "correction", "smoothing", "clip-network", "edges",
         "quality", "final", "pictures", "doubt",
     }  # fmt: skip
 

@@ -18,7 +18,7 @@ from tests.flows.conftest import FRAMES, PLAIN, SETTINGS, Home
 
 RUINOUS = PLAIN.model_copy(
     update={
-        name: getattr(SETTINGS, name).model_copy(update={"learning_rate": 1.0})
+        name: getattr(SETTINGS, name).model_copy(update={"learning_rate": 10.0})
         for name in ("corrector_adaptation", "oclr_finetuning")
     }
 )

@@ -7,24 +7,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from motion_adapt.models.inputs.rounding import rounded_flow, rounded_probabilities, rounded_tokens
+from motion_adapt.models.inputs.rounding import (
+    rounded_flow,
+    rounded_frames,
+    rounded_probabilities,
+    rounded_tokens,
+)
 
 
 def finite(least: float, most: float) -> st.SearchStrategy[np.ndarray]:
     return arrays(np.float32, (3, 4), elements=st.floats(least, most, width=32))
 
 
+def test_levels_of_frames_are_off_by_at_most_two_or_three_at_white() -> None:
+    levels = np.arange(256, dtype=np.uint8)
+    found = rounded_frames(levels)
+    assert found.dtype == np.uint8 and set(found) == set(range(0, 253, 4))
+    off = found.astype(int) - levels
+    assert (abs(off[:255]) <= 2).all() and off[255] == -3
+    np.testing.assert_array_equal(rounded_frames(found), found)
+
+
 @given(finite(-500, 500))
-def test_flow_is_off_by_at_most_a_64th_of_a_pixel(flow: np.ndarray) -> None:
+def test_flow_is_off_by_at_most_a_32nd_of_a_pixel(flow: np.ndarray) -> None:
     found = rounded_flow(flow).astype(np.float64)
-    half = np.abs(found) * 2.0**-11  # of a step of 16-bit numbers, which is longer than 1/32 beyond 64 pixels
-    assert (np.abs(found - flow) <= np.maximum(1 / 64, half + 1 / 64)).all()
+    half = (
+        np.abs(found) * 2.0**-11
+    )  # of a step of 16-bit numbers, which is longer than 1/16 beyond 128 pixels
+    assert (np.abs(found - flow) <= np.maximum(1 / 32, half + 1 / 32)).all()
 
 
 @given(finite(0, 1))
-def test_probabilities_are_off_by_at_most_a_128th_and_stay_in_range(probabilities: np.ndarray) -> None:
+def test_probabilities_are_off_by_at_most_a_64th_and_stay_in_range(probabilities: np.ndarray) -> None:
     found = rounded_probabilities(probabilities).astype(np.float64)
-    assert (np.abs(found - probabilities) <= 1 / 128).all()
+    assert (np.abs(found - probabilities) <= 1 / 64).all()
     assert ((found >= 0) & (found <= 1)).all()
 
 
