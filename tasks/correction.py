@@ -52,6 +52,7 @@ def correct(
             chosen.array("scores"),
             chosen.array("exemplars"),
             window=settings.window,
+            even=settings.even,
             limit=limit,
             target=min(limit, PART_LENGTH),
             given=given,

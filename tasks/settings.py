@@ -214,6 +214,11 @@ class CorrectionSettings(StageSettings):
     """The mask corrector (eq. 5-8)."""
 
     window: int = Field(7, ge=1, description="target frames per window (T)")
+    even: bool = Field(
+        True,
+        description="windows are only as long as it takes to cover a part of a clip in as many, which saves time: "
+        "three of 5 for 15 frames",
+    )
 
 
 class SmoothingSettings(StageSettings):

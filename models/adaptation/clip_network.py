@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from motion_adapt.models.inputs.imaging import RGB_MEAN, RGB_STD, normalise_rgb
-from motion_adapt.models.inputs.readable import Readable, pieces, spread
+from motion_adapt.models.inputs.readable import Readable, spread
 from motion_adapt.models.networks.checkpoints import (
     Checkpoint,
     build_network,
@@ -29,6 +29,7 @@ from motion_adapt.models.training.losses import soft_dice
 RATE = 1.5e-3
 GRADIENT_NORM = 1.0
 MOST_FRAMES = 300  # of a clip that are learnt from
+COMPARED = 24  # frames in which a network's masks are compared with those that it learnt
 GIVEN_SHARE = 0.75  # of the steps on masks by hand, if there are any
 ZOOM, SHIFT = (0.7, 1.3), 0.1  # about the frame's middle; of its height and width
 GAIN, OFFSET = (0.8, 1.2), 0.1  # of each colour, in [0, 1]
@@ -221,7 +222,7 @@ class Segmented:
         self.shape = (count, net.objects, height, width)
 
     @torch.inference_mode()
-    def __getitem__(self, key: slice) -> NDArray[np.float32]:
+    def __getitem__(self, key: slice | list[int]) -> NDArray[np.float32]:
         device = next(self.net.parameters()).device
         frames = normalise_rgb(np.asarray(self.rgb[key])).to(device)
         parts = frames.split(1 if device.type == "cpu" else len(frames))
@@ -267,12 +268,12 @@ class Replaced:
 
 
 def foreground_iou(first: Readable, second: Readable) -> float:
-    """Return the IoU of two clips' foregrounds over the pixels of all frames; 1 if both are empty.
+    """Return the IoU of two clips' foregrounds over the pixels of up to `COMPARED` frames; 1 if both are empty.
 
     Both float (T, K, H, W): a pixel is foreground if any of its probabilities exceeds 0.5.
     """
-    shared, union = 0, 0
-    for pair in pieces(first, second, chunk=16):
-        one, other = ((part > 0.5).any(axis=1) for part in pair)
+    shared, union, looked_at = 0, 0, spread(first.shape[0], COMPARED)
+    for start in range(0, len(looked_at), 8):
+        one, other = ((clip[looked_at[start : start + 8]] > 0.5).any(axis=1) for clip in (first, second))
         shared, union = shared + int((one & other).sum()), union + int((one | other).sum())
     return shared / union if union else 1.0

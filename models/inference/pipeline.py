@@ -194,6 +194,7 @@ def correct(
     exemplars: Readable,
     *,
     window: int = 7,
+    even: bool = False,
     limit: int = PART_LIMIT,
     target: int = PART_LENGTH,
     given: NDArray[np.bool_] | None = None,
@@ -210,7 +211,8 @@ def correct(
         masks: bool (T, K, H, W).
         scores: float (T, K), from `select`.
         exemplars: bool (T, K), from `select`.
-        window: target frames in a window. If two windows overlap, the later one's result is used.
+        window: target frames in a window, at most. If two windows overlap, the later one's result is used.
+        even: whether windows are only as long as it takes (models/inference/planning.py).
         limit: the value that `select` was called with.
         target: the value that `select` was called with.
         given: bool (T,), frames whose masks are right: they are exemplars for all parts, and come out as they are. None
@@ -228,7 +230,7 @@ def correct(
             continue
         with _autocast(device, precision):
             memory = _remember(net, table, tokens, masks, scores, device)
-        targets = windows(last - first, window) + first
+        targets = windows(last - first, window, even=even) + first
         ends = [*targets[1:, 0].tolist(), last]
         for places, end in zip(targets, ends, strict=True):
             span = slice(int(places[0]), int(places[-1]) + 1)
@@ -305,7 +307,7 @@ def _correct_window(
         int(places[0]),
         hard_masks(probabilities),
         probabilities.astype(np.float16),
-        shares.argmax(dim=1).to(torch.uint8).cpu().numpy(),
+        shares.max(dim=1).indices.to(torch.uint8).cpu().numpy(),
     )
 
 

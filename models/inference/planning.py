@@ -5,6 +5,7 @@ part that is planned.
 """
 
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,17 @@ def chunks(n: int, size: int = 30, overlap: int = 10) -> list[tuple[int, int]]:
     return [(start, start + size) for start in starts]
 
 
-def windows(n: int, size: int = 7) -> NDArray[np.int64]:
+def windows(n: int, size: int = 7, *, even: bool = False) -> NDArray[np.int64]:
     """Return the frame indices of the corrector's target windows: int64 (windows, min(size, n)).
 
     Windows are full and start at frame 0; the last one ends at frame n. If two overlap, the later one's results are
     used. The reference fills the window of a shorter clip by repeating its last frame.
+
+    With `even`, there are as many windows, and they are only as long as it takes to cover n frames: three of 5 instead
+    of 7 for 15 frames.
     """
+    if even:
+        size = ceil(n / ceil(n / size))
     return np.array([np.arange(start, stop) for start, stop in chunks(n, size, overlap=0)])
 
 

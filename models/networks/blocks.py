@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MASKED = -1e9
-_DENSE_TOKENS = 4096  # up to this many tokens, a same-frame mask is small enough to be built in full
+_DENSE_TOKENS = (
+    4096  # up to this many tokens, a mask of each token's own frame is built in full where it saves time
+)
 
 
 class Norm(nn.Module):
@@ -99,7 +101,7 @@ class OtherFramesAttention(Attention):
         tokens = x.shape[1]
         if frames == 1:  # no other frame to see: equal scores everywhere, as if all of them were -1e9
             out = F.scaled_dot_product_attention(torch.zeros_like(query), key, value, dropout_p=p)
-        elif tokens <= _DENSE_TOKENS:
+        elif tokens <= _DENSE_TOKENS and (x.is_cuda or torch.is_grad_enabled()):
             frame = torch.arange(frames, device=x.device).repeat_interleave(tokens // frames)
             visible = frame[:, None] != frame
             out = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=p)

@@ -21,8 +21,12 @@ SHARD_CHUNKS = 256  # a shard ends in an index of 16 bytes per chunk, whether th
 
 
 def plan_rows(row_bytes: int) -> tuple[int, int]:
-    """Return the rows per chunk and per shard for rows of `row_bytes` bytes; a shard is a whole number of chunks."""
-    chunk = min(max(CHUNK_BYTES // max(row_bytes, 1), 1), 16)
+    """Return the rows per chunk and per shard for rows of `row_bytes` bytes; a shard is a whole number of chunks.
+
+    Chunks have 1, 2, 4, 8 or 16 rows, so that most of those who read as many rows at once find whole chunks.
+    """
+    fitting = max(CHUNK_BYTES // max(row_bytes, 1), 1)
+    chunk = min(1 << fitting.bit_length() - 1, 16)
     return chunk, chunk * min(max(SHARD_BYTES // max(row_bytes * chunk, 1), 1), SHARD_CHUNKS)
 
 
@@ -172,7 +176,10 @@ class StoredArray:
                 f"array {self._name} has {len(self)} rows, asked for {wanted.min()}..{wanted.max()}"
             )
         self._check_rows(unique)
-        return np.asarray(self._array.get_orthogonal_selection((unique,)))[where]
+        # Zarr takes two to three times as long to read rows by their indices as to read slices.
+        of_chunks = np.split(unique, np.flatnonzero(np.diff(unique // self._entry.chunk_rows)) + 1)
+        read = [np.asarray(self._array[rows[0] : rows[-1] + 1])[rows - rows[0]] for rows in of_chunks]
+        return np.concatenate(read)[where]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         values = self[:]
