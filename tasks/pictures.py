@@ -23,7 +23,7 @@ DEFAULT_RATE = 24.0  # frames per second of a folder of frames
 STRIP_COLUMNS = 5  # frames of a strip, at most
 
 
-@stage("pictures", version=5)
+@stage("pictures", version=6)
 def draw(
     frames: Artifact,
     flow: Artifact,

@@ -76,7 +76,7 @@ def refine_by_crf(
     out.summary = {"frames": total, "masked_frames": masked}
 
 
-@stage("refined-pictures", version=1)
+@stage("refined-pictures", version=2)
 def draw_refined(
     frames: Artifact,
     given: Artifact,

@@ -1,7 +1,7 @@
 """The stage strip: one picture that shows what each stage computed for a few frames of a clip.
 
-Columns are frames; rows are stages in the order in which they run. A row without any panel (pseudo-labels in round 0)
-is left out. All panels have one size, and all flow panels one scale of speed.
+Columns are frames; rows are stages in the order in which they run. A row without any panel is left out.
+All panels have one size, and all flow panels one scale of speed.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from motion_adapt.storage.results.overlays import flow_colours, overlay
 _PAPER, _INK, _FAINT = (250, 250, 248), (34, 34, 38), (128, 128, 134)
 _GOLD, _FALSE, _MISSED = (240, 176, 0), (232, 48, 62), (20, 126, 240)
 _COMPRESSION = 2  # a third of the time of Pillow's 6, and files 7 % larger
-_MARGIN, _GAP, _LABELS, _HEADER = 16, 6, 124, 62  # pixels
+_MARGIN, _GAP, _LABELS, _HEADER = 16, 6, 124, 32  # pixels
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,10 @@ class StageColumn:
     by_network: np.ndarray | None = None
     before_sam: np.ndarray | None = None
     given: np.ndarray | None = None  # ready-made masks before they were refined
-    pseudo_label: np.ndarray | None = None
     final: np.ndarray | None = None
 
 
-def stage_strip(columns: Sequence[StageColumn], *, title: str = "", panel_width: int = 300) -> np.ndarray:
+def stage_strip(columns: Sequence[StageColumn], *, panel_width: int = 300) -> np.ndarray:
     """Draw the strip, u8 (H, W, 3) RGB, with one column per frame and one row per stage.
 
     Raises:
@@ -61,10 +60,9 @@ def stage_strip(columns: Sequence[StageColumn], *, title: str = "", panel_width:
     down = _HEADER + len(rows) * (size[1] + _GAP) - _GAP + _MARGIN
     sheet = Image.new("RGB", (across, down), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 10), title, _INK, _font(18))
     for index, column in enumerate(columns):
         left = _MARGIN + _LABELS + index * (size[0] + _GAP)
-        draw.text((left, 40), column.frame_name, _FAINT, _font(13))
+        draw.text((left, 10), column.frame_name, _FAINT, _font(13))
     for number, row in enumerate(rows):
         top = _HEADER + number * (size[1] + _GAP)
         draw.text((_MARGIN, top), row.name, _INK, _font(16))
@@ -121,7 +119,6 @@ def _rows(columns: Sequence[StageColumn], size: tuple[int, int]) -> list[_Row]:
         ),
         masks("smoothed", "smoothed", "along the flow"),
         masks("by_network", "clip network", "this clip's own"),
-        masks("pseudo_label", "pseudo-label", "to learn from"),
         masks("given", "given", "as they came"),
         masks("before_sam", "before SAM", "its prompts"),
         masks("final", "final", "by SAM" if refined else ""),

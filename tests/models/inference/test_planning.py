@@ -33,6 +33,14 @@ def test_windows_are_chunks_without_overlap(n: int, size: int) -> None:
     assert [(w[0], w[-1] + 1) for w in windows(n, size)] == chunks(n, size, 0)
 
 
+@given(lengths, st.integers(1, 10))
+def test_even_windows_are_as_few_and_no_longer_than_it_takes(n: int, size: int) -> None:
+    even, full = windows(n, size, even=True), windows(n, size)
+    assert len(even) == len(full) and even.shape[1] <= size
+    assert set(even.flat) == set(range(n))
+    assert len(even) * (even.shape[1] - 1) < n
+
+
 @given(st.integers(1, 2000), st.integers(0, 300), st.integers(2, 300))
 def test_parts_are_a_partition(n: int, limit: int, target: int) -> None:
     ranges = parts(n, limit, target)

@@ -105,8 +105,8 @@ def column(name: str, **stages: object) -> StageColumn:
 
 
 def test_strip_has_a_row_for_each_stage_that_ran() -> None:
-    frames_alone = stage_strip([column("00000"), column("00001")], title="dog", panel_width=100)
-    with_masks = stage_strip([column("00000", final=labels()), column("00001")], title="dog", panel_width=100)
+    frames_alone = stage_strip([column("00000"), column("00001")], panel_width=100)
+    with_masks = stage_strip([column("00000", final=labels()), column("00001")], panel_width=100)
     assert frames_alone.shape[1] == with_masks.shape[1]
     assert with_masks.shape[0] == frames_alone.shape[0] + round(100 * 36 / 64) + 6
 
@@ -134,10 +134,9 @@ def test_strip_of_every_stage(tmp_path: Path) -> None:
         exemplar_of=(1, 2),
         corrected=labels(),
         regions=np.arange(7, dtype=np.uint8).repeat(83)[:576].reshape(18, 32),
-        pseudo_label=labels(),
         final=labels(),
     )
-    strip = stage_strip([everything, column("00001", exemplar_of=())], title="été 日本")
+    strip = stage_strip([everything, column("00001", exemplar_of=())])
     assert strip.dtype == np.uint8 and strip.ndim == 3
     for colour in ((232, 48, 62), (20, 126, 240), (240, 176, 0)):  # legends and the exemplar's border
         assert (strip == colour).all(axis=2).any()
