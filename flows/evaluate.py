@@ -26,6 +26,7 @@ from motion_adapt.storage.datasets.catalogue import DataSet
 from motion_adapt.storage.datasets.layouts import davis_layout, is_table, lay_out, truth_folder
 from motion_adapt.storage.formats.images import PictureError
 from motion_adapt.storage.formats.label_rules import Background
+from motion_adapt.storage.formats.masks import masks_folder
 from motion_adapt.storage.labels.truth import read_boxes
 from motion_adapt.storage.names import count_of, natural_key, printable, some
 from motion_adapt.tasks.evaluation import Protocol, score_folder, score_without_masks
@@ -45,7 +46,7 @@ def evaluate(
     """Score folders of masks.
 
     Args:
-        predictions: a folder with one folder of masks per clip.
+        predictions: a folder with one folder of masks per clip, or the results of a run.
         annotations: the same layout, or the root of a data set.
         protocol: how to score; None uses that of the data set, else single.
             single: one foreground, both as the union of all objects and as the object that fits best.
@@ -69,7 +70,7 @@ def evaluate(
     if not Path(predictions).exists():
         raise RunError(f"there is no folder {printable(predictions)} with masks, one folder per clip")
     try:
-        found = find_clips(Path(predictions), only=clips or ())
+        found = find_clips(masks_folder(Path(predictions)), only=clips or ())
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
     root = annotation_root(Path(annotations), data_set)

@@ -23,7 +23,7 @@ from motion_adapt.flows.run.presets import load_settings
 from motion_adapt.flows.run.run import ByClip, Run, source_name
 from motion_adapt.flows.run.runners import DEFAULT_RUNNER, resolved
 from motion_adapt.flows.run.weight_checks import not_label_free
-from motion_adapt.storage.formats.masks import masks_content
+from motion_adapt.storage.formats.masks import masks_content, masks_folder
 from motion_adapt.tasks.refining import draw_refined, refine_by_crf, take_masks
 from motion_adapt.tasks.runtime.place import Place
 from motion_adapt.tasks.settings import FramesSettings, Settings
@@ -59,6 +59,8 @@ def refine(
     require_something(settings)
     require_crf_if_used(settings)
     refiner = find_refiner(settings.sam)
+    if not Path(masks).is_dir():
+        raise RunError(f"there is no folder {masks} with masks")
     folder = masks_folder(Path(masks))
     place = resolved(place)
     report = Report("refine", source)
@@ -114,18 +116,6 @@ def require_something(settings: Settings) -> None:
     if changed:
         names = ", ".join(f"frames.{name}" for name in changed)
         raise RunError(f"refine refines all masks of a clip: leave out {names}")
-
-
-def masks_folder(folder: Path) -> Path:
-    """Return the folder with the clips' masks, which is `masks` within the results of a run.
-
-    Raises:
-        RunError: if there is no such folder.
-    """
-    if not folder.is_dir():
-        raise RunError(f"there is no folder {folder} with masks")
-    inner = folder / "masks"
-    return inner if inner.is_dir() and any(path.is_dir() for path in inner.iterdir()) else folder
 
 
 def take_clips(work: Work, folder: Path) -> ByClip:

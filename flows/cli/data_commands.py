@@ -151,7 +151,9 @@ def export(
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="folder with one folder of masks per clip")],
+    predictions: Annotated[
+        Path, typer.Argument(help="folder with one folder of masks per clip, or the results of a run")
+    ],
     annotations: Annotated[Path, typer.Argument(help="annotations in the same layout")],
     protocol: Annotated[
         str | None,

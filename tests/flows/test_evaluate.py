@@ -38,6 +38,14 @@ def test_masks_hold_as_many_objects_as_their_model_finds(tmp_path: Path) -> None
     assert "ids up to 20, got 21" in scored(tmp_path).set_aside["heron"]
 
 
+def test_the_results_of_a_run_are_scored_by_their_masks(tmp_path: Path) -> None:
+    for folder in ("truth", "results/masks"):
+        masks_in_quarters(tmp_path / folder, "heron", (0, 0, 0, 1))
+    (tmp_path / "results" / "strips").mkdir()
+    report = evaluate.fn(str(tmp_path / "results"), str(tmp_path / "truth"))
+    assert isinstance(report, Report) and report.clips["heron"]["J"] == 1 and not report.set_aside
+
+
 def test_masks_that_are_not_there_are_told_as_masks(tmp_path: Path) -> None:
     masks_in_quarters(tmp_path / "truth", "heron", (0, 0, 0, 1))
     with pytest.raises(RunError, match=r"there is no folder .*/masks with masks, one folder per clip"):
@@ -262,16 +270,16 @@ def test_names_that_differ_in_zeros_alone_are_refused(tmp_path: Path, side: str)
 @pytest.mark.parametrize(
     ("masks", "truth", "meant"),
     [
-        ("masks", ".", "truth"),
-        (".", "truth", "masks"),
-        ("masks", "truth/heron", "truth"),
-        ("masks", "truth2", None),
+        ("found", ".", "truth"),
+        (".", "truth", "found"),
+        ("found", "truth/heron", "truth"),
+        ("found", "truth2", None),
     ],
 )
 def test_folders_of_another_level_are_refused_with_the_one_that_is_meant(
     tmp_path: Path, masks: str, truth: str, meant: str | None
 ) -> None:
-    for folder in ("truth", "masks"):
+    for folder in ("truth", "found"):
         for clip in ("heron", "tram"):
             masks_in_quarters(tmp_path / folder, clip, (0, 0, 0, 1))
     masks_in_quarters(tmp_path / "truth2", "otter", (0, 0, 0, 1))
