@@ -68,7 +68,8 @@ def segment(native: np.ndarray) -> np.ndarray:
 
     # The corrector repairs the masks of all frames from the exemplars.
     corrector = build_network(read_checkpoint(WEIGHTS / "corrector.safetensors"), expect="corrector")
-    repaired = correct(corrector, rgb, tokens, proposed, scores, exemplars, **parts)
+    how = settings.correction.model_dump()
+    repaired = correct(corrector, rgb, tokens, proposed, scores, exemplars, **parts, **how)
     probabilities = rounded_probabilities(np.concatenate([block.probabilities for block in repaired]))
 
     # Neighbouring frames make different errors: probabilities are averaged along the flow.

@@ -53,6 +53,7 @@ def correct(
             chosen.array("exemplars"),
             window=settings.window,
             even=settings.even,
+            borrow=settings.borrow,
             limit=limit,
             target=min(limit, PART_LENGTH),
             given=given,

@@ -216,8 +216,13 @@ class CorrectionSettings(StageSettings):
     window: int = Field(7, ge=1, description="target frames per window (T)")
     even: bool = Field(
         True,
-        description="windows are only as long as it takes to cover a part of a clip in as many, which saves time: "
-        "three of 5 for 15 frames",
+        description="shorten windows evenly where they would overlap, which saves time: 15 frames are three windows "
+        "of 5 instead of 7",
+    )
+    borrow: bool = Field(
+        True,
+        description="correct a part of a clip (`selection.limit`) in which nothing was proposed from the exemplars of "
+        "the nearest part that shows an object; else its masks are empty",
     )
 
 
@@ -344,7 +349,8 @@ class ClipNetworkSettings(StageSettings):
         0.35,
         ge=0,
         le=1,
-        description="a clip keeps its earlier masks if the network's foreground has a lower IoU with them than this",
+        description="a clip keeps its earlier masks if the network's foreground has a lower IoU with them than this, "
+        "in up to 24 frames",
     )
     sizes: tuple[Annotated[float, Field(ge=0.5, le=4)], ...] = Field(
         (1.0, 1.5, 2.0),

@@ -36,8 +36,8 @@ def training(
 ) -> Iterator[tuple[Course, Callable[[Checkpoint], None]]]:
     """Yield the course with device, state file and callback, and a function that publishes the checkpoint.
 
-    Curves are published in any case. The stage (tasks/runtime/stage.py) deletes the state after its artifact was
-    published. Until then, a training that was killed or could not be published resumes from it.
+    The summary gets the curves, whether or not the checkpoint is published. The stage (tasks/runtime/stage.py) deletes
+    the state after its artifact was published. Until then, a training that was killed resumes from it.
     """
     state = place.training_state(out.recipe)
     for path, what in StateFile(state).faults().items():

@@ -34,7 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "proposal": {"chunk": 30, "overlap": 10, "contrast": 0.0},
         "selection": {"method": "error_map", "limit": PART_LIMIT},
-        "correction": {"even": False},
+        "correction": {"even": False, "borrow": False},
         "smoothing": {"enabled": False},
         "clip_network": {"enabled": False},
         "edges": {"enabled": False},

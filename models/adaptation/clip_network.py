@@ -16,7 +16,6 @@ from motion_adapt.models.inputs.readable import Readable, spread
 from motion_adapt.models.networks.checkpoints import (
     Checkpoint,
     build_network,
-    in_half_precision,
     weights_of,
 )
 from motion_adapt.models.networks.clip_network import ClipNetwork, object_probabilities
@@ -148,8 +147,7 @@ def fit_clip_network(
         recipe: further entries of the checkpoint's recipe.
     """
     about = {"on": TrainedOn.MASKS_OF_ONE_CLIP.value, "batch": batch, **(recipe or {})}
-    made = fit(ClipFrames(rgb, probabilities, batch, given), probabilities.shape[1], course, start, about)
-    return in_half_precision(made)  # there is one for every clip and round
+    return fit(ClipFrames(rgb, probabilities, batch, given), probabilities.shape[1], course, start, about)
 
 
 def fit(

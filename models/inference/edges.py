@@ -230,7 +230,7 @@ def _averaged(
 ) -> NDArray[np.float32]:
     # PyTorch multiplies and adds in one pass, which halves the time. So do views that are made once.
     start = own * torch.from_numpy(given)
-    weights = torch.full(given.shape[1:], own)
+    weights = torch.full(given.shape[1:], own, dtype=torch.float32)
     alike = [torch.from_numpy(pair.alike) for pair in pairs]
     for pair, share in zip(pairs, alike, strict=True):
         weights[pair.first] += share

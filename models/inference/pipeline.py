@@ -25,6 +25,7 @@ from motion_adapt.models.inference.planning import (
     exemplar_table,
     exemplars,
     exemplars_for_part,
+    nearest_that_shows,
     parts,
     windows,
 )
@@ -195,6 +196,7 @@ def correct(
     *,
     window: int = 7,
     even: bool = False,
+    borrow: bool = False,
     limit: int = PART_LIMIT,
     target: int = PART_LENGTH,
     given: NDArray[np.bool_] | None = None,
@@ -212,7 +214,8 @@ def correct(
         scores: float (T, K), from `select`.
         exemplars: bool (T, K), from `select`.
         window: target frames in a window, at most. If two windows overlap, the later one's result is used.
-        even: whether windows are only as long as it takes (models/inference/planning.py).
+        even: whether windows that would overlap are shortened (models/inference/planning.py).
+        borrow: whether a part without any mask takes the exemplars of the nearest part that has one.
         limit: the value that `select` was called with.
         target: the value that `select` was called with.
         given: bool (T,), frames whose masks are right: they are exemplars for all parts, and come out as they are. None
@@ -223,8 +226,12 @@ def correct(
     device = _device(net)
     right = np.zeros(T, np.bool_) if given is None else given
     marks = np.asarray(exemplars[:])
-    for first, last in parts(T, limit, target):
-        table = exemplar_table(exemplars_for_part(marks, first, last, right))
+    ranges = parts(T, limit, target)
+    lenders = list(range(len(ranges)))
+    if borrow:
+        lenders = nearest_that_shows([bool(np.any(masks[first:last])) for first, last in ranges])
+    for (first, last), lender in zip(ranges, lenders, strict=True):
+        table = exemplar_table(exemplars_for_part(marks, *ranges[lender], right))
         if table.shape[1] == 0:
             yield _nothing(first, (last - first, *masks.shape[1:]))
             continue

@@ -4,6 +4,7 @@ All functions are pure. Ranges are half-open, (start, stop). Frame indices count
 part that is planned.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil
 
@@ -37,8 +38,7 @@ def windows(n: int, size: int = 7, *, even: bool = False) -> NDArray[np.int64]:
     Windows are full and start at frame 0; the last one ends at frame n. If two overlap, the later one's results are
     used. The reference fills the window of a shorter clip by repeating its last frame.
 
-    With `even`, there are as many windows, and they are only as long as it takes to cover n frames: three of 5 instead
-    of 7 for 15 frames.
+    With `even`, windows that would overlap are shortened evenly: 15 frames are three windows of 5 instead of 7.
     """
     if even:
         size = ceil(n / ceil(n / size))
@@ -129,6 +129,17 @@ def exemplars_for_part(
     here = np.zeros(len(marks), np.bool_)
     here[first:last] = True
     return marks & (here | given)[:, None]
+
+
+def nearest_that_shows(shows: Sequence[bool]) -> list[int]:
+    """Return for each part the nearest one that shows an object: itself, or else the earlier of two equally far ones.
+
+    If no part shows any, every part is its own.
+    """
+    lenders = np.flatnonzero(shows)
+    if not len(lenders):
+        return list(range(len(shows)))
+    return [int(lenders[np.abs(lenders - part).argmin()]) for part in range(len(shows))]
 
 
 def correctable(

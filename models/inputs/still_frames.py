@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from motion_adapt.models.inputs.readable import Readable
 
 LEAST_SHARE = 0.004  # minimum share of moving pixels for a pair in which something moves
-UNIFORM = 1.5  # grey levels: standard deviation of a blurred frame that shows nothing, such as a black one
+# Grey levels: standard deviation of a blurred frame that shows nothing, such as a black one. Up to 2 of it are added by
+# rounding to multiples of 4 (models/inputs/rounding.py).
+UNIFORM = 2.1
 _REVERSE = 0.6  # how far the motion to the other side may be from the reverse, as a share of the motion
 _CONFIRMED = 0.2  # minimum share of the moving pixels whose motion to the other side is the reverse
 _AT_REST = 0.25  # pixels that move less than this share to the other side rest there, which refutes nothing

@@ -23,7 +23,7 @@ SHARD_CHUNKS = 256  # a shard ends in an index of 16 bytes per chunk, whether th
 def plan_rows(row_bytes: int) -> tuple[int, int]:
     """Return the rows per chunk and per shard for rows of `row_bytes` bytes; a shard is a whole number of chunks.
 
-    Chunks have 1, 2, 4, 8 or 16 rows, so that most of those who read as many rows at once find whole chunks.
+    Chunks have 1, 2, 4, 8 or 16 rows, so that readers of 8 or 16 rows at a time mostly read whole chunks.
     """
     fitting = max(CHUNK_BYTES // max(row_bytes, 1), 1)
     chunk = min(1 << fitting.bit_length() - 1, 16)

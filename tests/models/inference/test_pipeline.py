@@ -212,6 +212,21 @@ def test_parts_do_not_see_each_others_exemplars(corrector: MaskCorrector) -> Non
         assert np.array_equal(a.probabilities, b.probabilities) == (a.start < 10)
 
 
+def test_a_part_without_masks_borrows_the_exemplars_of_the_nearest_part(corrector: MaskCorrector) -> None:
+    clip, marks = _clip(24), np.zeros((24, 3), bool)
+    clip["masks"][:16] = False  # only the last of three parts of 8 frames shows an object
+    marks[[3, 11, 20]] = True  # empty masks are exemplars too
+    how = {"limit": 12, "target": 10}
+    alone, borrowed = (_correct(corrector, clip, marks, **how, borrow=borrow) for borrow in (False, True))
+    lent = np.zeros_like(marks)
+    lent[20] = True
+    wanted = _correct(corrector, clip, lent, **how, given=np.arange(24) == 20)  # exemplars of the whole clip
+    for own, found, want in zip(alone, borrowed, wanted, strict=True):
+        assert np.array_equal(own.probabilities, found.probabilities) == (found.start >= 16)
+        if found.start < 16:
+            np.testing.assert_array_equal(found.probabilities, want.probabilities)
+
+
 def test_a_part_without_exemplars_has_empty_masks(corrector: MaskCorrector) -> None:
     marks = np.zeros((24, 3), bool)
     marks[20] = True  # in the last of three parts of 8 frames

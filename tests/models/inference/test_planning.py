@@ -10,6 +10,7 @@ from motion_adapt.models.inference.planning import (
     exemplar_marks,
     exemplar_table,
     exemplars,
+    nearest_that_shows,
     parts,
     windows,
 )
@@ -39,6 +40,19 @@ def test_even_windows_are_as_few_and_no_longer_than_it_takes(n: int, size: int) 
     assert len(even) == len(full) and even.shape[1] <= size
     assert set(even.flat) == set(range(n))
     assert len(even) * (even.shape[1] - 1) < n
+
+
+@pytest.mark.parametrize(
+    ("shows", "nearest"),
+    [
+        ([True, True], [0, 1]),
+        ([False, False, True], [2, 2, 2]),
+        ([True, False, True, False, False], [0, 0, 2, 2, 2]),  # the earlier of two
+        ([False, False], [0, 1]),
+    ],
+)
+def test_the_nearest_part_that_shows_an_object(shows: list[bool], nearest: list[int]) -> None:
+    assert nearest_that_shows(shows) == nearest
 
 
 @given(st.integers(1, 2000), st.integers(0, 300), st.integers(2, 300))
