@@ -23,12 +23,13 @@ HEAD = """\
 
 <!-- Written by `python docs/settings.py` from tasks/settings.py; do not edit by hand. -->
 
-This page lists every setting of a run. A setting can come from four places; a later one overrides an earlier one:
+This page lists every setting of a run. A setting can come from five places; a later one overrides an earlier one:
 
 1. the preset: `--preset compact` (default) or `--preset paper`
-2. a TOML file: `--config mine.toml`, one `[table]` per section below
-3. the environment: `MOTION_ADAPT_` and the name in capitals, with `__` for each dot: `MOTION_ADAPT_FLOW__ESTIMATOR=dis`
-4. the command line: `--set flow.updates=12`, which may be repeated. `--set 'flow.resolution=[240,416]'` takes JSON, and
+2. the data set, if it is a known benchmark: [its gaps and its protocol](../how-to/datasets.md#adapt-and-score)
+3. a TOML file: `--config mine.toml`, one `[table]` per section below
+4. the environment: `MOTION_ADAPT_` and the name in capitals, with `__` for each dot: `MOTION_ADAPT_FLOW__ESTIMATOR=dis`
+5. the command line: `--set flow.updates=12`, which may be repeated. `--set 'flow.resolution=[240,416]'` takes JSON, and
    `--set flow.resolution=none` unsets a setting
 
 An unknown name is an error that suggests the nearest one (exit status 2). A scheduled run has neither the file nor the

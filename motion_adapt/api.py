@@ -52,9 +52,9 @@ def segment(
     >>> import motion_adapt
     >>> result = motion_adapt.segment("clips", output="results")
     >>> result.masks["heron"].shape
-    (6, 136, 240)
+    (8, 136, 240)
     >>> int(result.clips.loc["heron", "frames"])
-    6
+    8
 
     Args:
         source: a video, a folder of frames, a folder of either, or a data set.
@@ -129,7 +129,7 @@ def adapt(
     >>> list(result.rounds.index), result.rounds["decision"][0]
     ([0, 1], 'keep')
     >>> result.masks["heron"].shape
-    (6, 136, 240)
+    (8, 136, 240)
 
     Args:
         source: as in `segment`, and so are all arguments but `rounds`.
@@ -175,10 +175,11 @@ def evaluate(
     >>> import motion_adapt
     >>> scores = motion_adapt.evaluate("results/masks", "annotations")
     >>> scores.clips.columns[:3].to_list(), round(float(scores.mean["J"]), 1)
-    (['frames', 'J', 'F'], 0.9)
+    (['frames', 'J', 'F'], 0.6)
 
     Args:
-        predictions: a folder with one folder of indexed PNGs per clip, or what `segment` or `adapt` returned.
+        predictions: a folder with one folder of indexed PNGs per clip, the results of a run,
+            or what `segment` or `adapt` returned.
         annotations: the same layout, or the root of a data set.
         protocol: single (DAVIS 2016), objects (DAVIS 2017 unsupervised) or boxes (MoCA); None: the data set's own,
             else single.

@@ -75,7 +75,7 @@ def load_masks(
     >>> list(masks)
     ['heron']
     >>> masks["heron"].shape, masks["heron"].dtype
-    ((6, 136, 240), dtype('uint8'))
+    ((8, 136, 240), dtype('uint8'))
 
     Args:
         folder: the folder; of a run's results, the masks in it are taken.

@@ -18,8 +18,6 @@ COPIES = Recipe("native-frames", 1)  # plus the frames as input
 def native_frames(store: ArtifactStore, frames: Artifact, clip: Clip) -> StoredArray | SourceFrames:
     """Return the native frames u8 (T, H', W', 3) of a clip, indexed along time like a NumPy array.
 
-    Stores written before frames stayed in their sources have them in `frames` itself.
-
     Args:
         store: the store.
         frames: the clip's artifact of the stage `frames`.
@@ -27,8 +25,6 @@ def native_frames(store: ArtifactStore, frames: Artifact, clip: Clip) -> StoredA
     """
     reader = store.open(frames)
     entry = reader.manifest.arrays["native"]
-    if entry.stored:
-        return reader.array("native")
     if copies := store.find(replace(COPIES, inputs={"frames": frames})):
         return store.open(copies).array("native")
     return SourceFrames(

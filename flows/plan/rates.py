@@ -45,21 +45,21 @@ class Shipped:
 
 
 SHIPPED_FIGURES = {
-    "frames": Shipped("megapixel", 0.015, frame_bytes=76e3),
+    "frames": Shipped("megapixel", 0.015, frame_bytes=46e3),
     "native-frames": Shipped("megapixel", 0.05, pixel_bytes=2.2),
     "shots": Shipped("frame", 0.0025),
-    "flow": Shipped("megapixel", 0.27, frame_bytes=44e3),
+    "flow": Shipped("megapixel", 0.27, frame_bytes=34e3),
     "features": Shipped("frame", 0.02, frame_bytes=30e3),
     "proposal": Shipped("frame", 0.05, frame_bytes=400),
     "given-proposal": Shipped("megapixel", 0.03, frame_bytes=1e3),
     "selection": Shipped("frame", 0.009, frame_bytes=400),
-    "correction": Shipped("frame", 0.15, frame_bytes=16e3),
+    "correction": Shipped("frame", 0.12, frame_bytes=10e3),
     "clip-corrector": Shipped("step", 1.3, clip_bytes=10e6),
-    "smoothing": Shipped("frame", 0.013, frame_bytes=14e3),
+    "smoothing": Shipped("frame", 0.013, frame_bytes=8e3),
     "shared-network": Shipped("step", 0.24, clip_bytes=4e6),
     "clip-network": Shipped("step", 0.07, frame_bytes=6e3),
-    "edges": Shipped("frame", 0.06, frame_bytes=13e3),
-    "final": Shipped("megapixel", 0.08, frame_bytes=1e3),
+    "edges": Shipped("frame", 0.03, frame_bytes=8e3),
+    "final": Shipped("megapixel", 0.06, frame_bytes=1.5e3),
     "sam": Shipped("frame", 20.0, frame_bytes=1e3),  # a large model; the small ones take a fifth
     "sam-video": Shipped("frame", 20.0, frame_bytes=1e3),
     "sam-labels": Shipped("frame", 0.005, frame_bytes=1e3),
@@ -74,7 +74,7 @@ SHIPPED_FIGURES = {
     "finetuned-oclr": Shipped("step", 1.5, clip_bytes=15e6),
     "weights": Shipped("clip", 0.03, clip_bytes=4e6),
 }
-SEGMENTING = 1.6  # steps of a clip network that segmenting a frame with it takes as long as
+SEGMENTING = 1.4  # training steps of a clip network, which take as long as segmenting a frame
 CRF = 3.0  # seconds per megapixel
 # Seconds per megapixel of what RAFT sees and per update, on a CPU; its encoders take as long as four updates.
 RAFT, ENCODERS = {"raft_large": 1.25, "raft_small": 0.38}, 4
@@ -144,22 +144,20 @@ class Rates:
         ]
 
     def _rate(self, manifest: Manifest, shipped: Shipped) -> tuple[float, float] | None:
-        """Return the seconds per unit of an artifact, and its bytes per frame or, if it is a training's, in all.
+        """Return the seconds per unit of an artifact, and its bytes: per frame or, if its size is fixed, in all.
 
         None if the size of its clip is no longer known.
         """
         size = sum(entry.size for entry in manifest.files.values())
         seconds = float(manifest.made["seconds"])
+        if not shipped.by_frame:
+            units = 1 if shipped.unit == "clip" else _steps_of(manifest)
+            return (seconds / units, size) if units else None
         frames, pixels = self._extent(manifest)
         if manifest.stage == "fill":
             frames, pixels = (count * int(manifest.settings["step"]) for count in (frames, pixels))
-        units = {
-            "frame": frames,
-            "megapixel": pixels / 1e6,
-            "step": _steps_of(manifest),
-            "clip": 1,
-        }[shipped.unit]
-        return (seconds / units, size / (frames if shipped.by_frame else 1)) if units else None
+        units = {"frame": frames, "megapixel": pixels / 1e6, "step": _steps_of(manifest)}[shipped.unit]
+        return (seconds / units, size / frames) if units else None
 
     def _extent(self, manifest: Manifest) -> tuple[int, int]:
         """Return the frames and native pixels of the clip that an artifact belongs to."""
@@ -177,7 +175,10 @@ class Rates:
 
 
 def _steps(stage: str, settings: dict[str, Any], frames: int) -> float:
-    """Return the steps that a training would take, 0 for any other stage; `frames`: of its clip."""
+    """Return the steps that a training would take, 0 for any other stage; `frames`: of its clip.
+
+    A clip network's include those that segmenting its clip takes as long as.
+    """
     inner = settings.get("settings")
     if not isinstance(inner, dict):
         return 0
@@ -187,10 +188,10 @@ def _steps(stage: str, settings: dict[str, Any], frames: int) -> float:
 
 
 def _steps_of(manifest: Manifest) -> float:
-    """Return the steps that a training took, 0 for any other stage."""
+    """Return the steps that a training took, counted as by `_steps`; 0 for any other stage."""
     if manifest.stage == "clip-network":
         return _steps(manifest.stage, manifest.settings, manifest.summary["frames"])
-    return float(manifest.summary.get("settings", {}).get("training", {}).get("steps", 0))
+    return float((manifest.summary.get("settings", {}).get("training") or {}).get("steps", 0))
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -127,12 +127,11 @@ def decode_clips(
     )
     materials.frames |= made
     if settings.frames.keep == "native":
-        without = [name for name, one in made.items() if not run.manifest(one).arrays["native"].stored]
         run.each(
             keep_native,
             "native frames",
             lambda name: {"frames": materials.frames[name], "clip": run.clips[name]},
-            only=without,
+            only=list(made),
         )
     for name in made:
         if name in run.clips:

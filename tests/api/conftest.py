@@ -18,7 +18,8 @@ from tests.flows.conftest import (  # noqa: F401
     smoke_weights,
 )
 
-SIZE, FRAMES = (136, 240), 6  # larger than the working size, so that masks follow the fine edges too
+# larger than the working size, so that masks follow fine edges too; more frames than a window has
+SIZE, FRAMES = (136, 240), 8
 
 
 def write_example(folder: Path) -> None:

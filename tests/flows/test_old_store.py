@@ -1,4 +1,4 @@
-"""Stores, records and experiments of the time before the rooms and the one import name are found as they were.
+"""Weights, records and experiments of the time before the rooms and the one import name are found as they were.
 
 `before_the_rooms.tar.xz` holds an adaptation to a clip of three frames as commit f0cc234 made it: clips, weights, the
 tracking database, and its store from frames to selection.
@@ -70,7 +70,7 @@ def write_old_record(artifact: Artifact) -> Path:
     return path
 
 
-def test_an_old_store_is_found_and_its_records_are_rewritten(old_home: Home) -> None:
+def test_weights_of_an_old_store_are_found_and_their_records_rewritten(old_home: Home) -> None:
     store = old_home.store
     valid = [m.artifact for m in store.manifests() if still_valid(store, m.artifact)]
     assert {artifact.stage for artifact in valid} == {"weights"}  # the others are newer

@@ -16,7 +16,7 @@ from motion_adapt.storage.clips.find_clips import Clip, find_clips
 from motion_adapt.storage.clips.source_frames import SourceFrames, SourceLost
 from motion_adapt.storage.clips.videos import content_digest, open_frames
 from motion_adapt.storage.keys import Artifact
-from motion_adapt.tasks.frames import DIMS, decode, keep_native
+from motion_adapt.tasks.frames import decode, keep_native
 from motion_adapt.tasks.native_frames import DIGESTS, native_frames
 from motion_adapt.tasks.runtime.place import Place
 from tests.storage.conftest import bucket  # noqa: F401 - a fixture
@@ -82,20 +82,9 @@ def test_any_frames_in_any_order(work: Decoded) -> None:
         native[[FRAMES]]
 
 
-def test_the_store_has_no_copy_and_the_digest_of_one_that_has(work: Decoded, tmp_path: Path) -> None:
-    """Stores of before have native frames in `frames`; both kinds stand for each other in every key."""
+def test_the_store_has_no_copy(work: Decoded) -> None:
     manifest = work.store.manifest(work.frames)
     assert {name.split("/")[0] for name in manifest.files} == {"rgb", "zarr.json", DIGESTS}
-    arguments = {"content": content_digest(work.clip), "limit": None, "place": work.place}
-    before = ArtifactStore(str(tmp_path / "before"))
-    with before.write(decode.recipe({**arguments, "clip": work.clip})) as out:
-        out.append("native", work.pixels, DIMS)
-        out.append("rgb", work.store.open(work.frames).array("rgb")[:], DIMS)
-        out.summary = manifest.summary
-    assert (out.published.key, out.published.digest) == (work.frames.key, work.frames.digest)
-    clip = work.clip
-    remove(work.path)
-    np.testing.assert_array_equal(native_frames(before, out.published, clip)[:], work.pixels)
 
 
 def test_a_pruned_run_reads_its_first_frames(tmp_path: Path) -> None:
