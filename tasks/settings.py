@@ -588,7 +588,8 @@ class Settings(StageSettings):
     )
     keep_better: bool = Field(
         True,
-        description="in a round, a clip keeps its masks of the round before if these fit its edges better (needs `edges`)",
+        description="in a round, a clip keeps its masks of the round before if these fit its edges better; "
+        "needs `edges`",
     )
     # excluded from keys: where native frames are read changes no result
     frames: FramesSettings = Field(FramesSettings(), exclude=True)
