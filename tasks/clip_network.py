@@ -48,7 +48,7 @@ def segment_clip(
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Train a network on the probabilities of one clip's masks, average them with its own, and smooth along the flow.
+    """Train a network on the probabilities of one clip's masks; average its own with them, and smooth along the flow.
 
     `start` is a shared network; None means random weights. The network itself is not kept.
 

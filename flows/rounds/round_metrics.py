@@ -72,6 +72,8 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
     metrics["alarmed_clips"] = float((table["alarms"] != "").mean())
     metrics |= {f"spearman/{name}": value for name, value in rank_correlations(table).items()}
     materials = work.materials
+    # the others kept the masks that their network should have learnt
+    by_network = {name: made for name, made in this.by_network.items() if made.stage == "clip-network"}
     for stage, artifacts in (
         ("frames", materials.frames),
         ("flow", materials.flow),
@@ -83,10 +85,7 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
         ("clip_corrector", this.clip_correctors),
         ("clip_correction", {name: this.per_clip[name] for name in this.clip_correctors}),
         ("smoothing", this.smoothed),
-        (
-            "clip_network",
-            {name: made for name, made in this.by_network.items() if made.stage == "clip-network"},
-        ),
+        ("clip_network", by_network),
         ("edges", this.edges),
         ("before_sam", this.before_sam),
         ("final", this.final),

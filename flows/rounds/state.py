@@ -44,9 +44,7 @@ class Round:
     clip_correctors: ByClip = field(default_factory=dict)  # correctors adapted to single clips
     per_clip: ByClip = field(default_factory=dict)  # corrections by those correctors
     smoothed: ByClip = field(default_factory=dict)  # the last of these, smoothed along the flow
-    by_network: ByClip = field(
-        default_factory=dict
-    )  # the last of these and those of the clips' own networks together
+    by_network: ByClip = field(default_factory=dict)  # the last of these averaged with clip networks' masks
     edges: ByClip = field(default_factory=dict)  # the last of these, following the edges of the frames
     before_sam: ByClip = field(default_factory=dict)  # final masks before SAM refined them
     final: ByClip = field(default_factory=dict)

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MASKED = -1e9
-_DENSE_TOKENS = (
-    4096  # up to this many tokens, a mask of each token's own frame is built in full where it saves time
-)
+# Up to this many tokens, a mask of each token's own frame is built in full where that saves time.
+_DENSE_TOKENS = 4096
 
 
 class Norm(nn.Module):
