@@ -15,8 +15,9 @@ import numpy as np
 
 from motion_adapt.models.inference.pipeline import correct
 from motion_adapt.models.inference.planning import parts
-from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_frames
+from motion_adapt.models.inputs.imaging import HEIGHT, WIDTH, resize_masks
 from motion_adapt.models.networks.checkpoints import Corrector, build_network, read_checkpoint
+from motion_adapt.models.scoring.metrics import region_similarity
 from motion_adapt.storage.artifacts.manifest import Manifest
 from motion_adapt.storage.artifacts.store import ArtifactStore
 from motion_adapt.storage.clips.find_clips import find_clips
@@ -33,7 +34,7 @@ def main() -> None:
     weights = Path(str(files("motion_adapt.models"))) / "weights" / "compact"
     net = build_network(read_checkpoint(weights / "corrector.safetensors"), expect="corrector")
     store, runs = ArtifactStore(given.store), {}
-    for made in store.manifests("correction"):  # the last of a clip is as good as any
+    for made in store.manifests("correction"):  # of a clip, any round will do
         runs[store.manifest(made.inputs["frames"]).settings["content"]] = made
     print("| clip | own proposals | first part lends | last part lends |\n|---|---|---|---|")
     rows = []
@@ -48,8 +49,7 @@ def main() -> None:
 
 def small(path: Path) -> np.ndarray:
     """Return an annotation at the working resolution, bool (1, 128, 224)."""
-    white = np.where(read_rgb(path).any(axis=2, keepdims=True), np.uint8(255), np.uint8(0)).repeat(3, axis=2)
-    return resize_frames(white[None], HEIGHT, WIDTH)[..., 0] > 127
+    return resize_masks(read_rgb(path).any(axis=2)[None], HEIGHT, WIDTH)
 
 
 def scores(store: ArtifactStore, made: Manifest, net: Corrector, truth: np.ndarray) -> list[float]:
@@ -57,11 +57,8 @@ def scores(store: ArtifactStore, made: Manifest, net: Corrector, truth: np.ndarr
     names = {"frames": "rgb", "tokens": "tokens", "proposal": "masks"}
     rgb, tokens, proposed = (store.open(made.inputs[name]).array(array)[:] for name, array in names.items())
     selection = store.open(made.inputs["selection"])
-    ranked, marks, limit = (
-        selection.array("scores")[:],
-        selection.array("exemplars")[:],
-        selection.summary["limit"],
-    )
+    ranked, marks = selection.array("scores")[:], selection.array("exemplars")[:]
+    limit = selection.summary["limit"]
     how = {"limit": limit, "target": limit, **Settings().correction.model_dump()}
     own = store.open(made.artifact).array("masks")[:]
     found = []
@@ -69,19 +66,15 @@ def scores(store: ArtifactStore, made: Manifest, net: Corrector, truth: np.ndarr
         first, last = parts(len(rgb), limit, limit)[lender]
         kept = np.zeros(len(rgb), np.bool_)
         kept[first:last] = True
-        blocks = correct(
-            net, rgb, tokens, proposed & kept[:, None, None, None], ranked, marks & kept[:, None], **how
-        )
+        blocks = correct(net, rgb, tokens, proposed & kept[:, None, None, None], ranked, marks, **how)
         borrowed = np.concatenate([block.masks for block in blocks])
-        found.append([region(masks[~kept], truth[~kept]) for masks in (own, borrowed)])
+        found.append([mean_j(truth[~kept], masks[~kept].any(axis=1)) for masks in (own, borrowed)])
     return [np.mean([pair[0] for pair in found]), found[0][1], found[1][1]]
 
 
-def region(masks: np.ndarray, truth: np.ndarray) -> float:
-    """Return the mean IoU over frames of masks bool (T, K, H, W), taken together, with bool (T, H, W)."""
-    together = masks.any(axis=1)
-    shared, union = (together & truth).sum(axis=(1, 2)), (together | truth).sum(axis=(1, 2))
-    return float((shared / np.maximum(union, 1)).mean())
+def mean_j(truth: np.ndarray, masks: np.ndarray) -> float:
+    """Return the mean J over frames of two clips' foregrounds, bool (T, H, W)."""
+    return float(np.mean([region_similarity(*pair) for pair in zip(truth, masks, strict=True)]))
 
 
 if __name__ == "__main__":

@@ -227,9 +227,7 @@ def correct(
     right = np.zeros(T, np.bool_) if given is None else given
     marks = np.asarray(exemplars[:])
     ranges = parts(T, limit, target)
-    lenders = list(range(len(ranges)))
-    if borrow:
-        lenders = nearest_that_shows([bool(np.any(masks[first:last])) for first, last in ranges])
+    lenders = nearest_that_shows([not borrow or bool(np.any(masks[first:last])) for first, last in ranges])
     for (first, last), lender in zip(ranges, lenders, strict=True):
         table = exemplar_table(exemplars_for_part(marks, *ranges[lender], right))
         if table.shape[1] == 0:

@@ -1,6 +1,6 @@
 """Numbers with the digits that carry meaning. The digits dropped are noise, and noise does not compress.
 
-With it, frames take three fifths of their space in a store, flow a fourth, features half, probabilities a twentieth.
+With it, frames take three fifths of their space in a store, flow a fourth, features half, probabilities a sixteenth.
 """
 
 import numpy as np

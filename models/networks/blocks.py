@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MASKED = -1e9
-# Up to this many tokens, a mask of each token's own frame is built in full where that saves time.
+# Up to this many tokens, a GPU and a training build a mask of each token's own frame in full, which saves them time.
 _DENSE_TOKENS = 4096
 
 

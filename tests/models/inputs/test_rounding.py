@@ -31,9 +31,8 @@ def test_levels_of_frames_are_off_by_at_most_two_or_three_at_white() -> None:
 @given(finite(-500, 500))
 def test_flow_is_off_by_at_most_a_32nd_of_a_pixel(flow: np.ndarray) -> None:
     found = rounded_flow(flow).astype(np.float64)
-    half = (
-        np.abs(found) * 2.0**-11
-    )  # of a step of 16-bit numbers, which is longer than 1/16 beyond 128 pixels
+    # half of a step of 16-bit numbers, which is longer than 1/16 beyond 128 pixels
+    half = np.abs(found) * 2.0**-11
     assert (np.abs(found - flow) <= np.maximum(1 / 32, half + 1 / 32)).all()
 
 
