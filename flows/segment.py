@@ -82,10 +82,11 @@ def segment(
     work = Work(run, settings, materials, refiner)
     only = first_round(work, start)
     measure_round(work, only, None)
-    export_clips(run, materials, only, folder, settings)
+    shown = only.behind_the_masks()
+    export_clips(run, materials, shown, folder, settings)
     run.require_clips(source)
     join_shots(run, materials, folder)
-    doubtful, _ = list_doubtful(run, materials, only, folder)
+    doubtful, _ = list_doubtful(run, materials, shown, folder)
     report.doubtful = [asdict(item) for item in doubtful]
 
     report.output = str(folder)

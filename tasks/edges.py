@@ -14,7 +14,7 @@ from motion_adapt.tasks.runtime.stage import stage
 from motion_adapt.tasks.settings import EdgeSettings
 
 
-@stage("edges", version=5)
+@stage("edges", version=6)
 def follow_edges(
     frames: Artifact,
     flow: Artifact,

@@ -591,6 +591,11 @@ class Settings(StageSettings):
         description="in a round, a clip keeps its masks of the round before if these fit its edges better; "
         "needs `edges`",
     )
+    also_dis: bool = Field(
+        True,
+        description="beside other flow than DIS's, masks are made from DIS flow too, and each clip keeps those that "
+        "fit its edges better; needs `edges`",
+    )
     # excluded from keys: where native frames are read changes no result
     frames: FramesSettings = Field(FramesSettings(), exclude=True)
     flow: FlowSettings = FlowSettings()
@@ -634,6 +639,12 @@ class Settings(StageSettings):
     def adapts_corrector(self) -> bool:
         """Whether a round adapts the corrector."""
         return self.proposal.folder is not None or self.adapts != "oclr"
+
+    @property
+    def adds_dis(self) -> bool:
+        """Whether masks are made from DIS flow beside the run's own."""
+        own = self.flow.estimator == "dis" or self.proposal.folder is not None
+        return self.also_dis and self.edges.enabled and not own
 
     def without_given(self) -> "Settings":
         """Return the settings without `selection.given`."""

@@ -31,6 +31,7 @@ class Materials:
     frames: ByClip = field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of the clip's frames
     flow: ByClip = field(default_factory=dict)  # at the gap of inference
+    dis_flow: ByClip = field(default_factory=dict)  # the same by DIS, if the run adds it
     adaptation_flow: ByClip = field(default_factory=dict)  # at the gap that OCLR is fine-tuned on
     # Flow of the other estimator that OCLR is fine-tuned on, if any.
     second_flow: ByClip = field(default_factory=dict)
@@ -139,8 +140,10 @@ def decode_clips(
 
 
 def add_flow(run: Run, materials: Materials, settings: Settings) -> None:
-    """Compute the flow of every clip at the gap of inference."""
+    """Compute the flow of every clip at the gap of inference, and that of DIS if the run adds it."""
     materials.flow = _flow(run, materials, settings.flow, settings.gaps.inference)
+    if settings.adds_dis:
+        materials.dis_flow = _flow(run, materials, FlowSettings(), settings.gaps.inference)
 
 
 def add_adaptation_flow(run: Run, materials: Materials, settings: Settings) -> None:

@@ -4,6 +4,8 @@ This file is the order of a round; `flows/rounds/stages.py` runs its stages. Eve
 stay in the store.
 """
 
+import math
+
 from motion_adapt.flows.rounds.adapt_models import (
     adapted_corrector,
     find_far_behind,
@@ -21,6 +23,7 @@ from motion_adapt.flows.rounds.stages import (
     smooth_clips,
 )
 from motion_adapt.flows.rounds.state import Round, Work
+from motion_adapt.flows.run.run import ByClip
 from motion_adapt.flows.run.start_weights import StartWeights
 
 
@@ -52,10 +55,28 @@ def next_round(work: Work, index: int, before: Round) -> Round:
 
 
 def refine(work: Work, this: Round, before: Round | None = None) -> Round:
-    """Propose, select and correct; refine each clip as the settings say; bring the masks to native size.
+    """Segment every clip, and bring the masks to native size.
 
-    A clip keeps its masks of the round `before` if these fit it better.
+    A clip keeps its masks of the round `before`, or those made from DIS flow, if these fit it better.
     """
+    refined = segment_clips(work, this)
+    if work.settings.edges.enabled:
+        if work.settings.adds_dis:
+            this.beside = Round(this.index, this.weights, from_dis=True)
+            segment_clips(work, this.beside)
+        earlier = before if work.settings.keep_better else None
+        this.taken = better_elsewhere(work, this, [other for other in (earlier, this.beside) if other])
+        this.edges |= {name: other.edges[name] for name, other in this.taken.items()}
+        refined = this.edges
+    this.final = finish_clips(work, refined, this.name)
+    if work.refiner:
+        this.before_sam = this.final
+        this.final = refine_clips(work, this.final, this.behind_the_masks().selection, this.name)
+    return this
+
+
+def segment_clips(work: Work, this: Round) -> ByClip:
+    """Propose, select and correct; refine each clip as the settings say. Returns the masks of the last step."""
     this.proposal = propose_clips(work, this)
     this.selection = select_clips(work, this)
     this.correction = correct_clips(work, this, this.proposal, this.selection)
@@ -67,27 +88,23 @@ def refine(work: Work, this: Round, before: Round | None = None) -> Round:
     if work.settings.clip_network.enabled:
         this.by_network = refined = segment_by_network(work, this, refined)
     if work.settings.edges.enabled:
-        this.edges = follow_clips_edges(work, this, refined)
-        if before and work.settings.keep_better:
-            this.earlier = better_before(work, this, before)
-            this.edges |= {name: other.edges[name] for name, other in this.earlier.items()}
-        refined = this.edges
-    this.final = finish_clips(work, refined, this.name)
-    if work.refiner:
-        this.before_sam = this.final
-        this.final = refine_clips(work, this.final, this.behind_the_masks().selection, this.name)
-    return this
+        this.edges = refined = follow_clips_edges(work, this, refined)
+    return refined
 
 
-def better_before(work: Work, this: Round, before: Round) -> dict[str, Round]:
-    """Return the clips whose masks of the round before fit better, and the round in which those were made.
+def better_elsewhere(work: Work, this: Round, others: list[Round]) -> dict[str, Round]:
+    """Return the clips of which another round has masks that fit better, and the round in which those were made.
 
-    How well masks fit their clip is measured without labels (models/inference/threshold.py).
+    How well masks fit their clip is measured without labels, in the run's own flow (models/inference/threshold.py).
     """
+
+    def fit(made: Round, name: str) -> float:
+        found = work.run.summary(made.edges[name])["fit"] if name in made.edges else None
+        return -math.inf if found is None else float(found)
+
     found = {}
     for name in this.edges:
-        if name in before.edges:
-            now, then = (work.run.summary(made.edges[name])["fit"] for made in (this, before))
-            if then is not None and (now is None or then > now):
-                found[name] = before.earlier.get(name, before)
+        best = max([this, *others], key=lambda made: fit(made, name))  # the first of equals
+        if best is not this:
+            found[name] = best.taken.get(name, best)
     return found

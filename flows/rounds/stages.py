@@ -28,19 +28,22 @@ def propose_clips(work: Work, this: Round) -> ByClip:
     """Propose masks for every clip with OCLR, or read the ready-made ones that the settings name."""
     folder = work.settings.proposal.folder
     if folder is None:
+        flow = this.flow(work.materials)
+        by_dis = this.from_dis or work.settings.flow.estimator == "dis"
         made = work.run.each(
             propose,
             f"{this.name}: propose",
             lambda name: {
                 "frames": work.materials.frames[name],
-                "flow": work.materials.flow[name],
+                "flow": flow[name],
                 "weights": this.weights.need("oclr"),
                 "settings": work.settings.proposal,
                 "precision": work.settings.precision,
-                "learnt_flow": True if work.settings.flow.estimator != "dis" else None,
+                "learnt_flow": None if by_dis else True,
             },
         )
-        name_still(work, made)
+        if not this.from_dis:
+            name_still(work, made)
         return replace_by_hand(work, this, made)
 
     def given(name: str) -> dict[str, Any]:

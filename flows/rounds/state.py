@@ -36,6 +36,9 @@ class Round:
 
     index: int
     weights: StartWeights
+    from_dis: bool = (
+        False  # whether it proposes from DIS flow, beside a round that proposes from the run's own
+    )
     proposal: ByClip = field(default_factory=dict)
     selection: ByClip = field(default_factory=dict)
     correction: ByClip = field(default_factory=dict)
@@ -50,8 +53,9 @@ class Round:
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)
     scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, if labels exist
-    # Clips whose masks, in `edges` and `final`, are those of an earlier round, and that round.
-    earlier: dict[str, "Round"] = field(default_factory=dict)
+    beside: "Round | None" = None  # the same from DIS flow, if the run adds that
+    # Clips whose masks, in `edges` and `final`, are those of an earlier round or made from DIS flow, and that round.
+    taken: dict[str, "Round"] = field(default_factory=dict)
 
     @property
     def refined(self) -> ByClip:
@@ -59,16 +63,21 @@ class Round:
         return {**self.correction, **self.per_clip, **self.smoothed, **self.by_network, **self.edges}
 
     def behind_the_masks(self) -> "Round":
-        """Return this round with the steps that led to its masks: for clips in `earlier`, those of that round."""
+        """Return this round with the steps that led to its masks: for clips in `taken`, those of that round."""
         found = replace(self)
         for step in ("proposal", "selection", "correction", "per_clip", "smoothed", "by_network"):
-            made = {
-                name: getattr(self.earlier.get(name, self), step).get(name) for name in getattr(self, step)
-            }
+            made = {name: getattr(self.taken.get(name, self), step).get(name) for name in getattr(self, step)}
             setattr(found, step, {name: artifact for name, artifact in made.items() if artifact})
         return found
 
     @property
     def name(self) -> str:
         """The round's name in output."""
-        return f"round {self.index}"
+        return f"round {self.index}, DIS flow" if self.from_dis else f"round {self.index}"
+
+    def flow(self, materials: Materials) -> ByClip:
+        """Return the flow that every clip's masks of this round were proposed from."""
+        return {
+            name: materials.dis_flow[name] if self.taken.get(name, self).from_dis else own
+            for name, own in materials.flow.items()
+        }

@@ -73,6 +73,8 @@ def provenance(settings: Settings, *, by_hand: int = 0, learnt: int = 0) -> dict
         learnt: number of masks by hand that its start weights learnt from.
     """
     told = {"flow": flow_provenance(settings.flow.estimator, settings.flow.weights)}
+    if settings.adds_dis:
+        told["flow beside it"] = "DIS, " + flow_provenance("dis")
     for grid, backbone in (
         ("selector", settings.features.selector),
         ("corrector", settings.features.corrector),

@@ -18,7 +18,7 @@ from motion_adapt.models.inputs.readable import Readable, spread
 from motion_adapt.models.quality.measures import correspond
 
 THRESHOLDS = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65)  # the first is taken unless another fits better
-CONSISTENCY = 0.2  # weight of the consistency; the contrast's is 1, and it varies less
+CONSISTENCY = 0.1  # weight of the consistency, which large masks have more of; the contrast's is 1
 CAUTION = 0.02  # fit that a threshold must bring, times the square of its log odds
 LEAST_AREA = 0.9  # of the foreground that a threshold must leave
 MOST_FRAMES = 12  # of a clip that are looked at
@@ -54,8 +54,9 @@ def choose_threshold(
     It is the t with the largest fit - `CAUTION` * log(t / (1 - t))^2, where fit = contrast + `CONSISTENCY` *
     consistency.
 
-    - The contrast is the mean of 1 - a over the pairs of pixels on either side of the objects' borders, with the a of
-      `follow_edges_of_frame`. The border of a part that t loses counts with a contrast of 0.
+    - The contrast of a connected part is the mean of 1 - a over the pairs of pixels on either side of its border, with
+      the a of `follow_edges_of_frame`. The clip's is the mean over its parts, each weighted by its area, so that specks
+      decide nothing. A part that t loses has a contrast of 0.
     - The consistency is the IoU of the foreground with that of the frame `gap` after, carried back along the flow, over
       the points that both frames show.
 
@@ -104,15 +105,15 @@ def choose_threshold(
 
 
 class _Tally:
-    """Areas, borders and agreement of the masks of one threshold, summed over the frames."""
+    """Areas, contrast and agreement of the masks of one threshold, summed over the frames."""
 
     def __init__(self) -> None:
-        self.area = self.contrast = self.borders = self.shared = self.union = 0.0
+        self.area = self.lost = self.contrast = self.shared = self.union = 0.0
 
     @property
     def fit(self) -> float:
         """Contrast of the borders, and consistency along the flow."""
-        return self.contrast / max(self.borders, 1) + CONSISTENCY * self.shared / max(self.union, 1)
+        return self.contrast / max(self.area + self.lost, 1) + CONSISTENCY * self.shared / max(self.union, 1)
 
     def add(
         self,
@@ -123,11 +124,16 @@ class _Tally:
         pairs: list[NeighbourPairs],
     ) -> None:
         """Add a frame: its mask, the next one carried back, the points that both show, and numbered parts to keep."""
-        lost = ~np.isin(parts, [0, *np.unique(parts[mask])])
+        self.lost += np.count_nonzero(~np.isin(parts, [0, *np.unique(parts[mask])]))
+        count, left = cv2.connectedComponents(mask.astype(np.uint8))
+        contrast, borders = np.zeros(count), np.zeros(count)
         for first, second, alike in pairs:
             apart = mask[first] != mask[second]
-            self.contrast += float((1 - alike[apart]).sum())
-            self.borders += np.count_nonzero(apart) + np.count_nonzero(lost[first] != lost[second])
+            whose = np.maximum(left[first], left[second])[apart]  # the other side's is 0
+            contrast += np.bincount(whose, 1 - alike[apart], count)
+            borders += np.bincount(whose, minlength=count)
+        areas = np.bincount(left[mask], minlength=count)
+        self.contrast += float((areas * contrast / np.maximum(borders, 1)).sum())
         self.area += np.count_nonzero(mask)
         self.shared += np.count_nonzero(mask & after & visible)
         self.union += np.count_nonzero((mask | after) & visible)

@@ -72,12 +72,15 @@ def test_ready_made_flow_is_read_and_new_files_are_new_flow(home: Home) -> None:
     assert list(first.clips) == ["short"]
     assert "no flow for gap 1" in first.set_aside["bare"]
     flows = {(m.settings["gap"], m.summary["gap"]) for m in home.store.manifests("flow")}
-    assert flows == {(1, 1), (2, 1)}  # three frames have no gap of 2: both are read from Flows_gap1
-    assert run().stages["flow"] == {"computed": 0, "cached": 2, "seconds": 0.0}
+    assert flows == {
+        (1, 1),
+        (2, 1),
+    }  # that of DIS has a gap of 1 too; three frames have no gap of 2: both are read from Flows_gap1
+    assert run().stages["flow"] == {"computed": 0, "cached": 3, "seconds": 0.0}  # that of DIS too
     write_flo(folder / "Flows_gap1" / "short" / "b.flo", np.zeros((36, 64, 2), np.float32))
     assert run().stages["flow"]["computed"] == 2
     settings = settings.model_copy(update={"proposal": ProposalSettings(folder=str(home.path))})
-    assert run().stages["flow"]["cached"] == 1
+    assert run().stages["flow"]["cached"] == 1  # nothing is proposed from DIS flow
 
 
 def save_flow(home: Home, clip: str, gap: int) -> None:
@@ -89,6 +92,56 @@ def save_flow(home: Home, clip: str, gap: int) -> None:
         here = min(max(index, -gap, 0), last, last - gap)
         flow = flow_estimator("dis")(frames[here], frames[here + gap])[0]
         write_flo(home.path / "flow" / f"Flows_gap{gap}" / clip / f"{file.stem}.flo", flow)
+
+
+def test_beside_other_flow_each_clip_has_the_masks_from_its_own_or_dis_flow_that_fit_better(
+    home: Home,
+) -> None:
+    for gap in (1, -1):
+        save_flow(home, "heron", gap)
+        for index in range(5, 5 + FRAMES):  # flow that explains nothing, so that no mask comes from it
+            noise = np.random.default_rng(index).normal(0, 3, (36, 64, 2)).astype(np.float32)
+            write_flo(home.path / "flow" / f"Flows_gap{gap}" / "tram [raw]" / f"{index:05d}.flo", noise)
+    given = FlowSettings(estimator="flo", folder=str(home.path / "flow"))
+    report = home.segment(settings=SETTINGS.model_copy(update={"flow": given}))
+    assert report.provenance["flow beside it"] == "DIS, no weights: no training data"
+    twice = ("flow", "proposal", "selection", "correction", "smoothing", "clip-network", "edges")
+    once = ("frames", "quality", "final", "pictures", "doubt")
+    assert {name: report.stages[name]["computed"] for name in (*twice, *once)} == {
+        **dict.fromkeys(twice, 4),
+        **dict.fromkeys(once, 2),
+    }
+    by_dis = {
+        made.key for made in home.store.manifests("flow") if made.settings["settings"]["estimator"] == "dis"
+    }
+    own = {made.key for made in home.store.manifests("flow")} - by_dis
+    edges, proposals = (list(home.store.manifests(stage)) for stage in ("edges", "proposal"))
+    assert {made.inputs["flow"].key for made in edges} == own  # so that the fits can be compared
+    assert {made.inputs["flow"].key for made in proposals} == own | by_dis
+    shown = {made.inputs["final"].key: made for made in home.store.manifests("pictures")}
+    taken = 0
+    for final in home.store.manifests("final"):
+        best = max(
+            (made for made in edges if made.inputs["frames"].key == final.inputs["frames"].key),
+            key=lambda made: made.summary["fit"] or 0,
+        )
+        assert final.inputs["correction"].key == best.key
+        drawn = shown[final.key].inputs
+        assert (
+            drawn["flow"].key
+            == next(m for m in proposals if m.key == drawn["proposal"].key).inputs["flow"].key
+        )
+        taken += drawn["flow"].key in by_dis
+    assert sum(clip["masks_from_dis"] for clip in report.clips.values()) == taken
+    assert report.clips["tram [raw]"]["masks_from_dis"] == 1
+    alone = home.segment(settings=SETTINGS.model_copy(update={"flow": given, "also_dis": False}))
+    assert "flow beside it" not in alone.provenance
+    assert {name for name, count in alone.stages.items() if count["computed"]} <= {
+        "final",
+        "pictures",
+        "doubt",
+    }
+    assert alone.stages["edges"]["cached"] == 2
 
 
 LACKING = "no flow at ±2 in {} for {} of 2 clips ({}): they don't fine-tune OCLR; add Flows_gap2"

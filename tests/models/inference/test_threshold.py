@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from motion_adapt.models.inference.edges import follow_edges
-from motion_adapt.models.inference.threshold import THRESHOLDS, choose_threshold, with_threshold
+from motion_adapt.models.inference.threshold import CONSISTENCY, THRESHOLDS, choose_threshold, with_threshold
 
 FRAMES, HEIGHT, WIDTH = 4, 32, 48
 INSIDE = (slice(None), slice(8, 24), slice(16, 32))  # the object, of every frame
@@ -37,7 +37,7 @@ def test_masks_end_where_the_colour_changes(rim: float, around: float, lowest: f
     clip = a_clip(rim, around)
     threshold, fit, known = choose_threshold(*clip, **HOW)
     assert lowest <= threshold <= highest
-    assert fit == pytest.approx(1.2, abs=0.01)
+    assert fit == pytest.approx(1 + CONSISTENCY, abs=0.01)
     found = np.stack([with_threshold(frame, threshold) for frame in follow_edges(*clip, known=known, **HOW)])
     np.testing.assert_array_equal([*known.values()], [*follow_edges(*clip, **HOW)])
     wanted = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
@@ -68,6 +68,19 @@ def test_an_object_is_not_lost_for_sharper_borders() -> None:
     rgb[:, 8:11, 2:5] = 190  # a small thing of almost the ground's colour
     probabilities[:, 0, 8:11, 2:5] = 0.52
     assert choose_threshold(rgb, flow, probabilities, **HOW).threshold == 0.5
+
+
+def test_specks_count_little_in_how_well_masks_fit() -> None:
+    rgb, flow, probabilities = a_clip(0.9, 0.1)
+    sharp = choose_threshold(rgb, flow, probabilities, thresholds=[0.5], **HOW).fit
+    probabilities[:, 0, 1:31:4, 36:47:4] = (
+        0.9  # 24 pixels without a border in the picture, around an object of 256
+    )
+    specked = choose_threshold(rgb, flow, probabilities, thresholds=[0.5], **HOW).fit
+    assert sharp is not None and specked is not None
+    assert specked == pytest.approx(
+        1 + CONSISTENCY - 24 / 280, abs=0.02
+    )  # by the length of borders, half of it
 
 
 def test_most_of_the_foreground_stays() -> None:
