@@ -593,8 +593,8 @@ class Settings(StageSettings):
     )
     also_dis: bool = Field(
         True,
-        description="beside other flow than DIS's, masks are made from DIS flow too, and each clip keeps those that "
-        "fit its edges better; needs `edges`",
+        description="with RAFT or ready-made flow, masks are made from DIS flow too, and each clip keeps those that "
+        "fit its edges better; needs `edges`, and not with ready-made proposals",
     )
     # excluded from keys: where native frames are read changes no result
     frames: FramesSettings = Field(FramesSettings(), exclude=True)
@@ -642,9 +642,9 @@ class Settings(StageSettings):
 
     @property
     def adds_dis(self) -> bool:
-        """Whether masks are made from DIS flow beside the run's own."""
-        own = self.flow.estimator == "dis" or self.proposal.folder is not None
-        return self.also_dis and self.edges.enabled and not own
+        """Whether masks are made from DIS flow, in addition to those from the run's own."""
+        proposes = self.proposal.folder is None and self.flow.estimator != "dis"
+        return self.also_dis and self.edges.enabled and proposes
 
     def without_given(self) -> "Settings":
         """Return the settings without `selection.given`."""

@@ -15,8 +15,8 @@ def find_far_behind(work: Work, this: Round, before: Round) -> list[str]:
     """Return the clips to leave out of the trainings: their masks of the round before are far worse than most."""
     quality = {
         name: work.run.summary(made)["measures"]["quality"]
-        for name, made in before.quality.items()
-        if name in work.run.clips
+        for name in work.run.clips
+        if (made := before.source(name).quality.get(name))
     }
     behind = far_behind(quality)
     for name in behind:

@@ -27,7 +27,7 @@ def draw_clips(run: Run, materials: Materials, kept: Round) -> ByClip:
         "pictures",
         lambda name: {
             "frames": materials.frames[name],
-            "flow": kept.flow(materials)[name],
+            "flow": kept.flow_of(name, materials),
             "proposal": kept.proposal[name],
             "selection": kept.selection[name],
             "correction": kept.correction[name],

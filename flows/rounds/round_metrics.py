@@ -37,9 +37,9 @@ def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
     if name in this.edges:
         found["threshold"] = run.summary(this.edges[name])["threshold"]
     if this.index:
-        found["earlier_masks"] = float(this.taken.get(name, this).index < this.index)
-    if this.beside:
-        found["masks_from_dis"] = float(this.taken.get(name, this).from_dis)
+        found["earlier_masks"] = float(this.source(name).index < this.index)
+    if this.by_dis:
+        found["masks_from_dis"] = float(this.source(name).from_dis)
     if name in this.before_sam:
         found["sam_kept"] = share_kept(run.summary(this.final[name]))
     found["new_objects"] = len(run.summary(this.proposal[name])["new_objects"])

@@ -17,13 +17,13 @@ from motion_adapt.flows.rounds.stages import (
     adapt_to_clips,
     correct_clips,
     follow_clips_edges,
+    name_still,
     propose_clips,
     segment_by_network,
     select_clips,
     smooth_clips,
 )
 from motion_adapt.flows.rounds.state import Round, Work
-from motion_adapt.flows.run.run import ByClip
 from motion_adapt.flows.run.start_weights import StartWeights
 
 
@@ -59,24 +59,23 @@ def refine(work: Work, this: Round, before: Round | None = None) -> Round:
 
     A clip keeps its masks of the round `before`, or those made from DIS flow, if these fit it better.
     """
-    refined = segment_clips(work, this)
-    if work.settings.edges.enabled:
-        if work.settings.adds_dis:
-            this.beside = Round(this.index, this.weights, from_dis=True)
-            segment_clips(work, this.beside)
-        earlier = before if work.settings.keep_better else None
-        this.taken = better_elsewhere(work, this, [other for other in (earlier, this.beside) if other])
-        this.edges |= {name: other.edges[name] for name, other in this.taken.items()}
-        refined = this.edges
-    this.final = finish_clips(work, refined, this.name)
+    segment_clips(work, this)
+    if work.settings.adds_dis:
+        this.by_dis = Round(this.index, this.weights, from_dis=True)
+        segment_clips(work, this.by_dis)
+    earlier = before if work.settings.keep_better else None
+    this.taken = better_masks(work, this, [other for other in (earlier, this.by_dis) if other])
+    this.edges |= {name: other.edges[name] for name, other in this.taken.items()}
+    name_still(work, this)
+    this.final = finish_clips(work, this.refined, this.name)
     if work.refiner:
         this.before_sam = this.final
         this.final = refine_clips(work, this.final, this.behind_the_masks().selection, this.name)
     return this
 
 
-def segment_clips(work: Work, this: Round) -> ByClip:
-    """Propose, select and correct; refine each clip as the settings say. Returns the masks of the last step."""
+def segment_clips(work: Work, this: Round) -> None:
+    """Propose, select and correct; refine each clip as the settings say."""
     this.proposal = propose_clips(work, this)
     this.selection = select_clips(work, this)
     this.correction = correct_clips(work, this, this.proposal, this.selection)
@@ -88,12 +87,11 @@ def segment_clips(work: Work, this: Round) -> ByClip:
     if work.settings.clip_network.enabled:
         this.by_network = refined = segment_by_network(work, this, refined)
     if work.settings.edges.enabled:
-        this.edges = refined = follow_clips_edges(work, this, refined)
-    return refined
+        this.edges = follow_clips_edges(work, this, refined)
 
 
-def better_elsewhere(work: Work, this: Round, others: list[Round]) -> dict[str, Round]:
-    """Return the clips of which another round has masks that fit better, and the round in which those were made.
+def better_masks(work: Work, this: Round, others: list[Round]) -> dict[str, Round]:
+    """Return, for every clip whose masks in one of `others` fit it better, the Round that these come from.
 
     How well masks fit their clip is measured without labels, in the run's own flow (models/inference/threshold.py).
     """
@@ -106,5 +104,5 @@ def better_elsewhere(work: Work, this: Round, others: list[Round]) -> dict[str, 
     for name in this.edges:
         best = max([this, *others], key=lambda made: fit(made, name))  # the first of equals
         if best is not this:
-            found[name] = best.taken.get(name, best)
+            found[name] = best.source(name)
     return found

@@ -8,7 +8,9 @@ from motion_adapt.tasks.selection_scores import score_selection
 
 
 def measure_round(work: Work, this: Round, before: Round | None) -> None:
-    """Compute the label-free measures of every clip."""
+    """Compute the label-free measures of every clip, of its second pass as well."""
+    if this.by_dis:
+        measure_round(work, this.by_dis, before.by_dis if before else None)
     this.quality = work.run.each(
         measure,
         f"{this.name}: measure",

@@ -28,22 +28,20 @@ def propose_clips(work: Work, this: Round) -> ByClip:
     """Propose masks for every clip with OCLR, or read the ready-made ones that the settings name."""
     folder = work.settings.proposal.folder
     if folder is None:
-        flow = this.flow(work.materials)
         by_dis = this.from_dis or work.settings.flow.estimator == "dis"
         made = work.run.each(
             propose,
             f"{this.name}: propose",
             lambda name: {
                 "frames": work.materials.frames[name],
-                "flow": flow[name],
+                "flow": this.flow_of(name, work.materials),
                 "weights": this.weights.need("oclr"),
                 "settings": work.settings.proposal,
                 "precision": work.settings.precision,
                 "learnt_flow": None if by_dis else True,
             },
         )
-        if not this.from_dis:
-            name_still(work, made)
+        this.still = {name: work.run.summary(one)["without_motion"] for name, one in made.items()}
         return replace_by_hand(work, this, made)
 
     def given(name: str) -> dict[str, Any]:
@@ -74,14 +72,11 @@ def replace_by_hand(work: Work, this: Round, proposal: ByClip) -> ByClip:
     return {**proposal, **replaced}
 
 
-def name_still(work: Work, proposals: ByClip) -> None:
+def name_still(work: Work, this: Round) -> None:
     """Warn about the frames without motion: they propose nothing, are no exemplars and teach nothing."""
-    for name, made in proposals.items():
-        summary = work.run.summary(made)
-        stretches = summary["without_motion"]
-        if not stretches:
-            continue
-        work.run.still[name] = stretches
+    still = {name: this.source(name).still.get(name) for name in work.run.clips}
+    work.run.still = {name: stretches for name, stretches in still.items() if stretches}
+    for name, stretches in work.run.still.items():
         names = work.materials.names[name]
         told = [
             names[first] if first == last else f"{names[first]} to {names[last]}" for first, last in stretches
@@ -181,7 +176,7 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
     The round's measures judge the corrections before these.
     """
     settings = work.settings.clip_network
-    if work.settings.shared_network.steps:
+    if work.settings.shared_network.steps and not this.from_dis:  # a second pass has that of the first
         this.weights = this.weights.with_(clip_network=shared_network(work, this, masks))
     own = work.run.each(
         segment_clip,

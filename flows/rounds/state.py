@@ -7,6 +7,7 @@ from motion_adapt.flows.run.errors import RunError
 from motion_adapt.flows.run.run import ByClip, Run
 from motion_adapt.flows.run.start_weights import StartWeights
 from motion_adapt.models.sam.find_sam import SamFiles
+from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.settings import Settings
 
 
@@ -32,13 +33,14 @@ class Work:
 
 @dataclass
 class Round:
-    """The results of one round, as artifacts by clip name."""
+    """The results of one round, as artifacts by clip name.
+
+    If the run adds DIS flow, a round has a second pass in `by_dis`: a Round of the same index, up to the edges.
+    """
 
     index: int
     weights: StartWeights
-    from_dis: bool = (
-        False  # whether it proposes from DIS flow, beside a round that proposes from the run's own
-    )
+    from_dis: bool = False  # whether this is such a second pass
     proposal: ByClip = field(default_factory=dict)
     selection: ByClip = field(default_factory=dict)
     correction: ByClip = field(default_factory=dict)
@@ -53,8 +55,10 @@ class Round:
     final: ByClip = field(default_factory=dict)
     quality: ByClip = field(default_factory=dict)
     scores: dict[str, ByClip] = field(default_factory=dict)  # by stage, if labels exist
-    beside: "Round | None" = None  # the same from DIS flow, if the run adds that
-    # Clips whose masks, in `edges` and `final`, are those of an earlier round or made from DIS flow, and that round.
+    # First and last of the frames without motion, by clip.
+    still: dict[str, list[list[int]]] = field(default_factory=dict)
+    by_dis: "Round | None" = None
+    # Clips whose masks, in `edges` and `final`, come from an earlier round or a second pass, and that Round.
     taken: dict[str, "Round"] = field(default_factory=dict)
 
     @property
@@ -66,7 +70,7 @@ class Round:
         """Return this round with the steps that led to its masks: for clips in `taken`, those of that round."""
         found = replace(self)
         for step in ("proposal", "selection", "correction", "per_clip", "smoothed", "by_network"):
-            made = {name: getattr(self.taken.get(name, self), step).get(name) for name in getattr(self, step)}
+            made = {name: getattr(self.source(name), step).get(name) for name in getattr(self, step)}
             setattr(found, step, {name: artifact for name, artifact in made.items() if artifact})
         return found
 
@@ -75,9 +79,10 @@ class Round:
         """The round's name in output."""
         return f"round {self.index}, DIS flow" if self.from_dis else f"round {self.index}"
 
-    def flow(self, materials: Materials) -> ByClip:
-        """Return the flow that every clip's masks of this round were proposed from."""
-        return {
-            name: materials.dis_flow[name] if self.taken.get(name, self).from_dis else own
-            for name, own in materials.flow.items()
-        }
+    def source(self, name: str) -> "Round":
+        """Return the Round that a clip's masks come from: this one, or the one in `taken`."""
+        return self.taken.get(name, self)
+
+    def flow_of(self, name: str, materials: Materials) -> Artifact:
+        """Return the flow that a clip's masks were proposed from."""
+        return (materials.dis_flow if self.source(name).from_dis else materials.flow)[name]

@@ -74,7 +74,7 @@ def provenance(settings: Settings, *, by_hand: int = 0, learnt: int = 0) -> dict
     """
     told = {"flow": flow_provenance(settings.flow.estimator, settings.flow.weights)}
     if settings.adds_dis:
-        told["flow beside it"] = "DIS, " + flow_provenance("dis")
+        told["second flow"] = "DIS, " + flow_provenance("dis")
     for grid, backbone in (
         ("selector", settings.features.selector),
         ("corrector", settings.features.corrector),

@@ -2,8 +2,8 @@
 
 The masks of one clip are too narrow in all its frames, those of another too wide: networks are more or less sure of an
 object, whatever its shape. No threshold suits all clips, but each clip shows its own: the one whose masks end where
-colour or motion changes, and fit each other along the flow. How well they do also tells which of two rounds has the
-better masks of a clip.
+colour or motion changes, and fit each other along the flow. How well they do also tells which of two rounds, or of
+two flows, has the better masks of a clip.
 """
 
 from collections.abc import Sequence
@@ -55,8 +55,9 @@ def choose_threshold(
     consistency.
 
     - The contrast of a connected part is the mean of 1 - a over the pairs of pixels on either side of its border, with
-      the a of `follow_edges_of_frame`. The clip's is the mean over its parts, each weighted by its area, so that specks
-      decide nothing. A part that t loses has a contrast of 0.
+      the a of `follow_edges_of_frame`. A frame's is the mean over its parts, weighted by their areas, so that specks
+      count little; a part that t loses has a contrast of 0, and so has a frame without any. The clip's is the mean over
+      its frames.
     - The consistency is the IoU of the foreground with that of the frame `gap` after, carried back along the flow, over
       the points that both frames show.
 
@@ -105,15 +106,16 @@ def choose_threshold(
 
 
 class _Tally:
-    """Areas, contrast and agreement of the masks of one threshold, summed over the frames."""
+    """Area, contrast and agreement of the masks of one threshold, summed over the frames."""
 
     def __init__(self) -> None:
-        self.area = self.lost = self.contrast = self.shared = self.union = 0.0
+        self.frames = 0
+        self.area = self.contrast = self.shared = self.union = 0.0
 
     @property
     def fit(self) -> float:
         """Contrast of the borders, and consistency along the flow."""
-        return self.contrast / max(self.area + self.lost, 1) + CONSISTENCY * self.shared / max(self.union, 1)
+        return self.contrast / max(self.frames, 1) + CONSISTENCY * self.shared / max(self.union, 1)
 
     def add(
         self,
@@ -124,7 +126,7 @@ class _Tally:
         pairs: list[NeighbourPairs],
     ) -> None:
         """Add a frame: its mask, the next one carried back, the points that both show, and numbered parts to keep."""
-        self.lost += np.count_nonzero(~np.isin(parts, [0, *np.unique(parts[mask])]))
+        lost = np.count_nonzero(~np.isin(parts, [0, *np.unique(parts[mask])]))
         count, left = cv2.connectedComponents(mask.astype(np.uint8))
         contrast, borders = np.zeros(count), np.zeros(count)
         for first, second, alike in pairs:
@@ -133,7 +135,9 @@ class _Tally:
             contrast += np.bincount(whose, 1 - alike[apart], count)
             borders += np.bincount(whose, minlength=count)
         areas = np.bincount(left[mask], minlength=count)
-        self.contrast += float((areas * contrast / np.maximum(borders, 1)).sum())
+        of_parts = contrast / np.maximum(borders, 1)
+        self.contrast += float((areas * of_parts).sum()) / max(areas.sum() + lost, 1)
+        self.frames += 1
         self.area += np.count_nonzero(mask)
         self.shared += np.count_nonzero(mask & after & visible)
         self.union += np.count_nonzero((mask | after) & visible)

@@ -58,7 +58,7 @@ def test_the_values_are_found() -> None:
 
 def settings_of(field: str, value: Any, home: Path, base: tuple[str, ...] = ()) -> Settings:
     """The settings of a run with one value, and what that value asks for besides."""
-    ready_made = value == "flo" or (field, value) == ("oclr_finetuning.also", "dis")
+    ready_made = value == "flo" or field == "also_dis" or (field, value) == ("oclr_finetuning.also", "dis")
     besides = ["flow.estimator=flo", f"flow.folder={home / 'flow'}"] if ready_made else []
     besides += ["flow.updates=1"] if field == "flow.estimator" and value.startswith("raft") else []
     besides += [f"sam.model={home / 'sam'}"] if field.startswith("sam.") else []

@@ -72,10 +72,8 @@ def test_ready_made_flow_is_read_and_new_files_are_new_flow(home: Home) -> None:
     assert list(first.clips) == ["short"]
     assert "no flow for gap 1" in first.set_aside["bare"]
     flows = {(m.settings["gap"], m.summary["gap"]) for m in home.store.manifests("flow")}
-    assert flows == {
-        (1, 1),
-        (2, 1),
-    }  # that of DIS has a gap of 1 too; three frames have no gap of 2: both are read from Flows_gap1
+    # three frames have no gap of 2: both are read from Flows_gap1; that of DIS has a gap of 1 too
+    assert flows == {(1, 1), (2, 1)}
     assert run().stages["flow"] == {"computed": 0, "cached": 3, "seconds": 0.0}  # that of DIS too
     write_flo(folder / "Flows_gap1" / "short" / "b.flo", np.zeros((36, 64, 2), np.float32))
     assert run().stages["flow"]["computed"] == 2
@@ -104,7 +102,7 @@ def test_beside_other_flow_each_clip_has_the_masks_from_its_own_or_dis_flow_that
             write_flo(home.path / "flow" / f"Flows_gap{gap}" / "tram [raw]" / f"{index:05d}.flo", noise)
     given = FlowSettings(estimator="flo", folder=str(home.path / "flow"))
     report = home.segment(settings=SETTINGS.model_copy(update={"flow": given}))
-    assert report.provenance["flow beside it"] == "DIS, no weights: no training data"
+    assert report.provenance["second flow"] == "DIS, no weights: no training data"
     twice = ("flow", "proposal", "selection", "correction", "smoothing", "clip-network", "edges")
     once = ("frames", "quality", "final", "pictures", "doubt")
     assert {name: report.stages[name]["computed"] for name in (*twice, *once)} == {
@@ -135,7 +133,7 @@ def test_beside_other_flow_each_clip_has_the_masks_from_its_own_or_dis_flow_that
     assert sum(clip["masks_from_dis"] for clip in report.clips.values()) == taken
     assert report.clips["tram [raw]"]["masks_from_dis"] == 1
     alone = home.segment(settings=SETTINGS.model_copy(update={"flow": given, "also_dis": False}))
-    assert "flow beside it" not in alone.provenance
+    assert "second flow" not in alone.provenance
     assert {name for name, count in alone.stages.items() if count["computed"]} <= {
         "final",
         "pictures",

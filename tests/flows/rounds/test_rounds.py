@@ -2,12 +2,16 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.rounds.ledger import Ledger
-from motion_adapt.flows.rounds.state import Round
+from motion_adapt.flows.rounds.materials import Materials
+from motion_adapt.flows.rounds.rounds import better_masks
+from motion_adapt.flows.rounds.state import Round, Work
 from motion_adapt.flows.run.start_weights import StartWeights
 from motion_adapt.flows.run.tracking import Tracking
 from motion_adapt.models.quality.gate import Decision, Verdict
@@ -70,31 +74,66 @@ def test_a_network_that_no_round_adapts_stays_as_it_is(
     assert stage not in report.stages
 
 
-def test_what_led_to_masks_of_an_earlier_round_goes_with_them() -> None:
-    weights = StartWeights()
+def made(clip: str, what: object) -> Artifact:
+    return Artifact(stage="a stage", key=f"{clip}-{what}", attempt="", digest="")
 
+
+def test_what_led_to_masks_of_another_round_or_pass_goes_with_them() -> None:
     def a_round(index: int) -> Round:
         stages = ("proposal", "selection", "correction", "smoothed", "edges", "final")
-        made = {
-            stage: {
-                clip: Artifact(stage=stage, key=f"{clip}-{index}", attempt="", digest="")
-                for clip in ("heron", "tram")
-            }
-            for stage in stages
-        }
-        return Round(index, weights, **made)  # type: ignore[arg-type]
+        steps = {stage: {clip: made(clip, index) for clip in ("heron", "tram", "goat")} for stage in stages}
+        return Round(index, StartWeights(), **steps)  # type: ignore[arg-type]
 
-    first, second = a_round(0), a_round(1)
-    second.earlier = {"tram": first}
-    second.edges["tram"], second.final["tram"] = first.edges["tram"], first.final["tram"]
+    first, second, by_dis = a_round(0), a_round(1), a_round(2)
+    by_dis.from_dis = True
+    second.taken = {"tram": first, "goat": by_dis}
+    for clip, other in second.taken.items():
+        second.edges[clip], second.final[clip] = other.edges[clip], other.final[clip]
+    materials = Materials(
+        flow={clip: made(clip, "own") for clip in second.edges},
+        dis_flow={clip: made(clip, "dis") for clip in second.edges},
+    )
     behind = second.behind_the_masks()
+    for shown in (second, behind):
+        assert [shown.flow_of(clip, materials).key for clip in ("heron", "tram", "goat")] == [
+            "heron-own",
+            "tram-own",
+            "goat-dis",
+        ]
     for stage in ("proposal", "selection", "correction", "smoothed", "edges", "final"):
         assert {name: made.key for name, made in getattr(behind, stage).items()} == {
             "heron": "heron-1",
             "tram": "tram-0",
+            "goat": "goat-2",
         }
     assert second.proposal["tram"].key == "tram-1"  # the round keeps its own steps
     assert behind.by_network == {}
+
+
+def test_each_clip_has_the_masks_that_fit_best_and_its_own_among_equals() -> None:
+    fits = {
+        "heron": (1.0, 1.0, 1.0),  # of this round, of the one before, and of this one from DIS flow
+        "tram": (1.0, 1.1, 1.05),
+        "goat": (1.0, 0.9, 1.1),
+        "swan": (None, None, 0.2),  # its own masks show no border
+        "dog": (None, None, None),
+    }
+    summaries = {f"{clip}-{place}": fit for clip, three in fits.items() for place, fit in enumerate(three)}
+
+    def summary(artifact: Artifact) -> dict[str, float | None]:
+        return {"fit": summaries[artifact.key]}
+
+    this, before, by_dis = (
+        Round(index, StartWeights(), edges={clip: made(clip, place) for clip in fits})
+        for place, index in enumerate((1, 0, 1))
+    )
+    before.taken = {"tram": Round(0, StartWeights(), from_dis=True)}
+    work = cast(Work, SimpleNamespace(run=SimpleNamespace(summary=summary)))
+    wanted = {"tram": before.taken["tram"], "goat": by_dis, "swan": by_dis}
+    assert better_masks(work, this, [before, by_dis]) == wanted
+    assert set(better_masks(work, this, [before])) == {"tram"}
+    del before.edges["tram"]
+    assert better_masks(work, this, [before, by_dis])["tram"] is by_dis
 
 
 def test_with_ready_made_proposals_the_corrector_is_adapted() -> None:

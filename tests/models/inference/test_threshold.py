@@ -73,14 +73,21 @@ def test_an_object_is_not_lost_for_sharper_borders() -> None:
 def test_specks_count_little_in_how_well_masks_fit() -> None:
     rgb, flow, probabilities = a_clip(0.9, 0.1)
     sharp = choose_threshold(rgb, flow, probabilities, thresholds=[0.5], **HOW).fit
-    probabilities[:, 0, 1:31:4, 36:47:4] = (
-        0.9  # 24 pixels without a border in the picture, around an object of 256
-    )
+    # 24 pixels that end nowhere in the picture, beside an object of 256
+    probabilities[:, 0, 1:31:4, 36:47:4] = 0.9
     specked = choose_threshold(rgb, flow, probabilities, thresholds=[0.5], **HOW).fit
     assert sharp is not None and specked is not None
-    assert specked == pytest.approx(
-        1 + CONSISTENCY - 24 / 280, abs=0.02
-    )  # by the length of borders, half of it
+    # by the length of their borders they would cost more than half
+    assert specked == pytest.approx(1 + CONSISTENCY - 24 / 280, abs=0.02)
+
+
+def test_masks_in_all_frames_fit_better_than_sharper_ones_in_few() -> None:
+    rgb, flow, probabilities = a_clip(0.9, 0.52)
+    wide = choose_threshold(rgb, flow, probabilities, thresholds=[0.5], **HOW).fit
+    few = a_clip(0.9, 0.1)[2]
+    few[1:] = 0.02
+    sharp = choose_threshold(rgb, flow, few, thresholds=[0.5], **HOW).fit
+    assert wide is not None and sharp is not None and wide > 2 * sharp
 
 
 def test_most_of_the_foreground_stays() -> None:
