@@ -1,7 +1,8 @@
 """Materialise: compute frames, optical flow and features of every clip once, into the store.
 
     for each clip:  decode and validate its frames
-    for each clip:  flow at the gap of inference (and of adaptation), forward and backward
+    for each clip:  flow at the gap of inference (and of adaptation), forward and backward; with RAFT or ready-made
+                    flow, that of DIS too
     for each clip:  features for the corrector (16x28) and, if the settings use it, for the selector (8x14)
 
 A clip that cannot be read is set aside with the reason, and the others continue.

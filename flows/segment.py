@@ -2,6 +2,8 @@
 
     materialise -> propose -> select -> correct -> smooth -> clip network -> edges -> final masks and pictures
 
+With RAFT or ready-made flow, the steps from the proposals to the edges are done once more, from DIS flow.
+
 Nothing is trained but each clip's own network, and its own corrector if the settings enable one. Nothing is tracked.
 Memory does not grow with the length of a video.
 """

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from motion_adapt.flows.rounds.final_masks import share_kept
 from motion_adapt.flows.rounds.state import Round, Work
-from motion_adapt.flows.run.run import Run
+from motion_adapt.flows.run.run import ByClip, Run
 from motion_adapt.models.quality.measures import rank_correlation
 
 if TYPE_CHECKING:
@@ -74,29 +74,39 @@ def round_metrics(work: Work, this: Round) -> dict[str, float]:
     metrics["alarmed_clips"] = float((table["alarms"] != "").mean())
     metrics |= {f"spearman/{name}": value for name, value in rank_correlations(table).items()}
     materials = work.materials
-    # the others kept the masks that their network should have learnt
-    by_network = {name: made for name, made in this.by_network.items() if made.stage == "clip-network"}
-    for stage, artifacts in (
-        ("frames", materials.frames),
-        ("flow", materials.flow),
-        ("selector_features", materials.selector_tokens),
-        ("corrector_features", materials.corrector_tokens),
-        ("proposal", this.proposal),
-        ("selection", this.selection),
-        ("correction", this.correction),
-        ("clip_corrector", this.clip_correctors),
-        ("clip_correction", {name: this.per_clip[name] for name in this.clip_correctors}),
-        ("smoothing", this.smoothed),
-        ("clip_network", by_network),
-        ("edges", this.edges),
-        ("before_sam", this.before_sam),
-        ("final", this.final),
-    ):
-        made = [artifacts[name] for name in work.run.clips if name in artifacts]
+    computed = {
+        "frames": [materials.frames],
+        "flow": [materials.flow],
+        "selector_features": [materials.selector_tokens],
+        "corrector_features": [materials.corrector_tokens],
+        **{step: [made] for step, made in steps(this).items()},
+        "before_sam": [this.before_sam],
+        "final": [this.final],
+        "masks_from_dis": [materials.dis_flow, *steps(this.by_dis).values()] if this.by_dis else [],
+    }
+    for stage, artifacts in computed.items():
+        made = [by_clip[name] for by_clip in artifacts for name in work.run.clips if name in by_clip]
         if made:
             seconds = sum(work.run.manifest(artifact).made["seconds"] for artifact in made)
             metrics[f"seconds_per_frame/{stage}"] = seconds / frames
     return metrics
+
+
+def steps(this: Round) -> dict[str, ByClip]:
+    """Return what the steps of a pass made, from the proposals to the edges."""
+    return {
+        "proposal": this.proposal,
+        "selection": this.selection,
+        "correction": this.correction,
+        "clip_corrector": this.clip_correctors,
+        "clip_correction": {name: this.per_clip[name] for name in this.clip_correctors},
+        "smoothing": this.smoothed,
+        # the others kept the masks that their network should have learnt
+        "clip_network": {
+            name: made for name, made in this.by_network.items() if made.stage == "clip-network"
+        },
+        "edges": this.edges,
+    }
 
 
 def rank_correlations(clips: "pd.DataFrame") -> dict[str, float]:
