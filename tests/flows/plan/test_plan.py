@@ -97,18 +97,20 @@ def test_nothing_is_written_and_shipped_figures_price_a_first_run(home: Home) ->
 def test_flow_is_priced_by_the_estimator_its_updates_and_the_size_that_it_sees(home: Home) -> None:
     height, width = SIZE
     seconds = {}
-    for estimator, size, updates in (
-        ("dis", None, 20),
-        ("dis", (height // 2, width), 20),
-        ("raft_large", None, 20),
-        ("raft_large", None, 8),
+    for estimator, size, updates, also_dis in (
+        ("dis", None, 20, True),
+        ("dis", (height // 2, width), 20, True),
+        ("raft_large", None, 20, False),
+        ("raft_large", None, 8, False),
+        ("raft_large", None, 8, True),
     ):
         flow = {"estimator": estimator, "resolution": size, "updates": updates}
-        settings = Settings.model_validate({**FIELDS, "flow": flow})
+        settings = Settings.model_validate({**FIELDS, "flow": flow, "also_dis": also_dis})
         plan = make_plan("segment", str(home.clips), settings, home.place, weights=str(home.weights))
-        seconds[estimator, size, updates] = plan.stages["flow"].seconds
-    own, half, raft, shorter = seconds.values()
+        seconds[estimator, size, updates, also_dis] = plan.stages["flow"].seconds
+    own, half, raft, shorter, both = seconds.values()
     assert half == pytest.approx(own / 2) and raft > 10 * own and shorter == pytest.approx(raft / 2)
+    assert both == pytest.approx(shorter + own, rel=0.01)
 
 
 def test_what_stands_in_the_way_is_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
