@@ -34,7 +34,7 @@ from motion_adapt.tasks.settings import ClipNetworkSettings, SharedNetworkSettin
 from motion_adapt.tasks.training import course_of, training
 
 
-@stage("clip-network", version=4, gpu=True)
+@stage("clip-network", version=5, gpu=True)
 def segment_clip(
     frames: Artifact,
     flow: Artifact,

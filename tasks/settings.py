@@ -355,9 +355,9 @@ class ClipNetworkSettings(StageSettings):
     sizes: tuple[Annotated[float, Field(ge=0.5, le=4)], ...] = Field(
         (1.0, 1.5, 2.0),
         min_length=1,
-        description="sizes of the frames that the network sees, as multiples (0.5 to 4) of 128 x 224; the "
-        "probabilities at all sizes are averaged. Larger sizes give tighter masks and take more time; every second "
-        "one is seen as a mirror image",
+        description="sizes of the frames that the network sees in turn, as multiples (0.5 to 4) of 128 x 224; "
+        "smoothing brings them together. Larger sizes give tighter masks and take more time; every second one is seen "
+        "as a mirror image",
     )
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")

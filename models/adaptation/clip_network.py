@@ -201,13 +201,14 @@ def _random_network(objects: int, seed: int) -> ClipNetwork:
 class Segmented:
     """Probabilities that a clip network gives to the frames of its clip, computed when they are read.
 
-    Each is the mean of those at several sizes, at every second of which the network sees the frame's mirror image. A
-    network's masks are too wide by a few of its pixels, which cover less of an object that it sees enlarged.
+    A network's masks are too wide by a few of its pixels, which cover less of an object that it sees enlarged. So
+    frames are seen at several sizes in turn, and smoothing along the flow brings together what they show.
 
     Args:
         net: the clip network.
         rgb: u8 (T, H, W, 3).
-        sizes: sizes to see the frames at, times H x W; each is rounded up to a size that the network can take.
+        sizes: frame t is seen at size t modulo their number, times H x W, rounded up to a size that the network can
+            take; at every second size, its mirror image is seen.
 
     shape: (T, K, H, W).
     """
@@ -223,12 +224,13 @@ class Segmented:
     def __getitem__(self, key: slice | list[int]) -> NDArray[np.float32]:
         device = next(self.net.parameters()).device
         frames = normalise_rgb(np.asarray(self.rgb[key])).to(device)
-        parts = frames.split(1 if device.type == "cpu" else len(frames))
-        return torch.cat([self._mean(part) for part in parts]).cpu().numpy()
-
-    def _mean(self, frames: Tensor) -> Tensor:
-        found = [self._at(size, frames, mirrored=bool(i % 2)) for i, size in enumerate(self.sizes)]
-        return torch.stack(found).mean(dim=0)
+        turns = torch.arange(self.shape[0])[key] % len(self.sizes)
+        found = torch.empty((len(frames), *self.shape[1:]))
+        for turn, size in enumerate(self.sizes):
+            seen = torch.nonzero(turns == turn)[:, 0]
+            for part in seen.split(1 if device.type == "cpu" else max(len(seen), 1)):
+                found[part] = self._at(size, frames[part.to(device)], mirrored=bool(turn % 2)).cpu()
+        return found.numpy()
 
     def _at(self, size: float, frames: Tensor, *, mirrored: bool) -> Tensor:
         own, step = self.shape[2:], self.net.stride
