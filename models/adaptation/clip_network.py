@@ -226,10 +226,11 @@ class Segmented:
         frames = normalise_rgb(np.asarray(self.rgb[key])).to(device)
         turns = torch.arange(self.shape[0])[key] % len(self.sizes)
         found = torch.empty((len(frames), *self.shape[1:]))
-        for turn, size in enumerate(self.sizes):
+        for turn in turns.unique().tolist():
             seen = torch.nonzero(turns == turn)[:, 0]
-            for part in seen.split(1 if device.type == "cpu" else max(len(seen), 1)):
-                found[part] = self._at(size, frames[part.to(device)], mirrored=bool(turn % 2)).cpu()
+            for part in seen.split(1 if device.type == "cpu" else len(seen)):
+                at_size = self._at(self.sizes[turn], frames[part.to(device)], mirrored=bool(turn % 2))
+                found[part] = at_size.cpu()
         return found.numpy()
 
     def _at(self, size: float, frames: Tensor, *, mirrored: bool) -> Tensor:

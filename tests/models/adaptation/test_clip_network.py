@@ -118,6 +118,7 @@ def test_frames_are_seen_at_several_sizes_in_turn(
     np.testing.assert_allclose(in_turn[:], wanted, atol=1e-5)
     # whatever is read at once
     np.testing.assert_allclose(in_turn[4:7], wanted[4:7], atol=1e-5)
+    np.testing.assert_allclose(in_turn[11:], wanted[11:], atol=1e-5)
     np.testing.assert_allclose(in_turn[[1, 5, 9]], wanted[[1, 5, 9]], atol=1e-5)
 
 
