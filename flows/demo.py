@@ -24,7 +24,7 @@ from motion_adapt.tasks.settings import (
 )
 from motion_adapt.tasks.synthesis import SyntheticSet
 
-CLIPS, STEPS, CLIP_STEPS = 3, 60, 150
+CLIPS, STEPS, CLIP_STEPS = 3, 90, 150
 # a seed that pre-training, which counts its seeds from 0, never uses
 MADE_OF = SyntheticSet(seed=2024, frames=16, size=(240, 416), gaps=())
 

@@ -74,7 +74,7 @@ SHIPPED_FIGURES = {
     "finetuned-oclr": Shipped("step", 1.5, clip_bytes=15e6),
     "weights": Shipped("clip", 0.03, clip_bytes=4e6),
 }
-SEGMENTING = 1.4  # training steps of a clip network, which take as long as segmenting a frame
+SEGMENTING = 0.6  # training steps of a clip network, which take as long as segmenting a frame
 CRF = 3.0  # seconds per megapixel
 # Seconds per megapixel of what RAFT sees and per update, on a CPU; its encoders take as long as four updates.
 RAFT, ENCODERS = {"raft_large": 1.25, "raft_small": 0.38}, 4
