@@ -5,8 +5,8 @@
     round r         fine-tune OCLR on round r-1's masks and, if the settings say so, adapt the corrector on them
                     propose -> select -> correct, with the adapted models
     every round     smoothed along the flow; a network of each clip's own is averaged into the final masks, and
-                    their borders move to where colour or motion changes; with other flow than DIS's all this
-                    is done from DIS flow too, and each clip has the masks that fit it better
+                    their borders move to where colour or motion changes; with RAFT or ready-made flow, all
+                    this is done from DIS flow too, and each clip has the masks that fit it better
                     measured without labels and tracked in MLflow; the gate keeps, holds or rolls back
     at the end      masks and pictures of the round that the gate kept; scores if labels exist; all rounds on a page
 

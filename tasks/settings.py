@@ -643,8 +643,8 @@ class Settings(StageSettings):
     @property
     def adds_dis(self) -> bool:
         """Whether masks are made from DIS flow, in addition to those from the run's own."""
-        proposes = self.proposal.folder is None and self.flow.estimator != "dis"
-        return self.also_dis and self.edges.enabled and proposes
+        proposes_from_other = self.proposal.folder is None and self.flow.estimator != "dis"
+        return self.also_dis and self.edges.enabled and proposes_from_other
 
     def without_given(self) -> "Settings":
         """Return the settings without `selection.given`."""
