@@ -162,6 +162,7 @@ def shapes_of(settings: Settings) -> dict[str, dict[str, Any]]:
         exemplars_by=choice.exemplars_by,
         batch=choice.batch,
         frames=choice.frames,
+        residual=choice.residual,
     )
 
 

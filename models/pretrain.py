@@ -71,6 +71,7 @@ def pretrain(
     pool: int = PRETRAINING["pool"],
     batch: int | None = PRETRAINING["batch"],
     frames: int | None = PRETRAINING["frames"],
+    residual: bool = PRETRAINING["residual"],
     rate: float | None = PRETRAINING["rate"],
     precision: str = PRETRAINING["precision"],
     seed: int = 0,
@@ -88,7 +89,8 @@ def pretrain(
         features: `compact`, or a ViT of timm by name.
         features_checkpoint: weights of the feature network. Those of the compact one are copied to `out`, and none
             are trained.
-        selector, corrector, background, window, exemplars, batch, frames: see `models.pretraining.variants.shapes`.
+        selector, corrector, background, window, exemplars, batch, frames, residual: see
+            `models.pretraining.variants.shapes`.
         exemplars_by: see `models.pretraining.train_corrector.pretrain_corrector`.
         start: folder with start weights, by network. A network without a file there is trained from scratch.
         photos: folder of pictures; None for procedural textures.
@@ -141,6 +143,7 @@ def pretrain(
         exemplars_by=exemplars_by,
         batch=batch,
         frames=frames,
+        residual=residual,
     )
     begun = (
         {stage: read_checkpoint(file) for stage, file in start_files(start, out, stages).items()}
@@ -267,6 +270,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--batch", type=int, help="clips in a step (not for the feature network)")
     parser.add_argument("--frames", type=int, help="maximum length of OCLR's clips")
+    parser.add_argument(
+        "--residual", action="store_true", help="show OCLR the flow without the camera's motion too"
+    )
     parser.add_argument("--rate", type=float, help="maximum learning rate")
     parser.add_argument(
         "--precision",

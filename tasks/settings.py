@@ -516,6 +516,10 @@ class PretrainSettings(StageSettings):
     frames: int | None = Field(
         PRETRAINING["frames"], ge=4, description="maximum length of OCLR's clips; if unset, that of `size`"
     )
+    residual: bool = Field(
+        PRETRAINING["residual"],
+        description="show OCLR the flow without the camera's motion too (a homography, fitted robustly)",
+    )
     photos: str | None = Field(
         None, description="a folder of photos for textures and backgrounds; if unset, procedural textures"
     )

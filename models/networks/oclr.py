@@ -20,6 +20,7 @@ from motion_adapt.models.networks.blocks import (
     resize,
     stack,
 )
+from motion_adapt.models.networks.camera_motion import camera_residual
 from motion_adapt.models.networks.layering import hard_modal
 from motion_adapt.models.networks.unet import AcrossFrames, UNetDecoder, UNetEncoder, in_parts
 
@@ -58,6 +59,8 @@ class OCLR(nn.Module):
         context: whether to add two shorter paths between frames. The two coarsest maps of the encoder see their
             neighbours in time, and the decoder reads the tokens from before and after the transformer. In the paper,
             information passes between frames only through attention maps, which takes long to learn.
+        residual: whether the UNet also sees the flow without the camera's motion, in as many further channels. The
+            paper's sees the flow alone.
     """
 
     attention_parts = (
@@ -82,6 +85,7 @@ class OCLR(nn.Module):
         dropout: float = 0.1,
         reduction: int = 1,
         context: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         if reduction not in (1, 2, 4):
@@ -94,7 +98,8 @@ class OCLR(nn.Module):
         self.num_queries = num_queries
         self.features = features
         self.num_heads = num_heads
-        self.encoder = UNetEncoder(in_channels, widths)
+        self.residual = residual
+        self.encoder = UNetEncoder(in_channels * (1 + residual), widths)
         self.position = nn.Linear(3, width)
         self.encoder_layers = stack(EncoderLayer(width, num_heads, dropout), num_layers)
         self.queries = nn.Embedding(num_queries, width)
@@ -144,6 +149,9 @@ class OCLR(nn.Module):
         """Do the same as `forward`, for flow that `reduce` returned or that was computed at the reduced size."""
         B, T = flow.shape[:2]
         x = flow.flatten(0, 1)  # (B * T, channels, H, W), from here on with H and W reduced
+        if self.residual:
+            moved = x.unflatten(1, (-1, 2)).flatten(0, 1)  # (B * T * gaps, 2, H, W)
+            x = torch.cat([x, camera_residual(moved, pixels=self.reduction).view_as(x).to(x.dtype)], dim=1)
         parts = [self.encoder(part) for (part,) in in_parts(2 * self.features, x)]
         bottleneck = torch.cat([maps[-1] for maps in parts])  # (B * T, width, h, w)
         if self.neighbours is not None:

@@ -42,6 +42,7 @@ PRETRAINING: dict[str, Any] = {
     "pool": 0,
     "batch": None,
     "frames": None,
+    "residual": False,
     "corrector": "attention",
     "background": 4,
     "window": None,

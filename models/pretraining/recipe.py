@@ -67,12 +67,16 @@ def first_network(
 ) -> nn.Module:
     """Build the initial network of a training, with the weights of `start` or random ones (see `fresh_network`).
 
+    An OCLR that sees the flow without the camera's motion can start from one that does not (see `with_residual`).
+
     Raises:
         ValueError: `start` is another model, has other arguments than `network`, or reads other tokens than those of
             `features`.
     """
     if start is None:
         return fresh_network(partial(new_network, model, network), {}, seed, first_guess=first_guess)
+    if model == "oclr" and network.get("residual"):
+        start = with_residual(start)
     module = build_network(start, expect=model)
     has, wanted = (all_arguments(model, arguments) for arguments in (start.settings["network"], network))
     if differ := _differing(has, wanted):
@@ -81,6 +85,17 @@ def first_network(
     if read and asked and read != asked:
         raise ValueError(f"start: the {model} to start from reads other features: {_differing(read, asked)}")
     return module
+
+
+def with_residual(oclr: Checkpoint) -> Checkpoint:
+    """Give an OCLR the channels of its `residual`, with weights of zero: it first proposes what it proposed before."""
+    if oclr.model != "oclr" or oclr.settings["network"].get("residual"):
+        return oclr
+    first = "encoder.blocks.0.conv1.weight"  # (out, in, 3, 3)
+    weight = oclr.tensors[first]
+    tensors = {**oclr.tensors, first: torch.cat([weight, torch.zeros_like(weight)], dim=1)}
+    network = {**oclr.settings["network"], "residual": True}
+    return Checkpoint("oclr", {**oclr.settings, "network": network}, tensors)
 
 
 def _differing(has: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -33,6 +33,11 @@ def corrector_arguments(maps: str = "attention", background: int = BACKGROUND) -
     return arguments
 
 
+def oclr_arguments(residual: bool = False) -> dict[str, Any]:
+    """Return the arguments of `OCLR` that determine what it sees: the flow alone, or its `residual` too."""
+    return {"residual": True} if residual else {}
+
+
 def shapes(
     size: str,
     *,
@@ -44,6 +49,7 @@ def shapes(
     exemplars_by: str,
     batch: int | None = None,
     frames: int | None = None,
+    residual: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Return, by network, its constructor arguments ("network") and the data of a step of its training ("sees").
 
@@ -57,8 +63,10 @@ def shapes(
         exemplars_by: how the corrector's exemplars are chosen.
         batch: clips in a step of OCLR, selector and corrector; None for that of the size.
         frames: maximum length of OCLR's clips; None for that of the size.
+        residual: whether OCLR also sees the flow without the camera's motion.
     """
     networks, sees = dict(SIZES[size]), dict[str, dict[str, Any]](STEP_SIZES[size])
+    networks["oclr"] = networks["oclr"] | oclr_arguments(residual)
     networks["selector"] = networks["selector"] | selector_arguments(selector)
     networks["corrector"] = networks["corrector"] | corrector_arguments(corrector, background)
     if corrector == "dense":  # only the other correctors have a prior

@@ -480,6 +480,20 @@ def test_a_training_starts_from_weights_and_records_them(model, oclr, extractor)
     assert further.settings == scratch.settings  # without a start, the recipe has no entry for it
 
 
+def test_an_oclr_that_sees_the_residual_can_start_from_one_that_does_not(oclr):
+    network = {**TINY_OCLR, "residual": True}
+    train_oclr = partial(pretrain_oclr, network=network, frames=2, flow="exact", start=oclr)
+    begun, learnt = (train_oclr(Course(steps=1, rate=rate)) for rate in (1e-30, 1e-2))
+    flow = torch.randn(1, 2, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    before, after = (build_network(checkpoint, expect="oclr")(flow) for checkpoint in (oclr, begun))
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new, old)
+    assert learnt.tensors["encoder.blocks.0.conv1.weight"][:, 4:].any()
+    assert begun.settings["training"]["start"]["sha256"] == tensors_digest(oclr.tensors)
+    with pytest.raises(ValueError, match="start from is another network: residual=True instead of False"):
+        pretrain_oclr(Course(steps=1), network=TINY_OCLR, frames=2, flow="exact", start=begun)
+
+
 def test_a_start_of_another_network_or_for_other_features_is_refused(oclr, extractor):
     with pytest.raises(ValueError, match="the oclr to start from is another network: width=32 instead of 64"):
         pretrain_oclr(Course(steps=1), network={**TINY_OCLR, "width": 64}, start=oclr)

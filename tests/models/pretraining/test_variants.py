@@ -35,6 +35,7 @@ from motion_adapt.models.pretraining.variants import (
     CORRECTORS,
     corrector_arguments,
     episode_arguments,
+    oclr_arguments,
     selector_arguments,
     shapes,
 )
@@ -273,9 +274,9 @@ def test_a_trained_variant_is_loaded_as_the_same_variant(oclr, compact, tmp_path
 
 
 def test_defaults_add_nothing_to_the_recipes():
-    assert selector_arguments() == corrector_arguments() == {} and corrector_arguments("dense", 1) == {
-        "maps": "dense"
-    }
+    assert oclr_arguments() == selector_arguments() == corrector_arguments() == {} and corrector_arguments(
+        "dense", 1
+    ) == {"maps": "dense"}
     step = STEP_SIZES["compact"]["corrector"]
     assert episode_arguments(step) == step
     assert episode_arguments(step, window=12, exemplars=15) == {
