@@ -1,6 +1,6 @@
 """Progress of long work inside a task.
 
-A task says `with track(len(frames)) as advance: ... advance(8)`. The command line installs a rich display in its own
+A task says `with track(len(frames)) as advance: ... advance(8)`. The command line installs a display in its own
 process; in other processes (a Dask worker, a scheduled run) nothing is shown and the calls cost nothing.
 
 `advance` is also where tasks notice that the run is being ended: threads cannot be killed, and a training may have
@@ -10,10 +10,23 @@ hours left.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
-from rich.progress import Progress
 
-_display: Progress | None = None
+class Display(Protocol):
+    """What shows the progress of tasks, such as rich's `Progress`. Its methods are called from any thread."""
+
+    def add_task(self, description: str, *, total: int) -> Any:
+        """Begin to show a task; returns its number."""
+
+    def advance(self, task_id: Any, advance: float) -> None:
+        """Add to what is done of a task."""
+
+    def remove_task(self, task_id: Any) -> None:
+        """Show a task no longer."""
+
+
+_display: Display | None = None
 _stopping = threading.Event()
 
 
@@ -38,7 +51,7 @@ def raise_if_stopping() -> None:
 
 
 @contextmanager
-def shown_on(display: Progress) -> Iterator[None]:
+def shown_on(display: Display) -> Iterator[None]:
     """Show the progress of tasks in this process on `display`."""
     global _display
     _display = display
