@@ -1,11 +1,12 @@
 """Clip network: train a network on the masks of one clip, and average its masks with them.
 
-It starts from a shared network, which learns the masks of many clips.
+It starts from a shared network, which learns the masks of many clips, and gives a second opinion on those of this one.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from motion_adapt.models.adaptation.clip_network import (
     Mean,
@@ -14,13 +15,18 @@ from motion_adapt.models.adaptation.clip_network import (
     fit_clip_network,
     foreground_iou,
 )
+from motion_adapt.models.adaptation.second_opinion import AmongObjects
 from motion_adapt.models.adaptation.shared_network import fit_shared_network
 from motion_adapt.models.inference.smoothing import smooth
 from motion_adapt.models.inputs.imaging import hard_masks
+from motion_adapt.models.inputs.own_speed import WithSpeed
+from motion_adapt.models.inputs.readable import Readable
 from motion_adapt.models.inputs.rounding import rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.networks.checkpoints import build_network
 from motion_adapt.models.networks.lineage import masks_by_hand
+from motion_adapt.storage.artifacts.arrays import StoredArray
+from motion_adapt.storage.artifacts.reader import ArtifactReader
 from motion_adapt.storage.artifacts.writer import ArtifactWriter
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.by_hand import BY_HAND, by_hand_of
@@ -34,10 +40,44 @@ from motion_adapt.tasks.settings import ClipNetworkSettings, SharedNetworkSettin
 from motion_adapt.tasks.training import course_of, training
 
 
-@stage("clip-network", version=5, gpu=True)
+@stage("second-opinion", version=1, gpu=True)
+def ask_shared_network(
+    frames: Artifact,
+    flow: Artifact,
+    speed: Artifact,
+    proposal: Artifact,
+    masks: Artifact,
+    network: Artifact,
+    *,
+    settings: ClipNetworkSettings,
+    smoothing: SmoothingSettings,
+    place: Place,
+    out: ArtifactWriter,
+) -> None:
+    """Average the probabilities of one clip's masks with those of the shared network, and smooth along the flow.
+
+    A clip keeps its masks if the network sees something else, an IoU below `settings.agreement`, or colours alone:
+    those tell it too little about a clip that it has not learnt.
+
+    Args and results are those of `segment_clip`.
+    """
+    clip = ClipToRefine.read(place, flow, proposal, masks)
+    shown = seen_by_network(place, frames, speed, settings)
+    net = build_network(get_checkpoint(place, network), place.device, expect="clip-network")
+    iou = 0.0
+    if net.motion and settings.motion:
+        own = AmongObjects(Segmented(net, shown, settings.sizes), clip.given)
+        iou = foreground_iou(own, clip.given)
+    used = iou >= settings.agreement and net.motion
+    clip.write_mean(own if used else None, smoothing, out, place, f"second opinion on {place.label}")
+    out.summary |= {"agreement": iou, "used": used}
+
+
+@stage("clip-network", version=6, gpu=True)
 def segment_clip(
     frames: Artifact,
     flow: Artifact,
+    speed: Artifact,
     proposal: Artifact,
     masks: Artifact,
     start: Artifact | None,
@@ -50,23 +90,22 @@ def segment_clip(
 ) -> None:
     """Train a network on the probabilities of one clip's masks; average its own with them, and smooth along the flow.
 
-    `start` is a shared network; None means random weights. The network itself is not kept.
+    `speed` is the flow that shows the network what moves. `start` is a shared network; None means random weights. The
+    network itself is not kept.
 
     If it shows something else than it learnt, an IoU below `settings.agreement`, the clip keeps what it had.
 
     Makes `masks` bool (T, K, 128, 224), disjoint, and `probabilities` f16 of the same shape. The summary has the IoU,
     whether the network was used, and its `training`.
     """
-    store = place.open()
-    rgb, motion, kept = store.open(frames).array("rgb"), store.open(flow), store.open(masks)
-    given, by_hand = kept.array("probabilities"), by_hand_of(kept)
-    fixed = np.zeros(len(given), np.bool_) if by_hand is None else by_hand
-    at = np.flatnonzero(fixed).tolist()
-    planned = replace(course_of(settings, seed), steps=settings.steps_for(len(rgb)))
+    clip = ClipToRefine.read(place, flow, proposal, masks)
+    shown = seen_by_network(place, frames, speed, settings)
+    at = clip.by_hand_at
+    planned = replace(course_of(settings, seed), steps=settings.steps_for(len(clip.given)))
     with training(place, out, planned) as (course, _):
         checkpoint = fit_clip_network(
-            rgb,
-            given,
+            shown,
+            clip.given,
             course,
             batch=settings.batch,
             start=get_checkpoint(place, start) if start else None,
@@ -74,39 +113,95 @@ def segment_clip(
             recipe={"labels": [masks.key], **masks_by_hand(len(at))},
         )
     net = build_network(checkpoint, place.device, expect="clip-network")
-    # Whatever the network sees there, such a frame shows nothing.
-    blank = kinds_of(store.open(proposal)) == BLANK
-    iou = foreground_iou(Segmented(net, rgb, sizes=[1.0]), given)  # at the size that it learnt the masks at
+    iou = foreground_iou(
+        Segmented(net, shown, sizes=[1.0]), clip.given
+    )  # at the size that it learnt the masks at
     used = iou >= settings.agreement
-    found = smooth(
-        Replaced(Mean(Segmented(net, rgb, settings.sizes), given), given, at) if used else given,
-        motion.array("flow"),
-        iterations=smoothing.iterations if used and smoothing.enabled else 0,
-        weight=smoothing.weight,
-        gap=motion.summary["gap"],
-        apart=blank,
-        fixed=fixed,
-    )
-    if by_hand is not None:
-        out.append(BY_HAND, by_hand, ("time",))
-    with track(len(given), f"segment {place.label} by its network") as advance:
-        for index, (frame, empty) in enumerate(zip(found, blank, strict=True)):
-            if empty and not fixed[index]:
-                frame *= 0
-            out.append("masks", hard_masks(frame[None]) if used else kept.array("masks")[[index]], MASK_DIMS)
-            out.append("probabilities", rounded_probabilities(frame[None]), MASK_DIMS)
-            advance(1)
-    learnt = checkpoint.settings["training"]
-    out.summary |= {"frames": len(given), "agreement": iou, "used": used, "training": learnt}
+    own = Segmented(net, shown, settings.sizes) if used else None
+    clip.write_mean(own, smoothing, out, place, f"segment {place.label} by its network")
+    out.summary |= {"agreement": iou, "used": used, "training": checkpoint.settings["training"]}
 
 
-@stage("shared-network", version=1, gpu=True)
+@dataclass(frozen=True)
+class ClipToRefine:
+    """The masks of a clip that others are averaged with, and what that takes."""
+
+    flow: ArtifactReader
+    masks: ArtifactReader
+    blank: NDArray[np.bool_]  # the frames that show nothing at all
+    by_hand: NDArray[np.bool_] | None  # the frames with masks by hand
+
+    @classmethod
+    def read(cls, place: Place, flow: Artifact, proposal: Artifact, masks: Artifact) -> "ClipToRefine":
+        """Open the artifacts of a clip."""
+        store = place.open()
+        kept = store.open(masks)
+        return cls(store.open(flow), kept, kinds_of(store.open(proposal)) == BLANK, by_hand_of(kept))
+
+    @property
+    def given(self) -> StoredArray:
+        """The probabilities, f16 (T, K, 128, 224)."""
+        return self.masks.array("probabilities")
+
+    @property
+    def by_hand_at(self) -> list[int]:
+        """The indices of the frames with masks by hand."""
+        return [] if self.by_hand is None else np.flatnonzero(self.by_hand).tolist()
+
+    def write_mean(
+        self,
+        own: Readable | None,
+        smoothing: SmoothingSettings,
+        out: ArtifactWriter,
+        place: Place,
+        label: str,
+    ) -> None:
+        """Write the mean of the given probabilities and those of a network, smoothed along the flow, and their masks.
+
+        If `own` is None, write what was given. Frames with masks by hand keep them, and blank ones show nothing,
+        whatever the network sees there.
+        """
+        fixed = np.zeros(len(self.given), np.bool_) if self.by_hand is None else self.by_hand
+        found = smooth(
+            self.given if own is None else Replaced(Mean(own, self.given), self.given, self.by_hand_at),
+            self.flow.array("flow"),
+            iterations=smoothing.iterations if own is not None and smoothing.enabled else 0,
+            weight=smoothing.weight,
+            gap=self.flow.summary["gap"],
+            apart=self.blank,
+            fixed=fixed,
+        )
+        if self.by_hand is not None:
+            out.append(BY_HAND, self.by_hand, ("time",))
+        with track(len(fixed), label) as advance:
+            for index, frame in enumerate(found):
+                if self.blank[index] and not fixed[index]:
+                    frame *= 0
+                made = self.masks.array("masks")[[index]] if own is None else hard_masks(frame[None])
+                out.append("masks", made, MASK_DIMS)
+                out.append("probabilities", rounded_probabilities(frame[None]), MASK_DIMS)
+                advance(1)
+        out.summary |= {"frames": len(fixed)}
+
+
+def seen_by_network(
+    place: Place, frames: Artifact, speed: Artifact, settings: ClipNetworkSettings
+) -> Readable:
+    """Return what networks see of a clip: its frames and, if the settings say so, their pixels' own speed."""
+    store = place.open()
+    rgb = store.open(frames).array("rgb")
+    return WithSpeed(rgb, store.open(speed).array("flow")) if settings.motion else rgb
+
+
+@stage("shared-network", version=2, gpu=True)
 def train_on_clips(
     frames: list[Artifact],
+    speed: list[Artifact],
     masks: list[Artifact],
     start: Artifact | None,
     *,
     settings: SharedNetworkSettings,
+    network: ClipNetworkSettings,
     seed: int,
     place: Place,
     out: ArtifactWriter,
@@ -116,8 +211,11 @@ def train_on_clips(
     marks = (by_hand_of(store.open(made)) for made in masks)
     by_hand = sum(0 if mark is None else int(mark.sum()) for mark in marks)
     clips = [
-        (store.open(one).array("rgb"), store.open(other).array("probabilities"))
-        for one, other in zip(frames, masks, strict=True)
+        (
+            seen_by_network(place, shown, moved, network),
+            store.open(made).array("probabilities"),
+        )
+        for shown, moved, made in zip(frames, speed, masks, strict=True)
     ]
     with training(place, out, course_of(settings, seed)) as (course, publish):
         publish(

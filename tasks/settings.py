@@ -340,6 +340,14 @@ class ClipNetworkSettings(StageSettings):
         description="shared: start from a network that learnt the masks of many clips, the shipped one or that "
         "of the weights folder; scratch: start from random weights, which need about 400 steps",
     )
+    motion: bool = Field(
+        True, description="show the network how fast each pixel moves, apart from the camera's motion"
+    )
+    second_opinion: bool = Field(
+        True,
+        description="average a clip's masks with those of the shared network before its own network learns them; "
+        "needs `motion`, in the shared network too",
+    )
     steps: int = Field(120, ge=1, description="minimum number of steps for a clip")
     steps_per_frame: float = Field(2.0, ge=0, description="steps per frame of the clip, if that gives more")
     learning_rate: float = Field(1.5e-3, gt=0, description="peak learning rate")
@@ -361,6 +369,10 @@ class ClipNetworkSettings(StageSettings):
     )
     # excluded from keys: how often the state is saved changes no result
     checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")
+
+    def for_second_opinion(self) -> "ClipNetworkSettings":
+        """Return the settings that change a second opinion, and the defaults of the others, which then keep its key."""
+        return ClipNetworkSettings(motion=self.motion, agreement=self.agreement, sizes=self.sizes)
 
     def steps_for(self, frames: int) -> int:
         """Return the steps of a clip of so many frames."""

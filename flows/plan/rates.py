@@ -56,6 +56,7 @@ SHIPPED_FIGURES = {
     "correction": Shipped("frame", 0.12, frame_bytes=10e3),
     "clip-corrector": Shipped("step", 1.3, clip_bytes=10e6),
     "smoothing": Shipped("frame", 0.013, frame_bytes=8e3),
+    "second-opinion": Shipped("frame", 0.055, frame_bytes=8e3),
     "shared-network": Shipped("step", 0.24, clip_bytes=4e6),
     "clip-network": Shipped("step", 0.07, frame_bytes=6e3),
     "edges": Shipped("frame", 0.03, frame_bytes=8e3),

@@ -26,6 +26,7 @@ SHOWN = (
     "corrected/J",
     "per_clip/J",
     "smoothed/J",
+    "second_opinion/J",
     "clip_network/J",
     "edges/J",
     "before_sam/J",

@@ -101,6 +101,7 @@ def steps(this: Round) -> dict[str, ByClip]:
         "clip_corrector": this.clip_correctors,
         "clip_correction": {name: this.per_clip[name] for name in this.clip_correctors},
         "smoothing": this.smoothed,
+        "second_opinion": this.second_opinion,
         # the others kept the masks that their network should have learnt
         "clip_network": {
             name: made for name, made in this.by_network.items() if made.stage == "clip-network"

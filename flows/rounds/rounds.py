@@ -15,12 +15,14 @@ from motion_adapt.flows.rounds.adapt_models import (
 from motion_adapt.flows.rounds.final_masks import finish_clips, refine_clips
 from motion_adapt.flows.rounds.stages import (
     adapt_to_clips,
+    ask_for_second_opinions,
     correct_clips,
     follow_clips_edges,
     name_still,
     propose_clips,
     segment_by_network,
     select_clips,
+    shared_network,
     smooth_clips,
 )
 from motion_adapt.flows.rounds.state import Round, Work
@@ -85,6 +87,12 @@ def segment_clips(work: Work, this: Round) -> None:
     if work.settings.smoothing.enabled:
         this.smoothed = refined = smooth_clips(work, this, refined)
     if work.settings.clip_network.enabled:
+        if work.settings.shared_network.steps and not this.from_dis:  # a second pass has that of the first
+            this.weights = this.weights.with_(clip_network=shared_network(work, this, refined))
+        if work.settings.clip_network.second_opinion and this.weights.clip_network:
+            this.second_opinion = refined = ask_for_second_opinions(
+                work, this, refined, this.weights.clip_network
+            )
         this.by_network = refined = segment_by_network(work, this, refined)
     if work.settings.edges.enabled:
         this.edges = follow_clips_edges(work, this, refined)

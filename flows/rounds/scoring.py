@@ -59,6 +59,7 @@ def score_round(work: Work, this: Round, labels: dict[str, Labels]) -> None:
         "corrected": this.correction,
         "per_clip": this.per_clip,
         "smoothed": this.smoothed,
+        "second_opinion": this.second_opinion,
         "clip_network": this.by_network,
         "edges": this.edges,
         "before_sam": this.before_sam,

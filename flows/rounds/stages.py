@@ -12,7 +12,7 @@ from motion_adapt.flows.run.run import ByClip
 from motion_adapt.storage.formats.masks import masks_content
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.by_hand import replace_proposals
-from motion_adapt.tasks.clip_network import segment_clip, train_on_clips
+from motion_adapt.tasks.clip_network import ask_shared_network, segment_clip, train_on_clips
 from motion_adapt.tasks.correction import correct
 from motion_adapt.tasks.edges import follow_edges
 from motion_adapt.tasks.per_clip import adapt_to_clip
@@ -170,20 +170,39 @@ def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
     )
 
 
+def ask_for_second_opinions(work: Work, this: Round, masks: ByClip, network: Artifact) -> ByClip:
+    """Return the mean of `masks` and those of the shared network; `masks` itself if it sees something else."""
+    asked = work.run.each(
+        ask_shared_network,
+        f"{this.name}: second opinions",
+        lambda name: {
+            "frames": work.materials.frames[name],
+            "flow": work.materials.flow[name],
+            "speed": this.flow_of(name, work.materials),
+            "proposal": this.proposal[name],
+            "masks": masks[name],
+            "network": network,
+            "settings": work.settings.clip_network.for_second_opinion(),
+            "smoothing": work.settings.smoothing,
+        },
+        forgive=True,
+    )
+    return {**masks, **asked}
+
+
 def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
     """Return masks by a network that is trained on each clip; `masks` itself if that fails or finds something else.
 
     The round's measures judge the corrections before these.
     """
     settings = work.settings.clip_network
-    if work.settings.shared_network.steps and not this.from_dis:  # a second pass has that of the first
-        this.weights = this.weights.with_(clip_network=shared_network(work, this, masks))
     own = work.run.each(
         segment_clip,
         f"{this.name}: clip networks",
         lambda name: {
             "frames": work.materials.frames[name],
             "flow": work.materials.flow[name],
+            "speed": this.flow_of(name, work.materials),
             "proposal": this.proposal[name],
             "masks": masks[name],
             "start": this.weights.clip_network,
@@ -224,8 +243,10 @@ def shared_network(work: Work, this: Round, masks: ByClip) -> Artifact:
         train_on_clips,
         f"{this.name}: train the shared network",
         frames=[work.materials.frames[name] for name, _ in in_order],
+        speed=[this.flow_of(name, work.materials) for name, _ in in_order],
         masks=[made for _, made in in_order],
         start=this.weights.clip_network,
         settings=work.settings.shared_network,
+        network=work.settings.clip_network,
         seed=work.settings.seed + this.index,
     )

@@ -49,6 +49,7 @@ class Round:
     clip_correctors: ByClip = field(default_factory=dict)  # correctors adapted to single clips
     per_clip: ByClip = field(default_factory=dict)  # corrections by those correctors
     smoothed: ByClip = field(default_factory=dict)  # the last of these, smoothed along the flow
+    second_opinion: ByClip = field(default_factory=dict)  # averaged with the shared network's masks
     by_network: ByClip = field(default_factory=dict)  # the last of these averaged with clip networks' masks
     edges: ByClip = field(default_factory=dict)  # the last of these, following the edges of the frames
     before_sam: ByClip = field(default_factory=dict)  # final masks before SAM refined them
@@ -64,12 +65,21 @@ class Round:
     @property
     def refined(self) -> ByClip:
         """Every clip's masks after the last step at the networks' own size."""
-        return {**self.correction, **self.per_clip, **self.smoothed, **self.by_network, **self.edges}
+        found = self.correction | self.per_clip | self.smoothed | self.second_opinion
+        return found | self.by_network | self.edges
 
     def behind_the_masks(self) -> "Round":
         """Return this round with the steps that led to its masks: for clips in `taken`, those of that round."""
         found = replace(self)
-        for step in ("proposal", "selection", "correction", "per_clip", "smoothed", "by_network"):
+        for step in (
+            "proposal",
+            "selection",
+            "correction",
+            "per_clip",
+            "smoothed",
+            "second_opinion",
+            "by_network",
+        ):
             made = {name: getattr(self.source(name), step).get(name) for name in getattr(self, step)}
             setattr(found, step, {name: artifact for name, artifact in made.items() if artifact})
         return found

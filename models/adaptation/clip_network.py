@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from motion_adapt.models.inputs.imaging import RGB_MEAN, RGB_STD, normalise_rgb
+from motion_adapt.models.inputs.own_speed import UNIT
 from motion_adapt.models.inputs.readable import Readable, spread
 from motion_adapt.models.networks.checkpoints import (
     Checkpoint,
@@ -30,6 +31,8 @@ GRADIENT_NORM = 1.0
 MOST_FRAMES = 300  # of a clip that are learnt from
 COMPARED = 24  # frames in which a network's masks are compared with those that it learnt
 GIVEN_SHARE = 0.75  # of the steps on masks by hand, if there are any
+HIDDEN = 0.2  # of the frames that are learnt from, the speed is taken for zero: objects also rest
+FASTER = (0.7, 1.4)  # factor on the speed
 ZOOM, SHIFT = (0.7, 1.3), 0.1  # about the frame's middle; of its height and width
 GAIN, OFFSET = (0.8, 1.2), 0.1  # of each colour, in [0, 1]
 
@@ -40,50 +43,52 @@ class ClipFrames:
     Up to `MOST_FRAMES` frames, spread over the clip, and all with masks by hand are read and kept in memory.
 
     Args:
-        rgb: u8 (T, H, W, 3).
+        frames: u8 (T, H, W, 3), or (T, H, W, 4) with the pixels' own speed, see `models.inputs.own_speed.WithSpeed`.
         probabilities: float (T, K, H, W) in [0, 1], the masks to learn.
         batch: frames of a step.
         given: indices of the frames with masks by hand. A step learns them with the probability `GIVEN_SHARE`.
     """
 
-    def __init__(self, rgb: Readable, probabilities: Readable, batch: int, given: Sequence[int] = ()) -> None:
-        used = np.union1d(spread(rgb.shape[0], MOST_FRAMES), np.asarray(given, int)).tolist()
-        self.rgb, self.targets = np.asarray(rgb[used]), np.asarray(probabilities[used], np.float16)
+    def __init__(
+        self, frames: Readable, probabilities: Readable, batch: int, given: Sequence[int] = ()
+    ) -> None:
+        used = np.union1d(spread(frames.shape[0], MOST_FRAMES), np.asarray(given, int)).tolist()
+        self.frames, self.targets = np.asarray(frames[used]), np.asarray(probabilities[used], np.float16)
         self.given = [used.index(index) for index in given]
         self.batch = min(batch, len(used))
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
-        """Return `rgb` f32 (N, 3, H, W), normalised, and `target` f32 (N, K + 1, H, W), summing to 1 per pixel."""
-        chosen = rng.choice(len(self.rgb), self.batch, replace=False)
+        """Return `seen` f32 (N, 3 or 4, H, W), see `changed_frame`, and `target` f32 (N, K + 1, H, W), summing to 1."""
+        chosen = rng.choice(len(self.frames), self.batch, replace=False)
         if self.given:
             by_hand = rng.random(self.batch) < GIVEN_SHARE
             chosen = np.where(by_hand, rng.choice(self.given, self.batch), chosen)
-        return batch_of(((self.rgb[i], self.targets[i]) for i in chosen), rng)
+        return batch_of(((self.frames[i], self.targets[i]) for i in chosen), rng)
 
 
 def batch_of(
     frames: Iterable[tuple[NDArray[np.uint8], NDArray[np.float16]]], rng: np.random.Generator
 ) -> Batch:
-    """Augment frames u8 (H, W, 3) with their probabilities f16 (K, H, W), and stack them to a batch."""
-    changed = [changed_frame(rgb, target.astype(np.float32), rng) for rgb, target in frames]
+    """Augment frames u8 (H, W, 3 or 4) with their probabilities f16 (K, H, W), and stack them to a batch."""
+    changed = [changed_frame(frame, target.astype(np.float32), rng) for frame, target in frames]
     return {
-        "rgb": np.stack([rgb for rgb, _ in changed]),
+        "seen": np.stack([seen for seen, _ in changed]),
         "target": with_background(np.stack([target for _, target in changed])),
     }
 
 
 def changed_frame(
-    rgb: NDArray[np.uint8], target: NDArray[np.float32], rng: np.random.Generator
+    frame: NDArray[np.uint8], target: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Zoom, shift and perhaps mirror a frame and its target, and change the frame's colours.
+    """Zoom, shift and perhaps mirror a frame and its target, and change the frame's colours and speed.
 
     Args:
-        rgb: the frame, u8 (H, W, 3).
+        frame: u8 (H, W, 3), or (H, W, 4) with its pixels' own speed.
         target: probabilities of the objects, f32 (K, H, W).
         rng: draws the changes.
 
     Returns:
-        The frame, normalised, f32 (3, H, W), and its target, f32 (K, H, W).
+        The frame as the network sees it, f32 (3 or 4, H, W), and its target, f32 (K, H, W).
     """
     _, height, width = target.shape
     zoom, mirror = rng.uniform(*ZOOM), rng.choice([-1.0, 1.0])
@@ -97,9 +102,19 @@ def changed_frame(
             image, where, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )
 
-    colours = moved(rgb).astype(np.float32) / 255 * rng.uniform(*GAIN, 3) + rng.uniform(-OFFSET, OFFSET, 3)
-    normal = (colours - RGB_MEAN) / RGB_STD
-    return normal.transpose(2, 0, 1).astype(np.float32), np.stack([moved(channel) for channel in target])
+    seen = moved(frame).astype(np.float32)
+    colours = seen[..., :3] / 255 * rng.uniform(*GAIN, 3) + rng.uniform(-OFFSET, OFFSET, 3)
+    seen[..., :3] = (colours - RGB_MEAN) / RGB_STD
+    if seen.shape[2] > len(RGB_MEAN):
+        seen[..., 3] *= (rng.random() >= HIDDEN) * rng.uniform(*FASTER) / UNIT
+    return seen.transpose(2, 0, 1), np.stack([moved(channel) for channel in target])
+
+
+def as_seen(frames: NDArray[np.uint8]) -> Tensor:
+    """Return frames u8 (N, H, W, 3 or 4) as a clip network sees them, f32 (N, 3 or 4, H, W)."""
+    colours = normalise_rgb(frames[..., :3])
+    speed = torch.from_numpy(frames[..., 3:].transpose(0, 3, 1, 2) / np.float32(UNIT))
+    return torch.cat([colours, speed], dim=1)
 
 
 def with_background(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,7 +132,7 @@ def clip_network_loss(module: nn.Module, batch: Batch, precision: str) -> tuple[
     """Add cross entropy with the soft targets and soft Dice of the foreground, which keeps small objects in view."""
     target = batch["target"]
     with autocast(target.device, precision):
-        logits = module(batch["rgb"])
+        logits = module(batch["seen"])
     logits = logits.float()
     entropy = -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
     dice = soft_dice(1 - logits.softmax(dim=1)[:, -1], 1 - target[:, -1])
@@ -125,7 +140,7 @@ def clip_network_loss(module: nn.Module, batch: Batch, precision: str) -> tuple[
 
 
 def fit_clip_network(
-    rgb: Readable,
+    frames: Readable,
     probabilities: Readable,
     course: Course,
     *,
@@ -134,10 +149,10 @@ def fit_clip_network(
     given: Sequence[int] = (),
     recipe: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Train a clip network on a clip's masks.
+    """Train a clip network on a clip's masks. It sees motion if the frames have their pixels' own speed.
 
     Args:
-        rgb: u8 (T, H, W, 3).
+        frames: see `ClipFrames`.
         probabilities: float (T, K, H, W) in [0, 1].
         course: its rate is the peak of a rise and a fall; None means `RATE`.
         batch: frames per step.
@@ -147,17 +162,29 @@ def fit_clip_network(
         recipe: further entries of the checkpoint's recipe.
     """
     about = {"on": TrainedOn.MASKS_OF_ONE_CLIP.value, "batch": batch, **(recipe or {})}
-    return fit(ClipFrames(rgb, probabilities, batch, given), probabilities.shape[1], course, start, about)
+    batches, motion = ClipFrames(frames, probabilities, batch, given), has_speed(frames)
+    return fit(batches, probabilities.shape[1], course, start, about, motion=motion)
+
+
+def has_speed(frames: Readable) -> bool:
+    """Return whether frames (..., 3 or 4) have their pixels' own speed."""
+    return frames.shape[-1] > len(RGB_MEAN)
 
 
 def fit(
-    batches: Batches, objects: int, course: Course, start: Checkpoint | None, about: dict[str, Any]
+    batches: Batches,
+    objects: int,
+    course: Course,
+    start: Checkpoint | None,
+    about: dict[str, Any],
+    *,
+    motion: bool,
 ) -> Checkpoint:
     """Train a network for `objects` objects on batches like those of `ClipFrames`; `about` goes into the recipe."""
     course = course.at_rate(RATE)
     assert course.rate is not None
     recipe = {**course.told(), **about, **({"start": start.settings["training"]} if start else {})}
-    module = started(start, objects) if start else _random_network(objects, course.seed)
+    module = started(start, objects, motion) if start else _random_network(objects, motion, course.seed)
     train(
         module,
         batches,
@@ -173,8 +200,10 @@ def fit(
     return Checkpoint("clip-network", settings, weights_of(module))
 
 
-def started(start: Checkpoint, objects: int) -> ClipNetwork:
+def started(start: Checkpoint, objects: int, motion: bool) -> ClipNetwork:
     """Build a network for `objects` objects that divides what `start` takes for foreground evenly among them.
+
+    If only one of both sees motion, the new network begins as if nothing moved.
 
     Raises:
         ValueError: `start` is no network of one object.
@@ -182,9 +211,13 @@ def started(start: Checkpoint, objects: int) -> ClipNetwork:
     shared = build_network(start, expect="clip-network")
     if shared.objects != 1:
         raise ValueError(f"start: wanted a network of one object, got one of {shared.objects}")
-    net = ClipNetwork(**{**shared.arguments, "objects": objects})
+    net = ClipNetwork(**{**shared.arguments, "objects": objects, "motion": motion})
     pixels = shared.patch**2
     tensors = weights_of(shared)
+    first = tensors["down.0.0.weight"]  # (out, in, 3, 3), the speed last
+    wanted = net.get_parameter("down.0.0.weight").shape[1]
+    added = first.new_zeros(len(first), max(wanted - first.shape[1], 0), 3, 3)
+    tensors["down.0.0.weight"] = torch.cat([first[:, :wanted], added], dim=1)
     weight, bias = tensors["out.weight"], tensors["out.bias"]  # those of the object, then of the background
     tensors["out.weight"] = torch.cat([weight[:pixels]] * objects + [weight[pixels:]])
     tensors["out.bias"] = torch.cat([bias[:pixels] - math.log(objects)] * objects + [bias[pixels:]])
@@ -192,10 +225,10 @@ def started(start: Checkpoint, objects: int) -> ClipNetwork:
     return net
 
 
-def _random_network(objects: int, seed: int) -> ClipNetwork:
+def _random_network(objects: int, motion: bool, seed: int) -> ClipNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ClipNetwork(objects)
+        return ClipNetwork(objects, motion=motion)
 
 
 class Segmented:
@@ -206,24 +239,24 @@ class Segmented:
 
     Args:
         net: the clip network.
-        rgb: u8 (T, H, W, 3).
+        frames: see `ClipFrames`.
         sizes: frame t is seen at size t modulo their number, times H x W, rounded up to a size that the network can
             take; at every second size, its mirror image is seen.
 
     shape: (T, K, H, W).
     """
 
-    def __init__(self, net: ClipNetwork, rgb: Readable, sizes: Sequence[float]) -> None:
+    def __init__(self, net: ClipNetwork, frames: Readable, sizes: Sequence[float]) -> None:
         # On a CPU, frame by frame in channels_last takes two thirds of the time that several frames at once in the
         # other layout take.
-        self.net, self.rgb, self.sizes = net.to(memory_format=torch.channels_last), rgb, sizes
-        count, height, width, _ = rgb.shape
+        self.net, self.frames, self.sizes = net.to(memory_format=torch.channels_last), frames, sizes
+        count, height, width, _ = frames.shape
         self.shape = (count, net.objects, height, width)
 
     @torch.inference_mode()
     def __getitem__(self, key: slice | list[int]) -> NDArray[np.float32]:
         device = next(self.net.parameters()).device
-        frames = normalise_rgb(np.asarray(self.rgb[key])).to(device)
+        frames = as_seen(np.asarray(self.frames[key])).to(device)
         turns = torch.arange(self.shape[0])[key] % len(self.sizes)
         found = torch.empty((len(frames), *self.shape[1:]))
         for turn in turns.unique().tolist():

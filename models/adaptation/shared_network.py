@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from motion_adapt.models.adaptation.clip_network import batch_of, fit
+from motion_adapt.models.adaptation.clip_network import batch_of, fit, has_speed
 from motion_adapt.models.inputs.readable import Readable, spread
 from motion_adapt.models.networks.checkpoints import Checkpoint
 from motion_adapt.models.networks.lineage import TrainedOn
@@ -27,28 +27,29 @@ class FramesOfClips:
     Up to `MOST_FRAMES` frames, spread over the clips, are read and kept in memory.
 
     Args:
-        clips: of each clip rgb, u8 (T, H, W, 3), and the probabilities of its objects, float (T, K, H, W) in [0, 1].
+        clips: of each clip its frames, u8 (T, H, W, 3 or 4), see `models.adaptation.clip_network.ClipFrames`, and the
+            probabilities of its objects, float (T, K, H, W) in [0, 1].
         batch: frames of a step.
     """
 
     def __init__(self, clips: Sequence[tuple[Readable, Readable]], batch: int) -> None:
         share = max(1, MOST_FRAMES // len(clips))
         self.clips, self.batch = [], batch
-        for rgb, probabilities in clips:
-            used = spread(rgb.shape[0], share)
+        for frames, probabilities in clips:
+            used = spread(frames.shape[0], share)
             foreground = np.asarray(probabilities[used], np.float16).max(axis=1, keepdims=True)
-            self.clips.append((np.asarray(rgb[used]), foreground))
+            self.clips.append((np.asarray(frames[used]), foreground))
 
     def __call__(self, step: int, rng: np.random.Generator) -> Batch:
-        """Return `rgb` f32 (N, 3, H, W), normalised, and `target` f32 (N, 2, H, W): foreground and background."""
+        """Return `seen` f32 (N, 3 or 4, H, W), and `target` f32 (N, 2, H, W): foreground and background."""
         return batch_of(self._drawn(rng), rng)
 
     def _drawn(self, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float16]]]:
         """Yield frames with their foreground; each is drawn when it is asked for."""
         for which in rng.choice(len(self.clips), self.batch, replace=self.batch > len(self.clips)):
-            rgb, targets = self.clips[which]
-            frame = rng.integers(len(rgb))
-            yield rgb[frame], targets[frame]
+            frames, targets = self.clips[which]
+            index = rng.integers(len(frames))
+            yield frames[index], targets[index]
 
 
 def fit_shared_network(
@@ -74,4 +75,5 @@ def fit_shared_network(
     if not clips:
         raise ValueError("clips: wanted at least one")
     about = {"on": TrainedOn.MASKS_OF_CLIPS.value, "batch": batch, **(recipe or {})}
-    return fit(FramesOfClips(clips, batch), 1, course, start, about)
+    motion = has_speed(clips[0][0])
+    return fit(FramesOfClips(clips, batch), 1, course, start, about, motion=motion)

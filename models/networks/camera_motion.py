@@ -13,7 +13,7 @@ _STIFF = 1e-4  # how strongly a motion without evidence is held at none
 _LEAST_DEPTH = (
     0.2  # of a point after the motion, before it 1: no homography may turn a point to the other side
 )
-_STEP = 4  # every fourth row and column is fitted to
+_COLUMNS = 28  # at most twice as many are fitted to, and as many rows as lie as densely
 
 
 @torch.no_grad()
@@ -38,11 +38,11 @@ def camera_residual(flow: Tensor, *, pixels: float = 1.0) -> Tensor:
             indexing="ij",
         )
         places = torch.stack([x, y])  # (2, H, W)
-        moved = flow.double() / unit  # (N, 2, H, W)
-        cut = (..., slice(None, None, _STEP), slice(None, None, _STEP))
-        motion = _homography(places[cut].flatten(1), moved[cut].flatten(2), _SPREAD / unit)
-        camera = _moved_by(motion, places.flatten(1)).view_as(moved)
-        return ((moved - camera) * unit).float()
+        step = max(1, width // _COLUMNS)
+        cut = (..., slice(None, None, step), slice(None, None, step))
+        motion = _homography(places[cut].flatten(1), flow[cut].flatten(2).double() / unit, _SPREAD / unit)
+        camera = _moved_by(motion.float(), places.float().flatten(1)).view(flow.shape)
+        return flow.float() - unit * camera
 
 
 def _homography(places: Tensor, moved: Tensor, spread: float) -> Tensor:

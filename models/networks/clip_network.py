@@ -1,7 +1,7 @@
 """The clip network: a small UNet that learns the appearance of one clip's objects.
 
-It sees single frames. It is too small to memorise errors that differ from frame to frame, so it learns what the masks
-have in common.
+It sees single frames, and perhaps how fast their pixels move. It is too small to memorise errors that differ from frame
+to frame, so it learns what the masks have in common.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,18 @@ class ClipNetwork(nn.Module):
         objects: K.
         widths: channels of the levels, finest first; each is a multiple of 8.
         patch: pixels along the side of a square that the finest level sees as one; the output has all pixels.
+        motion: whether it sees the pixels' own speed (models/inputs/own_speed.py) in addition to their colour.
     """
 
-    def __init__(self, objects: int, widths: Sequence[int] = WIDTHS, patch: int = PATCH) -> None:
+    def __init__(
+        self, objects: int, widths: Sequence[int] = WIDTHS, patch: int = PATCH, *, motion: bool = False
+    ) -> None:
         super().__init__()
-        self.objects, self.patch = objects, patch
+        self.objects, self.patch, self.motion = objects, patch, motion
         self.stride = patch * 2 ** (len(widths) - 1)  # of the coarsest level, in pixels
         self.arguments: dict[str, Any] = {"objects": objects, "widths": list(widths), "patch": patch}
-        inputs = [5 * patch**2, *widths]  # colours, column and row
+        self.arguments |= {"motion": True} if motion else {}
+        inputs = [(5 + motion) * patch**2, *widths]  # row, column and what it sees
         self.down = nn.ModuleList(_block(a, b) for a, b in pairwise(inputs))
         self.up = nn.ModuleList(_block(a + b, a) for a, b in pairwise(widths))
         self.out = nn.Conv2d(widths[0], (objects + 1) * patch**2, 1)
@@ -43,13 +47,15 @@ class ClipNetwork(nn.Module):
         )
         self.out.bias = nn.Parameter(bias)
 
-    def forward(self, rgb: Tensor) -> Tensor:
+    def forward(self, seen: Tensor) -> Tensor:
         """Return logits (N, K + 1, H, W) of the objects and the background.
 
         Args:
-            rgb: f32 (N, 3, H, W), normalised. H and W are multiples of `stride`.
+            seen: f32 (N, 3, H, W), normalised colours, or with `motion` (N, 4, H, W), the speed last. H and W are
+                multiples of `stride`.
         """
-        x = F.pixel_unshuffle(torch.cat([rgb, _places(rgb)], dim=1), self.patch)
+        rgb, speed = seen[:, :3], seen[:, 3:]
+        x = F.pixel_unshuffle(torch.cat([rgb, _places(rgb), speed], dim=1), self.patch)
         maps: list[Tensor] = []
         for block in self.down:
             maps.append(block(F.max_pool2d(maps[-1], 2) if maps else x))

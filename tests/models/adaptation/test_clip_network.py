@@ -8,15 +8,19 @@ import pytest
 import torch
 
 from motion_adapt.models.adaptation.clip_network import (
+    FASTER,
     MOST_FRAMES,
     ClipFrames,
     Mean,
     Segmented,
+    as_seen,
     changed_frame,
     fit_clip_network,
     foreground_iou,
     with_background,
 )
+from motion_adapt.models.inputs.imaging import normalise_rgb
+from motion_adapt.models.inputs.own_speed import UNIT, WithSpeed
 from motion_adapt.models.networks.checkpoints import Checkpoint, build_network
 from motion_adapt.models.networks.clip_network import object_probabilities
 from motion_adapt.models.training.course import Course
@@ -141,6 +145,47 @@ def test_frame_and_mask_are_changed_together() -> None:
             assert np.corrcoef(colour.ravel(), target.ravel())[0, 1] > 0.999
 
 
+def test_the_speed_moves_with_the_frame_and_is_sometimes_hidden() -> None:
+    shown = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    shown[10:20, 8:30, 3] = UNIT
+    target = (shown[..., 3] > 0).astype(np.float32)
+    hidden = 0
+    for seed in range(50):
+        seen, moved = changed_frame(shown, target[None], np.random.default_rng(seed))
+        colours, _ = changed_frame(shown[..., :3], target[None], np.random.default_rng(seed))
+        assert seen.shape == (4, HEIGHT, WIDTH) and np.array_equal(seen[:3], colours)
+        if not seen[3].any():
+            hidden += 1
+            continue
+        low, high = FASTER
+        assert low - 0.01 <= seen[3].max() <= high + 0.01
+        assert np.abs(seen[3] / seen[3].max() - moved[0]).max() < 0.02
+    assert 0.05 < hidden / 50 < 0.4
+    as_it_is = as_seen(shown[None])
+    torch.testing.assert_close(as_it_is[:, 3], torch.from_numpy(target)[None])
+    torch.testing.assert_close(as_it_is[:, :3], normalise_rgb(shown[None, ..., :3]))
+
+
+def test_of_two_that_look_alike_it_finds_the_one_that_moves() -> None:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(90, 130, (FRAMES, HEIGHT, WIDTH, 3)).astype(np.uint8)
+    masks = np.zeros((FRAMES, 1, HEIGHT, WIDTH), np.float16)
+    flow = np.zeros((FRAMES, 4, HEIGHT, WIDTH), np.float32)
+    for t in range(FRAMES):
+        first, second = rng.permutation([(2, 4), (2, 40), (18, 22)])[:2]
+        for row, column in (first, second):
+            rgb[t, row : row + 12, column : column + 14] = 200, 40, 40
+        row, column = first  # this one moves
+        masks[t, 0, row : row + 12, column : column + 14] = 1
+        flow[t, :, row : row + 12, column : column + 14] = np.array([3, 1, -3, -1])[:, None, None]
+    course = Course(steps=200)
+    plain, moving = (
+        foreground_iou(segmented(fit_clip_network(frames, masks, course, batch=4), frames), masks)
+        for frames in (rgb, WithSpeed(rgb, flow)[:])
+    )
+    assert moving > 0.8 > plain + 0.2
+
+
 def test_targets_are_shares_of_objects_and_background() -> None:
     given = np.random.default_rng(0).random((3, 2, 4, 5), np.float32)
     shares = with_background(given)
@@ -154,7 +199,7 @@ def test_a_long_clip_is_learnt_from_some_of_its_frames() -> None:
     rgb = np.zeros((2 * MOST_FRAMES, 4, 4, 3), np.uint8)
     rgb[:, 0, 0, 0], rgb[:, 0, 0, 1] = np.arange(len(rgb)) // 256, np.arange(len(rgb)) % 256
     batches = ClipFrames(rgb, np.zeros((len(rgb), 1, 4, 4), np.float16), batch=4)
-    used = batches.rgb[:, 0, 0, 0].astype(int) * 256 + batches.rgb[:, 0, 0, 1]
+    used = batches.frames[:, 0, 0, 0].astype(int) * 256 + batches.frames[:, 0, 0, 1]
     assert len(used) == MOST_FRAMES and used[0] == 0 and used[-1] == len(rgb) - 1
     assert set(np.diff(used)) <= {1, 2, 3}
 

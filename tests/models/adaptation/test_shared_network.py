@@ -51,12 +51,28 @@ def test_a_start_divides_its_foreground_evenly_among_the_objects(shared: Checkpo
     rgb = torch.randn(2, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         given = build_network(shared, expect="clip-network")(rgb).softmax(dim=1)
-        shares = started(shared, 3)(rgb).softmax(dim=1)
+        shares = started(shared, 3, motion=False)(rgb).softmax(dim=1)
     torch.testing.assert_close(shares[:, -1], given[:, -1])
     for k in range(3):
         torch.testing.assert_close(shares[:, k], given[:, 0] / 3)
     with pytest.raises(ValueError, match="network of one object"):
-        started(fit_clip_network(*a_clip(0), Course(steps=1)), 2)
+        started(fit_clip_network(*a_clip(0), Course(steps=1)), 2, motion=False)
+
+
+def test_a_network_that_sees_motion_starts_from_one_that_does_not_and_the_other_way(
+    shared: Checkpoint,
+) -> None:
+    seen = torch.randn(2, 4, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    rest = seen * torch.tensor([1, 1, 1, 0])[:, None, None]
+    plain, moving = (started(shared, 1, motion=motion) for motion in (False, True))
+    with torch.inference_mode():
+        torch.testing.assert_close(moving(seen), plain(seen[:, :3]))
+    torch.nn.init.normal_(moving.get_parameter("down.0.0.weight"))
+    learnt = Checkpoint("clip-network", {"network": moving.arguments}, moving.state_dict())
+    assert build_network(learnt, expect="clip-network").motion
+    with torch.inference_mode():
+        assert not torch.allclose(moving(seen), moving(rest), atol=1e-3)
+        torch.testing.assert_close(started(learnt, 1, motion=False)(seen[:, :3]), moving(rest))
 
 
 def test_recipes_name_what_they_started_from(shared: Checkpoint) -> None:
@@ -76,7 +92,7 @@ def test_a_step_sees_as_many_clips_as_it_can_and_memory_is_bounded() -> None:
     seen = {rgb.ravel()[0] for rgb, _ in batches.clips}
     assert seen == {0, 60, 120, 180}
     drawn = batches(0, np.random.default_rng(0))
-    assert drawn["rgb"].shape == (4, 3, 32, 32) and drawn["target"].shape == (4, 2, 32, 32)
-    assert FramesOfClips([plain(0, 3)], batch=4)(0, np.random.default_rng(0))["rgb"].shape[0] == 4
+    assert drawn["seen"].shape == (4, 3, 32, 32) and drawn["target"].shape == (4, 2, 32, 32)
+    assert FramesOfClips([plain(0, 3)], batch=4)(0, np.random.default_rng(0))["seen"].shape[0] == 4
     with pytest.raises(ValueError, match="at least one"):
         fit_shared_network([], Course(steps=1))
