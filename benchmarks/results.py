@@ -26,6 +26,7 @@ STEPS = (
     ("corrected", "corrected"),
     ("+ per clip", "per_clip"),
     ("+ smoothed along the flow", "smoothed"),
+    ("+ second opinion", "second_opinion"),
     ("+ clip network", "clip_network"),
     ("+ edges", "edges"),
     ("final masks", "final"),
