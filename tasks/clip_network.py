@@ -56,19 +56,16 @@ def ask_shared_network(
 ) -> None:
     """Average the probabilities of one clip's masks with those of the shared network, and smooth along the flow.
 
-    A clip keeps its masks if the network sees something else, an IoU below `settings.agreement`, or colours alone:
-    those tell it too little about a clip that it has not learnt.
+    A clip keeps its masks if the network sees something else, an IoU below `settings.agreement`.
 
-    Args and results are those of `segment_clip`.
+    `network` is the shared network, which sees motion. Everything else is as for `segment_clip`.
     """
     clip = ClipToRefine.read(place, flow, proposal, masks)
-    shown = seen_by_network(place, frames, speed, settings)
     net = build_network(get_checkpoint(place, network), place.device, expect="clip-network")
-    iou = 0.0
-    if net.motion and settings.motion:
-        own = AmongObjects(Segmented(net, shown, settings.sizes), clip.given)
-        iou = foreground_iou(own, clip.given)
-    used = iou >= settings.agreement and net.motion
+    shown = seen_by_network(place, frames, speed, settings)
+    own = AmongObjects(Segmented(net, shown, settings.sizes), clip.given)
+    iou = foreground_iou(own, clip.given)
+    used = iou >= settings.agreement
     clip.write_mean(own if used else None, smoothing, out, place, f"second opinion on {place.label}")
     out.summary |= {"agreement": iou, "used": used}
 

@@ -18,6 +18,7 @@ from motion_adapt.flows.rounds.stages import (
     ask_for_second_opinions,
     correct_clips,
     follow_clips_edges,
+    gives_second_opinions,
     name_still,
     propose_clips,
     segment_by_network,
@@ -89,10 +90,8 @@ def segment_clips(work: Work, this: Round) -> None:
     if work.settings.clip_network.enabled:
         if work.settings.shared_network.steps and not this.from_dis:  # a second pass has that of the first
             this.weights = this.weights.with_(clip_network=shared_network(work, this, refined))
-        if work.settings.clip_network.second_opinion and this.weights.clip_network:
-            this.second_opinion = refined = ask_for_second_opinions(
-                work, this, refined, this.weights.clip_network
-            )
+        if gives_second_opinions(work, this):
+            this.second_opinion = refined = ask_for_second_opinions(work, this, refined)
         this.by_network = refined = segment_by_network(work, this, refined)
     if work.settings.edges.enabled:
         this.edges = follow_clips_edges(work, this, refined)

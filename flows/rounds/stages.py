@@ -170,7 +170,16 @@ def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
     )
 
 
-def ask_for_second_opinions(work: Work, this: Round, masks: ByClip, network: Artifact) -> ByClip:
+def gives_second_opinions(work: Work, this: Round) -> bool:
+    """Tell whether the shared network is asked about masks: it must see motion to know enough of a new clip."""
+    settings, network = work.settings.clip_network, this.weights.clip_network
+    if not (settings.second_opinion and settings.motion and network):
+        return False
+    trained_here = work.settings.shared_network.steps > 0  # with motion, as the settings say
+    return trained_here or work.run.summary(network)["settings"]["network"].get("motion", False)
+
+
+def ask_for_second_opinions(work: Work, this: Round, masks: ByClip) -> ByClip:
     """Return the mean of `masks` and those of the shared network; `masks` itself if it sees something else."""
     asked = work.run.each(
         ask_shared_network,
@@ -181,7 +190,7 @@ def ask_for_second_opinions(work: Work, this: Round, masks: ByClip, network: Art
             "speed": this.flow_of(name, work.materials),
             "proposal": this.proposal[name],
             "masks": masks[name],
-            "network": network,
+            "network": this.weights.clip_network,
             "settings": work.settings.clip_network.for_second_opinion(),
             "smoothing": work.settings.smoothing,
         },

@@ -160,7 +160,7 @@ def smoke_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "oclr": (OCLR, head, None),
         "selector": (MaskSelector, {**head, "feature_channels": 16}, features),
         "corrector": (MaskCorrector, {**head, "feature_channels": 16}, features),
-        "clip-network": (ClipNetwork, {"objects": 1, "widths": [8, 8, 8]}, None),
+        "clip-network": (ClipNetwork, {"objects": 1, "widths": [8, 8, 8], "motion": True}, None),
     }
     for model, (build, network, seen) in networks.items():
         module = fresh_network(build, network, seed=0)

@@ -24,17 +24,18 @@ from tests.flows.conftest import FRAMES, SIZE, Home
 CLIPS = {"heron": range(FRAMES), "tram [raw]": range(5, 5 + FRAMES)}
 STAGES = {
     "frames": 2, "weights": 5, "flow": 4, "features": 4, "proposal": 4, "selection": 4, "correction": 4,
-    "pseudo-labels": 2, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 24, "final": 4,
-    "selection-scores": 4, "pictures": 2, "smoothing": 4, "clip-network": 4, "edges": 4,
+    "pseudo-labels": 2, "adapted-corrector": 1, "finetuned-oclr": 1, "quality": 4, "scores": 28, "final": 4,
+    "selection-scores": 4, "pictures": 2, "smoothing": 4, "second-opinion": 4, "clip-network": 4,
+    "edges": 4,
     "doubt": 2,
 }  # fmt: skip
 LABEL_FREE = {
     "exemplar_error", "frame_error", "agreement_proposal", "flow_consistency", "empty", "empty_frames", "coverage",
     "seconds_per_frame/proposal", "seconds_per_frame/selection", "seconds_per_frame/correction",
-    "seconds_per_frame/smoothing", "seconds_per_frame/clip_network",
+    "seconds_per_frame/smoothing", "seconds_per_frame/second_opinion", "seconds_per_frame/clip_network",
     "seconds_per_frame/edges",
 }  # fmt: skip
-STEPS = ("proposal", "corrected", "smoothed", "clip_network", "edges", "final")
+STEPS = ("proposal", "corrected", "smoothed", "second_opinion", "clip_network", "edges", "final")
 SCORES = {f"{stage}/{name}" for stage in STEPS for name in ("J", "F", "JF", "J_matched")}
 
 
@@ -67,7 +68,7 @@ def test_both_networks_learn_the_refined_masks_of_the_round_before(adapted: tupl
         ("features", "tokens", rounded_tokens),
         *(
             (stage, "probabilities", rounded_probabilities)
-            for stage in ("correction", "smoothing", "clip-network", "edges")
+            for stage in ("correction", "smoothing", "second-opinion", "clip-network", "edges")
         ),
     ],
 )

@@ -205,8 +205,8 @@ def test_a_changed_frame_recomputes_only_its_clip_before_the_round(again: Home) 
     Image.fromarray(changed).save(frame)
     assert computed(again.adapt(rounds=0)) == {
         "frames": 1, "flow": 1, "features": 2, "proposal": 1, "selection": 1, "correction": 1, "quality": 1,
-        "selection-scores": 1, "scores": 6, "final": 1, "pictures": 1, "smoothing": 1, "clip-network": 1,
-        "edges": 1, "doubt": 1,
+        "selection-scores": 1, "scores": 7, "final": 1, "pictures": 1, "smoothing": 1, "second-opinion": 1,
+        "clip-network": 1, "edges": 1, "doubt": 1,
     }  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def test_before_the_round_only_new_clips_are_computed(again: Home) -> None:
     assert not report.set_aside
     assert computed(report) == {
         "frames": 1, "flow": 1, "features": 2, "proposal": 1, "selection": 1, "correction": 1, "quality": 1,
-        "final": 1, "pictures": 1, "smoothing": 1, "clip-network": 1, "edges": 1,
+        "final": 1, "pictures": 1, "smoothing": 1, "second-opinion": 1, "clip-network": 1, "edges": 1,
         "doubt": 1,
     }  # fmt: skip
 

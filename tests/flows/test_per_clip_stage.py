@@ -19,7 +19,7 @@ def test_each_clip_has_a_corrector_of_its_own_under_a_key_of_its_own(again: Home
     computed = {name: count["computed"] for name, count in report.stages.items() if count["computed"]}
     assert computed.pop("clip-corrector") == computed.pop("correction") == computed.pop("final") == 2
     assert computed.pop("pseudo-labels") == 2
-    assert set(computed) <= {"smoothing", "clip-network", "edges", "pictures", "doubt"}
+    assert set(computed) <= {"smoothing", "second-opinion", "clip-network", "edges", "pictures", "doubt"}
     assert len(plain) < len({manifest.key for manifest in again.store.manifests("final")})
     trained = [
         manifest.summary["settings"]["training"] for manifest in again.store.manifests("clip-corrector")

@@ -1,5 +1,6 @@
 """Smoothing, clip networks and edges within a run: each under its clip's own key, and left out as the settings say."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from motion_adapt.models.inference.edges import follow_fine_edges_of_frame
 from motion_adapt.models.inputs.imaging import native_labels
-from motion_adapt.models.networks.checkpoints import read_checkpoint
+from motion_adapt.models.networks.checkpoints import Checkpoint, read_checkpoint, save_checkpoint, weights_of
+from motion_adapt.models.networks.clip_network import ClipNetwork
 from motion_adapt.models.synthetic.synthetic_clips import SyntheticClips
 from motion_adapt.storage.artifacts.manifest import Manifest
 from motion_adapt.storage.clips.find_clips import find_clips
@@ -26,7 +28,7 @@ def with_(**sections: dict[str, Any]) -> Settings:
 
 def test_a_clip_whose_network_shows_something_else_keeps_its_smoothed_masks(again: Home) -> None:
     report = again.segment(settings=with_(clip_network={"agreement": 1.0}))
-    assert set(computed(report)) <= {"clip-network", "edges", "final", "pictures", "doubt"}
+    assert set(computed(report)) <= {"second-opinion", "clip-network", "edges", "final", "pictures", "doubt"}
     told = [
         text for text in report.warnings if "keeps its masks, its clip network shows something else" in text
     ]
@@ -42,6 +44,41 @@ def test_a_clip_whose_network_shows_something_else_keeps_its_smoothed_masks(agai
 
     alone = again.segment(settings=with_(clip_network={"agreement": 1.0}), clips=["heron"])
     assert not alone.recomputed  # the other clip is not missed
+
+
+def test_the_shared_network_is_asked_about_every_clip_and_heard_if_it_sees_the_same(again: Home) -> None:
+    asked = list(again.store.manifests("second-opinion"))
+    assert len(asked) == 2
+    learnt = {made.inputs["masks"].key for made in again.store.manifests("clip-network")}
+    assert learnt == {made.artifact.key for made in asked}
+    unheard = again.segment(settings=with_(clip_network={"agreement": 1.0}))
+    assert computed(unheard)["second-opinion"] == 2
+    for made in again.store.manifests("second-opinion"):
+        mean, given = again.store.open(made.artifact), again.store.open(made.inputs["masks"])
+        same = np.array_equal(mean.array("probabilities")[:], given.array("probabilities")[:])
+        assert same == (not made.summary["used"])
+        assert mean.array("masks").shape == given.array("masks").shape
+    # What is heard depends on none of the settings of the clip's own network.
+    longer = again.segment(settings=with_(clip_network={"steps": 3}))
+    assert "second-opinion" not in computed(longer) and computed(longer)["clip-network"] == 2
+
+
+@pytest.mark.parametrize("way", ["setting", "motion", "weights"])
+def test_without_motion_the_shared_network_is_not_asked(again: Home, way: str) -> None:
+    settings = with_(
+        clip_network={} if way == "weights" else {{"setting": "second_opinion"}.get(way, way): False}
+    )
+    weights = again.path / "weights-colours"
+    if way == "weights":
+        shutil.copytree(again.weights, weights)
+        network = {"objects": 1, "widths": [8, 8, 8]}
+        module = ClipNetwork(**network)
+        told = {"network": network, "features": None, "training": {"steps": 1}}
+        save_checkpoint(
+            weights / "clip_network.safetensors", Checkpoint("clip-network", told, weights_of(module))
+        )
+    report = again.segment(settings=settings, weights=str(weights if way == "weights" else again.weights))
+    assert "second-opinion" not in report.stages and computed(report)["clip-network"] == 2
 
 
 @pytest.mark.slow
@@ -112,7 +149,7 @@ def test_what_is_switched_off_is_not_run(again: Home) -> None:
     off = {name: {"enabled": False} for name in ("smoothing", "clip_network", "edges")}
     report = again.segment(settings=with_(**off))
     assert set(computed(report)) <= {"final", "pictures", "doubt"}
-    assert not {"smoothing", "clip-network", "edges"} & set(report.stages)
+    assert not {"smoothing", "second-opinion", "clip-network", "edges"} & set(report.stages)
     finals = [
         made for made in again.store.manifests("final") if made.inputs["correction"].stage == "correction"
     ]

@@ -42,8 +42,8 @@ def test_materialised_artifacts_are_not_recomputed(home: Home) -> None:
     report = home.segment(clips=["heron"])
     assert list(report.clips) == ["heron"]
     assert {name for name, count in report.stages.items() if count["computed"]} == {
-        "weights", "proposal", "selection", "correction", "smoothing", "clip-network", "edges",
-        "quality", "final", "pictures", "doubt",
+        "weights", "proposal", "selection", "correction", "smoothing", "second-opinion",
+        "clip-network", "edges", "quality", "final", "pictures", "doubt",
     }  # fmt: skip
 
 
@@ -103,7 +103,10 @@ def test_beside_other_flow_each_clip_has_the_masks_from_its_own_or_dis_flow_that
     given = FlowSettings(estimator="flo", folder=str(home.path / "flow"))
     report = home.segment(settings=SETTINGS.model_copy(update={"flow": given}))
     assert report.provenance["second flow"] == "DIS, no weights: no training data"
-    twice = ("flow", "proposal", "selection", "correction", "quality", "smoothing", "clip-network", "edges")
+    twice = (
+        "flow", "proposal", "selection", "correction", "quality", "smoothing", "second-opinion", "clip-network",
+        "edges",
+    )  # fmt: skip
     once = ("frames", "final", "pictures", "doubt")
     assert {name: report.stages[name]["computed"] for name in (*twice, *once)} == {
         **dict.fromkeys(twice, 4),
