@@ -1,6 +1,7 @@
 """Segment: compute masks of one video or a folder, with the weights as they are.
 
-    materialise -> propose -> select -> correct -> smooth -> clip network -> edges -> final masks and pictures
+    materialise -> propose -> select -> correct -> smooth -> second opinion -> clip network -> edges -> final masks
+    and pictures
 
 With RAFT or ready-made flow, the steps from the proposals to the edges are done once more, from DIS flow.
 

@@ -62,7 +62,7 @@ def ask_shared_network(
     """
     clip = ClipToRefine.read(place, flow, proposal, masks)
     net = build_network(get_checkpoint(place, network), place.device, expect="clip-network")
-    shown = seen_by_network(place, frames, speed, settings)
+    shown = seen_by_network(place, frames, speed, motion=True)
     own = AmongObjects(Segmented(net, shown, settings.sizes), clip.given)
     iou = foreground_iou(own, clip.given)
     used = iou >= settings.agreement
@@ -96,7 +96,7 @@ def segment_clip(
     whether the network was used, and its `training`.
     """
     clip = ClipToRefine.read(place, flow, proposal, masks)
-    shown = seen_by_network(place, frames, speed, settings)
+    shown = seen_by_network(place, frames, speed, motion=settings.motion)
     at = clip.by_hand_at
     planned = replace(course_of(settings, seed), steps=settings.steps_for(len(clip.given)))
     with training(place, out, planned) as (course, _):
@@ -110,9 +110,8 @@ def segment_clip(
             recipe={"labels": [masks.key], **masks_by_hand(len(at))},
         )
     net = build_network(checkpoint, place.device, expect="clip-network")
-    iou = foreground_iou(
-        Segmented(net, shown, sizes=[1.0]), clip.given
-    )  # at the size that it learnt the masks at
+    # at the size that it learnt the masks at
+    iou = foreground_iou(Segmented(net, shown, sizes=[1.0]), clip.given)
     used = iou >= settings.agreement
     own = Segmented(net, shown, settings.sizes) if used else None
     clip.write_mean(own, smoothing, out, place, f"segment {place.label} by its network")
@@ -181,13 +180,11 @@ class ClipToRefine:
         out.summary |= {"frames": len(fixed)}
 
 
-def seen_by_network(
-    place: Place, frames: Artifact, speed: Artifact, settings: ClipNetworkSettings
-) -> Readable:
-    """Return what networks see of a clip: its frames and, if the settings say so, their pixels' own speed."""
+def seen_by_network(place: Place, frames: Artifact, speed: Artifact, *, motion: bool) -> Readable:
+    """Return what networks see of a clip: its frames and, with `motion`, their pixels' own speed."""
     store = place.open()
     rgb = store.open(frames).array("rgb")
-    return WithSpeed(rgb, store.open(speed).array("flow")) if settings.motion else rgb
+    return WithSpeed(rgb, store.open(speed).array("flow")) if motion else rgb
 
 
 @stage("shared-network", version=2, gpu=True)
@@ -198,7 +195,7 @@ def train_on_clips(
     start: Artifact | None,
     *,
     settings: SharedNetworkSettings,
-    network: ClipNetworkSettings,
+    motion: bool,
     seed: int,
     place: Place,
     out: ArtifactWriter,
@@ -209,7 +206,7 @@ def train_on_clips(
     by_hand = sum(0 if mark is None else int(mark.sum()) for mark in marks)
     clips = [
         (
-            seen_by_network(place, shown, moved, network),
+            seen_by_network(place, shown, moved, motion=motion),
             store.open(made).array("probabilities"),
         )
         for shown, moved, made in zip(frames, speed, masks, strict=True)

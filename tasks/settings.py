@@ -346,7 +346,7 @@ class ClipNetworkSettings(StageSettings):
     second_opinion: bool = Field(
         True,
         description="average a clip's masks with those of the shared network before its own network learns them; "
-        "needs `motion`, in the shared network too",
+        "needs `start=shared`, `motion`, a shared network that sees motion, and `shared_network.steps=0`",
     )
     steps: int = Field(120, ge=1, description="minimum number of steps for a clip")
     steps_per_frame: float = Field(2.0, ge=0, description="steps per frame of the clip, if that gives more")
@@ -371,8 +371,8 @@ class ClipNetworkSettings(StageSettings):
     checkpoint_every: int = Field(100, ge=1, exclude=True, description="steps between resumable checkpoints")
 
     def for_second_opinion(self) -> "ClipNetworkSettings":
-        """Return the settings that change a second opinion, and the defaults of the others, which then keep its key."""
-        return ClipNetworkSettings(motion=self.motion, agreement=self.agreement, sizes=self.sizes)
+        """Return these settings with all that a second opinion does not read at its default, and so out of its key."""
+        return ClipNetworkSettings(agreement=self.agreement, sizes=self.sizes)
 
     def steps_for(self, frames: int) -> int:
         """Return the steps of a clip of so many frames."""

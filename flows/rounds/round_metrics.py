@@ -101,13 +101,16 @@ def steps(this: Round) -> dict[str, ByClip]:
         "clip_corrector": this.clip_correctors,
         "clip_correction": {name: this.per_clip[name] for name in this.clip_correctors},
         "smoothing": this.smoothed,
-        "second_opinion": this.second_opinion,
-        # the others kept the masks that their network should have learnt
-        "clip_network": {
-            name: made for name, made in this.by_network.items() if made.stage == "clip-network"
-        },
+        # the others kept the masks that they had
+        "second_opinion": made_by("second-opinion", this.second_opinion),
+        "clip_network": made_by("clip-network", this.by_network),
         "edges": this.edges,
     }
+
+
+def made_by(stage: str, artifacts: ByClip) -> ByClip:
+    """Return the artifacts of a stage."""
+    return {name: made for name, made in artifacts.items() if made.stage == stage}
 
 
 def rank_correlations(clips: "pd.DataFrame") -> dict[str, float]:

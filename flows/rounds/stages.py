@@ -171,12 +171,19 @@ def smooth_clips(work: Work, this: Round, correction: ByClip) -> ByClip:
 
 
 def gives_second_opinions(work: Work, this: Round) -> bool:
-    """Tell whether the shared network is asked about masks: it must see motion to know enough of a new clip."""
+    """Tell whether the shared network is asked about masks.
+
+    It must see motion to know enough of a new clip, and a network that is trained on these clips only repeats itself.
+    """
     settings, network = work.settings.clip_network, this.weights.clip_network
-    if not (settings.second_opinion and settings.motion and network):
+    if not (settings.second_opinion and settings.motion and network) or work.settings.shared_network.steps:
         return False
-    trained_here = work.settings.shared_network.steps > 0  # with motion, as the settings say
-    return trained_here or work.run.summary(network)["settings"]["network"].get("motion", False)
+    sees_motion = bool(work.run.summary(network)["settings"]["network"].get("motion"))
+    if not sees_motion and not this.index and not this.from_dis:
+        work.run.warn(
+            "the clip_network of these weights is of an earlier version and sees no motion: it gives no second opinions"
+        )
+    return sees_motion
 
 
 def ask_for_second_opinions(work: Work, this: Round, masks: ByClip) -> ByClip:
@@ -196,7 +203,7 @@ def ask_for_second_opinions(work: Work, this: Round, masks: ByClip) -> ByClip:
         },
         forgive=True,
     )
-    return {**masks, **asked}
+    return {**masks, **told_if_unused(work, this, asked, "the shared network")}
 
 
 def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
@@ -221,14 +228,18 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
         },
         forgive=True,
     )
-    for name, made in own.items():
-        found = work.run.summary(made)
+    return {**masks, **told_if_unused(work, this, own, "its clip network")}
+
+
+def told_if_unused(work: Work, this: Round, made: ByClip, whose: str) -> ByClip:
+    """Return `made`, after a warning for every clip that keeps its masks because a network shows something else."""
+    least = work.settings.clip_network.agreement
+    for name, one in made.items():
+        found = work.run.summary(one)
         if not found["used"]:
-            why = f"IoU {found['agreement']:.2f} with the masks it learnt, clip_network.agreement={settings.agreement}"
-            work.run.warn(
-                f"{this.name}: {name} keeps its masks, its clip network shows something else ({why})"
-            )
-    return {**masks, **own}
+            why = f"IoU {found['agreement']:.2f} with its masks, clip_network.agreement={least}"
+            work.run.warn(f"{this.name}: {name} keeps its masks, {whose} shows something else ({why})")
+    return made
 
 
 def follow_clips_edges(work: Work, this: Round, masks: ByClip) -> ByClip:
@@ -256,6 +267,6 @@ def shared_network(work: Work, this: Round, masks: ByClip) -> Artifact:
         masks=[made for _, made in in_order],
         start=this.weights.clip_network,
         settings=work.settings.shared_network,
-        network=work.settings.clip_network,
+        motion=work.settings.clip_network.motion,
         seed=work.settings.seed + this.index,
     )

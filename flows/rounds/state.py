@@ -10,6 +10,9 @@ from motion_adapt.models.sam.find_sam import SamFiles
 from motion_adapt.storage.keys import Artifact
 from motion_adapt.tasks.settings import Settings
 
+# What a Round has of a clip's masks before the edges, in order; those of a step that was left out are empty.
+REFINEMENTS = ("correction", "per_clip", "smoothed", "second_opinion", "by_network")
+
 
 @dataclass(frozen=True)
 class Work:
@@ -65,21 +68,15 @@ class Round:
     @property
     def refined(self) -> ByClip:
         """Every clip's masks after the last step at the networks' own size."""
-        found = self.correction | self.per_clip | self.smoothed | self.second_opinion
-        return found | self.by_network | self.edges
+        found: ByClip = {}
+        for step in REFINEMENTS:
+            found |= getattr(self, step)
+        return found | self.edges
 
     def behind_the_masks(self) -> "Round":
         """Return this round with the steps that led to its masks: for clips in `taken`, those of that round."""
         found = replace(self)
-        for step in (
-            "proposal",
-            "selection",
-            "correction",
-            "per_clip",
-            "smoothed",
-            "second_opinion",
-            "by_network",
-        ):
+        for step in ("proposal", "selection", *REFINEMENTS):
             made = {name: getattr(self.source(name), step).get(name) for name in getattr(self, step)}
             setattr(found, step, {name: artifact for name, artifact in made.items() if artifact})
         return found

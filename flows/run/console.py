@@ -65,14 +65,14 @@ class ProgressLines:
 def progress_bars(console: Console) -> Iterator[None]:
     """Show the progress of tasks in this process on `console`: bars on a terminal, elsewhere lines now and then."""
     # here, for the command line answers --help without them
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from motion_adapt.tasks.runtime.progress import shown_on
 
     if not (console.is_terminal or console.is_jupyter):
         with shown_on(ProgressLines(console, SECONDS_BETWEEN_LINES)):
             yield
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     task = TextColumn("{task.description}", markup=False)
     columns = (task, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as display, shown_on(display):

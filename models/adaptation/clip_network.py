@@ -203,7 +203,7 @@ def fit(
 def started(start: Checkpoint, objects: int, motion: bool) -> ClipNetwork:
     """Build a network for `objects` objects that divides what `start` takes for foreground evenly among them.
 
-    If only one of both sees motion, the new network begins as if nothing moved.
+    If `start` sees no motion and the new network does, its weights for the speed begin at zero.
 
     Raises:
         ValueError: `start` is no network of one object.

@@ -18,7 +18,7 @@ from motion_adapt.models.networks.lineage import TrainedOn
 from motion_adapt.models.training.batches import Batch
 from motion_adapt.models.training.course import Course
 
-MOST_FRAMES = 6000  # of all clips together, which are kept in memory: 0.9 GB
+MOST_FRAMES = 6000  # of all clips together, which are kept in memory: 1 GB
 
 
 class FramesOfClips:

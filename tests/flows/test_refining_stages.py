@@ -79,6 +79,7 @@ def test_without_motion_the_shared_network_is_not_asked(again: Home, way: str) -
         )
     report = again.segment(settings=settings, weights=str(weights if way == "weights" else again.weights))
     assert "second-opinion" not in report.stages and computed(report)["clip-network"] == 2
+    assert len([text for text in report.warnings if "sees no motion" in text]) == (way == "weights")
 
 
 @pytest.mark.slow
@@ -86,6 +87,7 @@ def test_clip_networks_start_from_a_network_of_all_clips(again: Home) -> None:
     longer = with_(shared_network={"steps": 3})
     report = again.segment(settings=longer)
     assert {"shared-network": 1, "clip-network": 2}.items() <= computed(report).items()
+    assert "second-opinion" not in report.stages  # it would only repeat what it learnt
     (shared,) = again.store.manifests("shared-network")
     smoothed = [made.artifact.key for made in again.store.manifests("smoothing")]
     learnt = shared.summary["settings"]["training"]["labels"]

@@ -108,6 +108,8 @@ def test_beside_other_flow_each_clip_has_the_masks_from_its_own_or_dis_flow_that
         "edges",
     )  # fmt: skip
     once = ("frames", "final", "pictures", "doubt")
+    shown = {made.inputs["speed"].key for made in home.store.manifests("second-opinion")}
+    assert shown == {made.inputs["flow"].key for made in home.store.manifests("proposal")}  # of both passes
     assert {name: report.stages[name]["computed"] for name in (*twice, *once)} == {
         **dict.fromkeys(twice, 4),
         **dict.fromkeys(once, 2),
