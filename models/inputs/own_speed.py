@@ -35,16 +35,23 @@ class WithSpeed:
         self.shape = (*rgb.shape[:3], 4)
         speeds = own_speed(flow[spread(rgb.shape[0], _LOOKED_AT)])
         self.fast = max(float(np.quantile(speeds, _FAST)), _LEAST)
+        self.kept = -1, np.empty(0, np.uint8)
 
     def __getitem__(self, key: slice | list[int]) -> NDArray[np.uint8]:
         rgb = np.asarray(self.rgb[key])
         seen = np.empty((*rgb.shape[:3], 4), np.uint8)
         seen[..., :3] = rgb
-        wanted = np.arange(self.shape[0])[key].tolist()
-        for start in range(0, len(wanted), _CHUNK):
-            speed = own_speed(self.flow[wanted[start : start + _CHUNK]]) * (UNIT / self.fast)
-            seen[start : start + _CHUNK, ..., 3] = np.rint(speed.clip(0, 255))
+        for place, index in enumerate(np.arange(self.shape[0])[key].tolist()):
+            seen[place, ..., 3] = self._levels(index // _CHUNK)[index % _CHUNK]
         return seen
+
+    def _levels(self, chunk: int) -> NDArray[np.uint8]:
+        """Return the speed of a chunk of frames; the last one is kept, since frames are mostly read in order."""
+        if self.kept[0] != chunk:
+            flow = self.flow[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+            speed = own_speed(flow) * (UNIT / self.fast)
+            self.kept = chunk, np.rint(speed.clip(0, 255)).astype(np.uint8)
+        return self.kept[1]
 
 
 def own_speed(flow: NDArray[np.floating]) -> NDArray[np.float32]:
