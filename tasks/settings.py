@@ -341,7 +341,7 @@ class ClipNetworkSettings(StageSettings):
         "of the weights folder; scratch: start from random weights, which need about 400 steps",
     )
     motion: bool = Field(
-        True, description="show the network how fast each pixel moves, apart from the camera's motion"
+        False, description="show the network how fast each pixel moves, apart from the camera's motion"
     )
     second_opinion: bool = Field(
         False,

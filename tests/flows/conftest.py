@@ -78,6 +78,7 @@ OVERRIDES = (
     "clip_network.steps=2",
     "clip_network.steps_per_frame=0",
     "clip_network.agreement=0",
+    "clip_network.motion=true",
     "clip_network.second_opinion=true",
     "clip_network.sizes=[1.0]",
     "smoothing.iterations=1",
