@@ -47,6 +47,7 @@ FIELDS = {
     "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
     # After two steps a clip network shows anything.
     "clip_network": {
+        "motion": True,
         "second_opinion": True,
         "steps": 2,
         "steps_per_frame": 0,
