@@ -345,9 +345,9 @@ class ClipNetworkSettings(StageSettings):
     )
     second_opinion: bool = Field(
         False,
-        description="average a clip's masks with those of the shared network before its own network learns them: "
-        "better for clips of one object, worse for several, since the network may miss one. Needs `start=shared`, "
-        "`motion`, a shared network that sees motion, and `shared_network.steps=0`",
+        description="average a clip's masks with those of the shared network before its own network learns them: gains "
+        "on real clips of one object, loses small objects or one of several. Needs `start=shared`, `motion`, a shared "
+        "network that sees motion, and `shared_network.steps=0`",
     )
     steps: int = Field(120, ge=1, description="minimum number of steps for a clip")
     steps_per_frame: float = Field(2.0, ge=0, description="steps per frame of the clip, if that gives more")

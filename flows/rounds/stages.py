@@ -180,9 +180,7 @@ def gives_second_opinions(work: Work, this: Round) -> bool:
         return False
     sees_motion = bool(work.run.summary(network)["settings"]["network"].get("motion"))
     if not sees_motion and not this.index and not this.from_dis:
-        work.run.warn(
-            "the clip_network of these weights is of an earlier version and sees no motion: it gives no second opinions"
-        )
+        work.run.warn("the clip_network of these weights sees no motion: it gives no second opinions")
     return sees_motion
 
 
@@ -192,14 +190,9 @@ def ask_for_second_opinions(work: Work, this: Round, masks: ByClip) -> ByClip:
         ask_shared_network,
         f"{this.name}: second opinions",
         lambda name: {
-            "frames": work.materials.frames[name],
-            "flow": work.materials.flow[name],
-            "speed": this.flow_of(name, work.materials),
-            "proposal": this.proposal[name],
-            "masks": masks[name],
+            **to_refine(work, this, name, masks),
             "network": this.weights.clip_network,
             "settings": work.settings.clip_network.for_second_opinion(),
-            "smoothing": work.settings.smoothing,
         },
         forgive=True,
     )
@@ -211,24 +204,30 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
 
     The round's measures judge the corrections before these.
     """
-    settings = work.settings.clip_network
     own = work.run.each(
         segment_clip,
         f"{this.name}: clip networks",
         lambda name: {
-            "frames": work.materials.frames[name],
-            "flow": work.materials.flow[name],
-            "speed": this.flow_of(name, work.materials),
-            "proposal": this.proposal[name],
-            "masks": masks[name],
+            **to_refine(work, this, name, masks),
             "start": this.weights.clip_network,
-            "settings": settings,
-            "smoothing": work.settings.smoothing,
+            "settings": work.settings.clip_network,
             "seed": work.settings.seed,
         },
         forgive=True,
     )
     return {**masks, **told_if_unused(work, this, own, "its clip network")}
+
+
+def to_refine(work: Work, this: Round, name: str, masks: ByClip) -> dict[str, Any]:
+    """Return the arguments by which a network's masks are averaged with those of a clip."""
+    return {
+        "frames": work.materials.frames[name],
+        "flow": work.materials.flow[name],
+        "speed": this.flow_of(name, work.materials),
+        "proposal": this.proposal[name],
+        "masks": masks[name],
+        "smoothing": work.settings.smoothing,
+    }
 
 
 def told_if_unused(work: Work, this: Round, made: ByClip, whose: str) -> ByClip:

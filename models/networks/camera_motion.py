@@ -10,9 +10,8 @@ from torch import Tensor
 ITERATIONS = 8
 _SPREAD = 0.25  # pixels: noise of the flow, below which all points count alike
 _STIFF = 1e-4  # how strongly a motion without evidence is held at none
-_LEAST_DEPTH = (
-    0.2  # of a point after the motion, before it 1: no homography may turn a point to the other side
-)
+# Depth of a point after the motion; before it, it is 1. No homography may turn a point to the other side.
+_LEAST_DEPTH = 0.2
 _COLUMNS = 28  # at most twice as many are fitted to, and as many rows as lie as densely
 
 
