@@ -3,6 +3,7 @@
 It starts from a shared network, which learns the masks of many clips, and gives a second opinion on those of this one.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,9 +19,10 @@ from motion_adapt.models.adaptation.clip_network import (
 from motion_adapt.models.adaptation.second_opinion import AmongObjects
 from motion_adapt.models.adaptation.shared_network import fit_shared_network
 from motion_adapt.models.inference.smoothing import smooth
+from motion_adapt.models.inference.threshold import choose_threshold, pairs_looked_at
 from motion_adapt.models.inputs.imaging import hard_masks
 from motion_adapt.models.inputs.own_speed import WithSpeed
-from motion_adapt.models.inputs.readable import Readable
+from motion_adapt.models.inputs.readable import Readable, SomeFrames
 from motion_adapt.models.inputs.rounding import rounded_probabilities
 from motion_adapt.models.inputs.still_frames import BLANK
 from motion_adapt.models.networks.checkpoints import build_network
@@ -40,7 +42,7 @@ from motion_adapt.tasks.settings import ClipNetworkSettings, SharedNetworkSettin
 from motion_adapt.tasks.training import course_of, training
 
 
-@stage("second-opinion", version=1, gpu=True)
+@stage("second-opinion", version=2, gpu=True)
 def ask_shared_network(
     frames: Artifact,
     flow: Artifact,
@@ -56,25 +58,31 @@ def ask_shared_network(
 ) -> None:
     """Average the probabilities of one clip's masks with those of the shared network, and smooth along the flow.
 
-    A clip keeps its masks if the network sees something else, an IoU below `settings.agreement`.
+    The opinion is `used` if the network sees the same object, an IoU of `settings.agreement` or more, and if the
+    averaged masks fit the clip better than those given (models/inference/threshold.py). The summary has the IoU, and
+    the `fit` of both, without and with the opinion. If the IoU is too low, there are no arrays and no `fit`.
 
     `network` is the shared network, which sees motion. Everything else is as for `segment_clip`.
     """
     clip = ClipToRefine.read(place, flow, proposal, masks)
     net = build_network(get_checkpoint(place, network), place.device, expect="clip-network")
-    shown = seen_by_network(place, frames, speed, motion=True)
+    shown = seen_by_network(place, frames, speed)
     own = AmongObjects(Segmented(net, shown, settings.sizes), clip.given)
-    iou = foreground_iou(own, clip.given)
-    used = iou >= settings.agreement
-    clip.write_mean(own if used else None, smoothing, out, place, f"second opinion on {place.label}")
-    out.summary |= {"agreement": iou, "used": used}
+    out.summary |= {"agreement": (iou := foreground_iou(own, clip.given)), "used": False}
+    if iou < settings.agreement:
+        return
+    looked_at = np.unique(pairs_looked_at(len(clip.given), clip.gap, clip.by_hand)).astype(int).tolist()
+    mean = clip.write_mean(own, smoothing, out, place, f"second opinion on {place.label}", keep=looked_at)
+    rgb = place.open().open(frames).array("rgb")
+    without, with_it = clip.fit(rgb, clip.given), clip.fit(rgb, SomeFrames(mean, clip.given.shape))
+    out.summary |= {"fit": [without, with_it], "used": with_it > without}
 
 
 @stage("clip-network", version=6, gpu=True)
 def segment_clip(
     frames: Artifact,
     flow: Artifact,
-    speed: Artifact,
+    speed: Artifact | None,
     proposal: Artifact,
     masks: Artifact,
     start: Artifact | None,
@@ -87,8 +95,8 @@ def segment_clip(
 ) -> None:
     """Train a network on the probabilities of one clip's masks; average its own with them, and smooth along the flow.
 
-    `speed` is the flow that shows the network what moves. `start` is a shared network; None means random weights. The
-    network itself is not kept.
+    `speed` is the flow that shows the network what moves; None: it sees colours alone. `start` is a shared network;
+    None means random weights. The network itself is not kept.
 
     If it shows something else than it learnt, an IoU below `settings.agreement`, the clip keeps what it had.
 
@@ -96,7 +104,7 @@ def segment_clip(
     whether the network was used, and its `training`.
     """
     clip = ClipToRefine.read(place, flow, proposal, masks)
-    shown = seen_by_network(place, frames, speed, motion=settings.motion)
+    shown = seen_by_network(place, frames, speed)
     at = clip.by_hand_at
     planned = replace(course_of(settings, seed), steps=settings.steps_for(len(clip.given)))
     with training(place, out, planned) as (course, _):
@@ -140,6 +148,11 @@ class ClipToRefine:
         return self.masks.array("probabilities")
 
     @property
+    def gap(self) -> int:
+        """The flow's gap in frames."""
+        return int(self.flow.summary["gap"])
+
+    @property
     def by_hand_at(self) -> list[int]:
         """The indices of the frames with masks by hand."""
         return [] if self.by_hand is None else np.flatnonzero(self.by_hand).tolist()
@@ -151,19 +164,22 @@ class ClipToRefine:
         out: ArtifactWriter,
         place: Place,
         label: str,
-    ) -> None:
+        *,
+        keep: Collection[int] = (),
+    ) -> dict[int, NDArray[np.float16]]:
         """Write the mean of the given probabilities and those of a network, smoothed along the flow, and their masks.
 
         If `own` is None, write what was given. Frames with masks by hand keep them, and blank ones show nothing,
-        whatever the network sees there.
+        whatever the network sees there. Returns the probabilities written for the frames in `keep`, by index.
         """
+        kept = {}
         fixed = np.zeros(len(self.given), np.bool_) if self.by_hand is None else self.by_hand
         found = smooth(
             self.given if own is None else Replaced(Mean(own, self.given), self.given, self.by_hand_at),
             self.flow.array("flow"),
             iterations=smoothing.iterations if own is not None and smoothing.enabled else 0,
             weight=smoothing.weight,
-            gap=self.flow.summary["gap"],
+            gap=self.gap,
             apart=self.blank,
             fixed=fixed,
         )
@@ -175,16 +191,25 @@ class ClipToRefine:
                     frame *= 0
                 made = self.masks.array("masks")[[index]] if own is None else hard_masks(frame[None])
                 out.append("masks", made, MASK_DIMS)
-                out.append("probabilities", rounded_probabilities(frame[None]), MASK_DIMS)
+                probabilities = rounded_probabilities(frame[None])
+                out.append("probabilities", probabilities, MASK_DIMS)
+                if index in keep:
+                    kept[index] = probabilities[0]
                 advance(1)
         out.summary |= {"frames": len(fixed)}
+        return kept
+
+    def fit(self, rgb: Readable, probabilities: Readable) -> float:
+        """Return how well masks fit the clip, see `choose_threshold`; 0 if they show nothing."""
+        flow = self.flow.array("flow")
+        return choose_threshold(rgb, flow, probabilities, gap=self.gap, fixed=self.by_hand).fit or 0.0
 
 
-def seen_by_network(place: Place, frames: Artifact, speed: Artifact, *, motion: bool) -> Readable:
-    """Return what networks see of a clip: its frames and, with `motion`, their pixels' own speed."""
+def seen_by_network(place: Place, frames: Artifact, speed: Artifact | None) -> Readable:
+    """Return what networks see of a clip: its frames and, if there is flow for it, their pixels' own speed."""
     store = place.open()
     rgb = store.open(frames).array("rgb")
-    return WithSpeed(rgb, store.open(speed).array("flow")) if motion else rgb
+    return WithSpeed(rgb, store.open(speed).array("flow")) if speed else rgb
 
 
 @stage("shared-network", version=2, gpu=True)
@@ -195,21 +220,21 @@ def train_on_clips(
     start: Artifact | None,
     *,
     settings: SharedNetworkSettings,
-    motion: bool,
     seed: int,
     place: Place,
     out: ArtifactWriter,
 ) -> None:
-    """Train a network on the foreground of all clips, or `start` further; each list has one item per clip."""
+    """Train a network on the foreground of all clips, or `start` further.
+
+    Each list has one item per clip; that of `speed` is empty if the network sees colours alone.
+    """
     store = place.open()
     marks = (by_hand_of(store.open(made)) for made in masks)
     by_hand = sum(0 if mark is None else int(mark.sum()) for mark in marks)
+    moves: Sequence[Artifact | None] = speed or [None] * len(frames)
     clips = [
-        (
-            seen_by_network(place, shown, moved, motion=motion),
-            store.open(made).array("probabilities"),
-        )
-        for shown, moved, made in zip(frames, speed, masks, strict=True)
+        (seen_by_network(place, shown, moved), store.open(made).array("probabilities"))
+        for shown, moved, made in zip(frames, moves, masks, strict=True)
     ]
     with training(place, out, course_of(settings, seed)) as (course, publish):
         publish(

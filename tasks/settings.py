@@ -341,13 +341,13 @@ class ClipNetworkSettings(StageSettings):
         "of the weights folder; scratch: start from random weights, which need about 400 steps",
     )
     motion: bool = Field(
-        False, description="show the network how fast each pixel moves, apart from the camera's motion"
+        True, description="show the network how fast each pixel moves, apart from the camera's motion"
     )
     second_opinion: bool = Field(
-        False,
-        description="average a clip's masks with those of the shared network before its own network learns them: gains "
-        "on real clips of one object, loses small objects or one of several. Needs `start=shared`, `motion`, a shared "
-        "network that sees motion, and `shared_network.steps=0`",
+        True,
+        description="average a clip's masks with those of the shared network before its own network learns them, if "
+        "the average fits the clip better. Needs `start=shared`, a shared network that sees motion, and "
+        "`shared_network.steps=0`",
     )
     steps: int = Field(120, ge=1, description="minimum number of steps for a clip")
     steps_per_frame: float = Field(2.0, ge=0, description="steps per frame of the clip, if that gives more")
@@ -359,7 +359,7 @@ class ClipNetworkSettings(StageSettings):
         ge=0,
         le=1,
         description="a clip keeps its earlier masks if the network's foreground has a lower IoU with them than this, "
-        "in up to 24 frames",
+        "in up to 24 frames; the same holds for second opinions",
     )
     sizes: tuple[Annotated[float, Field(ge=0.5, le=4)], ...] = Field(
         (1.0, 1.5, 2.0),

@@ -40,6 +40,7 @@ MEASURES = {
     "identity_previous": Label("Same identities", 1, True, "frames whose objects keep the last round's channels"),
     "threshold": Label("Threshold", 0, False, "probability above which a pixel shows an object, chosen for each clip"),
     "earlier_masks": Label("Earlier masks", 0, True, "clips whose masks of an earlier round fit better"),
+    "opinion_heard": Label("Second opinions heard", 0, True, "clips whose masks fit better with the shared network's"),
     "masks_from_dis": Label("Masks from DIS flow", 0, True, "clips whose masks from DIS flow fit better"),
     "sam_kept": Label("Kept from SAM", 0, True, "masks for which SAM showed something else"),
     "alarmed_clips": Label("Clips with an alarm", -1, True, "empty, full, or swapping identities"),

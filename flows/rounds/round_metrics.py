@@ -40,6 +40,8 @@ def clip_figures(run: Run, this: Round, name: str) -> dict[str, Any]:
         found["earlier_masks"] = float(this.source(name).index < this.index)
     if this.by_dis:
         found["masks_from_dis"] = float(this.source(name).from_dis)
+    if name in this.opinions:
+        found["opinion_heard"] = float(run.summary(this.opinions[name])["used"])
     if name in this.before_sam:
         found["sam_kept"] = share_kept(run.summary(this.final[name]))
     found["new_objects"] = len(run.summary(this.proposal[name])["new_objects"])
@@ -101,9 +103,8 @@ def steps(this: Round) -> dict[str, ByClip]:
         "clip_corrector": this.clip_correctors,
         "clip_correction": {name: this.per_clip[name] for name in this.clip_correctors},
         "smoothing": this.smoothed,
-        # the others kept the masks that they had
-        "second_opinion": made_by("second-opinion", this.second_opinion),
-        "clip_network": made_by("clip-network", this.by_network),
+        "second_opinion": this.opinions,
+        "clip_network": made_by("clip-network", this.by_network),  # the others kept the masks that they had
         "edges": this.edges,
     }
 

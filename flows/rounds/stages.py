@@ -176,7 +176,7 @@ def gives_second_opinions(work: Work, this: Round) -> bool:
     It must see motion to know enough of a new clip, and a network that is trained on these clips only repeats itself.
     """
     settings, network = work.settings.clip_network, this.weights.clip_network
-    if not (settings.second_opinion and settings.motion and network) or work.settings.shared_network.steps:
+    if not (settings.second_opinion and network) or work.settings.shared_network.steps:
         return False
     sees_motion = bool(work.run.summary(network)["settings"]["network"].get("motion"))
     if not sees_motion and not this.index and not this.from_dis:
@@ -185,18 +185,19 @@ def gives_second_opinions(work: Work, this: Round) -> bool:
 
 
 def ask_for_second_opinions(work: Work, this: Round, masks: ByClip) -> ByClip:
-    """Return the mean of `masks` and those of the shared network; `masks` itself if it sees something else."""
-    asked = work.run.each(
+    """Return the mean of `masks` and those of the shared network for clips that it fits better; else `masks` itself."""
+    this.opinions = work.run.each(
         ask_shared_network,
         f"{this.name}: second opinions",
         lambda name: {
             **to_refine(work, this, name, masks),
+            "speed": this.flow_of(name, work.materials),
             "network": this.weights.clip_network,
             "settings": work.settings.clip_network.for_second_opinion(),
         },
         forgive=True,
     )
-    return {**masks, **told_if_unused(work, this, asked, "the shared network")}
+    return {**masks, **{name: made for name, made in this.opinions.items() if work.run.summary(made)["used"]}}
 
 
 def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
@@ -209,13 +210,14 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
         f"{this.name}: clip networks",
         lambda name: {
             **to_refine(work, this, name, masks),
+            "speed": seen_motion(work, this, name),
             "start": this.weights.clip_network,
             "settings": work.settings.clip_network,
             "seed": work.settings.seed,
         },
         forgive=True,
     )
-    return {**masks, **told_if_unused(work, this, own, "its clip network")}
+    return {**masks, **told_if_unused(work, this, own)}
 
 
 def to_refine(work: Work, this: Round, name: str, masks: ByClip) -> dict[str, Any]:
@@ -223,21 +225,27 @@ def to_refine(work: Work, this: Round, name: str, masks: ByClip) -> dict[str, An
     return {
         "frames": work.materials.frames[name],
         "flow": work.materials.flow[name],
-        "speed": this.flow_of(name, work.materials),
         "proposal": this.proposal[name],
         "masks": masks[name],
         "smoothing": work.settings.smoothing,
     }
 
 
-def told_if_unused(work: Work, this: Round, made: ByClip, whose: str) -> ByClip:
-    """Return `made`, after a warning for every clip that keeps its masks because a network shows something else."""
+def seen_motion(work: Work, this: Round, name: str) -> Artifact | None:
+    """Return the flow that shows a clip's network what moves; None if it sees colours alone."""
+    return this.flow_of(name, work.materials) if work.settings.clip_network.motion else None
+
+
+def told_if_unused(work: Work, this: Round, made: ByClip) -> ByClip:
+    """Return `made`, after a warning for every clip that keeps its masks because its network shows something else."""
     least = work.settings.clip_network.agreement
     for name, one in made.items():
         found = work.run.summary(one)
         if not found["used"]:
             why = f"IoU {found['agreement']:.2f} with its masks, clip_network.agreement={least}"
-            work.run.warn(f"{this.name}: {name} keeps its masks, {whose} shows something else ({why})")
+            work.run.warn(
+                f"{this.name}: {name} keeps its masks, its clip network shows something else ({why})"
+            )
     return made
 
 
@@ -262,10 +270,9 @@ def shared_network(work: Work, this: Round, masks: ByClip) -> Artifact:
         train_on_clips,
         f"{this.name}: train the shared network",
         frames=[work.materials.frames[name] for name, _ in in_order],
-        speed=[this.flow_of(name, work.materials) for name, _ in in_order],
+        speed=[made for name, _ in in_order if (made := seen_motion(work, this, name))],
         masks=[made for _, made in in_order],
         start=this.weights.clip_network,
         settings=work.settings.shared_network,
-        motion=work.settings.clip_network.motion,
         seed=work.settings.seed + this.index,
     )

@@ -52,7 +52,8 @@ class Round:
     clip_correctors: ByClip = field(default_factory=dict)  # correctors adapted to single clips
     per_clip: ByClip = field(default_factory=dict)  # corrections by those correctors
     smoothed: ByClip = field(default_factory=dict)  # the last of these, smoothed along the flow
-    second_opinion: ByClip = field(default_factory=dict)  # averaged with the shared network's masks
+    opinions: ByClip = field(default_factory=dict)  # these averaged with the shared network's masks
+    second_opinion: ByClip = field(default_factory=dict)  # of both, those that fit the clip better
     by_network: ByClip = field(default_factory=dict)  # the last of these averaged with clip networks' masks
     edges: ByClip = field(default_factory=dict)  # the last of these, following the edges of the frames
     before_sam: ByClip = field(default_factory=dict)  # final masks before SAM refined them

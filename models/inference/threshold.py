@@ -76,13 +76,9 @@ def choose_threshold(
         The threshold and its fit, over up to `MOST_FRAMES` frames that are spread over the clip, each with the one
         that it is compared with; the first threshold if it finds nothing there.
     """
-    free = np.ones(rgb.shape[0], np.bool_) if fixed is None else ~fixed
-    first = np.flatnonzero(free[:-gap] & free[gap:])
-    looked_at = first[spread(len(first), MOST_FRAMES)].tolist() if len(first) else []
     tallies, spreads = [_Tally() for _ in thresholds], {"colour": colour, "motion": motion}
     followed: dict[int, NDArray[np.float32]] = {}
-    for start in looked_at:
-        both = [start, start + gap]
+    for both in pairs_looked_at(rgb.shape[0], gap, fixed):
         frames, moves = rgb[both], np.asarray(flow[both], np.float32)
         known = {place: followed[index] for place, index in enumerate(both) if index in followed}
         found = follow_edges(
@@ -103,6 +99,17 @@ def choose_threshold(
     fits = np.array([tally.fit for tally in tallies])
     best = int(np.argmax(np.where(left, fits - CAUTION * odds**2, -np.inf)))
     return Choice(thresholds[best], float(fits[best]), followed)
+
+
+def pairs_looked_at(count: int, gap: int, fixed: NDArray[np.bool_] | None = None) -> list[list[int]]:
+    """Return the frames of a clip that `choose_threshold` looks at, each with the one `gap` after it."""
+    free = np.ones(count, np.bool_) if fixed is None else ~fixed
+    first = np.flatnonzero(free[:-gap] & free[gap:])
+    return (
+        [[start, start + gap] for start in first[spread(len(first), MOST_FRAMES)].tolist()]
+        if len(first)
+        else []
+    )
 
 
 class _Tally:

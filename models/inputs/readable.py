@@ -1,6 +1,6 @@
 """A clip's data that can be read piece by piece: an array in memory or in the store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,18 @@ class Stretch:
         """Return the entries of the given frames, counted from `first`."""
         start, stop, step = key.indices(self.stop - self.first)
         return self.clip[self.first + start : self.first + stop : step]
+
+
+@dataclass(frozen=True)
+class SomeFrames:
+    """Some frames of a clip of `shape` (T, ...), by index; it takes lists of these indices."""
+
+    frames: Mapping[int, np.ndarray]
+    shape: tuple[int, ...]
+
+    def __getitem__(self, key: list[int], /) -> np.ndarray:
+        """Return the entries of the given frames."""
+        return np.stack([self.frames[index] for index in key])
 
 
 def pieces(*clips: Readable, chunk: int = 64) -> Iterator[tuple[np.ndarray, ...]]:

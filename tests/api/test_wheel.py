@@ -29,7 +29,6 @@ READ = (
         f"motion_adapt/models/weights/compact/{model}.safetensors"
         for model in ("features", "oclr", "selector", "corrector", "clip_network")
     ),
-    "motion_adapt/models/weights/motion/clip_network.safetensors",
 )
 
 
