@@ -47,8 +47,6 @@ FIELDS = {
     "oclr_finetuning": {"steps": 2, "frames": 4, "checkpoint_every": 1},
     # After two steps a clip network shows anything.
     "clip_network": {
-        "motion": True,
-        "second_opinion": True,
         "steps": 2,
         "steps_per_frame": 0,
         "agreement": 0,
@@ -79,8 +77,6 @@ OVERRIDES = (
     "clip_network.steps=2",
     "clip_network.steps_per_frame=0",
     "clip_network.agreement=0",
-    "clip_network.motion=true",
-    "clip_network.second_opinion=true",
     "clip_network.sizes=[1.0]",
     "smoothing.iterations=1",
     "edges.iterations=2",
