@@ -12,6 +12,7 @@ from motion_adapt.storage.tracking import flatten
 from motion_adapt.tasks.settings import Settings
 
 FAINT_LINES = 40  # clips drawn behind the means; more would be unreadable
+STEP_WIDTH = 105  # of the staircase, in view box units: room for the longest name of a step
 
 
 def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -46,7 +47,8 @@ def staircase(rounds: Sequence[Mapping[str, Any]]) -> Chart | None:
                 steps.append(f"{item['round']} · {words}")
                 for name, line in lines.items():
                     line.append(item["metrics"].get(f"{stage}/{name}"))
-    return line_chart(lines, steps, width=980, height=300, percent=True) if steps else None
+    width = max(980, STEP_WIDTH * len(steps))
+    return line_chart(lines, steps, width=width, height=300, percent=True) if steps else None
 
 
 def figure_rows(rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +15,9 @@ from PIL import Image
 
 from motion_adapt.flows.reports.charts import line_chart, scatter
 from motion_adapt.flows.reports.compare import compare_clips
+from motion_adapt.flows.reports.metric_labels import STEPS
 from motion_adapt.flows.reports.page import page
-from motion_adapt.flows.reports.page_parts import settings_groups
+from motion_adapt.flows.reports.page_parts import STEP_WIDTH, settings_groups, staircase
 from motion_adapt.flows.reports.publish import artifact_key
 from motion_adapt.flows.reports.run_report import Report
 from motion_adapt.flows.run.errors import RunError
@@ -244,3 +246,13 @@ def test_charts_of_equal_or_extreme_values(values: list[float]) -> None:
     if min(values) >= 0:
         assert all(float(text) >= 0 for _, text in chart.y_ticks)
     assert scatter([("a", value, value) for value in values]).lines[0].marks
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 5])
+def test_names_of_steps_do_not_overlap_however_many_there_are(rounds: int) -> None:
+    metrics = {f"{stage}/{name}": 0.5 for stage, _ in STEPS for name in "JF"}
+    chart = staircase([{"round": index, "metrics": metrics} for index in range(rounds)])
+    assert chart is not None
+    places = [x for x, _ in chart.x_ticks]
+    assert len(places) == rounds * len(STEPS)
+    assert min(b - a for a, b in pairwise(places)) > 0.9 * STEP_WIDTH
