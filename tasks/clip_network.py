@@ -68,10 +68,11 @@ def ask_shared_network(
     net = build_network(get_checkpoint(place, network), place.device, expect="clip-network")
     shown = seen_by_network(place, frames, speed)
     own = AmongObjects(Segmented(net, shown, settings.sizes), clip.given)
-    out.summary |= {"agreement": (iou := foreground_iou(own, clip.given)), "used": False}
+    iou = foreground_iou(own, clip.given)
+    out.summary |= {"agreement": iou, "used": False}
     if iou < settings.agreement:
         return
-    looked_at = np.unique(pairs_looked_at(len(clip.given), clip.gap, clip.by_hand)).astype(int).tolist()
+    looked_at = {index for pair in pairs_looked_at(len(clip.given), clip.gap, clip.by_hand) for index in pair}
     mean = clip.write_mean(own, smoothing, out, place, f"second opinion on {place.label}", keep=looked_at)
     rgb = place.open().open(frames).array("rgb")
     without, with_it = clip.fit(rgb, clip.given), clip.fit(rgb, SomeFrames(mean, clip.given.shape))

@@ -185,7 +185,7 @@ def gives_second_opinions(work: Work, this: Round) -> bool:
 
 
 def ask_for_second_opinions(work: Work, this: Round, masks: ByClip) -> ByClip:
-    """Return the mean of `masks` and those of the shared network for clips that it fits better; else `masks` itself."""
+    """Return the mean of `masks` and those of the shared network for clips that this fits better, else `masks`."""
     this.opinions = work.run.each(
         ask_shared_network,
         f"{this.name}: second opinions",
@@ -210,7 +210,7 @@ def segment_by_network(work: Work, this: Round, masks: ByClip) -> ByClip:
         f"{this.name}: clip networks",
         lambda name: {
             **to_refine(work, this, name, masks),
-            "speed": seen_motion(work, this, name),
+            "speed": this.flow_of(name, work.materials) if work.settings.clip_network.motion else None,
             "start": this.weights.clip_network,
             "settings": work.settings.clip_network,
             "seed": work.settings.seed,
@@ -229,11 +229,6 @@ def to_refine(work: Work, this: Round, name: str, masks: ByClip) -> dict[str, An
         "masks": masks[name],
         "smoothing": work.settings.smoothing,
     }
-
-
-def seen_motion(work: Work, this: Round, name: str) -> Artifact | None:
-    """Return the flow that shows a clip's network what moves; None if it sees colours alone."""
-    return this.flow_of(name, work.materials) if work.settings.clip_network.motion else None
 
 
 def told_if_unused(work: Work, this: Round, made: ByClip) -> ByClip:
@@ -266,11 +261,12 @@ def follow_clips_edges(work: Work, this: Round, masks: ByClip) -> ByClip:
 def shared_network(work: Work, this: Round, masks: ByClip) -> Artifact:
     """Train the shared network further on `masks`, in the order of their keys: renaming a clip changes nothing."""
     in_order = sorted(masks.items(), key=lambda item: item[1].key)
+    motion = work.settings.clip_network.motion
     return work.run.once(
         train_on_clips,
         f"{this.name}: train the shared network",
         frames=[work.materials.frames[name] for name, _ in in_order],
-        speed=[made for name, _ in in_order if (made := seen_motion(work, this, name))],
+        speed=[this.flow_of(name, work.materials) for name, _ in in_order] if motion else [],
         masks=[made for _, made in in_order],
         start=this.weights.clip_network,
         settings=work.settings.shared_network,

@@ -105,11 +105,7 @@ def pairs_looked_at(count: int, gap: int, fixed: NDArray[np.bool_] | None = None
     """Return the frames of a clip that `choose_threshold` looks at, each with the one `gap` after it."""
     free = np.ones(count, np.bool_) if fixed is None else ~fixed
     first = np.flatnonzero(free[:-gap] & free[gap:])
-    return (
-        [[start, start + gap] for start in first[spread(len(first), MOST_FRAMES)].tolist()]
-        if len(first)
-        else []
-    )
+    return [[start, start + gap] for start in first[spread(len(first), MOST_FRAMES)].tolist()]
 
 
 class _Tally:

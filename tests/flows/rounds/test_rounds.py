@@ -21,7 +21,7 @@ from motion_adapt.tasks.settings import Settings
 from tests.flows.conftest import FRAMES, PLAIN, SETTINGS, Home
 
 RUINOUS = PLAIN.model_copy(
-    update={  # at this rate masks become empty on any processor; at 10, rounding decides what they become
+    update={  # at this rate masks become empty; at 10, their measures are those of chance
         name: getattr(SETTINGS, name).model_copy(update={"learning_rate": 1e4})
         for name in ("corrector_adaptation", "oclr_finetuning")
     }
